@@ -1,0 +1,16 @@
+//! dualaudit: nothing leaves the cluster before the database provably has it.
+//!
+//! The modules stand in the order data flows: a resource is watched and mapped, its record goes
+//! through the one door in, the store keeps it, and readers find, show and check it.
+
+pub mod clock;
+pub mod command;
+pub mod controller;
+pub mod crd;
+pub mod http;
+pub mod ingest;
+pub mod query;
+pub mod simulate;
+pub mod source;
+pub mod store;
+pub mod verify;

@@ -1,0 +1,92 @@
+//! From a resource to what the controller must know of it.
+//!
+//! Pure: an object in, an [`Observed`] out. An object that cannot be mapped says why, and never
+//! stops another.
+
+use dualaudit_record::{Time, WorkflowExecutionAudit};
+use jiff::SignedDuration;
+use kube::core::DynamicObject;
+
+mod workflow_execution;
+
+/// The finalizer that keeps a resource until its record is durable.
+pub const FINALIZER: &str = "dualaudit.dev/record";
+
+/// Annotations on resources.
+pub mod annotation {
+    /// JSON receipt, written by dualaudit.
+    pub const RECEIPT: &str = "dualaudit.dev/receipt";
+    /// When the execution was recorded, written by dualaudit.
+    pub const RECORDED_AT: &str = "dualaudit.dev/recorded-at";
+    /// A reason to keep the resource.
+    pub const HOLD: &str = "dualaudit.dev/hold";
+    /// A review window of its own.
+    pub const WINDOW: &str = "dualaudit.dev/window";
+    /// Break glass: a reason to let the resource go unrecorded.
+    pub const RELEASE_UNRECORDED: &str = "dualaudit.dev/release-unrecorded";
+}
+
+/// What the controller knows of a resource it looks at. Everything but `state` is metadata and so
+/// always readable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The resource's uid.
+    pub id: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// For preconditions.
+    pub resource_version: String,
+    /// All finalizers, in order.
+    pub finalizers: Vec<String>,
+    /// When its deletion was asked for.
+    pub deleted_at: Option<Time>,
+    /// Why it must not be deleted by us: its owner or a tool might create and run it again.
+    pub recreated_by: Option<String>,
+    /// `dualaudit.dev/receipt` as it stands.
+    pub receipt: Option<String>,
+    /// `dualaudit.dev/hold`, when not empty.
+    pub hold: Option<String>,
+    /// `dualaudit.dev/window`; an error says what is wrong with it.
+    pub window: Result<Option<SignedDuration>, String>,
+    /// `dualaudit.dev/release-unrecorded`, when not empty.
+    pub release_unrecorded: Option<String>,
+    /// Its phase, for people; `Unknown` when it cannot be read.
+    pub phase: String,
+    /// When its present attempt began.
+    pub started_at: Option<Time>,
+    /// What there is to record.
+    pub state: State,
+}
+
+/// What there is to record of a resource.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// It has not ended.
+    Running,
+    /// It ended, or its deletion ended it: the record as mapped, before redaction.
+    Ended(Box<WorkflowExecutionAudit>),
+    /// It cannot be mapped: what is wrong, and where.
+    Unmappable(String),
+}
+
+impl Observed {
+    /// Whether our finalizer is on it.
+    pub fn is_protected(&self) -> bool {
+        self.finalizers.iter().any(|name| name == FINALIZER)
+    }
+
+    /// Whether another controller's finalizer is still at work on it. The garbage collector's own
+    /// (`foregroundDeletion`, `orphan`) wait for us and not the other way round.
+    pub fn has_foreign_finalizer(&self) -> bool {
+        self.finalizers
+            .iter()
+            .any(|name| ![FINALIZER, "foregroundDeletion", "orphan"].contains(&name.as_str()))
+    }
+}
+
+/// Looks at a WorkflowExecution. `cluster` goes into the record; `now` bounds its times.
+pub fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Observed {
+    workflow_execution::observe(object, cluster, now)
+}

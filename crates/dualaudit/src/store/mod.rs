@@ -1,0 +1,411 @@
+//! Where records are kept: one trait, one implementation a database.
+//!
+//! # Guarantees
+//! - [`Store::append`] is one transaction. When it answers `Ok`, everything it accepted is on disk;
+//!   when it answers `Err`, nothing of it is visible, except after [`StoreError::Unavailable`],
+//!   where the commit may have taken effect: append the same batch again and every draft that was
+//!   stored answers with its first receipt.
+//! - Indexes of a log are 0, 1, 2 … without holes, and `recorded_at` never runs backwards in it.
+//! - One execution (log, id, attempt, revision) is one entry, whoever sends it, however often.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use dualaudit_record::{
+    Entry, EntryKind, Time, WorkflowExecutionAudit,
+    digest::Digest,
+    entry::{Gap, Hold, Quarantine},
+    execution::StoredExecution,
+    log::{Nonce, TileData},
+};
+use serde::{Deserialize, Serialize};
+
+mod filter;
+pub mod sqlite;
+
+pub use filter::{Cursor, Filter, LabelRequirement};
+
+/// A store that can be handed around.
+pub type SharedStore = Arc<dyn Store>;
+
+/// What every database must do. Coarse on purpose: one call is one visit.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Opens a log, creating it at first use, and checks that it belongs to `opening.owner`.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] when the log belongs to another owner.
+    async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError>;
+
+    /// Appends drafts to a log and applies tracking changes, in one transaction.
+    ///
+    /// Answers in the order of the drafts. A draft equal to something already there answers with
+    /// the first receipt; one that contradicts it is [`Answer::Refused`]; neither stops the others.
+    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError>;
+
+    /// What is known of each of these execution ids, in their order.
+    async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError>;
+
+    /// Tracked executions in the order of their ids, after `after`, at most `limit`.
+    async fn tracked(&self, log: &str, after: Option<&str>, limit: u32) -> Result<Vec<Tracked>, StoreError>;
+
+    /// Reads the latest revision of an attempt back from its row, with the digests it was stored
+    /// under; `body_digest` is computed anew from what was read.
+    async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError>;
+
+    /// One page of executions (latest revision of each attempt), newest `created_at` first.
+    async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, StoreError>;
+
+    /// Everything stored of an execution id, in every log that has it: one item for each
+    /// (log, attempt), newest attempt first within a log.
+    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError>;
+
+    /// Every log with its head.
+    async fn logs(&self) -> Result<Vec<Head>, StoreError>;
+
+    /// Entries of a log from index `from`, at most `limit`, in order, each with the body as it can
+    /// be put together from the tables.
+    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError>;
+
+    /// The stored tiles of one level of a log's tree, from tile index `from`, at most `limit`.
+    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError>;
+
+    /// Writes a consistent copy of the whole database to a new file.
+    async fn backup(&self, file: &Path) -> Result<(), StoreError>;
+}
+
+/// Who a log belongs to. A log takes records from one owner only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The cluster whose `kube-system` namespace has this uid.
+    Cluster(String),
+    /// Producers that send over HTTP.
+    Producers,
+}
+
+/// What is needed to open a log. The secret and the origin only matter at first use.
+#[derive(Clone, Debug)]
+pub struct LogOpening {
+    /// `[a-z0-9.-]{1,63}`.
+    pub log: String,
+    /// Who wants it.
+    pub owner: Owner,
+    /// Origin line of its checkpoints; fixed when the log is created.
+    pub origin: String,
+    /// Key of its content digests and commitments; fixed when the log is created.
+    pub secret: [u8; 32],
+    /// Creation time, should it be created.
+    pub now: Time,
+}
+
+/// An open log.
+#[derive(Clone)]
+pub struct Log {
+    /// Its name.
+    pub name: String,
+    /// Origin line of its checkpoints.
+    pub origin: String,
+    /// Key of its content digests and commitments.
+    pub secret: [u8; 32],
+}
+
+/// What one append takes.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// At most 500, and at most 8 MiB in all.
+    pub drafts: Vec<Draft>,
+    /// Applied after the drafts, in order.
+    pub tracking: Vec<TrackingChange>,
+}
+
+/// Something to append, with the nonce its body will carry.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Random; makes the body's digest say nothing about the body.
+    pub nonce: Nonce,
+    /// What to append.
+    pub content: DraftContent,
+}
+
+/// What a draft says. Execution ids, indexes and revisions are given by the store.
+#[derive(Clone, Debug)]
+pub enum DraftContent {
+    /// An execution as it ended.
+    Execution(Box<ExecutionDraft>),
+    /// An execution that is gone; becomes an entry only if it is neither recorded nor closed.
+    Gap(Gap),
+    /// An object that cannot be mapped, kept whole. Once for each `source_digest` of an id.
+    Quarantine {
+        /// What the entry says.
+        entry: Quarantine,
+        /// The object's bytes (redacted JSON), zstd.
+        object: SourceObject,
+    },
+    /// A hold. Once for each reason while one with that reason is open on the execution.
+    Hold(Hold),
+}
+
+/// An execution to append.
+#[derive(Clone, Debug)]
+pub struct ExecutionDraft {
+    /// The record, redacted. `attempt` is what a producer said; for a resource the store numbers it.
+    pub record: WorkflowExecutionAudit,
+    /// HMAC of the canonical record before redaction: what "the same" is judged by.
+    pub content_digest: Digest,
+    /// Where it comes from, which decides what a difference means.
+    pub origin: Origin,
+    /// The object it was mapped from.
+    pub source: Option<SourceObject>,
+}
+
+/// Where a record comes from, and so what it means when it differs from what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A resource. A new `started_at` is a new attempt; equal to the latest revision is nothing
+    /// new; anything else is a new revision.
+    Resource,
+    /// A producer. Equal to any revision is a duplicate; a difference is refused, unless the
+    /// producer amends the revision it names.
+    Producer {
+        /// The latest revision the producer knows of, when it means to amend.
+        amend: Option<u32>,
+    },
+}
+
+/// A source object, redacted, compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceObject {
+    /// zstd of serde_json's compact form.
+    pub compressed: Vec<u8>,
+    /// SHA-256 of the bytes before compression.
+    pub digest: Digest,
+}
+
+/// What became of a draft.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It is in the log: now, or since before.
+    Stored(Receipt),
+    /// A gap that is none: the execution is recorded, quarantined or closed.
+    Accounted,
+    /// It contradicts what is stored.
+    Refused(Refusal),
+}
+
+/// Proof to the sender that the record is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The execution.
+    pub id: String,
+    /// The attempt it was counted as; absent for entries that are no execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The revision it became or equals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    /// The log it is in.
+    pub log: String,
+    /// Its place there.
+    pub index: u64,
+    /// RFC 6962 hash of its leaf.
+    pub leaf_hash: Digest,
+    /// When it was first recorded.
+    pub recorded_at: Time,
+    /// What this sending did.
+    pub result: ReceiptResult,
+}
+
+/// What a sending did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptResult {
+    /// It was new.
+    Created,
+    /// It was there already.
+    Duplicate,
+    /// It became a new revision.
+    Amended,
+}
+
+/// Why a draft was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The id and attempt are there with other content.
+    Conflict {
+        /// The latest revision there.
+        latest_revision: u32,
+    },
+    /// An amendment named a revision that is not the latest (`None`: nothing is there to amend).
+    Stale {
+        /// The latest revision there.
+        latest_revision: Option<u32>,
+    },
+}
+
+/// What a log knows of one execution id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The latest attempt recorded.
+    pub recorded: Option<Recorded>,
+    /// A hold is open on it.
+    pub held: bool,
+    /// The source digest of its newest quarantine entry, and when that was recorded.
+    pub quarantined: Option<(Digest, Time)>,
+    /// Its tracked row: closed or not.
+    pub tracked: Option<TrackedState>,
+}
+
+/// A recorded attempt, by its latest revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Receipt of the latest revision, as first given.
+    pub receipt: Receipt,
+    /// What the latest revision's content is compared by; gone once purged.
+    pub content_digest: Option<Digest>,
+    /// Tells attempts apart.
+    pub started_at: Option<Time>,
+    /// `recorded_at` of revision 1: where the review window starts.
+    pub first_recorded_at: Time,
+}
+
+/// Whether a tracked execution is still owed a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackedState {
+    /// Its end has not been recorded.
+    Open,
+    /// It is accounted for; its resource merely still exists.
+    Closed,
+}
+
+/// An execution whose resource exists, as last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// The resource's uid.
+    pub id: String,
+    /// The resource's namespace.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// Its phase.
+    pub phase: String,
+    /// Its attempt's start.
+    pub started_at: Option<Time>,
+    /// Its JSON, redacted.
+    pub last_state: String,
+    /// When it was seen like this.
+    pub last_seen_at: Time,
+    /// Whether its end is accounted for.
+    pub state: TrackedState,
+}
+
+/// A change to what is tracked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrackingChange {
+    /// Seen: insert or replace its row.
+    Seen(Tracked),
+    /// Its end is accounted for, its resource still exists. No row, no change.
+    Closed {
+        /// The resource's uid.
+        id: String,
+    },
+    /// Its resource is gone, and accounted for.
+    Gone {
+        /// The resource's uid.
+        id: String,
+    },
+}
+
+/// A row read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadBack {
+    /// The revision read.
+    pub revision: u32,
+    /// The digest its content was appended under.
+    pub content_digest: Option<Digest>,
+    /// Whether the row, put together anew, hashes to the digest in its leaf.
+    pub intact: bool,
+}
+
+/// One row of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// The log it is in.
+    pub log: String,
+    /// The record without steps and adjustments (both empty here).
+    pub execution: StoredExecution,
+}
+
+/// Everything stored of one attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detail {
+    /// The log it is in.
+    pub log: String,
+    /// Revisions, latest first, each with its receipt.
+    pub revisions: Vec<(StoredExecution, Receipt)>,
+    /// Holds on it, oldest first, with when they were placed.
+    pub holds: Vec<(Hold, Time)>,
+}
+
+/// A log and its newest state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The log.
+    pub log: String,
+    /// Origin line of its checkpoints.
+    pub origin: String,
+    /// How many entries it has.
+    pub size: u64,
+    /// RFC 6962 root over their leaves.
+    pub root: Digest,
+    /// `recorded_at` of the newest entry.
+    pub recorded_at: Option<Time>,
+}
+
+/// An entry as it stands in the tables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEntry {
+    /// Its place in the log.
+    pub index: u64,
+    /// Its kind.
+    pub kind: EntryKind,
+    /// When it was appended.
+    pub recorded_at: Time,
+    /// The execution it concerns.
+    pub execution_id: Option<String>,
+    /// Of an execution entry.
+    pub attempt: Option<u32>,
+    /// Of an execution entry.
+    pub revision: Option<u32>,
+    /// The digest its leaf names.
+    pub body_digest: Digest,
+    /// The stored RFC 6962 hash of its leaf.
+    pub leaf_hash: Digest,
+    /// What it says and the nonce, put together from the tables; an error names what cannot be read.
+    pub body: Result<(Entry, Nonce), String>,
+}
+
+/// What went wrong, told apart by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is full, locked or read-only. Try again; nothing
+    /// acknowledged is lost. The commit may or may not have taken effect.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The database refuses this batch. Halve it to find the row; nothing of it was stored.
+    #[error("the database refuses the batch: {0}")]
+    Rejected(String),
+    /// The database is damaged or not ours. Nobody can go on; a person must look.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The schema is newer than this program.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The log belongs to somebody else.
+    #[error("{0}")]
+    Foreign(String),
+}

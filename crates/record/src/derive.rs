@@ -1,0 +1,1 @@
+//! Values that are derived where the producer gives none.

@@ -1,0 +1,145 @@
+//! What a log entry can be.
+//!
+//! An entry has a small *leaf*, which stays for ever, and a *body*, which may be purged or erased.
+//! The leaf names the body by its digest; see [`crate::log`].
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Time, digest::Digest, execution::StoredExecution};
+
+/// The kinds of entry, as leaves and tables name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "see `Entry`")]
+pub enum EntryKind {
+    Execution,
+    Gap,
+    Quarantine,
+    Hold,
+}
+
+impl EntryKind {
+    /// Its name in leaves, tables and URLs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Execution => "execution",
+            Self::Gap => "gap",
+            Self::Quarantine => "quarantine",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no kind of entry.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no kind of log entry")]
+pub struct UnknownKind(String);
+
+impl FromStr for EntryKind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        [Self::Execution, Self::Gap, Self::Quarantine, Self::Hold]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownKind(text.to_owned()))
+    }
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// An execution, or a later revision of it.
+    Execution(Box<StoredExecution>),
+    /// An execution that was seen and is gone unrecorded.
+    Gap(Gap),
+    /// A resource that could not be mapped; it is kept whole.
+    Quarantine(Quarantine),
+    /// Nothing of this execution may leave, until the hold is released.
+    Hold(Hold),
+}
+
+impl Entry {
+    /// Which kind this is.
+    pub fn kind(&self) -> EntryKind {
+        match self {
+            Self::Execution(_) => EntryKind::Execution,
+            Self::Gap(_) => EntryKind::Gap,
+            Self::Quarantine(_) => EntryKind::Quarantine,
+            Self::Hold(_) => EntryKind::Hold,
+        }
+    }
+}
+
+/// Why an execution is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum GapCause {
+    /// Its resource was gone, and nothing had recorded it.
+    Vanished,
+    /// A later attempt of the same resource began before this one was recorded.
+    Overtaken,
+    /// Somebody broke the glass.
+    ReleasedUnrecorded {
+        /// The reason they gave.
+        reason: String,
+    },
+}
+
+/// An execution that was seen and is gone unrecorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Why it is missing.
+    #[serde(flatten)]
+    pub cause: GapCause,
+    /// The resource's uid.
+    pub execution_id: String,
+    /// The resource's namespace.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// Tells the attempts of one resource apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// Its phase when it was last seen.
+    pub last_phase: String,
+    /// Its last known state: the object's JSON, redacted. Empty when only its identity is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_state: String,
+    /// When it was last seen.
+    pub last_seen_at: Time,
+}
+
+/// A resource that could not be mapped to a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// The resource's uid.
+    pub execution_id: String,
+    /// The resource's namespace.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// What is wrong with it, and where.
+    pub reason: String,
+    /// SHA-256 of the object as kept.
+    pub source_digest: Digest,
+}
+
+/// Somebody wants this execution kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The execution held.
+    pub execution_id: String,
+    /// Why.
+    pub reason: String,
+    /// Who said so; `unverified` when nothing vouches for the name.
+    pub actor: String,
+}
