@@ -1,19 +1,76 @@
-//! The one door in: validate, redact, batch, append, answer with a receipt.
+//! The one door in: digest, redact, batch, append, answer with a receipt.
+//!
+//! # Guarantees
+//! - There is no second queue: what waits here is held by whoever handed it in, and is answered
+//!   only after the commit that holds it. A process that dies loses nothing acknowledged.
+//! - Group commit: what arrived while the last commit ran goes into the next, at most
+//!   [`BATCH_DRAFTS`] drafts and [`BATCH_BYTES`].
+//! - A batch that the database refuses is retried in halves, so that one bad row harms only itself.
 
-use dualaudit_record::WorkflowExecutionAudit;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use dualaudit_record::{
+    WorkflowExecutionAudit,
+    digest::{Digest, content_digest},
+    entry::Quarantine,
+    log::Nonce,
+    redact::{redact_object, redact_record},
+};
 use serde_json::Value;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, entropy},
     store::{
-        Answer, DraftContent, Known, Log, LogOpening, ReadBack, SharedStore, StoreError, Tracked,
-        TrackingChange,
+        Answer, Batch, Draft, DraftContent, ExecutionDraft, Known, Log, LogOpening, Origin, ReadBack,
+        SharedStore, SourceObject, StoreError, Tracked, TrackingChange,
     },
 };
 
+/// The most drafts one transaction takes.
+pub const BATCH_DRAFTS: usize = 500;
+/// The most bytes of drafts one transaction takes; a single larger draft goes alone.
+pub const BATCH_BYTES: usize = 8 << 20;
+/// Drafts that may wait; beyond it a sender waits for room.
+const QUEUE: usize = 2 * BATCH_DRAFTS;
+/// Tracking changes wait at most this long for an append to ride on.
+const TRACKING_DELAY: Duration = Duration::from_millis(200);
+/// Last states held back while the database is down; beyond it only identities are kept.
+const TRACKING_BYTES: usize = 16 << 20;
+/// How long to leave a database alone that could not take a batch.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// The door into one log. Cheap to clone; all clones share one queue and one appender.
 #[derive(Clone)]
-pub struct Ingest {}
+pub struct Ingest {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Waiting>,
+}
+
+struct Shared {
+    store: SharedStore,
+    clock: SharedClock,
+    log: Log,
+    tracking: Mutex<Pending>,
+    tracked_something: Notify,
+}
+
+/// Tracking changes not yet in the database: one an id, the latest.
+#[derive(Default)]
+struct Pending {
+    changes: HashMap<String, TrackingChange>,
+    bytes: usize,
+}
+
+struct Waiting {
+    draft: Draft,
+    bytes: usize,
+    reply: oneshot::Sender<Result<Answer, StoreError>>,
+}
 
 impl Ingest {
     /// Opens the log and starts its appender, which lives as long as a clone does.
@@ -21,63 +78,332 @@ impl Ingest {
     /// # Errors
     /// Those of [`crate::store::Store::open_log`].
     pub async fn open(
-        _store: SharedStore,
-        _clock: SharedClock,
-        _opening: LogOpening,
+        store: SharedStore,
+        clock: SharedClock,
+        opening: LogOpening,
     ) -> Result<Self, StoreError> {
-        todo!()
+        let log = store.open_log(opening).await?;
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            log,
+            tracking: Mutex::default(),
+            tracked_something: Notify::new(),
+        });
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(append_until_closed(Arc::clone(&shared), waiting));
+        Ok(Self { shared, queue })
     }
 
     /// The log this is the door of.
     pub fn log(&self) -> &Log {
-        todo!()
+        &self.shared.log
     }
 
     /// Appends, together with whatever else waits. Answers after the commit.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: nothing is known to be stored, and sending again is safe.
-    pub async fn submit(&self, _content: DraftContent) -> Result<Answer, StoreError> {
-        todo!()
+    pub async fn submit(&self, content: DraftContent) -> Result<Answer, StoreError> {
+        let bytes = content.size();
+        let draft = Draft { nonce: Nonce(entropy()), content };
+        let (reply, answer) = oneshot::channel();
+        let stopped = || StoreError::Unavailable("dualaudit is shutting down".to_owned());
+        self.queue.send(Waiting { draft, bytes, reply }).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// What the sameness of this record with a stored one is judged by.
+    pub fn content_digest(&self, record: &WorkflowExecutionAudit) -> Digest {
+        content_digest(record, &self.shared.log.secret)
     }
 
     /// A draft of a resource's record: digested, redacted, its source object compressed.
-    pub fn from_resource(&self, _record: WorkflowExecutionAudit, _object: Value) -> DraftContent {
-        todo!()
+    pub fn from_resource(&self, mut record: WorkflowExecutionAudit, object: Value) -> DraftContent {
+        let content_digest = self.content_digest(&record);
+        let source = Some(compress(&self.redacted(object, &record.id)));
+        redact_record(&mut record, &self.shared.log.secret);
+        DraftContent::Execution(Box::new(ExecutionDraft {
+            record,
+            content_digest,
+            origin: Origin::Resource,
+            source,
+        }))
     }
 
     /// A draft of a producer's record.
-    pub fn from_producer(&self, _record: WorkflowExecutionAudit, _amend: Option<u32>) -> DraftContent {
-        todo!()
+    pub fn from_producer(&self, mut record: WorkflowExecutionAudit, amend: Option<u32>) -> DraftContent {
+        let content_digest = self.content_digest(&record);
+        redact_record(&mut record, &self.shared.log.secret);
+        DraftContent::Execution(Box::new(ExecutionDraft {
+            record,
+            content_digest,
+            origin: Origin::Producer { amend },
+            source: None,
+        }))
+    }
+
+    /// A draft that keeps an object whole which cannot be mapped, for this reason.
+    pub fn quarantine(
+        &self,
+        id: &str,
+        namespace: &str,
+        name: &str,
+        reason: &str,
+        object: Value,
+    ) -> DraftContent {
+        let object = compress(&self.redacted(object, id));
+        let entry = Quarantine {
+            execution_id: id.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+            source_digest: object.digest,
+        };
+        DraftContent::Quarantine { entry, object }
+    }
+
+    /// An object's JSON as it may be kept: secret values replaced by commitments.
+    pub fn redacted(&self, mut object: Value, id: &str) -> String {
+        redact_object(&mut object, &self.shared.log.secret, id);
+        object.to_string()
     }
 
     /// Notes a change of what is tracked. Never waits: the changes of one id collapse into the
     /// latest, and go into the database with the next append.
-    pub fn track(&self, _change: TrackingChange) {
-        todo!()
+    pub fn track(&self, change: TrackingChange) {
+        self.shared.pending().put(change);
+        self.shared.tracked_something.notify_one();
+    }
+
+    /// Waits until every tracking change noted so far is in the database, or it cannot take them.
+    pub async fn flush_tracking(&self) {
+        for _ in 0..20 {
+            if self.shared.pending().changes.is_empty() {
+                return;
+            }
+            self.shared.tracked_something.notify_one();
+            tokio::time::sleep(TRACKING_DELAY / 2).await;
+        }
     }
 
     /// See [`crate::store::Store::known`].
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn known(&self, _ids: &[String]) -> Result<Vec<Known>, StoreError> {
-        todo!()
+    pub async fn known(&self, ids: &[String]) -> Result<Vec<Known>, StoreError> {
+        self.shared.store.known(&self.shared.log.name, ids).await
     }
 
     /// See [`crate::store::Store::read_back`].
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn read_back(&self, _id: &str, _attempt: u32) -> Result<Option<ReadBack>, StoreError> {
-        todo!()
+    pub async fn read_back(&self, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
+        self.shared.store.read_back(&self.shared.log.name, id, attempt).await
     }
 
     /// See [`crate::store::Store::tracked`].
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn tracked(&self, _after: Option<&str>, _limit: u32) -> Result<Vec<Tracked>, StoreError> {
-        todo!()
+    pub async fn tracked(&self, after: Option<&str>, limit: u32) -> Result<Vec<Tracked>, StoreError> {
+        self.shared.store.tracked(&self.shared.log.name, after, limit).await
     }
+}
+
+impl Shared {
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
+        self.tracking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn put(&mut self, mut change: TrackingChange) {
+        if let TrackingChange::Seen(tracked) = &mut change
+            && self.bytes + tracked.last_state.len() > TRACKING_BYTES
+        {
+            tracked.last_state = String::new();
+        }
+        self.bytes += change.size();
+        if let Some(replaced) = self.changes.insert(change.id().to_owned(), change) {
+            self.bytes -= replaced.size();
+        }
+    }
+
+    fn take(&mut self) -> Vec<TrackingChange> {
+        let ids: Vec<_> = self.changes.keys().take(BATCH_DRAFTS).cloned().collect();
+        let taken: Vec<_> = ids.iter().filter_map(|id| self.changes.remove(id)).collect();
+        self.bytes -= taken.iter().map(TrackingChange::size).sum::<usize>();
+        taken
+    }
+
+    /// Puts changes back that could not be stored, unless something newer came meanwhile.
+    fn restore(&mut self, changes: Vec<TrackingChange>) {
+        for change in changes {
+            if !self.changes.contains_key(change.id()) {
+                self.put(change);
+            }
+        }
+    }
+}
+
+impl TrackingChange {
+    fn id(&self) -> &str {
+        match self {
+            Self::Seen(tracked) => &tracked.id,
+            Self::Gone { id } => id,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Seen(tracked) => tracked.last_state.len(),
+            Self::Gone { .. } => 0,
+        }
+    }
+}
+
+impl DraftContent {
+    /// About how many bytes it adds to a transaction.
+    fn size(&self) -> usize {
+        match self {
+            Self::Execution(draft) => {
+                let record = &draft.record;
+                let texts: usize =
+                    record.step_executions.iter().map(|step| 200 + step.error_message.len()).sum();
+                1024 + texts
+                    + record.error_message.len()
+                    + record
+                        .adaptive_adjustments
+                        .iter()
+                        .map(|change| 200 + change.reason.len())
+                        .sum::<usize>()
+                    + draft.source.as_ref().map_or(0, |source| source.compressed.len())
+            }
+            Self::Gap(gap) => 512 + gap.last_state.len(),
+            Self::Quarantine { entry, object } => 512 + entry.reason.len() + object.compressed.len(),
+            Self::Hold(hold) => 512 + hold.reason.len(),
+        }
+    }
+}
+
+fn compress(object: &str) -> SourceObject {
+    let compressed = zstd::bulk::compress(object.as_bytes(), zstd::DEFAULT_COMPRESSION_LEVEL)
+        .expect("compressing into memory cannot fail");
+    SourceObject { compressed, digest: Digest::sha256(object.as_bytes()) }
+}
+
+/// Appends whatever arrives until every door is closed and the queue is empty.
+async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
+    let mut held_over = None;
+    loop {
+        let first = match held_over.take() {
+            Some(waiting) => Some(waiting),
+            None => tokio::select! {
+                biased;
+                waiting = queue.recv() => match waiting {
+                    Some(waiting) => Some(waiting),
+                    None => break,
+                },
+                () = tracking_is_due(&shared) => None,
+            },
+        };
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        if let Some(first) = first {
+            bytes = first.bytes;
+            group.push(first);
+        }
+        while group.len() < BATCH_DRAFTS
+            && let Ok(next) = queue.try_recv()
+        {
+            if bytes + next.bytes > BATCH_BYTES {
+                held_over = Some(next);
+                break;
+            }
+            bytes += next.bytes;
+            group.push(next);
+        }
+        append_group(&shared, group).await;
+    }
+    append_group(&shared, Vec::new()).await;
+}
+
+async fn tracking_is_due(shared: &Shared) {
+    shared.tracked_something.notified().await;
+    tokio::time::sleep(TRACKING_DELAY).await;
+}
+
+/// Appends a group with the tracking changes that are due, and answers everyone in it.
+async fn append_group(shared: &Shared, group: Vec<Waiting>) {
+    let tracking = shared.pending().take();
+    let (drafts, replies): (Vec<_>, Vec<_>) =
+        group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
+    let batch = Batch { drafts, tracking };
+    let (answers, unstored) = append_in_halves(shared, batch).await;
+    let unavailable = answers.iter().any(|answer| matches!(answer, Err(StoreError::Unavailable(_))));
+    for (reply, answer) in replies.into_iter().zip(answers) {
+        // A sender that went away may ask again and gets the same receipt.
+        let _ = reply.send(answer);
+    }
+    let stuck = !unstored.is_empty();
+    if stuck {
+        shared.pending().restore(unstored);
+    }
+    if stuck || unavailable {
+        tokio::time::sleep(PAUSE).await;
+    }
+    if !shared.pending().changes.is_empty() {
+        shared.tracked_something.notify_one();
+    }
+}
+
+/// One answer a draft, and the tracking changes that must be tried again.
+///
+/// A refused batch is split; what is refused alone is answered alone. A tracking change that is
+/// refused alone is dropped and said: it is a copy of what the cluster still has.
+async fn append_in_halves(
+    shared: &Shared,
+    batch: Batch,
+) -> (Vec<Result<Answer, StoreError>>, Vec<TrackingChange>) {
+    let mut answers = Vec::with_capacity(batch.drafts.len());
+    let mut unstored = Vec::new();
+    // Depth first and left to right, so that answers come in the order of the drafts.
+    let mut parts = vec![batch];
+    while let Some(part) = parts.pop() {
+        if part.drafts.is_empty() && part.tracking.is_empty() {
+            continue;
+        }
+        match shared.store.append(&shared.log.name, &part, shared.clock.now()).await {
+            Ok(stored) => answers.extend(stored.into_iter().map(Ok)),
+            Err(StoreError::Rejected(_)) if part.drafts.len() + part.tracking.len() > 1 => {
+                let (left, right) = halves(part);
+                parts.push(right);
+                parts.push(left);
+            }
+            Err(error) => {
+                if let StoreError::Rejected(reason) = &error {
+                    for change in &part.tracking {
+                        tracing::error!(execution = change.id(), %reason, "a tracked state cannot be stored");
+                    }
+                } else {
+                    unstored.extend(part.tracking);
+                }
+                answers.extend(part.drafts.iter().map(|_| Err(error.clone())));
+            }
+        }
+    }
+    (answers, unstored)
+}
+
+/// Drafts from tracking first, then either in two.
+fn halves(mut batch: Batch) -> (Batch, Batch) {
+    if !batch.drafts.is_empty() && !batch.tracking.is_empty() {
+        let tracking = std::mem::take(&mut batch.tracking);
+        return (batch, Batch { drafts: Vec::new(), tracking });
+    }
+    let drafts = batch.drafts.split_off(batch.drafts.len() / 2);
+    let tracking = batch.tracking.split_off(batch.tracking.len() / 2);
+    (batch, Batch { drafts, tracking })
 }

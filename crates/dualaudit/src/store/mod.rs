@@ -308,11 +308,6 @@ pub struct Tracked {
 pub enum TrackingChange {
     /// Seen: insert or replace its row.
     Seen(Tracked),
-    /// Its end is accounted for, its resource still exists. No row, no change.
-    Closed {
-        /// The resource's uid.
-        id: String,
-    },
     /// Its resource is gone, and accounted for.
     Gone {
         /// The resource's uid.
@@ -390,7 +385,7 @@ pub struct StoredEntry {
 }
 
 /// What went wrong, told apart by what the caller can do about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached, is full, locked or read-only. Try again; nothing
     /// acknowledged is lost. The commit may or may not have taken effect.
