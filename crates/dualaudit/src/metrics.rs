@@ -1,0 +1,89 @@
+//! What can be seen of a running dualaudit from outside: OpenMetrics.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// Every metric, and the registry that prints them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Live executions in the cluster.
+    pub live: Gauge,
+    /// Recorded executions that stay for review.
+    pub retained: Gauge,
+    /// Ended executions that cannot be recorded at present.
+    pub blocked: Gauge,
+    /// For how long the oldest of them has waited.
+    pub blocked_oldest_seconds: Gauge,
+    /// Entries appended to the logs, by this process.
+    pub appended: Counter,
+    /// Appends that failed.
+    pub append_failures: Counter,
+    /// Seconds an append took.
+    pub append_seconds: Histogram,
+    /// Seconds the newest append took place at, since 1970.
+    pub last_append: Gauge<f64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("dualaudit");
+        let append_seconds = Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]);
+        let mut metrics = Self {
+            live: Gauge::default(),
+            retained: Gauge::default(),
+            blocked: Gauge::default(),
+            blocked_oldest_seconds: Gauge::default(),
+            appended: Counter::default(),
+            append_failures: Counter::default(),
+            append_seconds,
+            last_append: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("live_executions", "Executions in the cluster", metrics.live.clone());
+        registry.register(
+            "retained_executions",
+            "Recorded executions kept in the cluster for review",
+            metrics.retained.clone(),
+        );
+        registry.register(
+            "blocked_executions",
+            "Ended executions that cannot be recorded at present",
+            metrics.blocked.clone(),
+        );
+        registry.register(
+            "blocked_oldest_seconds",
+            "How long the oldest blocked execution has waited",
+            metrics.blocked_oldest_seconds.clone(),
+        );
+        registry.register("appended_entries", "Entries appended to the logs", metrics.appended.clone());
+        registry.register("append_failures", "Appends that failed", metrics.append_failures.clone());
+        registry.register("append_seconds", "Time an append took", metrics.append_seconds.clone());
+        registry.register(
+            "last_append_timestamp_seconds",
+            "Time of the newest append",
+            metrics.last_append.clone(),
+        );
+        metrics.registry = registry;
+        metrics
+    }
+
+    /// OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+}
