@@ -1,7 +1,5 @@
 //! What can be seen of a running dualaudit from outside: OpenMetrics.
 
-use std::sync::atomic::AtomicU64;
-
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
@@ -26,8 +24,6 @@ pub struct Metrics {
     pub append_failures: Counter,
     /// Seconds an append took.
     pub append_seconds: Histogram,
-    /// Seconds the newest append took place at, since 1970.
-    pub last_append: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -49,7 +45,6 @@ impl Metrics {
             appended: Counter::default(),
             append_failures: Counter::default(),
             append_seconds,
-            last_append: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("live_executions", "Executions in the cluster", metrics.live.clone());
@@ -68,11 +63,6 @@ impl Metrics {
             "How long the oldest blocked execution has waited",
             metrics.blocked_oldest_seconds.clone(),
         );
-        registry.register("appended_entries", "Entries appended to the logs", metrics.appended.clone());
-        registry.register("append_failures", "Appends that failed", metrics.append_failures.clone());
-        registry.register("append_seconds", "Time an append took", metrics.append_seconds.clone());
-        registry.register(
-            "last_append_timestamp_seconds",
             "Time of the newest append",
             metrics.last_append.clone(),
         );

@@ -7,11 +7,13 @@ mod execute;
 mod ledger;
 mod live;
 mod notice;
+mod release;
 mod run;
 mod vanished;
 
 pub use decide::{Cleanup, Policy};
 pub use ledger::{Ledger, Released};
+pub use release::release_unrecorded;
 pub use run::{Controller, Options};
 
 /// The text of the receipt annotation. It says how the revision came to be and not how often it

@@ -37,6 +37,8 @@ const MOST_BACKOFF: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_secs(10);
 /// How often the ledger and the tracked executions are looked through after something went wrong.
 const SWEEP: Duration = Duration::from_secs(15);
+/// How long one visit may take.
+const LONGEST_VISIT: Duration = Duration::from_secs(60);
 /// Failed visits after which an execution is said to be blocked.
 const BLOCKED_AFTER: u32 = 3;
 
@@ -51,6 +53,8 @@ pub struct Options {
     pub concurrency: usize,
     /// The log's name, which goes into records as `cluster`.
     pub cluster: String,
+    /// Watch this namespace only.
+    pub watch_namespace: Option<String>,
     /// dualaudit's own namespace.
     pub home: String,
 }
@@ -121,7 +125,11 @@ impl Controller {
     /// Runs until `stop`, then lets the visits under way finish.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let executor = Arc::clone(&self.executor);
-        let api: Api<DynamicObject> = Api::all_with(executor.client.clone(), &executor.kind);
+        let client = executor.client.clone();
+        let api: Api<DynamicObject> = match &self.options.watch_namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &executor.kind),
+            None => Api::all_with(client, &executor.kind),
+        };
         let events = watcher(api, watcher::Config::default().page_size(500))
             .inspect_err(|error| tracing::warn!(error = %plain(error), "watching failed; trying again"))
             .default_backoff();
@@ -215,13 +223,16 @@ impl Controller {
                 },
             }
         };
-        // A defect met in one resource must not stop the others.
-        let visit = AssertUnwindSafe(visit).catch_unwind();
+        // Neither a defect met in one resource nor a server that does not answer may stop the
+        // others. Every step can be taken again, so a visit may end anywhere.
+        let visit = tokio::time::timeout(LONGEST_VISIT, AssertUnwindSafe(visit).catch_unwind());
         self.visits.spawn(visit.map(move |done| {
-            done.unwrap_or_else(|_| {
-                let trouble = Trouble::Mismatch("a defect of dualaudit: the visit panicked".to_owned());
-                Done::quiet(id, None, Err(trouble))
-            })
+            let trouble = match done {
+                Ok(Ok(done)) => return done,
+                Ok(Err(_)) => "a defect of dualaudit: the visit panicked".to_owned(),
+                Err(_) => format!("no answer within {LONGEST_VISIT:?}"),
+            };
+            Done::quiet(id, None, Err(Trouble::Mismatch(trouble)))
         }));
     }
 
