@@ -36,38 +36,33 @@ impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("dualaudit");
-        let append_seconds = Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]);
-        let mut metrics = Self {
+        let metrics = Self {
             live: Gauge::default(),
             retained: Gauge::default(),
             blocked: Gauge::default(),
             blocked_oldest_seconds: Gauge::default(),
             appended: Counter::default(),
             append_failures: Counter::default(),
-            append_seconds,
+            append_seconds: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
             registry: Registry::default(),
         };
-        registry.register("live_executions", "Executions in the cluster", metrics.live.clone());
-        registry.register(
-            "retained_executions",
-            "Recorded executions kept in the cluster for review",
-            metrics.retained.clone(),
-        );
-        registry.register(
-            "blocked_executions",
-            "Ended executions that cannot be recorded at present",
-            metrics.blocked.clone(),
-        );
-        registry.register(
-            "blocked_oldest_seconds",
-            "How long the oldest blocked execution has waited",
-            metrics.blocked_oldest_seconds.clone(),
-        );
-            "Time of the newest append",
-            metrics.last_append.clone(),
-        );
-        metrics.registry = registry;
-        metrics
+        let gauges = [
+            ("live_executions", "Executions in the cluster", &metrics.live),
+            ("retained_executions", "Recorded executions kept in the cluster for review", &metrics.retained),
+            ("blocked_executions", "Ended executions that cannot be recorded at present", &metrics.blocked),
+            (
+                "blocked_oldest_seconds",
+                "How long the oldest of them has waited",
+                &metrics.blocked_oldest_seconds,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register("appended_entries", "Entries appended to the logs", metrics.appended.clone());
+        registry.register("append_failures", "Appends that failed", metrics.append_failures.clone());
+        registry.register("append_seconds", "Time an append took", metrics.append_seconds.clone());
+        Self { registry, ..metrics }
     }
 
     /// OpenMetrics text.
