@@ -14,7 +14,7 @@ use std::{
 };
 
 use dualaudit_record::{
-    WorkflowExecutionAudit,
+    EntryKind, WorkflowExecutionAudit,
     digest::{Digest, content_digest},
     entry::Quarantine,
     log::Nonce,
@@ -25,7 +25,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
     clock::{SharedClock, entropy},
-    metrics::Metrics,
+    metrics::{Kind, Metrics},
     store::{
         Answer, Batch, Draft, DraftContent, ExecutionDraft, Known, Log, LogOpening, Origin, ReadBack,
         SharedStore, SourceObject, StoreError, Tracked, TrackingChange,
@@ -269,6 +269,15 @@ impl TrackingChange {
 }
 
 impl DraftContent {
+    fn kind(&self) -> EntryKind {
+        match self {
+            Self::Execution(_) => EntryKind::Execution,
+            Self::Gap(_) => EntryKind::Gap,
+            Self::Quarantine { .. } => EntryKind::Quarantine,
+            Self::Hold(_) => EntryKind::Hold,
+        }
+    }
+
     /// About how many bytes it adds to a transaction.
     fn size(&self) -> usize {
         match self {
@@ -387,7 +396,10 @@ async fn append_in_halves(
         }
         match appended {
             Ok(stored) => {
-                shared.metrics.appended.inc_by(stored.iter().filter(|answer| answer.is_new()).count() as u64);
+                for (draft, _) in part.drafts.iter().zip(&stored).filter(|(_, answer)| answer.is_new()) {
+                    let kind = Kind { kind: draft.content.kind().as_str() };
+                    shared.metrics.appended.get_or_create(&kind).inc();
+                }
                 answers.extend(stored.into_iter().map(Ok));
             }
             Err(StoreError::Rejected(_)) if part.drafts.len() + part.tracking.len() > 1 => {

@@ -1,8 +1,8 @@
 //! What can be seen of a running dualaudit from outside: OpenMetrics.
 
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
@@ -18,12 +18,19 @@ pub struct Metrics {
     pub blocked: Gauge,
     /// For how long the oldest of them has waited.
     pub blocked_oldest_seconds: Gauge,
-    /// Entries appended to the logs, by this process.
-    pub appended: Counter,
+    /// Entries appended to the logs by this process, by kind.
+    pub appended: Family<Kind, Counter>,
     /// Appends that failed.
     pub append_failures: Counter,
     /// Seconds an append took.
     pub append_seconds: Histogram,
+}
+
+/// The kind of an entry, as a label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    /// As in [`dualaudit_record::EntryKind::as_str`].
+    pub kind: &'static str,
 }
 
 impl Default for Metrics {
@@ -41,7 +48,7 @@ impl Metrics {
             retained: Gauge::default(),
             blocked: Gauge::default(),
             blocked_oldest_seconds: Gauge::default(),
-            appended: Counter::default(),
+            appended: Family::default(),
             append_failures: Counter::default(),
             append_seconds: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
             registry: Registry::default(),

@@ -2,18 +2,19 @@
 
 use std::{
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::{Namespace, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, ServiceAccount},
+    rbac::v1::{Role, RoleBinding},
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
     config::{AuthInfo, Context, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
@@ -33,6 +34,8 @@ pub struct Cluster {
     pub admin: Client,
     /// This test's namespace.
     pub namespace: String,
+    /// Where this test's dualaudit keeps its ledger.
+    pub home: String,
     /// Kubeconfig of dualaudit's service account.
     pub kubeconfig: PathBuf,
     /// Kubeconfig of the simulator's service account.
@@ -62,13 +65,17 @@ impl Cluster {
         let admin = plane.admin().await;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("test-{}-{number}", std::process::id());
-        let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
-        let created = Namespace { metadata, ..Namespace::default() };
-        Api::all(admin.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
+        let home = format!("{namespace}-home");
+        for name in [&namespace, &home] {
+            let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
+            let created = Namespace { metadata, ..Namespace::default() };
+            Api::all(admin.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
+        }
+        grant_home(&admin, &home).await;
         let dir = tempfile::tempdir().expect("a temporary directory");
         let kubeconfig = account_kubeconfig(plane, &admin, "dualaudit", &dir).await;
         let simulator = account_kubeconfig(plane, &admin, "dualaudit-simulator", &dir).await;
-        Self { plane, admin, namespace, kubeconfig, simulator, dir }
+        Self { plane, admin, namespace, home, kubeconfig, simulator, dir }
     }
 
     /// The executions of this namespace, with every right.
@@ -111,7 +118,10 @@ impl Cluster {
     /// Writes status, as an engine does.
     pub async fn status(&self, name: &str, status: Value) -> DynamicObject {
         let patch = Patch::Merge(json!({ "status": status }));
-        self.executions().patch_status(name, &PatchParams::default(), &patch).await.expect("its status is written")
+        self.executions()
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .expect("its status is written")
     }
 
     /// Brings it to phase Executing.
@@ -142,8 +152,25 @@ impl Cluster {
 
     /// Takes every finalizer off by hand.
     pub async fn strip(&self, name: &str) {
+        self.try_strip(name).await.expect("it is stripped");
+    }
+
+    /// The same, where it may be gone already.
+    pub async fn try_strip(&self, name: &str) -> kube::Result<DynamicObject> {
         let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-        self.executions().patch(name, &PatchParams::default(), &patch).await.expect("it is stripped");
+        self.executions().patch(name, &PatchParams::default(), &patch).await
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn admin_kubeconfig(&self) -> &Path {
+        self.plane.kubeconfig()
+    }
+
+    /// How many entries the break-glass ledger has.
+    pub async fn ledger(&self) -> usize {
+        let maps: Api<ConfigMap> = Api::namespaced(self.admin.clone(), &self.home);
+        let listed = maps.list(&ListParams::default().labels("dualaudit.dev/ledger")).await;
+        listed.expect("ConfigMaps").items.iter().map(|map| map.data.iter().flatten().count()).sum()
     }
 
     pub async fn get(&self, name: &str) -> Option<DynamicObject> {
@@ -162,7 +189,8 @@ impl Cluster {
 
     /// Waits until it is gone.
     pub async fn gone(&self, name: &str) {
-        eventually(&format!("{name} is gone"), || async { self.get(name).await.is_none().then_some(()) }).await;
+        eventually(&format!("{name} is gone"), || async { self.get(name).await.is_none().then_some(()) })
+            .await;
     }
 
     /// Waits until our finalizer is on it.
@@ -211,6 +239,18 @@ pub async fn install(admin: &Client) {
     eventually("the CRD is served", || async { crds.list(&Default::default()).await.ok() }).await;
 }
 
+/// Gives dualaudit in another namespace what `deploy/rbac.yaml` gives it in its own.
+async fn grant_home(admin: &Client, home: &str) {
+    let metadata = ObjectMeta { name: Some("dualaudit".to_owned()), ..ObjectMeta::default() };
+    let shipped: Role = Api::namespaced(admin.clone(), HOME).get("dualaudit").await.expect("the role");
+    let role = Role { metadata: metadata.clone(), ..shipped };
+    Api::namespaced(admin.clone(), home).create(&PostParams::default(), &role).await.expect("a role");
+    let shipped: RoleBinding =
+        Api::namespaced(admin.clone(), HOME).get("dualaudit").await.expect("the binding");
+    let binding = RoleBinding { metadata, ..shipped };
+    Api::namespaced(admin.clone(), home).create(&PostParams::default(), &binding).await.expect("a binding");
+}
+
 /// Applies one manifest of `deploy/`.
 pub async fn apply(admin: &Client, file: &str) {
     let text = std::fs::read_to_string(workspace().join("deploy").join(file)).expect("a manifest");
@@ -225,12 +265,19 @@ pub async fn apply(admin: &Client, file: &str) {
         };
         let name = object.metadata.name.clone().expect("it has a name");
         let params = PatchParams::apply("dualaudit-tests").force();
-        api.patch(&name, &params, &Patch::Apply(&object)).await.unwrap_or_else(|error| panic!("{file}: {error}"));
+        api.patch(&name, &params, &Patch::Apply(&object))
+            .await
+            .unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 }
 
 /// A kubeconfig for a service account of dualaudit's namespace, by a token as a pod gets it.
-pub async fn account_kubeconfig(plane: &ControlPlane, admin: &Client, account: &str, dir: &TempDir) -> PathBuf {
+pub async fn account_kubeconfig(
+    plane: &ControlPlane,
+    admin: &Client,
+    account: &str,
+    dir: &TempDir,
+) -> PathBuf {
     let request = TokenRequest {
         spec: TokenRequestSpec { expiration_seconds: Some(7200), ..TokenRequestSpec::default() },
         ..TokenRequest::default()

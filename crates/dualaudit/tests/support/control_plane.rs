@@ -30,22 +30,17 @@ impl ControlPlane {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<ControlPlane> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var_os("DUALAUDIT_TEST_KUBECONFIG") {
-            Some(path) => Self {
-                kubeconfig: path.into(),
-                pipes: Mutex::new(None),
-                child: Mutex::new(None),
-                dir: None,
-            },
+            Some(path) => {
+                Self { kubeconfig: path.into(), pipes: Mutex::new(None), child: Mutex::new(None), dir: None }
+            }
             None => Self::start(),
         })
     }
 
     /// Starts one of its own, for a test that stops parts of it.
     pub fn start() -> Self {
-        let binary = std::env::var_os("DUALAUDIT_CONTROLPLANE").map_or_else(
-            || workspace().join("target/controlplane/controlplane"),
-            PathBuf::from,
-        );
+        let binary = std::env::var_os("DUALAUDIT_CONTROLPLANE")
+            .map_or_else(|| workspace().join("target/controlplane/controlplane"), PathBuf::from);
         assert!(binary.exists(), "{} is missing: run `make controlplane`", binary.display());
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut child = Command::new(binary)

@@ -4,10 +4,11 @@
 
 mod cluster;
 mod control_plane;
+mod database;
 mod process;
 mod proxy;
 
-pub use cluster::{Cluster, eventually};
+pub use cluster::{Cluster, apply, eventually, finished};
 pub use control_plane::ControlPlane;
-pub use process::{Dualaudit, command};
+pub use process::{Dualaudit, command, verified};
 pub use proxy::{FaultProxy, Seam, Verdict};

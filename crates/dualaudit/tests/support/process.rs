@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -41,14 +41,15 @@ impl Dualaudit {
         let mut command = command(kubeconfig);
         command
             .args(["run", "--listen", "127.0.0.1:0", "--watch-namespace", &cluster.namespace])
-            .args(["--database", &cluster.database()])
+            .args(["--database", &cluster.database(), "--home", &cluster.home])
             .args(arguments);
         Self::spawn(command)
     }
 
     /// Runs this command and waits until it serves.
     pub fn spawn(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("dualaudit starts");
+        let mut child =
+            command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("dualaudit starts");
         let stderr = child.stderr.take().expect("its standard error");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&lines);
@@ -150,10 +151,11 @@ fn kill(child: &Mutex<Child>) {
     let _ = child.wait();
 }
 
-/// `dualaudit verify` on the test's database.
-pub fn verify(cluster: &Cluster) -> Output {
-    command(&cluster.kubeconfig)
+/// `dualaudit verify` passes on the test's database.
+pub fn verified(cluster: &Cluster) {
+    let output = command(&cluster.kubeconfig)
         .args(["verify", "--database", &cluster.database()])
         .output()
-        .expect("verify runs")
+        .expect("verify runs");
+    assert!(output.status.success(), "{output:?}");
 }

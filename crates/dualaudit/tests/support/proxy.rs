@@ -55,7 +55,8 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let seen_by = Arc::clone(&judge);
-        let app = Router::new().fallback(move |request: Request| forward(upstream.clone(), Arc::clone(&seen_by), request));
+        let app = Router::new()
+            .fallback(move |request: Request| forward(upstream.clone(), Arc::clone(&seen_by), request));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { kubeconfig: write_kubeconfig(cluster.dir.path(), address), judge }
     }
