@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -14,12 +14,20 @@ use super::cluster::Cluster;
 
 /// `dualaudit` with this kubeconfig and nothing else of the environment that could change it.
 pub fn command(kubeconfig: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualaudit"));
+    let mut command = Command::new(binary());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DUALAUDIT_")) {
         command.env_remove(name);
     }
     command.env("KUBECONFIG", kubeconfig);
     command
+}
+
+/// Cargo tells tests and benchmarks; an example finds it beside itself.
+fn binary() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_dualaudit").map_or_else(
+        || std::env::current_exe().expect("a path").parent().expect("examples").join("../dualaudit"),
+        PathBuf::from,
+    )
 }
 
 /// A running `dualaudit run`, killed when dropped.
