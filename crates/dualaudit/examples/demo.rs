@@ -28,12 +28,18 @@ async fn main() -> anyhow::Result<ExitCode> {
 
     say(&format!("Starting dualaudit on SQLite, with a review window of {WINDOW} instead of 24 h"));
     let mut run = command(&cluster.kubeconfig);
-    run.args(["run", "--listen", "127.0.0.1:0", "--window", WINDOW, "--home", &cluster.home])
-        .args(["--watch-namespace", &cluster.namespace, "--database", &cluster.database()]);
+    run.args(["run", "--listen", "127.0.0.1:0", "--window", WINDOW, "--home", &cluster.home]).args([
+        "--watch-namespace",
+        &cluster.namespace,
+        "--database",
+        &cluster.database(),
+    ]);
     let dualaudit = Dualaudit::spawn(run);
     println!("  {}", dualaudit.url);
 
-    say(&format!("An engine runs {EXECUTIONS} remediation workflows; each is recorded, kept for review, released"));
+    say(&format!(
+        "An engine runs {EXECUTIONS} remediation workflows; each is recorded, kept for review, released"
+    ));
     let mut simulate = command(&cluster.simulator)
         .args(["simulate", "--count", &EXECUTIONS.to_string(), "--rate", "40", "--speedup", "100"])
         .args(["--seed", "7", "--namespace", &cluster.namespace])
@@ -85,7 +91,8 @@ async fn watch(cluster: &Cluster, dualaudit: &Dualaudit) -> anyhow::Result<Vec<s
         let live = executions.list_metadata(&ListParams::default()).await?.items.len();
         let recorded = dualaudit.recorded().await;
         let released = recorded.len().saturating_sub(live);
-        let line = format!("  in the cluster {live:>4}   recorded {:>4}   released {released:>4}", recorded.len());
+        let line =
+            format!("  in the cluster {live:>4}   recorded {:>4}   released {released:>4}", recorded.len());
         if line != shown {
             if stdout().is_terminal() {
                 print!("\r{line}");

@@ -20,6 +20,10 @@ pub struct Metrics {
     pub blocked_oldest_seconds: Gauge,
     /// Entries appended to the logs by this process, by kind.
     pub appended: Family<Kind, Counter>,
+    /// Receipts written on resources.
+    pub receipts: Counter,
+    /// Resources released after their window.
+    pub released: Counter,
     /// Appends that failed.
     pub append_failures: Counter,
     /// Seconds an append took.
@@ -49,6 +53,8 @@ impl Metrics {
             blocked: Gauge::default(),
             blocked_oldest_seconds: Gauge::default(),
             appended: Family::default(),
+            receipts: Counter::default(),
+            released: Counter::default(),
             append_failures: Counter::default(),
             append_seconds: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
             registry: Registry::default(),
@@ -67,6 +73,8 @@ impl Metrics {
             registry.register(name, help, gauge.clone());
         }
         registry.register("appended_entries", "Entries appended to the logs", metrics.appended.clone());
+        registry.register("receipts_written", "Receipts written on resources", metrics.receipts.clone());
+        registry.register("released", "Resources released after their window", metrics.released.clone());
         registry.register("append_failures", "Appends that failed", metrics.append_failures.clone());
         registry.register("append_seconds", "Time an append took", metrics.append_seconds.clone());
         Self { registry, ..metrics }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     ingest::Ingest,
+    metrics::Metrics,
     source::{self, FINALIZER, Observed, State, annotation},
     store::{
         Answer, DraftContent, Known, Receipt, Recorded, StoreError, Tracked, TrackedState, TrackingChange,
@@ -87,6 +88,7 @@ pub(super) struct Executor {
     pub(super) ledger: Arc<Ledger>,
     pub(super) notices: Notices,
     pub(super) clock: SharedClock,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) cluster: String,
     /// dualaudit's own namespace.
     pub(super) home: String,
@@ -280,7 +282,11 @@ impl Visitor<'_> {
             annotation::RECORDED_AT: recorded.first_recorded_at.to_string(),
         });
         let protection = if protect { Protection::On } else { Protection::Unchanged };
-        self.patch_metadata(json!({ "annotations": annotations }), protection).await
+        let patched = self.patch_metadata(json!({ "annotations": annotations }), protection).await?;
+        if patched.is_none() {
+            self.executor.metrics.receipts.inc();
+        }
+        Ok(patched)
     }
 
     /// The window is over. Whatever changed since this object was read fails the precondition.
@@ -295,6 +301,7 @@ impl Visitor<'_> {
             let note = "more finished executions are retained than --max-retained allows";
             self.executor.notices.publish(&self.target(), Notice::ReleasedEarly, note, None);
         }
+        self.executor.metrics.released.inc();
         match cleanup {
             Cleanup::Retain => {
                 if let Some(tool) = &self.observed.recreated_by {

@@ -103,6 +103,7 @@ impl Controller {
             kind: source::api_resource(),
             ingest,
             clock,
+            metrics: Arc::clone(&metrics),
             cluster: options.cluster.clone(),
             home: options.home.clone(),
             policy: options.policy,

@@ -15,7 +15,6 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
-    config::{AuthInfo, Context, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
@@ -279,41 +278,23 @@ pub async fn account_kubeconfig(
     dir: &TempDir,
 ) -> PathBuf {
     let request = TokenRequest {
-        spec: TokenRequestSpec { expiration_seconds: Some(7200), ..TokenRequestSpec::default() },
+        spec: Some(TokenRequestSpec { expiration_seconds: Some(7200), ..TokenRequestSpec::default() }),
         ..TokenRequest::default()
     };
     let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), HOME);
-    let body = serde_json::to_vec(&request).expect("a request");
-    let answer: TokenRequest =
-        accounts.create_subresource("token", account, &PostParams::default(), body).await.expect("a token");
+    let answer: TokenRequest = accounts
+        .create_subresource("token", account, &PostParams::default(), &request)
+        .await
+        .expect("a token");
     let token = answer.status.expect("a status").token;
-    let of_admin = Kubeconfig::read_from(plane.kubeconfig()).expect("a kubeconfig");
-    let cluster = of_admin.clusters.first().and_then(|named| named.cluster.clone());
-    let kubeconfig = Kubeconfig {
-        clusters: vec![NamedCluster { name: "test".to_owned(), cluster }],
-        auth_infos: vec![NamedAuthInfo {
-            name: account.to_owned(),
-            auth_info: Some(AuthInfo { token: Some(token.into()), ..AuthInfo::default() }),
-        }],
-        contexts: vec![NamedContext {
-            name: "test".to_owned(),
-            context: Some(Context {
-                cluster: "test".to_owned(),
-                user: Some(account.to_owned()),
-                ..Context::default()
-            }),
-        }],
-        current_context: Some("test".to_owned()),
-        ..Kubeconfig::default()
-    };
+    // The administrator's, with another user.
+    let text = std::fs::read_to_string(plane.kubeconfig()).expect("a kubeconfig");
+    let mut kubeconfig: Value = serde_saphyr::from_str(&text).expect("a kubeconfig is YAML");
+    kubeconfig["users"] = json!([{ "name": account, "user": { "token": token } }]);
+    kubeconfig["contexts"][0]["context"]["user"] = json!(account);
     let path = dir.path().join(format!("{account}.kubeconfig"));
-    std::fs::write(&path, exposed(&kubeconfig)).expect("the kubeconfig is written");
+    std::fs::write(&path, kubeconfig.to_string()).expect("the kubeconfig is written");
     path
-}
-
-/// JSON is YAML; the token must stand in it in clear.
-fn exposed(kubeconfig: &Kubeconfig) -> String {
-    serde_json::to_string(kubeconfig).expect("a kubeconfig is JSON")
 }
 
 fn merge(into: &mut Value, patch: Value) {

@@ -1,6 +1,6 @@
 //! What the tests, the demo and the benchmarks share: a real control plane, the real binary under
 //! its own service account, and a proxy that can fail between them.
-#![expect(dead_code, reason = "no user of this module uses all of it")]
+#![allow(dead_code, unused_imports, reason = "no user of this module uses all of it")]
 
 mod cluster;
 mod control_plane;

@@ -1,0 +1,1 @@
+pub(crate) async fn appends_beside_raw_inserts() {}

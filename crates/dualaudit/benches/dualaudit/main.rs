@@ -1,0 +1,49 @@
+//! `make bench`: what docs/benchmarks.md shows, measured anew on this machine.
+//!
+//! Every figure stands beside what bounds it, measured in the same run. `cargo bench -- NAME` runs
+//! one of them.
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+mod append;
+mod controller;
+mod load;
+
+use std::time::Duration;
+
+fn main() {
+    let wanted: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let asked_for =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    if asked_for("append") {
+        runtime.block_on(append::appends_beside_raw_inserts());
+    }
+    if asked_for("record") {
+        runtime.block_on(controller::recording_beside_bare_patches());
+    }
+    if asked_for("latency") {
+        runtime.block_on(controller::latency_from_finish_to_receipt());
+    }
+    if asked_for("memory") {
+        runtime.block_on(controller::memory_with_many_live());
+    }
+}
+
+/// The value below which this share of them lies.
+fn percentile(values: &mut [Duration], share: f64) -> Duration {
+    values.sort_unstable();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index within the slice")]
+    let index = ((values.len() as f64 * share) as usize).min(values.len() - 1);
+    values[index]
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn heading(what: &str) {
+    println!("\n## {what}");
+}
