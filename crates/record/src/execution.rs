@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Time;
+use crate::{Time, names::named};
 
 /// How an execution turned out, judged by its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,6 +74,34 @@ pub enum ScoreSource {
     /// [`crate::derive::score`] computed it.
     Derived,
 }
+
+named!(Outcome { Success = "success", Failed = "failed", Partial = "partial" });
+named!(Status {
+    Completed = "completed",
+    Failed = "failed",
+    Cancelled = "cancelled",
+    TimedOut = "timed_out",
+    Deleted = "deleted",
+});
+named!(StepStatus {
+    Pending = "pending",
+    Executing = "executing",
+    Completed = "completed",
+    Failed = "failed",
+    Skipped = "skipped",
+    RolledBack = "rolled_back",
+    Cancelled = "cancelled",
+    TimedOut = "timed_out",
+});
+named!(AdjustmentType {
+    Timeout = "timeout",
+    Retry = "retry",
+    Skip = "skip",
+    Parameter = "parameter",
+    Reorder = "reorder",
+    Other = "other",
+});
+named!(ScoreSource { Reported = "reported", Derived = "derived" });
 
 /// One execution of a workflow, one attempt of it, as it ended.
 ///
@@ -211,7 +239,7 @@ pub struct Source {
 }
 
 /// What an execution worked on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "Kubernetes' names")]
 pub struct Target {

@@ -4,6 +4,7 @@
 //! Everything here is plain data and plain functions: no async, no database, no Kubernetes, no
 //! clock and no randomness. What varies is a parameter.
 
+mod names;
 pub mod time;
 
 pub mod derive;
@@ -16,6 +17,11 @@ pub mod digest;
 pub mod entry;
 pub mod log;
 
+#[cfg(test)]
+mod testing;
+
 pub use entry::{Entry, EntryKind};
 pub use execution::WorkflowExecutionAudit;
+pub use names::UnknownName;
+pub use submitted::{Invalid, Submitted};
 pub use time::Time;
