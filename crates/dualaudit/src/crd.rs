@@ -29,6 +29,7 @@ pub fn crd() -> CustomResourceDefinition {
 }
 
 /// What an engine is asked to run.
+#[expect(clippy::duplicated_attributes, reason = "each printcolumn has a name and a type of its own")]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "dualaudit.dev",
