@@ -7,7 +7,11 @@ use dualaudit_record::{Time, WorkflowExecutionAudit};
 use jiff::SignedDuration;
 use kube::core::DynamicObject;
 
+mod recreated;
+mod window;
 mod workflow_execution;
+
+pub use window::parse_window;
 
 /// The finalizer that keeps a resource until its record is durable.
 pub const FINALIZER: &str = "dualaudit.dev/record";
