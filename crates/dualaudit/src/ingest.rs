@@ -10,11 +10,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dualaudit_record::{
-    WorkflowExecutionAudit,
+    EntryKind, WorkflowExecutionAudit,
     digest::{Digest, content_digest},
     entry::Quarantine,
     log::Nonce,
@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
     clock::{SharedClock, entropy},
+    metrics::{Kind, Metrics},
     store::{
         Answer, Batch, Draft, DraftContent, ExecutionDraft, Known, Log, LogOpening, Origin, ReadBack,
         SharedStore, SourceObject, StoreError, Tracked, TrackingChange,
@@ -55,6 +56,7 @@ struct Shared {
     store: SharedStore,
     clock: SharedClock,
     log: Log,
+    metrics: Arc<Metrics>,
     tracking: Mutex<Pending>,
     tracked_something: Notify,
 }
@@ -81,12 +83,14 @@ impl Ingest {
         store: SharedStore,
         clock: SharedClock,
         opening: LogOpening,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let log = store.open_log(opening).await?;
         let shared = Arc::new(Shared {
             store,
             clock,
             log,
+            metrics,
             tracking: Mutex::default(),
             tracked_something: Notify::new(),
         });
@@ -265,6 +269,15 @@ impl TrackingChange {
 }
 
 impl DraftContent {
+    fn kind(&self) -> EntryKind {
+        match self {
+            Self::Execution(_) => EntryKind::Execution,
+            Self::Gap(_) => EntryKind::Gap,
+            Self::Quarantine { .. } => EntryKind::Quarantine,
+            Self::Hold(_) => EntryKind::Hold,
+        }
+    }
+
     /// About how many bytes it adds to a transaction.
     fn size(&self) -> usize {
         match self {
@@ -375,8 +388,20 @@ async fn append_in_halves(
         if part.drafts.is_empty() && part.tracking.is_empty() {
             continue;
         }
-        match shared.store.append(&shared.log.name, &part, shared.clock.now()).await {
-            Ok(stored) => answers.extend(stored.into_iter().map(Ok)),
+        let began = Instant::now();
+        let appended = shared.store.append(&shared.log.name, &part, shared.clock.now()).await;
+        shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());
+        if appended.is_err() {
+            shared.metrics.append_failures.inc();
+        }
+        match appended {
+            Ok(stored) => {
+                for (draft, _) in part.drafts.iter().zip(&stored).filter(|(_, answer)| answer.is_new()) {
+                    let kind = Kind { kind: draft.content.kind().as_str() };
+                    shared.metrics.appended.get_or_create(&kind).inc();
+                }
+                answers.extend(stored.into_iter().map(Ok));
+            }
             Err(StoreError::Rejected(_)) if part.drafts.len() + part.tracking.len() > 1 => {
                 let (left, right) = halves(part);
                 parts.push(right);

@@ -4,6 +4,8 @@
 //! through the one door in, the store keeps it, and readers find, show and check it.
 
 pub mod clock;
+pub mod metrics;
+
 pub mod command;
 pub mod controller;
 pub mod crd;

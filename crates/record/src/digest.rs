@@ -2,8 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
+
+use crate::{WorkflowExecutionAudit, canonical::canonical};
 
 /// 32 bytes of SHA-256 or HMAC-SHA256; lower-case hex in text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,10 +64,108 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// What the sameness of two records is judged by: HMAC-SHA256, under the log's secret, of the
-/// canonical record as mapped, before redaction.
+const CONTENT: &[u8] = b"dualaudit/content/v1\0";
+
+/// What the sameness of two records is judged by: HMAC-SHA256, under the log's secret, of
+/// `dualaudit/content/v1`, a zero byte and the canonical record as mapped, before redaction.
 ///
 /// `attempt` is left out: it is part of the identity, and for a resource only known once stored.
-pub fn content_digest(_record: &crate::WorkflowExecutionAudit, _secret: &[u8; 32]) -> Digest {
-    todo!()
+pub fn content_digest(record: &WorkflowExecutionAudit, secret: &[u8; 32]) -> Digest {
+    let record = canonical(record);
+    let (before, after) = around_attempt(&record);
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    mac.update(CONTENT);
+    mac.update(before);
+    mac.update(after);
+    Digest(mac.finalize().into_bytes().into())
+}
+
+/// The bytes before and after `,"attempt":N` in a canonical record: with them gone it is the
+/// canonical form of the record without it.
+///
+/// The first place is the right one. Canonical keys are sorted, so only `adaptive_adjustments` comes
+/// before, and its parts have no such key; inside a string these bytes can't stand, because a quote
+/// there has a backslash before it.
+fn around_attempt(record: &[u8]) -> (&[u8], &[u8]) {
+    const KEY: &[u8] = b",\"attempt\":";
+    let start = record.windows(KEY.len()).position(|bytes| bytes == KEY).unwrap_or(record.len());
+    let (before, rest) = record.split_at(start);
+    let number = rest.get(KEY.len()..).unwrap_or_default();
+    let digits = number.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(number.len());
+    (before, &number[digits..])
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::{CONTENT, Digest, Sha256, content_digest};
+    use crate::{
+        WorkflowExecutionAudit,
+        canonical::canonical,
+        testing::{plain_record, record},
+    };
+
+    const SECRET: [u8; 32] = [3; 32];
+
+    /// The definition, word by word.
+    fn defined(record: &WorkflowExecutionAudit) -> Digest {
+        let mut value = serde_json::to_value(record).unwrap();
+        value.as_object_mut().unwrap().remove("attempt").unwrap();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&SECRET).unwrap();
+        mac.update(CONTENT);
+        mac.update(&canonical(&value));
+        Digest(mac.finalize().into_bytes().into())
+    }
+
+    #[test]
+    fn a_digest_is_64_lower_case_digits_in_text() {
+        let digest = Digest::sha256(b"");
+        let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(text.parse::<Digest>().unwrap(), digest);
+        assert_eq!(serde_json::from_value::<Digest>(json!(text)).unwrap(), digest);
+        assert_eq!(Digest::from_slice(&digest.0), Some(digest));
+        assert_eq!(Digest::from_slice(&digest.0[1..]), None);
+        for text in ["", "e3", &text[1..], &format!("{text}00"), &text.replace('e', "g")] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn attempts_are_told_apart_by_their_content_only() {
+        let first = plain_record();
+        let again = WorkflowExecutionAudit { attempt: 17, ..first.clone() };
+        assert_eq!(content_digest(&first, &SECRET), content_digest(&again, &SECRET));
+        assert_ne!(content_digest(&first, &SECRET), content_digest(&first, &[4; 32]));
+    }
+
+    #[test]
+    fn texts_that_look_like_the_attempt_are_left_alone() {
+        let mut record = plain_record();
+        let text = r#"",,"attempt":1,"#;
+        record.adaptive_adjustments[0].reason = text.to_owned();
+        record.adaptive_adjustments[0].from = Some(",".to_owned());
+        record.labels.insert(text.to_owned(), text.to_owned());
+        record.labels.insert("attempt".to_owned(), "1".to_owned());
+        assert_eq!(content_digest(&record, &SECRET), defined(&record));
+    }
+
+    proptest! {
+        #[test]
+        fn the_content_digest_is_that_of_the_record_without_its_attempt(record in record()) {
+            prop_assert_eq!(content_digest(&record, &SECRET), defined(&record));
+        }
+
+        #[test]
+        fn any_other_change_changes_the_digest(record in record(), other in record()) {
+            let same = WorkflowExecutionAudit { attempt: other.attempt, ..record.clone() } == other;
+            prop_assert_eq!(content_digest(&record, &SECRET) == content_digest(&other, &SECRET), same);
+            let mut changed = record.clone();
+            changed.error_message.push('!');
+            prop_assert_ne!(content_digest(&record, &SECRET), content_digest(&changed, &SECRET));
+        }
+    }
 }

@@ -114,6 +114,9 @@ pub struct Gap {
     /// Its last known state: the object's JSON, redacted. Empty when only its identity is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_state: String,
+    /// SHA-256 of the last known state where only that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_state_digest: Option<Digest>,
     /// When it was last seen.
     pub last_seen_at: Time,
 }

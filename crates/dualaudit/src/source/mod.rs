@@ -5,7 +5,8 @@
 
 use dualaudit_record::{Time, WorkflowExecutionAudit};
 use jiff::SignedDuration;
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
+use serde_json::Value;
 
 mod recreated;
 mod window;
@@ -88,6 +89,35 @@ impl Observed {
             .iter()
             .any(|name| ![FINALIZER, "foregroundDeletion", "orphan"].contains(&name.as_str()))
     }
+}
+
+/// The kind that is watched.
+pub fn api_resource() -> ApiResource {
+    ApiResource {
+        group: "dualaudit.dev".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "dualaudit.dev/v1alpha1".to_owned(),
+        kind: "WorkflowExecution".to_owned(),
+        plural: "workflowexecutions".to_owned(),
+    }
+}
+
+/// An object's JSON without what dualaudit itself writes on it, and without what the API server
+/// changes at every write: two equal values are the same state.
+pub fn unmarked(object: &DynamicObject) -> Value {
+    let mut object = object.clone();
+    let metadata = &mut object.metadata;
+    metadata.managed_fields = None;
+    metadata.resource_version = None;
+    if let Some(finalizers) = &mut metadata.finalizers {
+        finalizers.retain(|name| name != FINALIZER);
+    }
+    metadata.finalizers.take_if(|finalizers| finalizers.is_empty());
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|key, _| ![annotation::RECEIPT, annotation::RECORDED_AT].contains(&key.as_str()));
+    }
+    metadata.annotations.take_if(|annotations| annotations.is_empty());
+    serde_json::to_value(&object).expect("an object is JSON")
 }
 
 /// Looks at a WorkflowExecution. `cluster` goes into the record; `now` bounds its times.

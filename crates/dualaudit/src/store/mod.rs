@@ -197,6 +197,13 @@ pub enum Answer {
     Refused(Refusal),
 }
 
+impl Answer {
+    /// Whether this sending made a new entry.
+    pub fn is_new(&self) -> bool {
+        matches!(self, Self::Stored(receipt) if receipt.result != ReceiptResult::Duplicate)
+    }
+}
+
 /// Proof to the sender that the record is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {

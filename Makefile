@@ -1,0 +1,66 @@
+# dualaudit: every set-up step of demo, tests and benchmarks is a target here.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CONTROLPLANE := target/controlplane/controlplane
+CONTROLPLANE_SOURCES := $(wildcard tests/controlplane/*.go) tests/controlplane/go.mod tests/controlplane/go.sum
+# -trimpath and the tags are part of Go's cache key: build and vet share them, or compile twice.
+GO_FLAGS := -trimpath -tags grpcnotrace,notest
+
+.PHONY: help
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: setup
+setup: ## Check for the tools that everything needs, and install what Debian has of them
+	@missing=""; \
+	for tool in cargo go; do \
+		command -v $$tool >/dev/null || { echo "$$tool is missing: install it from its own site ($$tool is not taken from Debian, whose version is too old)"; exit 1; }; \
+	done; \
+	command -v cc >/dev/null || missing="$$missing build-essential"; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
+		else \
+			echo "missing:$$missing (on Debian: apt-get install$$missing)"; exit 1; \
+		fi; \
+	fi
+
+.PHONY: controlplane
+controlplane: setup $(CONTROLPLANE) ## Build the control plane of tests and demo (about six minutes the first time)
+
+$(CONTROLPLANE): $(CONTROLPLANE_SOURCES)
+	@echo "building the control plane (kube-apiserver and etcd): about six minutes the first time"
+	cd tests/controlplane && CGO_ENABLED=0 go build -buildvcs=false $(GO_FLAGS) -ldflags '-s -w' -o ../../$(CONTROLPLANE) .
+
+.PHONY: demo
+demo: controlplane ## Show the main job end to end on a real API server; ONCE=1 checks it and exits
+	cargo build --release --locked
+	cargo run --release --locked --example demo -- $(if $(ONCE),--once)
+
+.PHONY: test
+test: lint controlplane ## Run every check and every test
+	cargo test --workspace --locked
+
+.PHONY: lint
+lint: setup ## Formatting and lints, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@unformatted="$$(gofmt -l tests)"; [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	cd tests/controlplane && CGO_ENABLED=0 go vet $(GO_FLAGS) .
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: deny.toml is not checked"; fi
+
+.PHONY: bench
+bench: controlplane ## Measure; the figures and how to read them stand in docs/benchmarks.md
+	cargo bench --locked
+
+.PHONY: manifests
+manifests: ## Write deploy/ anew from the program
+	cargo build --locked
+	cargo test --locked -p dualaudit --lib manifests
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	rm -rf target

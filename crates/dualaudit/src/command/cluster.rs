@@ -1,0 +1,85 @@
+//! The way to the cluster, as `kubectl` finds it.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use anyhow::{Context, anyhow};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, Config, client::ClientBuilder, config::KubeConfigOptions};
+use tower::limit::RateLimitLayer;
+
+/// How long the cluster may take to answer at the start.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Which cluster, and how hard it may be asked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ClusterArgs {
+    /// The kubeconfig context to use [default: the current one, or the pod's service account]
+    #[arg(long, env = "DUALAUDIT_CONTEXT")]
+    pub context: Option<String>,
+
+    /// The most requests a second to send to the API server [default: unlimited, its own priority
+    /// and fairness decide]
+    #[arg(long, env = "DUALAUDIT_API_QPS", value_name = "N")]
+    pub api_qps: Option<NonZeroU32>,
+}
+
+impl ClusterArgs {
+    /// A client for the cluster.
+    ///
+    /// # Errors
+    /// When no configuration is found, or it cannot be used: says which and why.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        let config = match &self.context {
+            Some(context) => {
+                let options =
+                    KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
+                Config::from_kubeconfig(&options).await.map_err(anyhow::Error::from)
+            }
+            None => Config::infer().await.map_err(anyhow::Error::from),
+        };
+        let config = config.context("the cluster's configuration (KUBECONFIG, ~/.kube/config, or the pod's)")?;
+        let builder = ClientBuilder::try_from(config).context("the cluster's configuration")?;
+        Ok(match self.api_qps {
+            None => builder.build(),
+            Some(qps) => builder.with_layer(&evenly(qps.get())).build(),
+        })
+    }
+}
+
+/// So many a second, in slices of a tenth of a second where that divides well.
+fn evenly(qps: u32) -> RateLimitLayer {
+    if qps < 10 {
+        RateLimitLayer::new(qps.into(), Duration::from_secs(1))
+    } else {
+        RateLimitLayer::new((qps / 10).into(), Duration::from_millis(100))
+    }
+}
+
+/// The uid of the cluster's `kube-system` namespace, by which logs know their cluster.
+///
+/// # Errors
+/// When the API server cannot be reached, or does not let us in: one sentence that says so.
+pub async fn cluster_uid(client: &Client) -> anyhow::Result<String> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let asked = tokio::time::timeout(PATIENCE, namespaces.get("kube-system")).await;
+    let answer = asked.map_err(|_| anyhow!("the API server did not answer within {PATIENCE:?}"))?;
+    let namespace = answer.map_err(|error| match &error {
+        kube::Error::Api(status) if status.code == 401 => {
+            anyhow!("the API server does not accept these credentials ({}): check the kubeconfig", status.message)
+        }
+        kube::Error::Api(status) if status.code == 403 => {
+            anyhow!("{}: install deploy/rbac.yaml, or use an account that is bound to it", status.message)
+        }
+        kube::Error::Api(status) => anyhow!("the API server answered: {}", status.message),
+        _ => anyhow!("the API server cannot be reached ({}): check the kubeconfig", root_cause(&error)),
+    })?;
+    namespace.metadata.uid.ok_or_else(|| anyhow!("the namespace kube-system has no uid"))
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

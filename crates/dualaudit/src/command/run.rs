@@ -1,0 +1,185 @@
+//! `dualaudit run`: controller and API in one process.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use jiff::SignedDuration;
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{
+    cluster::{ClusterArgs, cluster_uid},
+    database::DatabaseArgs,
+};
+use crate::{
+    clock::{SharedClock, SystemClock, entropy},
+    controller::{Cleanup, Controller, Options, Policy},
+    http::{self, Api},
+    ingest::Ingest,
+    metrics::Metrics,
+    source::parse_window,
+    store::{LogOpening, Owner, SharedStore},
+};
+
+/// The log of HTTP producers.
+const PRODUCERS_LOG: &str = "http";
+
+/// Records finished executions of a cluster, keeps them for review, cleans up, and serves the API.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db --window 24h")]
+pub struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    cluster_access: ClusterArgs,
+
+    /// Address of the API
+    #[arg(long, env = "DUALAUDIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// Name of this cluster's log: 1 to 63 of a-z, 0-9, '.' and '-'
+    #[arg(long, env = "DUALAUDIT_CLUSTER", default_value = "default", value_name = "NAME", value_parser = log_name)]
+    cluster: String,
+
+    /// Origin line of the log's checkpoints, fixed at its first use [default: dualaudit.dev/ and the
+    /// uid of kube-system]
+    #[arg(long, env = "DUALAUDIT_ORIGIN", value_name = "NAME")]
+    origin: Option<String>,
+
+    /// How long a finished resource stays for review; `dualaudit.dev/window` on a resource goes first
+    #[arg(long, env = "DUALAUDIT_WINDOW", default_value = "24h", value_name = "DURATION", value_parser = parse_window)]
+    window: SignedDuration,
+
+    /// What happens to a resource after its window
+    #[arg(long, env = "DUALAUDIT_CLEANUP", default_value = "delete", value_name = "HOW")]
+    cleanup: Cleanup,
+
+    /// The most finished executions kept in the cluster: above it the oldest recorded leave early
+    #[arg(long, env = "DUALAUDIT_MAX_RETAINED", value_name = "N")]
+    max_retained: Option<usize>,
+
+    /// Resources worked on at once
+    #[arg(long, env = "DUALAUDIT_CONCURRENCY", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+
+    /// Watch this namespace only
+    #[arg(long, env = "DUALAUDIT_WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    watch_namespace: Option<String>,
+
+    /// dualaudit's own namespace, where the break-glass ledger is kept
+    #[arg(long, env = "DUALAUDIT_NAMESPACE", default_value = "dualaudit", value_name = "NAMESPACE")]
+    home: String,
+
+    /// Run the controller without the API
+    #[arg(long, conflicts_with = "api_only")]
+    controller_only: bool,
+
+    /// Run the API without the controller
+    #[arg(long)]
+    api_only: bool,
+}
+
+/// Runs until SIGINT or SIGTERM, then finishes what was accepted.
+///
+/// # Errors
+/// When the database, the cluster or the address cannot be used at the start.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let metrics = Arc::new(Metrics::new());
+    let store = args.database.open().await?;
+    let (stop, stopped) = watch::channel(false);
+    let mut parts = tokio::task::JoinSet::new();
+    if !args.controller_only {
+        let api = api(&args, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)).await?;
+        let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
+        tracing::info!("serving http://{}", listener.local_addr()?);
+        parts.spawn(http::serve(listener, http::router(api), until(stopped.clone())));
+    }
+    if !args.api_only {
+        let controller = controller(&args, store, clock, metrics).await?;
+        tracing::info!(cluster = %args.cluster, window = %format_args!("{:#}", args.window), "watching WorkflowExecutions");
+        parts.spawn(controller.run(until(stopped)));
+    }
+    tokio::select! {
+        () = asked_to_stop() => tracing::info!("stopping: finishing what was accepted"),
+        Some(ended) = parts.join_next() => ended.context("a part of dualaudit ended")?,
+    }
+    let _ = stop.send(true);
+    while let Some(ended) = parts.join_next().await {
+        ended?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn api(
+    args: &Args,
+    store: SharedStore,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Api> {
+    let opening = LogOpening {
+        log: PRODUCERS_LOG.to_owned(),
+        owner: Owner::Producers,
+        origin: args.origin.clone().map_or_else(
+            || format!("dualaudit.dev/{}", hex::encode(entropy::<16>())),
+            |origin| format!("{origin}/{PRODUCERS_LOG}"),
+        ),
+        secret: entropy(),
+        now: clock.now(),
+    };
+    let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
+    Ok(Api { store, ingest, clock, metrics })
+}
+
+async fn controller(
+    args: &Args,
+    store: SharedStore,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Controller> {
+    let client = args.cluster_access.client().await?;
+    let uid = cluster_uid(&client).await?;
+    let opening = LogOpening {
+        log: args.cluster.clone(),
+        origin: args.origin.clone().unwrap_or_else(|| format!("dualaudit.dev/{uid}")),
+        owner: Owner::Cluster(uid),
+        secret: entropy(),
+        now: clock.now(),
+    };
+    let ingest = Ingest::open(store, Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
+    let options = Options {
+        policy: Policy { window: args.window, cleanup: args.cleanup },
+        max_retained: args.max_retained,
+        concurrency: args.concurrency.into(),
+        cluster: args.cluster.clone(),
+        watch_namespace: args.watch_namespace.clone(),
+        home: args.home.clone(),
+    };
+    Ok(Controller::new(client, ingest, clock, metrics, options))
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("a handler for SIGTERM can be set");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn log_name(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
+    if text == PRODUCERS_LOG {
+        return Err(format!("{PRODUCERS_LOG} is the log of HTTP producers; choose another name"));
+    }
+    if (1..=63).contains(&text.len()) && text.chars().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("a log's name is 1 to 63 of a-z, 0-9, '.' and '-'".to_owned())
+    }
+}

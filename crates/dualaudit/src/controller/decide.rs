@@ -1,0 +1,167 @@
+//! What to do about one resource: pure, from what is seen and what is known.
+//!
+//! The order of the questions is the order of the promises: break glass first, then the record,
+//! then deletion by others, and only then the window.
+
+use dualaudit_record::{Time, digest::Digest, execution::WorkflowExecutionAudit};
+use jiff::SignedDuration;
+
+use crate::{
+    source::{Observed, State},
+    store::{Known, Recorded, TrackedState},
+};
+
+/// What the operator has set.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// How long a finished resource stays for review, unless it says otherwise itself.
+    pub window: SignedDuration,
+    /// What happens to it then.
+    pub cleanup: Cleanup,
+}
+
+/// What release does to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Cleanup {
+    /// Delete it.
+    Delete,
+    /// Take our finalizer off and leave it.
+    Retain,
+}
+
+/// One resource at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What is seen of it.
+    pub observed: &'a Observed,
+    /// The digest of what there is to record: of the record when it ended, of the object's state
+    /// when it cannot be mapped. `None` while it runs.
+    pub digest: Option<Digest>,
+    /// What the store knows of it; `None` when it has not been asked yet.
+    pub known: Option<&'a Known>,
+    /// More are retained than may be, and this is one of the oldest.
+    pub overfull: bool,
+}
+
+/// The one next thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing, until it changes.
+    Watch,
+    /// Nothing, until then.
+    WaitUntil(Time),
+    /// Ask the store what it knows.
+    Consult,
+    /// Put our finalizer on.
+    Protect,
+    /// Append the record.
+    Record,
+    /// Append the object as it is, for this reason.
+    Quarantine(String),
+    /// Append a hold with this reason.
+    PlaceHold(String),
+    /// Write the receipt on it, and our finalizer with it where that is still missing.
+    Acknowledge {
+        /// Whether the finalizer goes on in the same patch.
+        protect: bool,
+    },
+    /// The window is over: read back, then clean up like this.
+    Release(Cleanup),
+    /// Somebody deleted it and its record is there: read back, then take our finalizer off.
+    LetGo,
+    /// Somebody broke the glass, with this reason: let it go, recorded or not.
+    BreakGlass(String),
+}
+
+/// Decides.
+pub fn decide(situation: Situation<'_>, policy: Policy, now: Time) -> Step {
+    let Situation { observed, known, .. } = situation;
+    if let Some(reason) = &observed.release_unrecorded
+        && observed.is_protected()
+    {
+        return Step::BreakGlass(reason.clone());
+    }
+    // Works while the database is down: what is not protected yet could vanish unseen.
+    let may_protect = observed.deleted_at.is_none() && observed.release_unrecorded.is_none();
+    if matches!(observed.state, State::Running) && may_protect && !observed.is_protected() {
+        return Step::Protect;
+    }
+    let asks_nothing = matches!(observed.state, State::Running) && observed.hold.is_none();
+    if asks_nothing {
+        return Step::Watch;
+    }
+    let Some(known) = known else { return Step::Consult };
+
+    match &observed.state {
+        State::Ended(record) if !is_recorded(record, situation.digest, known) => return Step::Record,
+        State::Unmappable(reason) if !is_quarantined(situation.digest, known) => {
+            return Step::Quarantine(reason.clone());
+        }
+        _ => {}
+    }
+    if let Some(reason) = &observed.hold
+        && !known.held
+    {
+        return Step::PlaceHold(reason.clone());
+    }
+    if observed.deleted_at.is_some() {
+        let may_go = observed.is_protected() && !observed.has_foreign_finalizer();
+        return if may_go { Step::LetGo } else { Step::Watch };
+    }
+    match (&observed.state, &known.recorded) {
+        (State::Ended(_), Some(recorded)) => in_review(situation, known, recorded, policy, now),
+        // What cannot be mapped may still be running: it is kept whole, protected, and never
+        // deleted by us.
+        (State::Unmappable(_), _) if may_protect && !observed.is_protected() => Step::Protect,
+        _ => Step::Watch,
+    }
+}
+
+/// Recorded and not deleted: acknowledge, hold, wait, release.
+fn in_review(s: Situation<'_>, known: &Known, recorded: &Recorded, policy: Policy, now: Time) -> Step {
+    let observed = s.observed;
+    let closed = known.tracked == Some(TrackedState::Closed);
+    let protect = !observed.is_protected() && !closed && observed.release_unrecorded.is_none();
+    if protect || observed.receipt.as_deref() != Some(&super::receipt_annotation(&recorded.receipt)) {
+        return Step::Acknowledge { protect };
+    }
+    if known.held || !observed.is_protected() {
+        return Step::Watch;
+    }
+    let due = review_until(observed, recorded, policy);
+    if now < due && !s.overfull {
+        return Step::WaitUntil(due);
+    }
+    match policy.cleanup {
+        Cleanup::Delete if observed.recreated_by.is_none() => Step::Release(Cleanup::Delete),
+        _ => Step::Release(Cleanup::Retain),
+    }
+}
+
+/// When the review window ends. It starts at the attempt's first `recorded_at`, which is the
+/// database's, so that clock skew can neither stretch nor shorten it. A window that cannot be read
+/// never shortens anything: the operator's holds.
+pub fn review_until(observed: &Observed, recorded: &Recorded, policy: Policy) -> Time {
+    let window = match observed.window {
+        Ok(Some(window)) => window,
+        Ok(None) | Err(_) => policy.window,
+    };
+    let micros = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+    recorded.first_recorded_at.saturating_add_micros(micros)
+}
+
+/// Whether the latest revision of this very attempt says the same. One whose content is purged
+/// counts as recorded.
+fn is_recorded(record: &WorkflowExecutionAudit, digest: Option<Digest>, known: &Known) -> bool {
+    known.recorded.as_ref().is_some_and(|recorded| {
+        recorded.started_at == record.started_at
+            && (recorded.content_digest.is_none() || recorded.content_digest == digest)
+    })
+}
+
+fn is_quarantined(digest: Option<Digest>, known: &Known) -> bool {
+    known.quarantined.is_some_and(|(kept, _)| Some(kept) == digest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,447 @@
+//! Carries out one step on one resource. The only place of the controller that writes.
+
+use std::{sync::Arc, time::Duration};
+
+use dualaudit_record::{Time, digest::Digest, entry::Hold};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions},
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Cleanup, Ledger, Policy, Released,
+    decide::{Situation, Step, decide},
+    notice::{Notice, Notices},
+    receipt_annotation,
+};
+use crate::{
+    clock::SharedClock,
+    ingest::Ingest,
+    source::{self, FINALIZER, Observed, State, annotation},
+    store::{
+        Answer, DraftContent, Known, Receipt, Recorded, StoreError, Tracked, TrackedState, TrackingChange,
+    },
+};
+
+/// More steps than any resource needs in one visit; beyond it something turns in a circle.
+const MOST_STEPS: usize = 12;
+/// How long break glass waits for the database before it does without.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a resource is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) id: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl Target {
+    pub(super) fn of(observed: &Observed) -> Self {
+        Self { id: observed.id.clone(), namespace: observed.namespace.clone(), name: observed.name.clone() }
+    }
+
+    pub(super) fn reference(&self) -> ObjectReference {
+        let kind = source::api_resource();
+        ObjectReference {
+            api_version: Some(kind.api_version),
+            kind: Some(kind.kind),
+            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.clone()),
+            uid: Some(self.id.clone()),
+            ..ObjectReference::default()
+        }
+    }
+}
+
+/// What came of a visit.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Nothing to do until it changes.
+    Watch,
+    /// Look again then.
+    At(Time),
+    /// It changed under our hands: look again at once, afresh.
+    Refetch,
+}
+
+/// Why a visit failed. All of it is tried again, with backoff.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the API server: {0}")]
+    Api(#[from] kube::Error),
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+/// Everything a visit needs. Shared by all visits.
+pub(super) struct Executor {
+    pub(super) client: Client,
+    pub(super) kind: ApiResource,
+    pub(super) ingest: Ingest,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) notices: Notices,
+    pub(super) clock: SharedClock,
+    pub(super) cluster: String,
+    /// dualaudit's own namespace.
+    pub(super) home: String,
+    pub(super) policy: Policy,
+}
+
+/// One visit to one resource: decide, act, decide again, until there is nothing to do.
+pub(super) struct Visitor<'a> {
+    executor: &'a Executor,
+    object: DynamicObject,
+    observed: Observed,
+    digest: Option<Digest>,
+    pub(super) known: Option<Known>,
+    overfull: bool,
+}
+
+impl Executor {
+    pub(super) fn api(&self, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &self.kind)
+    }
+
+    pub(super) fn visitor(&self, object: DynamicObject, known: Option<Known>, overfull: bool) -> Visitor<'_> {
+        let observed = source::observe(&object, &self.cluster, self.clock.now());
+        let digest = self.state_digest(&object, &observed);
+        Visitor { executor: self, object, observed, digest, known, overfull }
+    }
+
+    /// What "nothing new" is judged by.
+    fn state_digest(&self, object: &DynamicObject, observed: &Observed) -> Option<Digest> {
+        match &observed.state {
+            State::Running => None,
+            State::Ended(record) => Some(self.ingest.content_digest(record)),
+            State::Unmappable(_) => {
+                let state = self.ingest.redacted(source::unmarked(object), &observed.id);
+                Some(Digest::sha256(state.as_bytes()))
+            }
+        }
+    }
+}
+
+impl Visitor<'_> {
+    /// Takes the resource as far as it goes now.
+    pub(super) async fn advance(&mut self) -> Result<Next, Trouble> {
+        self.track_if_running();
+        for _ in 0..MOST_STEPS {
+            let now = self.executor.clock.now();
+            let situation = Situation {
+                observed: &self.observed,
+                digest: self.digest,
+                known: self.known.as_ref(),
+                overfull: self.overfull,
+            };
+            let next = match decide(situation, self.executor.policy, now) {
+                Step::Watch => Some(Next::Watch),
+                Step::WaitUntil(due) => Some(Next::At(due)),
+                Step::Consult => self.consult().await?,
+                Step::Protect => self.patch_metadata(json!({}), Protection::On).await?,
+                Step::Record => self.record().await?,
+                Step::Quarantine(reason) => self.quarantine(&reason).await?,
+                Step::PlaceHold(reason) => self.place_hold(reason).await?,
+                Step::Acknowledge { protect } => self.acknowledge(protect).await?,
+                Step::Release(cleanup) => self.release(cleanup).await?,
+                Step::LetGo => self.let_go().await?,
+                Step::BreakGlass(reason) => self.break_glass(reason).await?,
+            };
+            if let Some(next) = next {
+                return Ok(next);
+            }
+        }
+        Err(Trouble::Mismatch(format!("{MOST_STEPS} steps did not settle it")))
+    }
+
+    /// When it was recorded, if it only waits for its window.
+    pub(super) fn retained_since(&self) -> Option<Time> {
+        let known = self.known.as_ref()?;
+        let waits = self.observed.is_protected() && self.observed.deleted_at.is_none() && !known.held;
+        known.recorded.as_ref().filter(|_| waits).map(|recorded| recorded.first_recorded_at)
+    }
+
+    pub(super) fn target(&self) -> Target {
+        Target::of(&self.observed)
+    }
+
+    /// Whether its end still waits for a record.
+    pub(super) fn is_blocked(&self) -> bool {
+        !matches!(self.observed.state, State::Running)
+    }
+
+    /// The row by which it is remembered, should it vanish.
+    pub(super) fn tracked(&self, state: TrackedState) -> Tracked {
+        let object = serde_json::to_value(&self.object).expect("an object is JSON");
+        Tracked {
+            id: self.observed.id.clone(),
+            namespace: self.observed.namespace.clone(),
+            name: self.observed.name.clone(),
+            phase: self.observed.phase.clone(),
+            started_at: self.observed.started_at,
+            last_state: self.executor.ingest.redacted(object, &self.observed.id),
+            last_seen_at: self.executor.clock.now(),
+            state,
+        }
+    }
+
+    pub(super) fn track(&self, state: TrackedState) {
+        self.executor.ingest.track(TrackingChange::Seen(self.tracked(state)));
+    }
+
+    fn track_if_running(&self) {
+        if matches!(self.observed.state, State::Running) && self.observed.release_unrecorded.is_none() {
+            self.track(TrackedState::Open);
+        }
+    }
+
+    async fn consult(&mut self) -> Result<Option<Next>, Trouble> {
+        self.known = self.executor.ingest.known(std::slice::from_ref(&self.observed.id)).await?.pop();
+        if let Err(reason) = &self.observed.window {
+            self.executor.notices.publish(&self.target(), Notice::InvalidAnnotation, reason, None);
+        }
+        Ok(None)
+    }
+
+    /// Appends the record. What the database refuses for good is quarantined with its reason.
+    async fn record(&mut self) -> Result<Option<Next>, Trouble> {
+        let State::Ended(record) = &self.observed.state else { return Ok(Some(Next::Watch)) };
+        let started_at = record.started_at;
+        let object = serde_json::to_value(&self.object).expect("an object is JSON");
+        let draft = self.executor.ingest.from_resource((**record).clone(), object);
+        match self.executor.ingest.submit(draft).await {
+            Ok(Answer::Stored(receipt)) => self.note_recorded(receipt, started_at).await,
+            Ok(Answer::Refused(_) | Answer::Accounted) => self.consult().await,
+            Err(StoreError::Rejected(reason)) => {
+                self.observed.state = State::Unmappable(format!("the database refuses its record: {reason}"));
+                self.digest = self.executor.state_digest(&self.object, &self.observed);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Remembers a receipt. The window starts with the first revision, which a later one's receipt
+    /// does not tell.
+    async fn note_recorded(
+        &mut self,
+        receipt: Receipt,
+        started_at: Option<Time>,
+    ) -> Result<Option<Next>, Trouble> {
+        if receipt.revision != Some(1) {
+            return self.consult().await;
+        }
+        let first_recorded_at = receipt.recorded_at;
+        let recorded = Recorded { receipt, content_digest: self.digest, started_at, first_recorded_at };
+        let known = self.known.get_or_insert_default();
+        known.recorded = Some(recorded);
+        // A new attempt of a retained resource starts at the beginning.
+        known.tracked = known.tracked.map(|_| TrackedState::Open);
+        Ok(None)
+    }
+
+    async fn quarantine(&mut self, reason: &str) -> Result<Option<Next>, Trouble> {
+        let observed = &self.observed;
+        let draft = self.executor.ingest.quarantine(
+            &observed.id,
+            &observed.namespace,
+            &observed.name,
+            reason,
+            source::unmarked(&self.object),
+        );
+        let DraftContent::Quarantine { entry, .. } = &draft else { unreachable!("it is a quarantine") };
+        let digest = entry.source_digest;
+        if let Answer::Stored(receipt) = self.executor.ingest.submit(draft).await? {
+            let known = self.known.get_or_insert_default();
+            known.quarantined = Some((digest, receipt.recorded_at));
+            self.executor.notices.publish(&self.target(), Notice::Quarantined, reason, None);
+        }
+        Ok(None)
+    }
+
+    async fn place_hold(&mut self, reason: String) -> Result<Option<Next>, Trouble> {
+        let hold = Hold { execution_id: self.observed.id.clone(), reason, actor: "unverified".to_owned() };
+        self.executor.ingest.submit(DraftContent::Hold(hold)).await?;
+        self.known.get_or_insert_default().held = true;
+        Ok(None)
+    }
+
+    async fn acknowledge(&mut self, protect: bool) -> Result<Option<Next>, Trouble> {
+        let Some(recorded) = self.known.as_ref().and_then(|known| known.recorded.as_ref()) else {
+            return self.consult().await;
+        };
+        let annotations = json!({
+            annotation::RECEIPT: receipt_annotation(&recorded.receipt),
+            annotation::RECORDED_AT: recorded.first_recorded_at.to_string(),
+        });
+        let protection = if protect { Protection::On } else { Protection::Unchanged };
+        self.patch_metadata(json!({ "annotations": annotations }), protection).await
+    }
+
+    /// The window is over. Whatever changed since this object was read fails the precondition.
+    async fn release(&mut self, cleanup: Cleanup) -> Result<Option<Next>, Trouble> {
+        self.consult().await?;
+        let known = self.known.as_ref();
+        if known.is_some_and(|known| known.held) {
+            return Ok(None);
+        }
+        self.read_back().await?;
+        if self.overfull {
+            let note = "more finished executions are retained than --max-retained allows";
+            self.executor.notices.publish(&self.target(), Notice::ReleasedEarly, note, None);
+        }
+        match cleanup {
+            Cleanup::Retain => {
+                if let Some(tool) = &self.observed.recreated_by {
+                    let note = format!("it stays, because it is {tool} and might be created and run again");
+                    self.executor.notices.publish(&self.target(), Notice::Retained, &note, None);
+                }
+                self.track(TrackedState::Closed);
+                self.known.get_or_insert_default().tracked = Some(TrackedState::Closed);
+                self.patch_metadata(json!({}), Protection::Off).await
+            }
+            Cleanup::Delete => {
+                let preconditions = Preconditions {
+                    uid: Some(self.observed.id.clone()),
+                    resource_version: Some(self.observed.resource_version.clone()),
+                };
+                let params = DeleteParams::background().preconditions(preconditions);
+                let api = self.executor.api(&self.observed.namespace);
+                match api.delete(&self.observed.name, &params).await {
+                    Ok(either::Either::Left(object)) => {
+                        self.take_metadata(object.metadata);
+                        self.patch_metadata(json!({}), Protection::Off).await
+                    }
+                    Ok(either::Either::Right(_)) => Ok(Some(Next::Watch)),
+                    Err(error) => unless_changed(error),
+                }
+            }
+        }
+    }
+
+    /// Somebody deleted it: the record is read back, and the finalizer goes.
+    async fn let_go(&mut self) -> Result<Option<Next>, Trouble> {
+        self.consult().await?;
+        if matches!(self.observed.state, State::Ended(_)) {
+            self.read_back().await?;
+        }
+        self.patch_metadata(json!({}), Protection::Off).await
+    }
+
+    /// P2: the final observed state is committed and reads back with the same digest.
+    async fn read_back(&self) -> Result<(), Trouble> {
+        let recorded = self.known.as_ref().and_then(|known| known.recorded.as_ref());
+        let attempt = recorded.and_then(|recorded| recorded.receipt.attempt).unwrap_or_default();
+        let id = &self.observed.id;
+        let found = self.executor.ingest.read_back(id, attempt).await?;
+        let problem = match found {
+            None => "it is not there",
+            Some(found) if !found.intact => "the row does not match its entry in the log",
+            // Purged content counts as recorded; it cannot be compared any more.
+            Some(found) if found.content_digest.is_some() && found.content_digest != self.digest => {
+                "it says something else than the resource"
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(Trouble::Mismatch(format!("the record of {id} attempt {attempt} was read back: {problem}")))
+    }
+
+    /// Lets it go, recorded if that is possible and otherwise by an entry in the ledger, which
+    /// becomes a gap in the log.
+    async fn break_glass(&mut self, reason: String) -> Result<Option<Next>, Trouble> {
+        let recorded = tokio::time::timeout(PATIENCE, self.record_for_release()).await;
+        if !matches!(recorded, Ok(Ok(true))) {
+            let tracked = self.tracked(TrackedState::Closed);
+            let released = Released {
+                id: tracked.id,
+                namespace: tracked.namespace,
+                name: tracked.name,
+                phase: tracked.phase,
+                started_at: tracked.started_at,
+                digest: Digest::sha256(tracked.last_state.as_bytes()),
+                reason: reason.clone(),
+                released_at: tracked.last_seen_at,
+            };
+            self.executor.ledger.write(&released).await?;
+            let home = Some(self.executor.home.as_str());
+            self.executor.notices.publish(&self.target(), Notice::ReleasedUnrecorded, &reason, home);
+        }
+        self.patch_metadata(json!({}), Protection::Off).await
+    }
+
+    /// Whether its end is in the log, after trying once to put it there.
+    async fn record_for_release(&mut self) -> Result<bool, Trouble> {
+        match self.observed.state {
+            State::Running => return Ok(false),
+            State::Ended(_) => self.record().await?,
+            State::Unmappable(ref reason) => {
+                let reason = reason.clone();
+                self.quarantine(&reason).await?
+            }
+        };
+        if matches!(self.observed.state, State::Ended(_)) {
+            self.read_back().await?;
+        }
+        Ok(true)
+    }
+
+    /// One metadata patch. Annotations carry the uid, so that a busy engine cannot starve them; the
+    /// finalizer also carries the version it was seen at, and only ours is touched.
+    async fn patch_metadata(
+        &mut self,
+        mut metadata: Value,
+        protection: Protection,
+    ) -> Result<Option<Next>, Trouble> {
+        metadata["uid"] = json!(self.observed.id);
+        let mut finalizers = self.observed.finalizers.clone();
+        match protection {
+            Protection::Unchanged => {}
+            Protection::On => finalizers.push(FINALIZER.to_owned()),
+            Protection::Off => finalizers.retain(|name| name != FINALIZER),
+        }
+        if finalizers != self.observed.finalizers {
+            metadata["resourceVersion"] = json!(self.observed.resource_version);
+            metadata["finalizers"] = json!(finalizers);
+        }
+        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        let api = self.executor.api(&self.observed.namespace);
+        match api.patch_metadata(&self.observed.name, &PatchParams::default(), &patch).await {
+            Ok(patched) => {
+                self.take_metadata(patched.metadata);
+                Ok((protection == Protection::Off).then_some(Next::Watch))
+            }
+            Err(error) => unless_changed(error),
+        }
+    }
+
+    /// Takes over what a patch of ours changed. The rest comes with its event: a change by others
+    /// in between must be seen as a whole.
+    fn take_metadata(&mut self, metadata: ObjectMeta) {
+        self.observed.receipt =
+            metadata.annotations.as_ref().and_then(|all| all.get(annotation::RECEIPT).cloned());
+        self.observed.finalizers = metadata.finalizers.unwrap_or_default();
+        self.observed.resource_version = metadata.resource_version.unwrap_or_default();
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protection {
+    Unchanged,
+    On,
+    Off,
+}
+
+/// A conflict means that somebody changed it, and not found that it went: both are news, not
+/// trouble, and the news may still be on its way.
+fn unless_changed(error: kube::Error) -> Result<Option<Next>, Trouble> {
+    match &error {
+        kube::Error::Api(status) if status.is_conflict() => Ok(Some(Next::Refetch)),
+        kube::Error::Api(status) if status.is_not_found() => Ok(Some(Next::Watch)),
+        _ => Err(error.into()),
+    }
+}

@@ -1,0 +1,180 @@
+//! The break-glass ledger: what was let go unrecorded, kept in ConfigMaps of dualaudit's own
+//! namespace until the log has it.
+//!
+//! It needs no database. An entry goes only after its gap is in the log, and a ConfigMap only when
+//! nothing was added since it was read.
+
+use std::collections::BTreeMap;
+
+use dualaudit_record::{
+    Time,
+    digest::Digest,
+    entry::{Gap, GapCause},
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+/// Marks the ledger's ConfigMaps.
+const LABEL: &str = "dualaudit.dev/ledger";
+const LABEL_VALUE: &str = "released-unrecorded";
+/// Entries in one ConfigMap.
+const MOST_ENTRIES: usize = 1000;
+/// Bytes in one ConfigMap, below the API server's limit of 1 MiB.
+const MOST_BYTES: usize = 900 << 10;
+
+/// One execution that was let go unrecorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The resource's uid.
+    pub id: String,
+    /// The resource's namespace.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// Its phase then.
+    pub phase: String,
+    /// Tells the attempts of one resource apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// SHA-256 of its last state, redacted, in serde_json's compact form.
+    pub digest: Digest,
+    /// The reason given.
+    pub reason: String,
+    /// When.
+    pub released_at: Time,
+}
+
+impl From<Released> for Gap {
+    fn from(released: Released) -> Self {
+        Self {
+            cause: GapCause::ReleasedUnrecorded { reason: released.reason },
+            execution_id: released.id,
+            namespace: released.namespace,
+            name: released.name,
+            started_at: released.started_at,
+            last_phase: released.phase,
+            last_state: String::new(),
+            last_state_digest: Some(released.digest),
+            last_seen_at: released.released_at,
+        }
+    }
+}
+
+/// The ledger in one namespace.
+pub struct Ledger {
+    api: Api<ConfigMap>,
+    /// The ConfigMap that is being filled, with its entries and bytes.
+    page: Mutex<Option<Page>>,
+}
+
+struct Page {
+    name: String,
+    entries: usize,
+    bytes: usize,
+}
+
+impl Page {
+    fn of(map: &ConfigMap) -> Self {
+        let data = map.data.iter().flatten();
+        let bytes = data.clone().map(|(key, value)| key.len() + value.len()).sum();
+        Self { name: map.metadata.name.clone().unwrap_or_default(), entries: data.count(), bytes }
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.entries < MOST_ENTRIES && self.bytes + bytes <= MOST_BYTES
+    }
+}
+
+impl Ledger {
+    /// The ledger in `namespace`.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), page: Mutex::new(None) }
+    }
+
+    /// Writes an entry. Writing the same execution twice keeps the later.
+    ///
+    /// # Errors
+    /// When the API server does not take it: then nothing may be let go.
+    pub async fn write(&self, released: &Released) -> Result<(), kube::Error> {
+        let text = serde_json::to_string(released).expect("an entry is JSON");
+        let bytes = released.id.len() + text.len();
+        let mut page = self.page.lock().await;
+        if page.is_none() {
+            *page = self.pages().await?.iter().map(Page::of).find(|page| page.has_room_for(bytes));
+        }
+        if let Some(open) = page.as_mut().filter(|page| page.has_room_for(bytes)) {
+            let patch = serde_json::json!({ "data": { &released.id: text } });
+            match self.api.patch(&open.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+                Ok(_) => {
+                    open.entries += 1;
+                    open.bytes += bytes;
+                    return Ok(());
+                }
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                generate_name: Some("dualaudit-released-".to_owned()),
+                labels: Some(BTreeMap::from([(LABEL.to_owned(), LABEL_VALUE.to_owned())])),
+                ..ObjectMeta::default()
+            },
+            data: Some(BTreeMap::from([(released.id.clone(), text)])),
+            ..ConfigMap::default()
+        };
+        let created = self.api.create(&PostParams::default(), &map).await?;
+        *page = Some(Page::of(&created));
+        Ok(())
+    }
+
+    /// The ledger's ConfigMaps.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn pages(&self) -> Result<Vec<ConfigMap>, kube::Error> {
+        let label = format!("{LABEL}={LABEL_VALUE}");
+        Ok(self.api.list(&ListParams::default().labels(&label)).await?.items)
+    }
+
+    /// The entries of a page; one that cannot be read is an error that names it.
+    ///
+    /// # Errors
+    /// A value that is no entry: a person edited it.
+    pub fn entries(page: &ConfigMap) -> Result<Vec<Released>, String> {
+        let name = page.metadata.name.as_deref().unwrap_or_default();
+        page.data
+            .iter()
+            .flatten()
+            .map(|(id, text)| {
+                serde_json::from_str(text)
+                    .map_err(|error| format!("entry {id} of ConfigMap {name} cannot be read: {error}"))
+            })
+            .collect()
+    }
+
+    /// Deletes a page whose every entry is in the log, unless something was added since it was read.
+    ///
+    /// # Errors
+    /// When the API server does not take it; the entries are then met again, and answer as
+    /// duplicates.
+    pub async fn discard(&self, page: &ConfigMap) -> Result<(), kube::Error> {
+        let preconditions = Preconditions {
+            uid: page.metadata.uid.clone(),
+            resource_version: page.metadata.resource_version.clone(),
+        };
+        let name = page.metadata.name.as_deref().unwrap_or_default();
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        *self.page.lock().await = None;
+        match self.api.delete(name, &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

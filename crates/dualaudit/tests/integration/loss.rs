@@ -1,0 +1,74 @@
+//! Absence is evidence too: what vanished unrecorded becomes a gap, and what did not does not.
+
+use crate::support::{Cluster, Dualaudit, eventually, verified};
+
+const LONG: &[&str] = &["--window", "1h"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stripped_finalizer_leaves_a_gap_with_the_last_known_state() {
+    let cluster = Cluster::new().await;
+    let dualaudit = Dualaudit::run(&cluster, LONG);
+    cluster.create("stripped").await;
+    cluster.protected("stripped").await;
+    cluster.begin("stripped").await;
+    cluster.create("kept").await;
+    cluster.protected("kept").await;
+    eventually("both are tracked", || async { (cluster.tracked() == 2).then_some(()) }).await;
+    eventually("its phase is tracked", || async {
+        cluster.tracked_phases().contains(&"Executing".into()).then_some(())
+    })
+    .await;
+    dualaudit.kill();
+    cluster.strip("stripped").await;
+    cluster.delete("stripped").await;
+    assert!(cluster.get("stripped").await.is_none());
+
+    let dualaudit = Dualaudit::run(&cluster, LONG);
+    let gap = eventually("there is a gap", || async { cluster.gaps().pop() }).await;
+    assert_eq!(gap["name"], "stripped");
+    assert_eq!(gap["cause"], "vanished");
+    assert_eq!(gap["last_phase"], "Executing");
+    assert!(gap["last_state"].as_str().unwrap().contains("restart-deployment"));
+    cluster.finish("kept").await;
+    cluster.acknowledged("kept").await;
+    assert_eq!(cluster.gaps().len(), 1);
+    assert!(dualaudit.recorded_as("stripped").await.is_empty());
+    verified(&cluster);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_execution_that_vanishes_is_no_gap() {
+    let cluster = Cluster::new().await;
+    let dualaudit = Dualaudit::run(&cluster, LONG);
+    cluster.create("recorded").await;
+    cluster.protected("recorded").await;
+    cluster.finish("recorded").await;
+    cluster.acknowledged("recorded").await;
+    dualaudit.kill();
+    cluster.strip("recorded").await;
+    cluster.delete("recorded").await;
+    let _dualaudit = Dualaudit::run(&cluster, LONG);
+    eventually("it is not tracked any more", || async { (cluster.tracked() == 0).then_some(()) }).await;
+    assert!(cluster.gaps().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_vanishes_before_our_eyes_is_a_gap_or_a_record_and_never_nothing() {
+    let cluster = Cluster::new().await;
+    let dualaudit = Dualaudit::run(&cluster, LONG);
+    for number in 0..10 {
+        let name = format!("fleeting-{number}");
+        cluster.create(&name).await;
+        cluster.delete(&name).await;
+        // Whoever fights for it: it goes in the end.
+        while cluster.get(&name).await.is_some() {
+            let _ = cluster.try_strip(&name).await;
+        }
+    }
+    eventually("each is accounted for", || async {
+        let accounted = cluster.gaps().len() + dualaudit.recorded().await.len();
+        (accounted == 10).then_some(())
+    })
+    .await;
+    verified(&cluster);
+}

@@ -1,0 +1,9 @@
+//! dualaudit against a real API server, from the outside: the binary, the cluster, the API.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod break_glass;
+mod deletion;
+mod life;
+mod loss;

@@ -1,0 +1,14 @@
+//! What the tests, the demo and the benchmarks share: a real control plane, the real binary under
+//! its own service account, and a proxy that can fail between them.
+#![expect(dead_code, reason = "no user of this module uses all of it")]
+
+mod cluster;
+mod control_plane;
+mod database;
+mod process;
+mod proxy;
+
+pub use cluster::{Cluster, apply, eventually, finished};
+pub use control_plane::ControlPlane;
+pub use process::{Dualaudit, command, verified};
+pub use proxy::{FaultProxy, Seam, Verdict};

@@ -1,0 +1,169 @@
+//! The real binary as a child process.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::cluster::Cluster;
+
+/// `dualaudit` with this kubeconfig and nothing else of the environment that could change it.
+pub fn command(kubeconfig: &Path) -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DUALAUDIT_")) {
+        command.env_remove(name);
+    }
+    command.env("KUBECONFIG", kubeconfig);
+    command
+}
+
+/// Cargo tells tests and benchmarks; an example finds it beside itself.
+fn binary() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_dualaudit").map_or_else(
+        || std::env::current_exe().expect("a path").parent().expect("examples").join("../dualaudit"),
+        PathBuf::from,
+    )
+}
+
+/// A running `dualaudit run`, killed when dropped.
+pub struct Dualaudit {
+    child: Arc<Mutex<Child>>,
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Base URL of its API.
+    pub url: String,
+}
+
+impl Dualaudit {
+    /// Runs it on the test's namespace and database, with more arguments.
+    pub fn run(cluster: &Cluster, arguments: &[&str]) -> Self {
+        Self::run_with(cluster, &cluster.kubeconfig, arguments)
+    }
+
+    /// The same through another kubeconfig.
+    pub fn run_with(cluster: &Cluster, kubeconfig: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(kubeconfig);
+        command
+            .args(["run", "--listen", "127.0.0.1:0", "--watch-namespace", &cluster.namespace])
+            .args(["--database", &cluster.database(), "--home", &cluster.home])
+            .args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Runs this command and waits until it serves.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child =
+            command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("dualaudit starts");
+        let stderr = child.stderr.take().expect("its standard error");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                seen.lock().expect("no reader panics").push(line);
+            }
+        });
+        let mut process = Self { child: Arc::new(Mutex::new(child)), lines, url: String::new() };
+        process.url = process.wait_for_url();
+        process
+    }
+
+    fn wait_for_url(&self) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let lines = self.log();
+            if let Some((_, url)) = lines.iter().find_map(|line| line.split_once("serving ")) {
+                return url.trim().to_owned();
+            }
+            let ended = self.child.lock().expect("no holder panics").try_wait().expect("it can be asked");
+            assert!(ended.is_none() && Instant::now() < deadline, "dualaudit does not serve: {lines:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> Vec<String> {
+        self.lines.lock().expect("no writer panics").clone()
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub fn kill(self) {
+        kill(&self.child);
+    }
+
+    /// Something that can kill it from elsewhere.
+    pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
+        let child = Arc::clone(&self.child);
+        move || kill(&child)
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&self) -> bool {
+        self.child.lock().expect("no holder panics").try_wait().expect("it can be asked").is_none()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().expect("no holder panics").id()
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn stop(self) {
+        let mut child = self.child.lock().expect("no holder panics");
+        let asked = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+        assert!(asked.success());
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "{status}: {:#?}", self.log());
+    }
+
+    /// GET a path of its API; the status and the JSON.
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = reqwest::get(format!("{}{path}", self.url)).await.expect("the API answers");
+        (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
+    }
+
+    /// All recorded executions, page by page.
+    pub async fn recorded(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut path = "/api/v1/executions?limit=1000".to_owned();
+        loop {
+            let (status, mut page) = self.get(&path).await;
+            assert_eq!(status, 200, "{page}");
+            items.extend(page["items"].as_array_mut().expect("a list").drain(..));
+            match page["next_cursor"].as_str() {
+                Some(cursor) => path = format!("/api/v1/executions?limit=1000&cursor={cursor}"),
+                None => return items,
+            }
+        }
+    }
+
+    /// The one with this name.
+    pub async fn recorded_as(&self, name: &str) -> Vec<Value> {
+        self.recorded().await.into_iter().filter(|item| item["name"] == name).collect()
+    }
+}
+
+impl Drop for Dualaudit {
+    fn drop(&mut self) {
+        kill(&self.child);
+    }
+}
+
+fn kill(child: &Mutex<Child>) {
+    let mut child = child.lock().expect("no holder panics");
+    // Fails only when it has ended.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// `dualaudit verify` passes on the test's database.
+pub fn verified(cluster: &Cluster) {
+    let output = command(&cluster.kubeconfig)
+        .args(["verify", "--database", &cluster.database()])
+        .output()
+        .expect("verify runs");
+    assert!(output.status.success(), "{output:?}");
+}
