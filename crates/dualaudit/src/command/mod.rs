@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod crd;
+pub mod simulate;
+
 /// A dual audit system for workflow executions on Kubernetes.
 #[derive(Parser)]
 #[command(name = "dualaudit", version, about)]

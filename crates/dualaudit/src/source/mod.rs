@@ -8,7 +8,11 @@ use jiff::SignedDuration;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
+mod recreated;
+mod window;
 mod workflow_execution;
+
+pub use window::parse_window;
 
 /// The finalizer that keeps a resource until its record is durable.
 pub const FINALIZER: &str = "dualaudit.dev/record";

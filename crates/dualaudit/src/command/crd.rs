@@ -1,0 +1,31 @@
+//! `dualaudit crd`: prints what a cluster needs.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use crate::crd::manifest::{self, Manifest};
+
+/// Print the CustomResourceDefinition, and whatever else a cluster needs.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Example: dualaudit crd --with rbac,policy | kubectl apply -f -")]
+pub struct Args {
+    /// Manifests to print after the CRD.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "MANIFEST")]
+    with: Vec<Manifest>,
+}
+
+/// Prints to stdout.
+///
+/// # Errors
+/// When stdout cannot be written to.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut yaml = manifest::crd_yaml()?;
+    for manifest in args.with {
+        yaml.push_str("---\n");
+        yaml.push_str(manifest.yaml());
+    }
+    io::stdout().lock().write_all(yaml.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
