@@ -26,10 +26,13 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::{
     clock::{SharedClock, entropy},
     metrics::{Kind, Metrics},
-    store::{
-        Answer, Batch, Draft, DraftContent, ExecutionDraft, Known, Log, LogOpening, Origin, ReadBack,
-        SharedStore, SourceObject, StoreError, Tracked, TrackingChange,
-    },
+    store::{Batch, Draft, ExecutionDraft, LogOpening, Origin, SharedStore, SourceObject},
+};
+
+// What goes through the door: whoever stands before it needs nothing else of the store.
+pub use crate::store::{
+    Answer, DraftContent, Known, Log, ReadBack, Receipt, ReceiptResult, Recorded, Refusal, StoreError,
+    Tracked, TrackedState, TrackingChange,
 };
 
 /// The most drafts one transaction takes.

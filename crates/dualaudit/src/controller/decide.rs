@@ -7,8 +7,8 @@ use dualaudit_record::{Time, digest::Digest, execution::WorkflowExecutionAudit};
 use jiff::SignedDuration;
 
 use crate::{
+    ingest::{Known, Recorded, TrackedState},
     source::{Observed, State},
-    store::{Known, Recorded, TrackedState},
 };
 
 /// What the operator has set.

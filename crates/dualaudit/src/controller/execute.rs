@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    ingest::Ingest,
+    ingest::{
+        Answer, DraftContent, Ingest, Known, Receipt, Recorded, StoreError, Tracked, TrackedState,
+        TrackingChange,
+    },
     metrics::Metrics,
     source::{self, FINALIZER, Observed, State, annotation},
-    store::{
-        Answer, DraftContent, Known, Receipt, Recorded, StoreError, Tracked, TrackedState, TrackingChange,
-    },
 };
 
 /// More steps than any resource needs in one visit; beyond it something turns in a circle.

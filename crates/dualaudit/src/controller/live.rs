@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use dualaudit_record::Time;
 use kube::core::DynamicObject;
 
-use crate::store::Known;
+use crate::ingest::Known;
 
 /// A live execution.
 #[derive(Debug, Default)]

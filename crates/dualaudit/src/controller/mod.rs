@@ -1,6 +1,6 @@
 //! The life of one resource: `decide` what to do, `execute` it, `run` it for all of them.
 
-use crate::store::{Receipt, ReceiptResult};
+use crate::ingest::{Receipt, ReceiptResult};
 
 pub mod decide;
 mod execute;

@@ -25,10 +25,9 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    ingest::Ingest,
+    ingest::{Ingest, Known, StoreError, Tracked, TrackedState},
     metrics::Metrics,
     source,
-    store::{Known, StoreError, Tracked, TrackedState},
 };
 
 /// The longest wait between two tries.
@@ -410,7 +409,7 @@ async fn farewell(executor: &Executor, id: String, object: DynamicObject) -> Don
     let tracked: Tracked = executor.visitor(object.clone(), None, false).tracked(TrackedState::Open);
     let result = executor.settle(&tracked, Some(object)).await;
     if result.is_err() {
-        executor.ingest.track(crate::store::TrackingChange::Seen(tracked));
+        executor.ingest.track(crate::ingest::TrackingChange::Seen(tracked));
     }
     Done { gone: true, ..Done::quiet(id, None, result.map(|()| Next::Watch)) }
 }

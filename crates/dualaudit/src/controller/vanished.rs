@@ -7,8 +7,8 @@ use kube::core::DynamicObject;
 
 use super::execute::{Executor, Trouble};
 use crate::{
+    ingest::{DraftContent, Tracked, TrackedState, TrackingChange},
     source::{self, State},
-    store::{DraftContent, Tracked, TrackedState, TrackingChange},
 };
 
 /// Tracked rows read at a time.
@@ -55,7 +55,7 @@ impl Executor {
         Ok(())
     }
 
-    async fn known_of(&self, id: &str) -> Result<crate::store::Known, Trouble> {
+    async fn known_of(&self, id: &str) -> Result<crate::ingest::Known, Trouble> {
         let known = self.ingest.known(&[id.to_owned()]).await?.pop();
         Ok(known.unwrap_or_default())
     }

@@ -10,8 +10,8 @@ use jiff::SignedDuration;
 use super::*;
 use crate::{
     controller::receipt_annotation,
+    ingest::{Receipt, ReceiptResult},
     source::FINALIZER,
-    store::{Receipt, ReceiptResult},
 };
 
 const HOUR: i64 = 3_600_000_000;
