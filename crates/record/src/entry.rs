@@ -146,3 +146,43 @@ pub struct Hold {
     /// Who said so; `unverified` when nothing vouches for the name.
     pub actor: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{EntryKind, Gap, GapCause};
+    use crate::testing::now;
+
+    #[test]
+    fn kinds_have_one_name_everywhere() {
+        for kind in [EntryKind::Execution, EntryKind::Gap, EntryKind::Quarantine, EntryKind::Hold] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(kind.as_str().parse::<EntryKind>().unwrap(), kind);
+        }
+        assert!("Execution".parse::<EntryKind>().is_err());
+    }
+
+    #[test]
+    fn a_gap_says_its_cause_beside_the_rest() {
+        let gap = |cause| Gap {
+            cause,
+            execution_id: "uid-1".to_owned(),
+            namespace: "prod".to_owned(),
+            name: "wf".to_owned(),
+            started_at: None,
+            last_phase: "Executing".to_owned(),
+            last_state: String::new(),
+            last_seen_at: now(),
+        };
+        let mut expected = json!({
+            "cause": "vanished", "execution_id": "uid-1", "namespace": "prod", "name": "wf",
+            "last_phase": "Executing", "last_seen_at": "2025-06-01T12:00:00.000000Z",
+        });
+        assert_eq!(serde_json::to_value(gap(GapCause::Vanished)).unwrap(), expected);
+        expected["cause"] = json!("released_unrecorded");
+        expected["reason"] = json!("incident 7");
+        let cause = GapCause::ReleasedUnrecorded { reason: "incident 7".to_owned() };
+        assert_eq!(serde_json::to_value(gap(cause)).unwrap(), expected);
+    }
+}

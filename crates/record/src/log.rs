@@ -2,17 +2,55 @@
 //!
 //! The tree is RFC 6962's; its tiles are those of C2SP `tlog-tiles` (height 8).
 
-use serde::{Deserialize, Serialize};
-use tlog_tiles::{
-    tile::Tile,
-    tlog::{self, Hash, HashReader},
-};
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned};
+use tlog_tiles::tlog;
 
 use crate::{Entry, EntryKind, Time, canonical::canonical, digest::Digest};
 
-/// Random bytes inside each body: without them its digest could be guessed from its content.
+mod tree;
+
+pub use tree::{MalformedTree, TileData, Tree};
+
+/// Random bytes inside each body: without them its digest could be guessed from its content. In text,
+/// 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Nonce(pub [u8; 16]);
+
+/// The text was not 32 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("not a nonce of 32 hexadecimal digits")]
+pub struct NotANonce;
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl FromStr for Nonce {
+    type Err = NotANonce;
+
+    fn from_str(text: &str) -> Result<Self, NotANonce> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotANonce)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Nonce {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Nonce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
 
 /// The format version of leaves.
 pub const FORMAT: u32 = 1;
@@ -57,15 +95,15 @@ impl Leaf {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct Body<T> {
+    nonce: Nonce,
+    #[serde(flatten)]
+    content: T,
+}
+
 /// The canonical body of an entry, its nonce inside it.
 pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Body<'a, T> {
-        nonce: String,
-        #[serde(flatten)]
-        content: &'a T,
-    }
-    let nonce = hex::encode(nonce.0);
     match entry {
         Entry::Execution(content) => canonical(&Body { nonce, content }),
         Entry::Gap(content) => canonical(&Body { nonce, content }),
@@ -74,155 +112,192 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
     }
 }
 
-/// One tile of the tree as it is stored and served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TileData {
-    /// 0 holds leaf hashes; each level above, roots of full tiles of the one below.
-    pub level: u8,
-    /// Its place in the level.
-    pub index: u64,
-    /// 1 to 256 hashes of 32 bytes.
-    pub hashes: Vec<u8>,
-}
-
-/// The tiles did not fit the size.
+/// The bytes are not the body of an entry of that kind.
 #[derive(Debug, thiserror::Error)]
-#[error("the tree's right edge does not fit its size {size}: {reason}")]
-pub struct MalformedTree {
-    /// The tree's size.
-    pub size: u64,
-    /// What does not fit.
+#[error("not the body of an entry of kind {kind}: {reason}")]
+pub struct MalformedBody {
+    /// The kind it was read as.
+    pub kind: EntryKind,
+    /// What is wrong with it.
     pub reason: String,
 }
 
-const HEIGHT: u8 = 8;
-const WIDTH: usize = 1 << HEIGHT;
-const HASH: usize = tlog::HASH_SIZE;
-
-/// A tree by its right edge: its size, and on each level the hashes of the last, still growing
-/// tile. That is all an append needs, and all that [`Tree::root`] needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tree {
-    size: u64,
-    /// One level above the other; each fewer than 256 hashes.
-    edge: Vec<Vec<u8>>,
-    /// Tiles filled since the last [`Tree::take_changed`].
-    full: Vec<TileData>,
-    /// The size at the last [`Tree::take_changed`].
-    taken: u64,
+/// Reads a body back: the inverse of [`body`].
+///
+/// # Errors
+/// When `bytes` are anything but what [`body`] would write for the entry they describe. So nothing in
+/// them (an unknown or doubled key, another spelling of a value) can be overlooked.
+pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), MalformedBody> {
+    fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Nonce), serde_json::Error> {
+        serde_json::from_slice(bytes).map(|Body { nonce, content }| (content, nonce))
+    }
+    let read = match kind {
+        EntryKind::Execution => read(bytes).map(|(content, nonce)| (Entry::Execution(content), nonce)),
+        EntryKind::Gap => read(bytes).map(|(content, nonce)| (Entry::Gap(content), nonce)),
+        EntryKind::Quarantine => read(bytes).map(|(content, nonce)| (Entry::Quarantine(content), nonce)),
+        EntryKind::Hold => read(bytes).map(|(content, nonce)| (Entry::Hold(content), nonce)),
+    };
+    let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
+    if body(&entry, nonce) != bytes {
+        let reason = "it says more than such an entry holds, or is not in canonical form".to_owned();
+        return Err(MalformedBody { kind, reason });
+    }
+    Ok((entry, nonce))
 }
 
-impl Default for Tree {
-    fn default() -> Self {
-        Self::empty()
-    }
-}
+#[cfg(test)]
+mod tests {
+    use proptest::{option, prelude::*};
 
-impl Tree {
-    /// The tree over no leaves.
-    pub fn empty() -> Self {
-        Self { size: 0, edge: Vec::new(), full: Vec::new(), taken: 0 }
+    use super::{Digest, EntryKind, FORMAT, Leaf, Nonce, body, parse_body};
+    use crate::{
+        Entry, Time,
+        entry::{Gap, GapCause, Hold, Quarantine},
+        execution::StoredExecution,
+        testing::{now, plain_record, record},
+    };
+
+    fn nonce() -> Nonce {
+        Nonce([0xab; 16])
     }
 
-    /// The tree of `size` leaves whose growing tiles are `tiles`, in any order. A level whose last
-    /// tile is full has none.
-    ///
-    /// # Errors
-    /// When a growing tile is missing, has the wrong index or the wrong number of hashes.
-    pub fn from_edge(size: u64, tiles: &[TileData]) -> Result<Self, MalformedTree> {
-        let mut edge = Vec::new();
-        for (level, index, width) in growing(size) {
-            let tile = tiles.iter().find(|tile| tile.level == level && tile.index == index);
-            let found = tile.map_or(0, |tile| tile.hashes.len());
-            if found != width * HASH {
-                let reason = format!(
-                    "tile {index} of level {level} must have {width} hashes, and has {} bytes",
-                    found
-                );
-                return Err(MalformedTree { size, reason });
-            }
-            edge.push(tile.map_or_else(Vec::new, |tile| tile.hashes.clone()));
+    fn hold() -> Entry {
+        let (execution_id, reason, actor) = ("wf-1".into(), "incident 7".into(), "unverified".into());
+        Entry::Hold(Hold { execution_id, reason, actor })
+    }
+
+    #[test]
+    fn a_leaf_is_these_bytes_and_this_hash() {
+        let leaf = Leaf {
+            format: FORMAT,
+            log: "default".to_owned(),
+            index: 7,
+            kind: EntryKind::Execution,
+            recorded_at: now(),
+            execution_id: Some("wf-1".to_owned()),
+            attempt: Some(1),
+            revision: Some(2),
+            body_digest: Digest([0xcd; 32]),
+        };
+        let text = concat!(
+            r#"{"attempt":1,"body_digest":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","#,
+            r#""execution_id":"wf-1","format":1,"index":7,"kind":"execution","log":"default","#,
+            r#""recorded_at":"2025-06-01T12:00:00.000000Z","revision":2}"#
+        );
+        assert_eq!(String::from_utf8(leaf.to_bytes()).unwrap(), text);
+        assert_eq!(leaf.hash(), Digest::sha256(&[b"\0", text.as_bytes()].concat()));
+        assert_eq!(serde_json::from_str::<Leaf>(text).unwrap(), leaf);
+        let nothing_else = text.replace("\"index\"", "\"more\":1,\"index\"");
+        assert!(serde_json::from_str::<Leaf>(&nothing_else).is_err());
+    }
+
+    #[test]
+    fn the_longest_leaf_fits_an_entry_of_tlog_tiles() {
+        let leaf = Leaf {
+            format: FORMAT,
+            log: "x".repeat(63),
+            index: 1 << 52,
+            kind: EntryKind::Quarantine,
+            recorded_at: now(),
+            execution_id: Some("\"".repeat(crate::submitted::MAX_NAME_BYTES)),
+            attempt: Some(u32::MAX),
+            revision: Some(u32::MAX),
+            body_digest: Digest([0xcd; 32]),
+        };
+        assert!(leaf.to_bytes().len() < 1_000);
+    }
+
+    #[test]
+    fn a_body_carries_its_nonce_beside_its_content() {
+        let text = concat!(
+            r#"{"actor":"unverified","execution_id":"wf-1","nonce":"abababababababababababababababab","#,
+            r#""reason":"incident 7"}"#
+        );
+        assert_eq!(String::from_utf8(body(&hold(), nonce())).unwrap(), text);
+    }
+
+    #[test]
+    fn a_body_that_says_anything_else_is_refused() {
+        let text = String::from_utf8(body(&hold(), nonce())).unwrap();
+        parse_body(EntryKind::Hold, text.as_bytes()).unwrap();
+        for other in [
+            text.replace("\"actor\"", "\"act\""),
+            text.replace('{', "{\"aaa\":1,"),
+            text.replace('{', "{\"actor\":\"unverified\","),
+            text.replace(':', ": "),
+            text.replace("abab", "ABAB"),
+            text.replace("abab", "ab"),
+            text.replace(r#""reason":"incident 7""#, r#""reason":"incident \u0037""#),
+            format!("{text} "),
+            format!("{text}{text}"),
+            "[]".to_owned(),
+            String::new(),
+        ] {
+            assert!(parse_body(EntryKind::Hold, other.as_bytes()).is_err(), "{other}");
         }
-        Ok(Self { size, edge, full: Vec::new(), taken: size })
+        assert!(parse_body(EntryKind::Gap, text.as_bytes()).is_err());
+
+        let stored =
+            StoredExecution { record: plain_record(), revision: 1, recorded_at: now(), source_digest: None };
+        let text = String::from_utf8(body(&Entry::Execution(Box::new(stored)), nonce())).unwrap();
+        parse_body(EntryKind::Execution, text.as_bytes()).unwrap();
+        let more = text.replace("\"workflow_name\"", "\"workflow\":1,\"workflow_name\"");
+        assert!(parse_body(EntryKind::Execution, more.as_bytes()).is_err());
     }
 
-    /// How many leaves there are.
-    pub fn size(&self) -> u64 {
-        self.size
+    #[test]
+    fn a_nonce_comes_back_from_its_text() {
+        assert_eq!(nonce().to_string().parse::<Nonce>().unwrap(), nonce());
+        assert!("ab".parse::<Nonce>().is_err());
+        assert!("x".repeat(32).parse::<Nonce>().is_err());
     }
 
-    /// Adds the leaf with this hash.
-    pub fn push(&mut self, leaf: Digest) {
-        let mut hash = leaf.0;
-        self.size += 1;
-        for level in 0.. {
-            if self.edge.len() == level {
-                self.edge.push(Vec::with_capacity(WIDTH * HASH));
-            }
-            let tile = &mut self.edge[level];
-            tile.extend_from_slice(&hash);
-            if tile.len() < WIDTH * HASH {
-                return;
-            }
-            let hashes = std::mem::take(tile);
-            hash = Tile::subtree_hash(&hashes).0;
-            let level = u8::try_from(level).expect("2^64 leaves have 8 levels of tiles");
-            let index = (self.size >> (u32::from(HEIGHT) * (u32::from(level) + 1))) - 1;
-            self.full.push(TileData { level, index, hashes });
+    fn entry() -> impl Strategy<Value = Entry> {
+        let time =
+            (0..=crate::time::ZERO.as_micros().abs()).prop_map(|micros| Time::from_micros(micros).unwrap());
+        let digest = any::<[u8; 32]>().prop_map(Digest);
+        let cause = prop_oneof![
+            Just(GapCause::Vanished),
+            Just(GapCause::Overtaken),
+            ".{0,8}".prop_map(|reason| GapCause::ReleasedUnrecorded { reason }),
+        ];
+        let texts = || (".{0,8}", ".{0,8}", ".{0,8}", ".{0,8}", ".{0,8}");
+        prop_oneof![
+            (record(), 1..=u32::MAX, time.clone(), option::of(digest.clone())).prop_map(
+                |(record, revision, recorded_at, source_digest)| {
+                    let stored = StoredExecution { record, revision, recorded_at, source_digest };
+                    Entry::Execution(Box::new(stored))
+                }
+            ),
+            (cause, texts(), option::of(time.clone()), time).prop_map(
+                |(cause, texts, started_at, last_seen_at)| {
+                    let (execution_id, namespace, name, last_phase, last_state) = texts;
+                    Entry::Gap(Gap {
+                        cause,
+                        execution_id,
+                        namespace,
+                        name,
+                        started_at,
+                        last_phase,
+                        last_state,
+                        last_seen_at,
+                    })
+                }
+            ),
+            (texts(), digest).prop_map(|((execution_id, namespace, name, reason, _), source_digest)| {
+                Entry::Quarantine(Quarantine { execution_id, namespace, name, reason, source_digest })
+            }),
+            texts().prop_map(|(execution_id, reason, actor, ..)| {
+                Entry::Hold(Hold { execution_id, reason, actor })
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_comes_back_from_its_body(entry in entry(), nonce: [u8; 16]) {
+            let bytes = body(&entry, Nonce(nonce));
+            prop_assert_eq!(parse_body(entry.kind(), &bytes).unwrap(), (entry, Nonce(nonce)));
         }
-    }
-
-    /// The RFC 6962 root.
-    pub fn root(&self) -> Digest {
-        if self.size == 0 {
-            return Digest(tlog::EMPTY_HASH.0);
-        }
-        Digest(
-            tlog::tree_hash(self.size, &Edge(self)).expect("the edge holds every hash of the root's sum").0,
-        )
-    }
-
-    /// The tiles to store for what was pushed since the last call: those that were filled, and the
-    /// growing ones that changed.
-    pub fn take_changed(&mut self) -> Vec<TileData> {
-        let mut changed = std::mem::take(&mut self.full);
-        for (level, index, width) in growing(self.size) {
-            let before = self.taken >> (u32::from(HEIGHT) * u32::from(level));
-            let now = (index << HEIGHT) + width as u64;
-            if width > 0 && now > before {
-                changed.push(TileData { level, index, hashes: self.edge[usize::from(level)].clone() });
-            }
-        }
-        self.taken = self.size;
-        changed
-    }
-}
-
-/// The growing tile of each level of a tree of `size` leaves: level, index, number of hashes.
-fn growing(size: u64) -> impl Iterator<Item = (u8, u64, usize)> {
-    (0..8u8).map_while(move |level| {
-        let hashes = size >> (u32::from(HEIGHT) * u32::from(level));
-        let width = usize::try_from(hashes % WIDTH as u64).expect("at most 255");
-        (hashes > 0).then_some((level, hashes >> HEIGHT, width))
-    })
-}
-
-/// Reads the hashes of the root's sum, which lie on the right edge.
-struct Edge<'a>(&'a Tree);
-
-impl HashReader for Edge<'_> {
-    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog::Error> {
-        indexes
-            .iter()
-            .map(|&index| {
-                let (level, n) = tlog::split_stored_hash_index(index);
-                let (tile_level, within) = (level / HEIGHT, level % HEIGHT);
-                let data = &self.0.edge[usize::from(tile_level)];
-                let first = (n << within) % WIDTH as u64;
-                let start = usize::try_from(first).expect("below 256") * HASH;
-                let end = start + (HASH << within);
-                data.get(start..end).map(Tile::subtree_hash).ok_or(tlog::Error::InvalidTile)
-            })
-            .collect()
     }
 }

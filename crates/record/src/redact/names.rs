@@ -23,9 +23,11 @@ const WORDS: [&str; 3] = ["pass", "pwd", "creds"];
 /// around the word, so `maxTokens` and `secretary` are redacted too: a value too many that is a
 /// commitment can be lived with, a secret that is kept can't be taken back out of a log.
 pub(super) fn is_secret(key: &str) -> bool {
-    let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
-    let plain = plain.to_ascii_lowercase();
-    PARTS.iter().any(|part| plain.contains(part)) || words(key).any(|word| WORDS.contains(&word.as_str()))
+    let plain: String =
+        key.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_lowercase()).collect();
+    PARTS.iter().any(|part| plain.contains(part))
+        || (WORDS.iter().any(|word| plain.contains(word))
+            && words(key).any(|word| WORDS.contains(&word.as_str())))
 }
 
 /// Whether a key that names a secret holds, in the shape Kubernetes gives it, only where that is:
