@@ -173,6 +173,7 @@ mod tests {
             started_at: None,
             last_phase: "Executing".to_owned(),
             last_state: String::new(),
+            last_state_digest: None,
             last_seen_at: now(),
         };
         let mut expected = json!({

@@ -269,8 +269,8 @@ mod tests {
                     Entry::Execution(Box::new(stored))
                 }
             ),
-            (cause, texts(), option::of(time.clone()), time).prop_map(
-                |(cause, texts, started_at, last_seen_at)| {
+            (cause, texts(), option::of(time.clone()), option::of(digest.clone()), time).prop_map(
+                |(cause, texts, started_at, last_state_digest, last_seen_at)| {
                     let (execution_id, namespace, name, last_phase, last_state) = texts;
                     Entry::Gap(Gap {
                         cause,
@@ -280,6 +280,7 @@ mod tests {
                         started_at,
                         last_phase,
                         last_state,
+                        last_state_digest,
                         last_seen_at,
                     })
                 }

@@ -8,6 +8,8 @@ use jiff::SignedDuration;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
+use crate::crd::WorkflowExecution;
+
 mod recreated;
 mod window;
 mod workflow_execution;
@@ -93,13 +95,7 @@ impl Observed {
 
 /// The kind that is watched.
 pub fn api_resource() -> ApiResource {
-    ApiResource {
-        group: "dualaudit.dev".to_owned(),
-        version: "v1alpha1".to_owned(),
-        api_version: "dualaudit.dev/v1alpha1".to_owned(),
-        kind: "WorkflowExecution".to_owned(),
-        plural: "workflowexecutions".to_owned(),
-    }
+    ApiResource::erase::<WorkflowExecution>(&())
 }
 
 /// An object's JSON without what dualaudit itself writes on it, and without what the API server
