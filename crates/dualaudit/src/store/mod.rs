@@ -20,7 +20,11 @@ use dualaudit_record::{
 };
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+mod conformance;
 mod filter;
+mod names;
+mod rules;
 pub mod sqlite;
 
 pub use filter::{Cursor, Filter, LabelRequirement};

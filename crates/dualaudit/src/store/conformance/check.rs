@@ -1,0 +1,113 @@
+//! A log, checked from scratch: nothing that the store computed is believed.
+
+use std::collections::HashSet;
+
+use dualaudit_record::{
+    Entry,
+    digest::Digest,
+    log::{FORMAT, Leaf, TileData, Tree, body},
+};
+
+use crate::store::{Head, Store, StoredEntry};
+
+/// Checks a whole log and answers its entries.
+pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
+    let heads = store.logs().await.unwrap();
+    let head = heads.into_iter().find(|head| head.log == log).expect("the log exists");
+    let entries = all_entries(store, log).await;
+    let leaves: Vec<Digest> =
+        entries.iter().enumerate().map(|(place, entry)| check_entry(log, place, entry)).collect();
+    assert_eq!(head.size, entries.len() as u64, "the head counts the entries");
+    assert_eq!(head.root, naive_root(&leaves), "the head's root is that of the leaves");
+    assert_eq!(head.recorded_at, entries.last().map(|entry| entry.recorded_at));
+    assert!(entries.is_sorted_by_key(|entry| entry.recorded_at), "recorded_at never runs backwards");
+    let mut seen = HashSet::new();
+    for entry in entries.iter().filter(|entry| entry.attempt.is_some()) {
+        let identity = (entry.execution_id.clone(), entry.attempt, entry.revision);
+        assert!(seen.insert(identity), "{:?} is recorded once", entry.execution_id);
+    }
+    check_tiles(store, &head, leaves).await;
+    check_edge(store, &head).await;
+    entries
+}
+
+async fn all_entries(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
+    let mut entries: Vec<StoredEntry> = Vec::new();
+    loop {
+        let page = store.entries(log, entries.len() as u64, 77).await.unwrap();
+        if page.is_empty() {
+            return entries;
+        }
+        entries.extend(page);
+    }
+}
+
+fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
+    assert_eq!(entry.index, place as u64, "indexes are dense");
+    let (content, nonce) = entry.body.as_ref().expect("the body can be put together");
+    assert_eq!(content.kind(), entry.kind);
+    if let Entry::Execution(execution) = content {
+        assert_eq!(Some(&execution.record.id), entry.execution_id.as_ref());
+        assert_eq!(Some(execution.record.attempt), entry.attempt);
+        assert_eq!(Some(execution.revision), entry.revision);
+        assert_eq!(execution.recorded_at, entry.recorded_at);
+    }
+    assert_eq!(entry.body_digest, Digest::sha256(&body(content, *nonce)), "the body is the one appended");
+    let leaf = Leaf {
+        format: FORMAT,
+        log: log.to_owned(),
+        index: entry.index,
+        kind: entry.kind,
+        recorded_at: entry.recorded_at,
+        execution_id: entry.execution_id.clone(),
+        attempt: entry.attempt,
+        revision: entry.revision,
+        body_digest: entry.body_digest,
+    };
+    assert_eq!(entry.leaf_hash, leaf.hash(), "the leaf is the one appended");
+    entry.leaf_hash
+}
+
+async fn check_tiles(store: &dyn Store, head: &Head, leaves: Vec<Digest>) {
+    let mut hashes = leaves;
+    for level in 0..8 {
+        let expected: Vec<TileData> = hashes
+            .chunks(256)
+            .enumerate()
+            .map(|(index, tile)| TileData {
+                level,
+                index: index as u64,
+                hashes: tile.iter().flat_map(|hash| hash.0).collect(),
+            })
+            .collect();
+        assert_eq!(
+            store.tiles(&head.log, level, 0, 10_000).await.unwrap(),
+            expected,
+            "tiles of level {level}"
+        );
+        hashes = hashes.chunks_exact(256).map(naive_root).collect();
+    }
+}
+
+async fn check_edge(store: &dyn Store, head: &Head) {
+    let mut tiles = Vec::new();
+    for level in 0..8 {
+        tiles.extend(store.tiles(&head.log, level, 0, 10_000).await.unwrap());
+    }
+    assert_eq!(Tree::from_edge(head.size, &tiles).unwrap().root(), head.root);
+}
+
+/// RFC 6962, section 2.1, word for word.
+fn naive_root(leaves: &[Digest]) -> Digest {
+    match leaves {
+        [] => Digest::sha256(b""),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            let mut node = vec![1];
+            node.extend_from_slice(&naive_root(left).0);
+            node.extend_from_slice(&naive_root(right).0);
+            Digest::sha256(&node)
+        }
+    }
+}

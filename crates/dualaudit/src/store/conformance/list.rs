@@ -1,0 +1,275 @@
+//! Lists, against a plain list in memory.
+
+use std::cmp::Reverse;
+
+use dualaudit_record::{
+    WorkflowExecutionAudit,
+    execution::{Outcome, Status, Target},
+};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::{Just, Strategy, any},
+    prop_oneof,
+    sample::select,
+    strategy::ValueTree as _,
+    test_runner::TestRunner,
+};
+
+use super::sample::{at, batch, from_producer, open, record};
+use crate::store::{Cursor, Filter, LabelRequirement, Listed, Store};
+
+const LOGS: [&str; 2] = ["one", "two"];
+
+fn label_key() -> impl Strategy<Value = String> {
+    select(vec!["team", "a.b/c", "quote\"d", "tab\there", "ключ"]).prop_map(str::to_owned)
+}
+
+fn label_value() -> impl Strategy<Value = String> {
+    select(vec!["", "x", "é\\", "null"]).prop_map(str::to_owned)
+}
+
+/// Records that collide in everything lists are filtered and ordered by.
+fn any_record() -> impl Strategy<Value = WorkflowExecutionAudit> {
+    let text = |values: Vec<&'static str>| select(values).prop_map(str::to_owned);
+    (
+        (
+            0..4i64,
+            1..3u32,
+            text(vec!["restart", "scale", "ü"]),
+            text(vec!["v1", ""]),
+            text(vec!["", "rem-1"]),
+        ),
+        (select(vec![Outcome::Success, Outcome::Failed]), select(vec![Status::Completed, Status::Deleted])),
+        (option::of(text(vec!["shop", "bank"])), option::of(text(vec!["oom"])), option::of(any_target())),
+        (
+            select(vec![0, 5, 1 << 52]),
+            select(vec![0.0, 0.3, 1.0]),
+            btree_map(label_key(), label_value(), 0..3),
+        ),
+        "[a-cé]{1,3}",
+    )
+        .prop_map(|(identity, ends, places, numbers, id)| {
+            let (second, attempt, workflow_name, workflow_version, remediation_id) = identity;
+            let (namespace, incident_type, target) = places;
+            let (total_duration, effectiveness_score, labels) = numbers;
+            WorkflowExecutionAudit {
+                created_at: at(second),
+                attempt,
+                workflow_name,
+                workflow_version,
+                remediation_id,
+                outcome: ends.0,
+                status: ends.1,
+                cluster: namespace.clone(),
+                namespace,
+                incident_type,
+                target,
+                total_duration,
+                effectiveness_score,
+                labels,
+                ..record(&id)
+            }
+        })
+}
+
+fn any_target() -> impl Strategy<Value = Target> {
+    (option::of(select(vec!["Pod", "Deployment"])), option::of(select(vec!["cart", "a/b"]))).prop_map(
+        |(kind, name)| Target {
+            api_version: Some("v1".to_owned()),
+            kind: kind.map(str::to_owned),
+            namespace: None,
+            name: name.map(str::to_owned),
+        },
+    )
+}
+
+fn any_requirement() -> impl Strategy<Value = LabelRequirement> {
+    prop_oneof![
+        (label_key(), vec(label_value(), 1..3)).prop_map(|(key, values)| LabelRequirement::In(key, values)),
+        (label_key(), vec(label_value(), 1..3))
+            .prop_map(|(key, values)| LabelRequirement::NotIn(key, values)),
+        label_key().prop_map(LabelRequirement::Exists),
+        label_key().prop_map(LabelRequirement::Absent),
+    ]
+}
+
+/// Filters of a few parts: each part is given one time in six.
+fn any_filter() -> impl Strategy<Value = Filter> {
+    fn rarely<T: Strategy>(part: T) -> impl Strategy<Value = Option<T::Value>>
+    where
+        T::Value: Clone + std::fmt::Debug,
+    {
+        option::weighted(0.17, part)
+    }
+    let text = |values: Vec<&'static str>| rarely(select(values).prop_map(str::to_owned));
+    (
+        (
+            text(vec!["one", "two", "three"]),
+            text(vec!["restart", "ü", "none"]),
+            text(vec!["v1", ""]),
+            text(vec!["", "rem-1"]),
+        ),
+        (
+            rarely(Just(Outcome::Failed)),
+            rarely(Just(Status::Deleted)),
+            text(vec!["shop"]),
+            text(vec!["bank"]),
+        ),
+        (text(vec!["oom"]), text(vec!["cart", "Pod/cart", "Pod/a/b", "Pod/"])),
+        (
+            rarely(0..5i64),
+            rarely(0..5i64),
+            rarely(select(vec![0u64, 5, u64::MAX])),
+            rarely(select(vec![0u64, 5])),
+        ),
+        (rarely(Just(0.3)), rarely(Just(0.3)), vec(any_requirement(), 0..2)),
+    )
+        .prop_map(|(names, ends, places, ranges, rest)| Filter {
+            log: names.0,
+            workflow: names.1,
+            version: names.2,
+            remediation_id: names.3,
+            outcome: ends.0,
+            status: ends.1,
+            cluster: ends.2,
+            namespace: ends.3,
+            incident_type: places.0,
+            target: places.1,
+            since: ranges.0.map(at),
+            until: ranges.1.map(at),
+            min_duration: ranges.2,
+            max_duration: ranges.3,
+            min_score: rest.0,
+            max_score: rest.1,
+            labels: rest.2,
+        })
+}
+
+fn matches(filter: &Filter, log: &str, record: &WorkflowExecutionAudit) -> bool {
+    fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, found: Option<&T>) -> bool {
+        wanted.is_none() || wanted == found
+    }
+    let target = record.target.as_ref();
+    let target_holds = filter.target.as_ref().is_none_or(|wanted| {
+        let (kind, name) =
+            wanted.split_once('/').map_or((None, wanted.as_str()), |(kind, name)| (Some(kind), name));
+        target.is_some_and(|target| {
+            target.name.as_deref() == Some(name) && (kind.is_none() || kind == target.kind.as_deref())
+        })
+    });
+    same(filter.log.as_deref(), Some(log))
+        && same(filter.workflow.as_ref(), Some(&record.workflow_name))
+        && same(filter.version.as_ref(), Some(&record.workflow_version))
+        && same(filter.remediation_id.as_ref(), Some(&record.remediation_id))
+        && same(filter.outcome.as_ref(), Some(&record.outcome))
+        && same(filter.status.as_ref(), Some(&record.status))
+        && same(filter.cluster.as_ref(), record.cluster.as_ref())
+        && same(filter.namespace.as_ref(), record.namespace.as_ref())
+        && same(filter.incident_type.as_ref(), record.incident_type.as_ref())
+        && target_holds
+        && filter.labels.iter().all(|requirement| requirement.holds(&record.labels))
+        && filter.since.is_none_or(|since| record.created_at >= since)
+        && filter.until.is_none_or(|until| record.created_at < until)
+        && filter.min_duration.is_none_or(|least| record.total_duration >= least)
+        && filter.max_duration.is_none_or(|most| record.total_duration <= most)
+        && filter.min_score.is_none_or(|least| record.effectiveness_score >= least)
+        && filter.max_score.is_none_or(|most| record.effectiveness_score <= most)
+}
+
+fn cursor(listed: &Listed) -> Cursor {
+    let record = &listed.execution.record;
+    Cursor {
+        created_at: record.created_at,
+        log: listed.log.clone(),
+        id: record.id.clone(),
+        attempt: record.attempt,
+    }
+}
+
+async fn in_pages(store: &dyn Store, filter: &Filter, size: u32) -> Vec<Listed> {
+    let mut found: Vec<Listed> = Vec::new();
+    loop {
+        let after = found.last().map(cursor);
+        let page = store.list(filter, after.as_ref(), size).await.unwrap();
+        assert!(page.len() <= size as usize);
+        if page.is_empty() {
+            return found;
+        }
+        found.extend(page);
+    }
+}
+
+pub(crate) async fn pages_join_to_the_whole_list_whatever_the_filter(store: &dyn Store) {
+    let mut runner = TestRunner::deterministic();
+    let mut generated = |strategy: &dyn Fn(&mut TestRunner) -> WorkflowExecutionAudit| strategy(&mut runner);
+    let mut model = Vec::new();
+    for log in LOGS {
+        open(store, log).await;
+        let mut records: Vec<WorkflowExecutionAudit> =
+            (0..150).map(|_| generated(&|runner| any_record().new_tree(runner).unwrap().current())).collect();
+        records.sort_by(|a, b| (&a.id, a.attempt).cmp(&(&b.id, b.attempt)));
+        records.dedup_by(|a, b| (&a.id, a.attempt) == (&b.id, b.attempt));
+        let drafts = records.iter().map(|record| from_producer(record.clone(), None));
+        store.append(log, &batch(drafts), at(1)).await.unwrap();
+        model.extend(records.into_iter().map(|record| (log, record)));
+    }
+    model.sort_by_key(|(log, record)| (Reverse(record.created_at), *log, record.id.clone(), record.attempt));
+    let mut runner = TestRunner::deterministic();
+    let mut nonempty = 0;
+    for _ in 0..400 {
+        let filter = any_filter().new_tree(&mut runner).unwrap().current();
+        let size = any::<u32>().new_tree(&mut runner).unwrap().current() % 40 + 1;
+        let expected: Vec<_> = model
+            .iter()
+            .filter(|(log, record)| matches(&filter, log, record))
+            .map(|(log, record)| {
+                let bare = WorkflowExecutionAudit {
+                    step_executions: Vec::new(),
+                    adaptive_adjustments: Vec::new(),
+                    ..record.clone()
+                };
+                ((*log).to_owned(), bare)
+            })
+            .collect();
+        let found: Vec<_> = in_pages(store, &filter, size)
+            .await
+            .into_iter()
+            .map(|listed| (listed.log, listed.execution.record))
+            .collect();
+        assert_eq!(found, expected, "{filter:?} in pages of {size}");
+        nonempty += usize::from(!found.is_empty());
+    }
+    assert!(nonempty > 100, "the filters find something: {nonempty} of 400");
+}
+
+pub(crate) async fn pages_miss_and_repeat_nothing_while_others_insert(store: &dyn Store) {
+    open(store, "one").await;
+    let at_second = |id: String, second: i64| {
+        from_producer(WorkflowExecutionAudit { created_at: at(second), ..record(&id) }, None)
+    };
+    let before: Vec<_> = (0..200).map(|n| at_second(format!("old-{n:03}"), n % 7)).collect();
+    store.append("one", &batch(before), at(1)).await.unwrap();
+    let mut found: Vec<Listed> = Vec::new();
+    for round in 0.. {
+        let after = found.last().map(cursor);
+        let page = store.list(&Filter::default(), after.as_ref(), 9).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+        let more = (0..3).map(|n| at_second(format!("new-{round}-{n}"), (round + n) % 7));
+        store.append("one", &batch(more), at(1)).await.unwrap();
+        assert!(round < 10_000, "it ends");
+    }
+    let old = found.iter().filter(|listed| listed.execution.record.id.starts_with("old")).count();
+    assert_eq!(old, 200);
+    let cursors: Vec<_> = found.iter().map(cursor).collect();
+    assert!(cursors.is_sorted_by_key(|at| (
+        Reverse(at.created_at),
+        at.log.clone(),
+        at.id.clone(),
+        at.attempt
+    )));
+    assert!(cursors.windows(2).all(|pair| pair[0] != pair[1]));
+}

@@ -1,0 +1,66 @@
+//! What every store must do, as tests that any store can be put under.
+//!
+//! A store's own tests call [`suite!`] with a function that makes an empty store; what the function
+//! answers lives as long as the test and dereferences to a [`Store`](super::Store).
+
+pub(super) mod append;
+pub(super) mod attempts;
+pub(super) mod check;
+pub(super) mod list;
+pub(super) mod others;
+pub(super) mod read;
+pub(super) mod sample;
+pub(super) mod tracking;
+
+/// Makes a test of every function of the suite.
+macro_rules! suite {
+    ($open:path) => {
+        $crate::store::conformance::suite! { $open;
+            append: a_record_gets_a_receipt_and_comes_back_field_for_field,
+            append: a_batch_is_answered_in_its_order_and_its_entries_are_dense,
+            append: recorded_at_never_runs_backwards,
+            append: what_is_sent_again_answers_with_its_first_receipt,
+            append: a_record_twice_in_one_batch_is_stored_once,
+            append: another_content_from_a_producer_is_refused_and_stops_nothing_else,
+            append: an_amendment_keeps_the_old_revision_and_its_created_at,
+            append: an_amendment_of_another_revision_than_the_latest_is_stale,
+            append: logs_share_nothing,
+            append: a_log_that_was_never_opened_takes_nothing,
+            append: the_tree_is_right_across_its_tiles,
+            append: concurrent_appenders_lose_and_repeat_nothing,
+            append: an_empty_batch_changes_nothing,
+            attempts: a_resource_is_amended_when_it_changes_and_numbered_when_it_starts_again,
+            attempts: a_resource_that_returns_to_an_earlier_content_is_a_new_revision,
+            attempts: two_attempts_in_one_batch_are_numbered_in_its_order,
+            attempts: an_attempt_overtaken_unrecorded_leaves_a_gap_before_its_successor,
+            attempts: an_older_attempt_that_arrives_late_overtakes_nothing,
+            attempts: an_execution_that_merely_starts_leaves_no_gap,
+            attempts: a_running_attempt_overtaken_by_another_leaves_a_gap,
+            others: a_gap_is_recorded_once,
+            others: a_gap_of_what_is_accounted_for_is_none,
+            others: a_quarantined_object_is_kept_once_for_each_content,
+            others: a_hold_is_placed_once_for_each_reason,
+            tracking: what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_gone,
+            read: what_is_known_is_said_for_each_id_in_order,
+            read: a_record_reads_back_intact,
+            read: everything_of_an_id_is_found_in_every_log,
+            read: text_of_every_script_and_times_at_the_edges_survive,
+            read: large_records_and_objects_survive,
+            read: a_log_belongs_to_its_first_owner,
+            read: a_backup_holds_everything_and_overwrites_nothing,
+            list: pages_join_to_the_whole_list_whatever_the_filter,
+            list: pages_miss_and_repeat_nothing_while_others_insert,
+        }
+    };
+    ($open:path; $($module:ident: $name:ident,)+) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let store = $open();
+                $crate::store::conformance::$module::$name(&*store).await;
+            }
+        )+
+    };
+}
+
+pub(super) use suite;

@@ -1,0 +1,151 @@
+//! Reads of single executions, and of the whole.
+
+use std::collections::BTreeMap;
+
+use dualaudit_record::{Time, WorkflowExecutionAudit, time};
+
+use super::{
+    check::check_log,
+    sample::{
+        LOG, append, at, batch, digest_of, from_producer, from_resource, hold, object, open, opening,
+        quarantine, record, seen, started, stored, tracked,
+    },
+};
+use crate::store::{DraftContent, Filter, Known, LogOpening, Owner, Store, StoreError, TrackedState};
+
+pub(crate) async fn what_is_known_is_said_for_each_id_in_order(store: &dyn Store) {
+    open(store, LOG).await;
+    store.append(LOG, &batch([from_resource(record("a"))]), at(10)).await.unwrap();
+    let changed = WorkflowExecutionAudit { effectiveness_score: 0.1, ..record("a") };
+    let amended = stored(store, from_resource(changed.clone())).await;
+    append(store, [hold("b", "audit"), quarantine("c", "{}")]).await;
+    seen(store, tracked("d", None)).await;
+    let ids = ["d", "a", "nobody", "b", "c"].map(str::to_owned);
+    let known = store.known(LOG, &ids).await.unwrap();
+    assert_eq!(known[0], Known { tracked: Some(TrackedState::Open), ..Known::default() });
+    let recorded = known[1].recorded.as_ref().unwrap();
+    assert_eq!(recorded.receipt, amended);
+    assert_eq!(recorded.content_digest, Some(digest_of(&changed)));
+    assert_eq!((recorded.started_at, recorded.first_recorded_at), (Some(at(0)), at(10)));
+    assert_eq!(known[2], Known::default());
+    assert_eq!(known[3], Known { held: true, ..Known::default() });
+    assert_eq!(known[4].quarantined, Some((object("{}").digest, at(100))));
+}
+
+pub(crate) async fn a_record_reads_back_intact(store: &dyn Store) {
+    open(store, LOG).await;
+    let changed = WorkflowExecutionAudit { effectiveness_score: 0.1, ..record("a") };
+    append(
+        store,
+        [from_resource(record("a")), from_resource(changed.clone()), from_resource(started("a", at(9)))],
+    )
+    .await;
+    let first = store.read_back(LOG, "a", 1).await.unwrap().unwrap();
+    assert_eq!((first.revision, first.content_digest, first.intact), (2, Some(digest_of(&changed)), true));
+    let second = store.read_back(LOG, "a", 2).await.unwrap().unwrap();
+    assert_eq!((second.revision, second.intact), (1, true));
+    assert_eq!(store.read_back(LOG, "a", 3).await.unwrap(), None);
+    assert_eq!(store.read_back("other", "a", 1).await.unwrap(), None);
+}
+
+pub(crate) async fn everything_of_an_id_is_found_in_every_log(store: &dyn Store) {
+    open(store, "one").await;
+    open(store, "two").await;
+    let runs = [started("a", at(0)), started("a", at(600))];
+    store.append("two", &batch(runs.map(from_resource)), at(1)).await.unwrap();
+    store.append("one", &batch([from_producer(record("a"), None)]), at(1)).await.unwrap();
+    let found: Vec<_> = store
+        .get("a")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|detail| (detail.log, detail.revisions[0].0.record.attempt, detail.revisions.len()))
+        .collect();
+    assert_eq!(found, [("one".to_owned(), 1, 1), ("two".to_owned(), 2, 1), ("two".to_owned(), 1, 1)]);
+    assert_eq!(store.get("b").await.unwrap(), []);
+}
+
+pub(crate) async fn text_of_every_script_and_times_at_the_edges_survive(store: &dyn Store) {
+    open(store, LOG).await;
+    let texts = [
+        "Ünïcode ✓ 漢字",
+        "עברית \u{202e}",
+        "\"quoted\" \\ back\nline\ttab\u{1f}",
+        "🦀'; DROP TABLE log; --",
+        "",
+    ];
+    let first = time::ZERO;
+    let last = Time::from_micros(253_402_207_199_999_999).unwrap();
+    for (n, text) in texts.into_iter().enumerate() {
+        let text = text.to_owned();
+        let mut sent = WorkflowExecutionAudit {
+            workflow_name: format!("w{text}"),
+            error_message: text.clone(),
+            namespace: Some(text.clone()),
+            labels: BTreeMap::from([(format!("k{text}"), text.clone())]),
+            created_at: [first, last][n % 2],
+            completed_at: [Time::from_micros(-1).unwrap(), last][n % 2],
+            started_at: Some([Time::from_micros(0).unwrap(), first][n % 2]),
+            total_duration: (1 << 53) - 1,
+            effectiveness_score: [0.1 + 0.2, 1.0, 5e-324, 0.0, 1.0 / 3.0][n],
+            ..record(&format!("id {text} {n}"))
+        };
+        sent.step_executions[0].error_message = text.clone();
+        sent.adaptive_adjustments[0].reason = text.clone();
+        stored(store, from_producer(sent.clone(), None)).await;
+        let detail = store.get(&sent.id).await.unwrap().remove(0);
+        assert_eq!(detail.revisions[0].0.record, sent);
+        let named = Filter { workflow: Some(sent.workflow_name.clone()), ..Filter::default() };
+        assert_eq!(store.list(&named, None, 10).await.unwrap().len(), 1);
+        assert!(store.read_back(LOG, &sent.id, 1).await.unwrap().unwrap().intact);
+    }
+    check_log(store, LOG).await;
+}
+
+pub(crate) async fn large_records_and_objects_survive(store: &dyn Store) {
+    open(store, LOG).await;
+    let mut sent = record("large");
+    sent.error_message = "é".repeat(500_000);
+    sent.step_executions[7].error_message = "漢".repeat(300_000);
+    let mut content = from_resource(sent.clone());
+    if let DraftContent::Execution(draft) = &mut content {
+        // Incompressible, as a worst case: 2 MiB.
+        let noise = (0..2 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        draft.source = Some(crate::store::SourceObject { compressed: noise, ..object("large") });
+    }
+    stored(store, content).await;
+    assert_eq!(store.get("large").await.unwrap()[0].revisions[0].0.record, sent);
+    assert!(store.read_back(LOG, "large", 1).await.unwrap().unwrap().intact);
+    check_log(store, LOG).await;
+}
+
+pub(crate) async fn a_log_belongs_to_its_first_owner(store: &dyn Store) {
+    let first = store.open_log(opening(LOG)).await.unwrap();
+    let again = LogOpening { origin: "other".to_owned(), secret: [9; 32], now: at(99), ..opening(LOG) };
+    let again = store.open_log(again).await.unwrap();
+    assert_eq!((again.origin, again.secret), (first.origin, first.secret), "both are fixed at first use");
+    for owner in [Owner::Cluster("another".to_owned()), Owner::Producers] {
+        let error = store.open_log(LogOpening { owner, ..opening(LOG) }).await.err().unwrap();
+        let StoreError::Foreign(text) = error else { panic!("{error}") };
+        assert!(text.contains("5f0c") && text.contains(LOG), "{text}");
+    }
+    let producers = LogOpening { owner: Owner::Producers, ..opening("http") };
+    store.open_log(producers.clone()).await.unwrap();
+    store.open_log(producers).await.unwrap();
+    assert!(store.open_log(opening("No Name")).await.is_err());
+}
+
+pub(crate) async fn a_backup_holds_everything_and_overwrites_nothing(store: &dyn Store) {
+    open(store, LOG).await;
+    append(store, (0..300).map(|n| from_resource(record(&n.to_string())))).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("it's a backup.db");
+    store.backup(&file).await.unwrap();
+    let error = store.backup(&file).await.unwrap_err();
+    assert!(error.to_string().contains("exists"), "{error}");
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["it's a backup.db"], "nothing else is left behind");
+    let missing = store.backup(&directory.path().join("missing/backup.db")).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Unavailable(_)), "{missing}");
+}

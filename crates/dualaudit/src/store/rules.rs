@@ -1,0 +1,292 @@
+//! What an append decides, apart from any database: every store asks these functions.
+
+use dualaudit_record::{
+    Time,
+    digest::Digest,
+    entry::{Gap, GapCause, Hold, Quarantine},
+    log::Nonce,
+};
+
+use super::{ExecutionDraft, Origin, Refusal, TrackedState};
+
+/// One revision of an execution id that the log has.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Revision {
+    pub(super) attempt: u32,
+    pub(super) revision: u32,
+    /// Tells the attempts of one resource apart.
+    pub(super) started_at: Option<Time>,
+    /// What its content is compared by; gone once purged.
+    pub(super) content_digest: Option<Digest>,
+    /// `created_at` of its row; gone once purged.
+    pub(super) created_at: Option<Time>,
+    pub(super) index: u64,
+    pub(super) leaf_hash: Digest,
+    pub(super) recorded_at: Time,
+}
+
+/// What becomes of an execution draft.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Decision<'a> {
+    /// It is there already, as this revision.
+    Duplicate(&'a Revision),
+    /// It becomes this revision of this attempt.
+    New {
+        attempt: u32,
+        revision: u32,
+        /// Of the attempt's first revision, which later ones keep.
+        created_at: Option<Time>,
+    },
+    /// It contradicts what is there.
+    Refuse(Refusal),
+}
+
+/// Decides an execution draft, given every revision of its id in the order of attempt and revision.
+pub(super) fn execution<'a>(known: &'a [Revision], draft: &ExecutionDraft) -> Decision<'a> {
+    match draft.origin {
+        Origin::Resource => from_resource(known, draft),
+        Origin::Producer { amend } => from_producer(known, draft, amend),
+    }
+}
+
+fn from_resource<'a>(known: &'a [Revision], draft: &ExecutionDraft) -> Decision<'a> {
+    let same_attempt = latest_of_attempts(known).find(|latest| latest.started_at == draft.record.started_at);
+    let Some(latest) = same_attempt else {
+        let attempt = known.last().map_or(0, |latest| latest.attempt) + 1;
+        return Decision::New { attempt, revision: 1, created_at: None };
+    };
+    match latest.content_digest {
+        None => Decision::Duplicate(first_of(known, latest.attempt)),
+        Some(digest) if digest == draft.content_digest => Decision::Duplicate(latest),
+        Some(_) => next_of(latest),
+    }
+}
+
+fn from_producer<'a>(known: &'a [Revision], draft: &ExecutionDraft, amend: Option<u32>) -> Decision<'a> {
+    let attempt = draft.record.attempt;
+    let revisions = || known.iter().filter(move |known| known.attempt == attempt);
+    let Some(latest) = revisions().next_back() else {
+        return match amend {
+            None => Decision::New { attempt, revision: 1, created_at: None },
+            Some(_) => Decision::Refuse(Refusal::Stale { latest_revision: None }),
+        };
+    };
+    if revisions().any(|known| known.content_digest.is_none()) {
+        return Decision::Duplicate(first_of(known, attempt));
+    }
+    if let Some(same) = revisions().rfind(|known| known.content_digest == Some(draft.content_digest)) {
+        return Decision::Duplicate(same);
+    }
+    match amend {
+        None => Decision::Refuse(Refusal::Conflict { latest_revision: latest.revision }),
+        Some(revision) if revision == latest.revision => next_of(latest),
+        Some(_) => Decision::Refuse(Refusal::Stale { latest_revision: Some(latest.revision) }),
+    }
+}
+
+/// The latest revision of each attempt, newest attempt first.
+fn latest_of_attempts(known: &[Revision]) -> impl Iterator<Item = &Revision> {
+    known.chunk_by(|a, b| a.attempt == b.attempt).rev().filter_map(<[_]>::last)
+}
+
+fn first_of(known: &[Revision], attempt: u32) -> &Revision {
+    known.iter().find(|known| known.attempt == attempt).expect("the attempt was found among them")
+}
+
+fn next_of(latest: &Revision) -> Decision<'_> {
+    Decision::New { attempt: latest.attempt, revision: latest.revision + 1, created_at: latest.created_at }
+}
+
+/// Whether an execution that is gone is no gap: it is recorded, quarantined or closed.
+///
+/// A gap without a start stands for whatever attempt there was.
+pub(super) fn is_accounted(
+    known: &[Revision],
+    quarantined: bool,
+    tracked: Option<TrackedState>,
+    started_at: Option<Time>,
+) -> bool {
+    let recorded = match started_at {
+        None => !known.is_empty(),
+        Some(_) => has_attempt(known, started_at),
+    };
+    recorded || quarantined || tracked == Some(TrackedState::Closed)
+}
+
+fn has_attempt(known: &[Revision], started_at: Option<Time>) -> bool {
+    latest_of_attempts(known).any(|latest| latest.started_at == started_at)
+}
+
+/// Whether the attempt of a tracked row was overtaken by the one that is now seen or recorded.
+///
+/// An attempt that had not begun is the one that now has. A draft may also be older than what is
+/// tracked (its append had to be repeated): `recorded` says that it is a draft's start we look at.
+pub(super) fn is_overtaken(tracked: (TrackedState, Option<Time>), by: Option<Time>, recorded: bool) -> bool {
+    let (TrackedState::Open, Some(started_at)) = tracked else { return false };
+    by != Some(started_at) && !(recorded && by.is_some_and(|by| by < started_at))
+}
+
+/// The idempotency key of a gap: one for each attempt and cause.
+pub(super) fn gap_key(gap: &Gap) -> String {
+    let cause = match gap.cause {
+        GapCause::Vanished => "vanished",
+        GapCause::Overtaken => "overtaken",
+        GapCause::ReleasedUnrecorded { .. } => "released_unrecorded",
+    };
+    match gap.started_at {
+        Some(started_at) => format!("gap:{}:{started_at}:{cause}", gap.execution_id),
+        None => format!("gap:{}:-:{cause}", gap.execution_id),
+    }
+}
+
+/// The idempotency key of a quarantine: one for each object of an execution.
+pub(super) fn quarantine_key(quarantine: &Quarantine) -> String {
+    format!("quarantine:{}:{}", quarantine.execution_id, quarantine.source_digest)
+}
+
+/// The idempotency key of the hold that follows `earlier` released ones with the same reason.
+pub(super) fn hold_key(hold: &Hold, earlier: u64) -> String {
+    format!("hold:{}:{}:{earlier}", hold.execution_id, Digest::sha256(hold.reason.as_bytes()))
+}
+
+/// The nonce of a gap that the store adds of its own accord: from the nonce of the draft that brought
+/// it to light, or the log's secret, and the gap's idempotency key.
+pub(super) fn derived_nonce(random: &[u8], key: &str) -> Nonce {
+    let mut input = b"dualaudit derived nonce\0".to_vec();
+    input.extend_from_slice(random);
+    input.extend_from_slice(key.as_bytes());
+    Nonce(*Digest::sha256(&input).0.first_chunk().expect("32 bytes begin with 16"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::sample::{at, started};
+
+    const A: Digest = Digest([1; 32]);
+    const B: Digest = Digest([2; 32]);
+    const C: Digest = Digest([3; 32]);
+
+    fn revision(attempt: u32, revision: u32, second: i64, content: Option<Digest>) -> Revision {
+        Revision {
+            attempt,
+            revision,
+            started_at: Some(at(second)),
+            content_digest: content,
+            created_at: Some(at(-i64::from(attempt))),
+            index: u64::from(attempt * 10 + revision),
+            leaf_hash: Digest([9; 32]),
+            recorded_at: at(100),
+        }
+    }
+
+    fn draft(origin: Origin, attempt: u32, second: i64, content_digest: Digest) -> ExecutionDraft {
+        let mut record = started("a", at(second));
+        record.attempt = attempt;
+        ExecutionDraft { record, content_digest, origin, source: None }
+    }
+
+    fn new(attempt: u32, revision: u32) -> Decision<'static> {
+        let created_at = (revision > 1).then(|| at(-i64::from(attempt)));
+        Decision::New { attempt, revision, created_at }
+    }
+
+    #[test]
+    fn a_resource_is_compared_with_the_latest_revision_of_the_attempt_that_began_with_it() {
+        let known = [
+            revision(1, 1, 0, Some(A)),
+            revision(1, 2, 0, Some(B)),
+            revision(2, 1, 60, Some(A)),
+            revision(4, 1, 90, None),
+            revision(4, 2, 90, None),
+        ];
+        for (second, content, expected) in [
+            (0, B, Decision::Duplicate(&known[1])),
+            (0, A, new(1, 3)),
+            (0, C, new(1, 3)),
+            (60, A, Decision::Duplicate(&known[2])),
+            (60, B, new(2, 2)),
+            (90, C, Decision::Duplicate(&known[3])),
+            (120, A, new(5, 1)),
+        ] {
+            // What a resource says of its attempt counts for nothing.
+            assert_eq!(execution(&known, &draft(Origin::Resource, 7, second, content)), expected, "{second}");
+        }
+        assert_eq!(execution(&[], &draft(Origin::Resource, 7, 0, A)), new(1, 1));
+    }
+
+    #[test]
+    fn a_producer_is_compared_with_every_revision_of_the_attempt_it_names() {
+        let known = [
+            revision(1, 1, 0, Some(A)),
+            revision(1, 2, 0, Some(B)),
+            revision(3, 1, 0, None),
+            revision(3, 2, 0, None),
+        ];
+        let conflict = |latest_revision| Decision::Refuse(Refusal::Conflict { latest_revision });
+        let stale = |latest_revision| Decision::Refuse(Refusal::Stale { latest_revision });
+        for (attempt, content, amend, expected) in [
+            (1, A, None, Decision::Duplicate(&known[0])),
+            (1, B, None, Decision::Duplicate(&known[1])),
+            (1, C, None, conflict(2)),
+            (1, C, Some(2), new(1, 3)),
+            (1, C, Some(1), stale(Some(2))),
+            (1, C, Some(3), stale(Some(2))),
+            (1, A, Some(2), Decision::Duplicate(&known[0])),
+            (2, A, None, new(2, 1)),
+            (2, A, Some(1), stale(None)),
+            (3, C, None, Decision::Duplicate(&known[2])),
+            (3, C, Some(2), Decision::Duplicate(&known[2])),
+        ] {
+            let draft = draft(Origin::Producer { amend }, attempt, 0, content);
+            assert_eq!(execution(&known, &draft), expected, "attempt {attempt}, amend {amend:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_quarantined_or_closed_is_no_gap() {
+        let known = [revision(1, 1, 0, Some(A))];
+        use TrackedState::{Closed, Open};
+        for (known, quarantined, tracked, second, expected) in [
+            (&known[..], false, None, Some(0), true),
+            (&known, false, None, None, true),
+            (&known, false, Some(Open), Some(60), false),
+            (&known, false, Some(Closed), Some(60), true),
+            (&known, true, None, Some(60), true),
+            (&[], false, None, None, false),
+            (&[], false, Some(Open), Some(0), false),
+            (&[], true, Some(Open), None, true),
+        ] {
+            let found = is_accounted(known, quarantined, tracked, second.map(at));
+            assert_eq!(found, expected, "{quarantined} {tracked:?} {second:?}");
+        }
+    }
+
+    #[test]
+    fn an_open_attempt_that_had_begun_is_overtaken_by_another() {
+        use TrackedState::{Closed, Open};
+        for (state, tracked, by, recorded, expected) in [
+            (Open, Some(0), Some(60), true, true),
+            (Open, Some(0), Some(60), false, true),
+            (Open, Some(0), Some(0), true, false),
+            (Open, Some(60), Some(0), true, false),
+            (Open, Some(60), Some(0), false, true),
+            (Open, Some(0), None, true, true),
+            (Open, None, Some(0), true, false),
+            (Closed, Some(0), Some(60), true, false),
+        ] {
+            let found = is_overtaken((state, tracked.map(at)), by.map(at), recorded);
+            assert_eq!(found, expected, "{state:?} {tracked:?} {by:?} {recorded}");
+        }
+    }
+
+    #[test]
+    fn derived_nonces_differ_by_what_they_come_from_and_what_they_are_for() {
+        let nonces = [
+            derived_nonce(&[1; 16], "gap:a"),
+            derived_nonce(&[1; 16], "gap:b"),
+            derived_nonce(&[2; 16], "gap:a"),
+        ];
+        assert!(nonces[0] != nonces[1] && nonces[0] != nonces[2] && nonces[1] != nonces[2]);
+    }
+}

@@ -1,0 +1,111 @@
+//! What SQLite says, told apart by what the caller can do about it.
+
+use std::path::Path;
+
+use rusqlite::{Error as Sqlite, ErrorCode};
+
+use crate::store::StoreError;
+
+/// An error on its way out, before it is known which file it is about.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// SQLite's own.
+    Sqlite(Sqlite),
+    /// One that is complete.
+    Store(StoreError),
+}
+
+pub(super) type Result<T> = std::result::Result<T, Error>;
+
+impl From<Sqlite> for Error {
+    fn from(error: Sqlite) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Error {
+    /// What is stored makes no sense; `what` says where and how.
+    pub(super) fn corrupt(what: impl Into<String>) -> Self {
+        Self::Store(StoreError::Corrupt(what.into()))
+    }
+
+    /// The batch cannot be stored; `why` says so.
+    pub(super) fn rejected(why: impl Into<String>) -> Self {
+        Self::Store(StoreError::Rejected(why.into()))
+    }
+
+    /// Whether the data itself is at fault, and not the way to it.
+    pub(super) fn is_corrupt(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, StoreError::Corrupt(_)),
+            Self::Sqlite(error) => is_undecodable(error),
+        }
+    }
+
+    /// The error as the caller sees it, with the file it is about.
+    pub(super) fn at(self, file: &Path) -> StoreError {
+        match self {
+            Self::Store(StoreError::Corrupt(what)) => StoreError::Corrupt(damaged(file, &what)),
+            Self::Store(error) => error,
+            Self::Sqlite(error) => explain(file, &error),
+        }
+    }
+}
+
+fn explain(file: &Path, error: &Sqlite) -> StoreError {
+    let name = file.display();
+    let unavailable = |what: &str| StoreError::Unavailable(format!("{name} {what} ({error})"));
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+            unavailable("is locked by another process: end it, or wait until it is done")
+        }
+        Some(ErrorCode::DiskFull) => unavailable("cannot grow, the disk is full: make room"),
+        Some(ErrorCode::ReadOnly) => {
+            unavailable("is read-only: make the file and its directory writable for this user")
+        }
+        Some(
+            ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied,
+        ) => unavailable(
+            "cannot be opened: check that its directory exists and that this user may write there",
+        ),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::NoLargeFileSupport) => {
+            unavailable("cannot be read or written: check the disk and the kernel's log")
+        }
+        Some(ErrorCode::OutOfMemory) => unavailable("needs more memory than there is"),
+        Some(ErrorCode::OperationInterrupted | ErrorCode::OperationAborted) => unavailable("was interrupted"),
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt(damaged(file, &error.to_string())),
+        Some(ErrorCode::NotADatabase) => StoreError::Corrupt(format!(
+            "{name} is no SQLite database, or its first page is damaged: name another file, or restore a backup"
+        )),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+            StoreError::Rejected(error.to_string())
+        }
+        // What is left is a schema that is not ours (SQLITE_ERROR: no such table) or a value that
+        // is not what its column holds: trying again cannot help.
+        _ => StoreError::Corrupt(damaged(file, &error.to_string())),
+    }
+}
+
+fn damaged(file: &Path, what: &str) -> String {
+    format!(
+        "the database {} is damaged: {what}. Run `dualaudit verify` to see what still holds, and restore a \
+         backup",
+        file.display()
+    )
+}
+
+fn is_undecodable(error: &Sqlite) -> bool {
+    matches!(
+        error,
+        Sqlite::FromSqlConversionFailure(..)
+            | Sqlite::InvalidColumnType(..)
+            | Sqlite::IntegralValueOutOfRange(..)
+            | Sqlite::Utf8Error(..)
+    )
+}

@@ -1,0 +1,229 @@
+//! Pages of executions: SQL built from a filter, every value a parameter.
+
+use rusqlite::{Connection, params_from_iter, types::Value};
+
+use super::{
+    error::Result,
+    known::collect,
+    rows::{self, listed_columns},
+};
+use crate::store::{Cursor, Filter, LabelRequirement, Listed, names};
+
+/// See [`crate::store::Store::list`].
+///
+/// A page begins with the rest of the instant its cursor stands in, then goes on to earlier ones.
+/// Two statements, because the order goes down in time and up in the rest, and so has no single
+/// comparison that the index could seek by.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &Filter,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<Vec<Listed>> {
+    let Some(after) = after else {
+        return page(connection, filter, limit, |_| {});
+    };
+    let mut found = page(connection, filter, limit, |query| query.rest_of_instant(after))?;
+    let rest = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
+    if rest > 0 {
+        found.extend(page(connection, filter, rest, |query| query.before_instant(after))?);
+    }
+    Ok(found)
+}
+
+fn page(
+    connection: &Connection,
+    filter: &Filter,
+    limit: u32,
+    position: impl FnOnce(&mut Query),
+) -> Result<Vec<Listed>> {
+    let Query { sql, values } = statement(filter, limit, position);
+    collect(connection, &sql, params_from_iter(values), |row| {
+        Ok(Listed { log: row.get(0)?, execution: rows::listed(row)? })
+    })
+}
+
+fn statement(filter: &Filter, limit: u32, position: impl FnOnce(&mut Query)) -> Query {
+    let mut query = Query::of(filter);
+    position(&mut query);
+    let limit = query.bind(i64::from(limit));
+    query.sql.push_str("\nORDER BY created_at DESC, log, id, attempt\nLIMIT ");
+    query.sql.push_str(&limit);
+    query
+}
+
+/// A statement under construction.
+struct Query {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Query {
+    fn of(filter: &Filter) -> Self {
+        // Each of the indexes is in the order of lists, within what it is about. Named, because
+        // the planner would rather take the primary key for `log` and sort everything.
+        let index = match filter {
+            Filter { remediation_id: Some(_), .. } => "workflow_execution_audit_remediation",
+            Filter { workflow: Some(_), .. } => "workflow_execution_audit_workflow",
+            _ => "workflow_execution_audit_newest",
+        };
+        let sql = format!(
+            "-- list\nSELECT {}\nFROM workflow_execution_audit INDEXED BY {index}\nWHERE TRUE",
+            listed_columns!()
+        );
+        let mut query = Self { sql, values: Vec::new() };
+        query.texts(filter);
+        query.numbers(filter);
+        query.target(filter);
+        for requirement in &filter.labels {
+            query.label(requirement);
+        }
+        query
+    }
+
+    fn texts(&mut self, filter: &Filter) {
+        let texts = [
+            ("remediation_id", filter.remediation_id.as_deref()),
+            ("workflow_name", filter.workflow.as_deref()),
+            ("workflow_version", filter.version.as_deref()),
+            // The plus keeps the planner from sorting what the index has in order.
+            ("+log", filter.log.as_deref()),
+            ("outcome", filter.outcome.map(names::outcome)),
+            ("status", filter.status.map(names::status)),
+            ("cluster", filter.cluster.as_deref()),
+            ("namespace", filter.namespace.as_deref()),
+            ("incident_type", filter.incident_type.as_deref()),
+        ];
+        for (column, value) in texts {
+            if let Some(value) = value {
+                self.compare(column, "=", value.to_owned());
+            }
+        }
+    }
+
+    fn numbers(&mut self, filter: &Filter) {
+        let duration = |duration: u64| Value::Integer(i64::try_from(duration).unwrap_or(i64::MAX));
+        let numbers = [
+            ("created_at", ">=", filter.since.map(|time| time.as_micros().into())),
+            ("created_at", "<", filter.until.map(|time| time.as_micros().into())),
+            ("total_duration", ">=", filter.min_duration.map(duration)),
+            ("total_duration", "<=", filter.max_duration.map(duration)),
+            ("effectiveness_score", ">=", filter.min_score.map(Value::Real)),
+            ("effectiveness_score", "<=", filter.max_score.map(Value::Real)),
+        ];
+        for (column, comparison, value) in numbers {
+            if let Some(value) = value {
+                self.compare(column, comparison, value);
+            }
+        }
+    }
+
+    fn target(&mut self, filter: &Filter) {
+        let Some(target) = &filter.target else { return };
+        match target.split_once('/') {
+            None => self.compare("target_name", "=", target.clone()),
+            Some((kind, name)) => {
+                self.compare("target_kind", "=", kind.to_owned());
+                self.compare("target_name", "=", name.to_owned());
+            }
+        }
+    }
+
+    fn label(&mut self, requirement: &LabelRequirement) {
+        let (negated, key, values) = match requirement {
+            LabelRequirement::In(key, values) => ("", key, Some(values)),
+            LabelRequirement::NotIn(key, values) => ("NOT ", key, Some(values)),
+            LabelRequirement::Exists(key) => ("", key, None),
+            LabelRequirement::Absent(key) => ("NOT ", key, None),
+        };
+        let key = self.bind(key.clone());
+        let among = match values {
+            None => String::new(),
+            Some(values) => {
+                let values: Vec<_> = values.iter().map(|value| self.bind(value.clone())).collect();
+                format!(" AND label.value IN ({})", values.join(", "))
+            }
+        };
+        self.require(&format!(
+            "{negated}EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = {key}{among})"
+        ));
+    }
+
+    fn rest_of_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "=", after.created_at.as_micros());
+        let log = self.bind(after.log.clone());
+        let id = self.bind(after.id.clone());
+        let attempt = self.bind(i64::from(after.attempt));
+        self.require(&format!("(log, id, attempt) > ({log}, {id}, {attempt})"));
+    }
+
+    fn before_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "<", after.created_at.as_micros());
+    }
+
+    /// A parameter that stands for a value.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("?{}", self.values.len())
+    }
+
+    fn require(&mut self, condition: &str) {
+        self.sql.push_str("\n    AND ");
+        self.sql.push_str(condition);
+    }
+
+    fn compare(&mut self, column: &str, comparison: &str, value: impl Into<Value>) {
+        let value = self.bind(value);
+        self.require(&format!("{column} {comparison} {value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::{Time, execution::Outcome};
+
+    use super::*;
+    use crate::store::sqlite::migrate;
+
+    #[test]
+    fn every_list_seeks_in_an_index_and_sorts_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut connection).unwrap();
+        let text = || Some("x".to_owned());
+        let filters = [
+            Filter::default(),
+            Filter { log: text(), ..Filter::default() },
+            Filter { workflow: text(), log: text(), ..Filter::default() },
+            Filter { remediation_id: text(), workflow: text(), ..Filter::default() },
+            Filter { outcome: Some(Outcome::Failed), since: Time::from_micros(0), ..Filter::default() },
+            Filter { until: Time::from_micros(9), min_score: Some(0.5), ..Filter::default() },
+            Filter { labels: vec![LabelRequirement::Exists("x".to_owned())], ..Filter::default() },
+        ];
+        let after = Cursor {
+            created_at: Time::from_micros(3).unwrap(),
+            log: "l".to_owned(),
+            id: "i".to_owned(),
+            attempt: 1,
+        };
+        for filter in filters {
+            let positions: [(&str, Query); 3] = [
+                ("SCAN", statement(&filter, 9, |_| {})),
+                ("SEARCH", statement(&filter, 9, |query| query.rest_of_instant(&after))),
+                ("SEARCH", statement(&filter, 9, |query| query.before_instant(&after))),
+            ];
+            for (way, Query { sql, values }) in positions {
+                let plan = collect(
+                    &connection,
+                    &format!("EXPLAIN QUERY PLAN {sql}"),
+                    params_from_iter(values),
+                    |row| Ok(row.get::<_, String>(3)?),
+                )
+                .unwrap();
+                let first = &plan[0];
+                assert!(first.starts_with(way) || first.starts_with("SEARCH"), "{filter:?}: {plan:?}");
+                assert!(first.contains("USING INDEX workflow_execution_audit_"), "{filter:?}: {plan:?}");
+                assert!(!plan.iter().any(|step| step.contains("B-TREE")), "{filter:?}: {plan:?}");
+            }
+        }
+    }
+}

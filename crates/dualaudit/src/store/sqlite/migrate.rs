@@ -1,0 +1,78 @@
+//! Brings a file to the schema this program knows, and leaves other people's files alone.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::Result;
+use crate::store::StoreError;
+
+/// `PRAGMA application_id` of our files: "dual" in ASCII.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"dual");
+
+/// What takes version n to n + 1. A landed migration is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_log_and_executions.sql")];
+
+/// The version of the schema that this program knows.
+const KNOWN: usize = MIGRATIONS.len();
+
+/// Checks that the file is empty or ours, and not newer than this program. Changes nothing.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] for a file of somebody else's, [`StoreError::Unsupported`] for a newer one.
+pub(super) fn check(connection: &Connection) -> Result<Version> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let objects: u64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == 0 && version == 0 && objects == 0 {
+        return Ok(Version(0));
+    }
+    if application != APPLICATION_ID {
+        return Err(StoreError::Corrupt(format!(
+            "the file is an SQLite database of another application (application_id {application}, {objects} \
+             tables and other objects): nothing was changed; name another file"
+        ))
+        .into());
+    }
+    match usize::try_from(version) {
+        Ok(version) if version <= KNOWN => Ok(Version(version)),
+        _ => Err(StoreError::Unsupported(format!(
+            "the database's schema is version {version}, this dualaudit knows up to {KNOWN}: use a newer \
+             dualaudit"
+        ))
+        .into()),
+    }
+}
+
+/// The version of a file's schema; 0 for an empty file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version(usize);
+
+impl Version {
+    /// Checks that nothing has to be migrated.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] when something has.
+    pub(super) fn require_latest(self) -> Result<()> {
+        if self.0 == KNOWN {
+            return Ok(());
+        }
+        Err(StoreError::Unsupported(format!(
+            "the database's schema is version {}, this dualaudit needs {KNOWN}: run `dualaudit migrate`",
+            self.0
+        ))
+        .into())
+    }
+}
+
+/// Applies what is missing, each migration in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    loop {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Asked again under the lock: another process may have migrated meanwhile.
+        let Version(version) = check(&transaction)?;
+        let Some(migration) = MIGRATIONS.get(version) else { return Ok(()) };
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(version + 1).unwrap_or(i64::MAX))?;
+        transaction.commit()?;
+    }
+}

@@ -1,0 +1,225 @@
+//! Records in one SQLite file.
+//!
+//! One connection writes, behind a mutex and off the async threads; a few others read. The schema
+//! and the meaning of each column stand in `migrations/sqlite/`.
+//!
+//! # Assumptions
+//! The file is on a local file system. Other processes may read it, and other `dualaudit`s may
+//! write it: every append reads the head under the write lock.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use deadpool_sqlite::Pool;
+use dualaudit_record::{Time, log::TileData};
+use rusqlite::Connection;
+
+use self::{
+    append::Writer,
+    error::{Error, Result as SqliteResult},
+    write::Faults,
+};
+use super::{
+    Answer, Batch, Cursor, Detail, Filter, Head, Known, Listed, Log, LogOpening, ReadBack, Store, StoreError,
+    StoredEntry, Tracked,
+};
+
+mod append;
+mod backup;
+mod connect;
+mod error;
+mod filesystem;
+mod known;
+mod list;
+mod log;
+mod migrate;
+mod read;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod write;
+
+/// The writer's page cache unless another size is asked for, in MiB. The keys of executions are
+/// random, so appends touch pages all over their index: what of it is not cached is read again.
+pub const CACHE_MIB: u32 = 64;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The writer's page cache, in MiB; a reader's is 2 MiB.
+    pub cache_mib: u32,
+    /// How long to wait for another process that holds the lock.
+    pub busy_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_mib: CACHE_MIB, busy_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// Creates the file if it is missing, and brings it to the schema this program knows.
+///
+/// # Errors
+/// Those of [`SqliteStore::open`].
+pub fn migrate(path: impl AsRef<Path>) -> Result<(), StoreError> {
+    let path = path.as_ref();
+    connect::writer(path, &Options::default()).map(drop).map_err(|error| error.at(path))
+}
+
+/// A store in one SQLite file. Cheap to clone; all clones share the connections.
+#[derive(Clone)]
+pub struct SqliteStore {
+    file: Arc<PathBuf>,
+    /// None when the file was opened for reading.
+    writer: Option<Arc<Mutex<Writer>>>,
+    readers: Pool,
+}
+
+impl SqliteStore {
+    /// Opens a file to write and read, creating and migrating it as needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it is locked, cannot be opened, or is where it would not be
+    /// durable; [`StoreError::Corrupt`] when it is damaged or somebody else's, and
+    /// [`StoreError::Unsupported`] when it is newer: then it was not changed.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
+        let file = path.as_ref();
+        let at = |error: Error| error.at(file);
+        let writer = Writer::new(connect::writer(file, &options).map_err(at)?);
+        let readers = connect::readers(file, &options).map_err(at)?;
+        Ok(Self { file: Arc::new(file.to_owned()), writer: Some(Arc::new(Mutex::new(writer))), readers })
+    }
+
+    /// Opens a file that exists, to read only: appends answer [`StoreError::Unavailable`].
+    ///
+    /// # Errors
+    /// Those of [`SqliteStore::open`]; also [`StoreError::Unavailable`] when there is no such file,
+    /// and [`StoreError::Unsupported`] when it has to be migrated first.
+    pub fn open_existing(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
+        let file = path.as_ref();
+        let at = |error: Error| error.at(file);
+        connect::check_existing(file, &options).map_err(at)?;
+        let readers = connect::readers(file, &options).map_err(at)?;
+        Ok(Self { file: Arc::new(file.to_owned()), writer: None, readers })
+    }
+
+    /// Runs `act` on the writer, off the async threads. It runs to its end even when the caller
+    /// goes away.
+    async fn write<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Writer) -> SqliteResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(writer) = self.writer.clone() else {
+            let file = self.file.display();
+            return Err(StoreError::Unavailable(format!("{file} was opened for reading only")));
+        };
+        // A panic in an append has rolled its transaction back and left no tree behind.
+        let run = move || act(&mut writer.lock().unwrap_or_else(PoisonError::into_inner));
+        match tokio::task::spawn_blocking(run).await {
+            Ok(done) => done.map_err(|error| error.at(&self.file)),
+            Err(error) => Err(StoreError::Unavailable(format!("the writer stopped: {error}"))),
+        }
+    }
+
+    /// Runs `act` on a reader, in one snapshot.
+    async fn read<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Connection) -> SqliteResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.readers.get().await.map_err(|error| match error {
+            deadpool_sqlite::PoolError::Backend(error) => Error::from(error).at(&self.file),
+            error => StoreError::Unavailable(format!("no reader is free: {error}")),
+        })?;
+        let run = move |connection: &mut Connection| -> SqliteResult<T> {
+            let snapshot = connection.transaction()?;
+            act(&snapshot)
+        };
+        match reader.interact(run).await {
+            Ok(done) => done.map_err(|error| error.at(&self.file)),
+            Err(error) => Err(StoreError::Unavailable(format!("a reader stopped: {error}"))),
+        }
+    }
+
+    async fn append_with(
+        &self,
+        log: &str,
+        batch: &Batch,
+        now: Time,
+        faults: impl Faults + Send + 'static,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let (log, batch) = (log.to_owned(), batch.clone());
+        self.write(move |writer| writer.append(&log, batch, now, &faults)).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError> {
+        self.write(move |writer| log::open(&mut writer.connection, &opening)).await
+    }
+
+    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
+        self.append_with(log, batch, now, ()).await
+    }
+
+    async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError> {
+        let (log, ids) = (log.to_owned(), ids.to_vec());
+        self.read(move |reader| ids.iter().map(|id| known::known(reader, &log, id)).collect()).await
+    }
+
+    async fn tracked(&self, log: &str, after: Option<&str>, limit: u32) -> Result<Vec<Tracked>, StoreError> {
+        let (log, after) = (log.to_owned(), after.map(str::to_owned));
+        self.read(move |reader| read::tracked(reader, &log, after.as_deref(), limit)).await
+    }
+
+    async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
+        let (log, id) = (log.to_owned(), id.to_owned());
+        self.read(move |reader| read::read_back(reader, &log, &id, attempt)).await
+    }
+
+    async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        self.read(move |reader| list::list(reader, &filter, after.as_ref(), limit)).await
+    }
+
+    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |reader| read::get(reader, &id)).await
+    }
+
+    async fn logs(&self) -> Result<Vec<Head>, StoreError> {
+        self.read(read::logs).await
+    }
+
+    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        let log = log.to_owned();
+        self.read(move |reader| read::entries(reader, &log, from, limit)).await
+    }
+
+    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
+        let log = log.to_owned();
+        self.read(move |reader| read::tiles(reader, &log, level, from, limit)).await
+    }
+
+    async fn backup(&self, file: &Path) -> Result<(), StoreError> {
+        let file = file.to_owned();
+        let reader = self.readers.get().await;
+        let reader =
+            reader.map_err(|error| StoreError::Unavailable(format!("no reader is free: {error}")))?;
+        match reader.interact(move |connection| backup::backup(connection, &file)).await {
+            Ok(done) => done.map_err(|error| error.at(&self.file)),
+            Err(error) => Err(StoreError::Unavailable(format!("the backup stopped: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Reads of logs, entries, tiles and single executions.
+
+use dualaudit_record::{
+    Entry, EntryKind,
+    digest::Digest,
+    entry::Hold,
+    log::{FORMAT, Leaf, Nonce, TileData, body},
+};
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    error::{Error, Result},
+    known::{collect, first},
+    rows::{self, FullRow, execution_columns, receipt_columns},
+};
+use crate::store::{Detail, Head, ReadBack, StoredEntry, Tracked};
+
+/// See [`crate::store::Store::tracked`].
+pub(super) fn tracked(
+    connection: &Connection,
+    log: &str,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Tracked>> {
+    // No id is before the empty one, and none is empty.
+    const TRACKED: &str = "
+        -- tracked executions
+        SELECT id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        FROM tracked
+        WHERE log = ?1 AND id > ?2
+        ORDER BY id
+        LIMIT ?3";
+    collect(connection, TRACKED, params![log, after.unwrap_or(""), limit], rows::tracked)
+}
+
+/// See [`crate::store::Store::logs`].
+pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
+    const LOGS: &str = "
+        -- logs
+        SELECT name, origin, size, root, recorded_at
+        FROM log
+        ORDER BY name";
+    collect(connection, LOGS, [], |row| {
+        Ok(Head {
+            log: row.get(0)?,
+            origin: row.get(1)?,
+            size: row.get(2)?,
+            root: rows::digest(row, 3)?,
+            recorded_at: rows::optional_time(row, 4)?,
+        })
+    })
+}
+
+/// See [`crate::store::Store::tiles`].
+pub(super) fn tiles(
+    connection: &Connection,
+    log: &str,
+    level: u8,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<TileData>> {
+    const TILES: &str = "
+        -- tiles
+        SELECT level, idx, hashes
+        FROM log_tile
+        WHERE log = ?1 AND level = ?2 AND idx >= ?3
+        ORDER BY idx
+        LIMIT ?4";
+    let from = beyond(from);
+    collect(connection, TILES, params![log, level, from, limit], |row| {
+        Ok(TileData { level: row.get(0)?, index: row.get(1)?, hashes: row.get(2)? })
+    })
+}
+
+/// See [`crate::store::Store::entries`].
+pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>> {
+    const ENTRIES: &str = "
+        -- entries
+        SELECT idx, kind, recorded_at, execution_id, attempt, revision, body_digest, leaf_hash, body
+        FROM log_entry
+        WHERE log = ?1 AND idx >= ?2
+        ORDER BY idx
+        LIMIT ?3";
+    collect(connection, ENTRIES, params![log, beyond(from), limit], |row| {
+        let kind: EntryKind = row
+            .get_ref(1)?
+            .as_str()
+            .ok()
+            .and_then(|kind| kind.parse().ok())
+            .ok_or_else(|| Error::corrupt(format!("log {log}: an entry is of no known kind")))?;
+        let execution_id: String = row.get(3)?;
+        let (attempt, revision) = (row.get(4)?, row.get(5)?);
+        let body = match kind {
+            EntryKind::Execution => execution_body(connection, log, &execution_id, attempt, revision)?,
+            _ => match row.get_ref(8)?.as_str() {
+                Ok(body) => rows::entry(kind, body),
+                Err(error) => Err(format!("the body cannot be read: {error}")),
+            },
+        };
+        Ok(StoredEntry {
+            index: row.get(0)?,
+            kind,
+            recorded_at: rows::time(row, 2)?,
+            execution_id: Some(execution_id),
+            attempt,
+            revision,
+            body_digest: rows::digest(row, 6)?,
+            leaf_hash: rows::digest(row, 7)?,
+            body,
+        })
+    })
+}
+
+/// The body of an execution's entry, put together from its row. The inner error says why it
+/// cannot be; the outer one is the database's.
+fn execution_body(
+    connection: &Connection,
+    log: &str,
+    id: &str,
+    attempt: Option<u32>,
+    revision: Option<u32>,
+) -> Result<std::result::Result<(Entry, Nonce), String>> {
+    let (Some(attempt), Some(revision)) = (attempt, revision) else {
+        return Ok(Err("an execution without attempt or revision".to_owned()));
+    };
+    match execution(connection, log, id, attempt, revision) {
+        Ok(Some(row)) => Ok(Ok((Entry::Execution(Box::new(row.execution)), row.nonce))),
+        Ok(None) => Ok(Err(format!("{id} attempt {attempt} revision {revision} has an entry, and no row"))),
+        Err(Error::Store(error)) => Ok(Err(error.to_string())),
+        Err(error) if error.is_corrupt() => Ok(Err(format!("{error:?}"))),
+        Err(error) => Err(error),
+    }
+}
+
+/// One revision, from whichever table holds it.
+fn execution(
+    connection: &Connection,
+    log: &str,
+    id: &str,
+    attempt: u32,
+    revision: u32,
+) -> Result<Option<FullRow>> {
+    const LATEST: &str = concat!(
+        "
+        -- execution by revision, if it is the latest
+        SELECT ",
+        execution_columns!(),
+        "
+        FROM workflow_execution_audit
+        WHERE log = ?1 AND id = ?2 AND attempt = ?3 AND revision = ?4"
+    );
+    const EARLIER: &str = concat!(
+        "
+        -- execution by revision, if it was amended
+        SELECT ",
+        execution_columns!(),
+        "
+        FROM workflow_execution_revision
+        WHERE log = ?1 AND id = ?2 AND attempt = ?3 AND revision = ?4"
+    );
+    let of = params![log, id, attempt, revision];
+    match first(connection, LATEST, of, rows::full)? {
+        Some(row) => Ok(Some(row)),
+        None => first(connection, EARLIER, of, rows::full),
+    }
+}
+
+/// See [`crate::store::Store::read_back`].
+pub(super) fn read_back(
+    connection: &Connection,
+    log: &str,
+    id: &str,
+    attempt: u32,
+) -> Result<Option<ReadBack>> {
+    const ROW: &str = concat!(
+        "
+        -- read back: row
+        SELECT ",
+        execution_columns!(),
+        "
+        FROM workflow_execution_audit
+        WHERE log = ?1 AND id = ?2 AND attempt = ?3"
+    );
+    // The newest entry of the attempt: a row that is behind it is not what was appended.
+    const ENTRY: &str = "
+        -- read back: entry
+        SELECT idx, revision, recorded_at, body_digest, leaf_hash
+        FROM log_entry
+        WHERE log = ?1 AND execution_id = ?2 AND attempt = ?3
+        ORDER BY revision DESC
+        LIMIT 1";
+    let of = params![log, id, attempt];
+    let found = first(connection, ROW, of, |row| {
+        let decoded = rows::full(row);
+        if let Err(Error::Sqlite(error)) = decoded {
+            return Err(error.into());
+        }
+        Ok((row.get(3)?, rows::content_digest(row)?, decoded.ok()))
+    })?;
+    let Some((revision, content_digest, row)) = found else { return Ok(None) };
+    let leaf = first(connection, ENTRY, of, |entry| leaf(log, id, attempt, entry))?;
+    let intact = row.zip(leaf).is_some_and(|(row, (leaf, leaf_hash))| {
+        let FullRow { execution, nonce } = row;
+        Some(execution.revision) == leaf.revision
+            && execution.recorded_at == leaf.recorded_at
+            && Digest::sha256(&body(&Entry::Execution(Box::new(execution)), nonce)) == leaf.body_digest
+            && leaf.hash() == leaf_hash
+    });
+    Ok(Some(ReadBack { revision, content_digest, intact }))
+}
+
+/// The leaf that the columns of an execution's entry make, and the hash that is stored of it.
+fn leaf(log: &str, id: &str, attempt: u32, entry: &Row<'_>) -> Result<(Leaf, Digest)> {
+    let leaf = Leaf {
+        format: FORMAT,
+        log: log.to_owned(),
+        index: entry.get(0)?,
+        kind: EntryKind::Execution,
+        recorded_at: rows::time(entry, 2)?,
+        execution_id: Some(id.to_owned()),
+        attempt: Some(attempt),
+        revision: entry.get(1)?,
+        body_digest: rows::digest(entry, 3)?,
+    };
+    Ok((leaf, rows::digest(entry, 4)?))
+}
+
+/// See [`crate::store::Store::get`].
+pub(super) fn get(connection: &Connection, id: &str) -> Result<Vec<Detail>> {
+    // The order of the joins is a must: each log is asked for the id, by its key.
+    const RECEIPTS: &str = concat!(
+        "
+        -- entries of an execution in all logs
+        SELECT ",
+        receipt_columns!(),
+        "
+        FROM log CROSS JOIN log_entry ON log_entry.log = log.name
+        WHERE execution_id = ?1 AND attempt IS NOT NULL
+        ORDER BY log, attempt DESC, revision DESC"
+    );
+    let receipts =
+        collect(connection, &RECEIPTS.replace("recorded_at", "log_entry.recorded_at"), [id], |row| {
+            rows::receipt(row, 0)
+        })?;
+    let mut details: Vec<Detail> = Vec::new();
+    let mut attempt_before = None;
+    for receipt in receipts {
+        let (Some(attempt), Some(revision)) = (receipt.attempt, receipt.revision) else { continue };
+        let Some(row) = execution(connection, &receipt.log, id, attempt, revision)? else {
+            return Err(Error::corrupt(format!(
+                "log {}: {id} attempt {attempt} revision {revision} has an entry, and no row",
+                receipt.log
+            )));
+        };
+        let of = (receipt.log.clone(), attempt);
+        if attempt_before.as_ref() != Some(&of) {
+            let holds = holds(connection, &receipt.log, id)?;
+            details.push(Detail { log: receipt.log.clone(), revisions: Vec::new(), holds });
+            attempt_before = Some(of);
+        }
+        if let Some(detail) = details.last_mut() {
+            detail.revisions.push((row.execution, receipt));
+        }
+    }
+    Ok(details)
+}
+
+/// The open holds on an execution, oldest first.
+fn holds(connection: &Connection, log: &str, id: &str) -> Result<Vec<(Hold, dualaudit_record::Time)>> {
+    const HOLDS: &str = "
+        -- open holds
+        SELECT reason, actor, placed_at
+        FROM hold
+        WHERE log = ?1 AND execution_id = ?2 AND released_at IS NULL
+        ORDER BY idx";
+    collect(connection, HOLDS, params![log, id], |row| {
+        let hold = Hold { execution_id: id.to_owned(), reason: row.get(0)?, actor: row.get(1)? };
+        Ok((hold, rows::time(row, 2)?))
+    })
+}
+
+/// An index as SQLite can compare it; no log is that long.
+fn beyond(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,184 @@
+//! Every write of an append fails, before and after it took effect.
+
+use std::sync::Arc;
+
+use dualaudit_record::{EntryKind, entry::GapCause};
+use rusqlite::ffi;
+
+use super::{
+    super::write::{Faults, Step},
+    Fresh, fresh,
+};
+use crate::store::{
+    Answer, Batch, DraftContent, ReceiptResult, StoreError, Tracked, TrackedState, TrackingChange,
+    conformance::{
+        check::check_log,
+        sample::{
+            LOG, append, at, batch, from_producer, from_resource, gap, hold, open, quarantine, receipt,
+            record, seen, started, tracked,
+        },
+    },
+};
+
+/// Fails one step, once it has been reached `skip` times, as a disk would.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    step: Step,
+    after: bool,
+}
+
+impl Failing {
+    fn fail() -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), Some("injected".to_owned()))
+    }
+}
+
+impl Faults for Failing {
+    fn before(&self, step: Step) -> rusqlite::Result<()> {
+        if step == self.step && !self.after { Err(Self::fail()) } else { Ok(()) }
+    }
+
+    fn after(&self, step: Step) -> rusqlite::Result<()> {
+        if step == self.step && self.after { Err(Self::fail()) } else { Ok(()) }
+    }
+}
+
+/// Every step an append can take.
+const STEPS: [Step; 17] = [
+    Step::Entry(EntryKind::Execution),
+    Step::Entry(EntryKind::Gap),
+    Step::Entry(EntryKind::Quarantine),
+    Step::Entry(EntryKind::Hold),
+    Step::Row,
+    Step::Keep,
+    Step::Amend,
+    Step::SourceObject,
+    Step::Quarantine,
+    Step::Hold,
+    Step::Seen,
+    Step::Started,
+    Step::Gone,
+    Step::GrowTile,
+    Step::NewTile,
+    Step::Head,
+    Step::Commit,
+];
+
+/// A log that the [`eventful`] batch takes every step on: two entries short of a full tile.
+async fn prepared() -> Fresh {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, (0..254).map(|n| from_producer(record(&format!("earlier-{n}")), None))).await;
+    seen(&*store, tracked("overtaken", Some(at(0)))).await;
+    seen(&*store, tracked("gone", None)).await;
+    store
+}
+
+fn eventful() -> Batch {
+    let amended =
+        dualaudit_record::WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("earlier-7") };
+    let mut batch = batch([
+        from_resource(record("new")),
+        from_producer(amended, Some(1)),
+        from_resource(started("overtaken", at(600))),
+        quarantine("unmappable", "{}"),
+        hold("new", "audit"),
+        DraftContent::Gap(gap("vanished", None, GapCause::Vanished)),
+    ]);
+    let closed = Tracked { state: TrackedState::Closed, ..tracked("new", Some(at(0))) };
+    batch.tracking = vec![TrackingChange::Seen(closed), TrackingChange::Gone { id: "gone".to_owned() }];
+    batch
+}
+
+#[tokio::test]
+async fn whichever_write_fails_the_batch_can_be_sent_again_and_is_stored_once() {
+    for step in STEPS {
+        for after in [false, true] {
+            let store = prepared().await;
+            let case = Failing { step, after };
+            let error = store.store.append_with(LOG, &eventful(), at(200), case).await.unwrap_err();
+            assert!(matches!(error, StoreError::Unavailable(_)), "{case:?}: {error}");
+            let took_effect = step == Step::Commit && after;
+            let size = check_log(&*store, LOG).await.len();
+            assert_eq!(size, if took_effect { 261 } else { 254 }, "{case:?}");
+
+            let answers = store.append(LOG, &eventful(), at(300)).await.unwrap();
+            for answer in answers {
+                let receipt = receipt(answer);
+                assert_eq!(receipt.result == ReceiptResult::Duplicate, took_effect, "{case:?}");
+                assert_eq!(receipt.recorded_at, at(if took_effect { 200 } else { 300 }), "{case:?}");
+            }
+            let entries = check_log(&*store, LOG).await;
+            let after_the_earlier: Vec<_> = entries[254..]
+                .iter()
+                .map(|entry| (entry.kind, entry.execution_id.as_deref().unwrap()))
+                .collect();
+            let expected = [
+                (EntryKind::Execution, "new"),
+                (EntryKind::Execution, "earlier-7"),
+                (EntryKind::Gap, "overtaken"),
+                (EntryKind::Execution, "overtaken"),
+                (EntryKind::Quarantine, "unmappable"),
+                (EntryKind::Hold, "new"),
+                (EntryKind::Gap, "vanished"),
+            ];
+            assert_eq!(after_the_earlier, expected, "{case:?}");
+            let tracked = store.tracked(LOG, None, 10).await.unwrap();
+            let tracked: Vec<_> = tracked
+                .iter()
+                .map(|tracked| (tracked.id.as_str(), tracked.state, tracked.started_at))
+                .collect();
+            let expected = [
+                ("new", TrackedState::Closed, Some(at(0))),
+                ("overtaken", TrackedState::Open, Some(at(600))),
+            ];
+            assert_eq!(tracked, expected, "{case:?}");
+            assert!(store.read_back(LOG, "earlier-7", 1).await.unwrap().unwrap().intact, "{case:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_eventful_batch_takes_every_step() {
+    #[derive(Clone)]
+    struct Seen(Arc<std::sync::Mutex<Vec<Step>>>);
+    impl Faults for Seen {
+        fn before(&self, step: Step) -> rusqlite::Result<()> {
+            self.0.lock().unwrap().push(step);
+            Ok(())
+        }
+
+        fn after(&self, _: Step) -> rusqlite::Result<()> {
+            Ok(())
+        }
+    }
+    let store = prepared().await;
+    let taken = Seen(Arc::default());
+    store.store.append_with(LOG, &eventful(), at(200), taken.clone()).await.unwrap();
+    let taken = taken.0.lock().unwrap();
+    for step in STEPS {
+        assert!(taken.contains(&step), "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_panics_leaves_the_store_usable() {
+    #[derive(Clone, Copy)]
+    struct Panicking;
+    impl Faults for Panicking {
+        fn before(&self, step: Step) -> rusqlite::Result<()> {
+            assert_ne!(step, Step::Head, "on purpose");
+            Ok(())
+        }
+
+        fn after(&self, _: Step) -> rusqlite::Result<()> {
+            Ok(())
+        }
+    }
+    let store = prepared().await;
+    let error = store.store.append_with(LOG, &eventful(), at(200), Panicking).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    let answers = store.append(LOG, &eventful(), at(300)).await.unwrap();
+    assert!(answers.iter().all(|answer| matches!(answer, Answer::Stored(_))));
+    assert_eq!(check_log(&*store, LOG).await.len(), 261);
+}

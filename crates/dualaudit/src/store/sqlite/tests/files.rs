@@ -1,0 +1,258 @@
+//! Files that are locked, full, read-only, damaged, somebody else's or not there.
+
+use std::{fs, path::Path, time::Duration};
+
+use rusqlite::Connection;
+
+use super::{super::migrate, Fresh, Options, SqliteStore, fresh};
+use crate::store::{
+    Filter, Store as _, StoreError,
+    conformance::{
+        check::check_log,
+        sample::{LOG, append, at, batch, from_producer, from_resource, open, record, stored},
+    },
+};
+
+const IMPATIENT: Options = Options { cache_mib: 1, busy_timeout: Duration::from_millis(20) };
+
+fn file(store: &Fresh) -> std::path::PathBuf {
+    store.directory.path().join("audit.db")
+}
+
+fn both_ways(file: &Path) -> [Result<SqliteStore, StoreError>; 2] {
+    [SqliteStore::open(file, Options::default()), SqliteStore::open_existing(file, Options::default())]
+}
+
+fn sentence(error: StoreError, kind: fn(&StoreError) -> bool, parts: &[&str]) {
+    assert!(kind(&error), "{error:?}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "{part:?} in: {error}");
+    }
+}
+
+fn unavailable(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(_))
+}
+
+fn corrupt(error: &StoreError) -> bool {
+    matches!(error, StoreError::Corrupt(_))
+}
+
+fn unsupported(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unsupported(_))
+}
+
+#[tokio::test]
+async fn what_is_reopened_goes_on_where_it_ended() {
+    let first = fresh();
+    open(&*first, LOG).await;
+    append(&*first, (0..300).map(|n| from_resource(record(&n.to_string())))).await;
+    let again = SqliteStore::open(file(&first), Options::default()).unwrap();
+    // Each finds that the other has moved the head, and does not trust the tree it kept.
+    for n in 0..4 {
+        let store = if n % 2 == 0 { &again } else { &first.store };
+        assert_eq!(stored(store, from_resource(record(&format!("new-{n}")))).await.index, 300 + n);
+    }
+    assert_eq!(check_log(&again, LOG).await.len(), 304);
+    migrate(file(&first)).unwrap();
+}
+
+#[tokio::test]
+async fn a_locked_file_is_unavailable_until_it_is_free() {
+    let store = fresh();
+    let store = Fresh { store: SqliteStore::open(file(&store), IMPATIENT).unwrap(), ..store };
+    open(&*store, LOG).await;
+    let other = Connection::open(file(&store)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.append(LOG, &batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
+    sentence(error, unavailable, &["audit.db", "locked by another process"]);
+    assert!(store.list(&Filter::default(), None, 1).await.unwrap().is_empty(), "readers go on");
+    other.execute_batch("ROLLBACK").unwrap();
+    stored(&*store, from_resource(record("a"))).await;
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_acknowledged() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    store
+        .store
+        .write(|writer| {
+            let pages: i64 = writer.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            Ok(writer.connection.pragma_update_and_check(None, "max_page_count", pages + 200, |_| Ok(()))?)
+        })
+        .await
+        .unwrap();
+    let mut acknowledged = 0;
+    let error = loop {
+        let drafts = (0..20).map(|n| from_producer(record(&format!("{acknowledged}-{n}")), None));
+        match store.append(LOG, &batch(drafts), at(1)).await {
+            Ok(answers) => acknowledged += answers.len(),
+            Err(error) => break error,
+        }
+    };
+    sentence(error, unavailable, &["audit.db", "disk is full"]);
+    assert!(acknowledged > 20);
+    assert_eq!(check_log(&*store, LOG).await.len(), acknowledged);
+    store
+        .store
+        .write(|writer| {
+            Ok(writer.connection.pragma_update_and_check(None, "max_page_count", 1 << 30, |_| Ok(()))?)
+        })
+        .await
+        .unwrap();
+    append(&*store, [from_producer(record("more"), None)]).await;
+    assert_eq!(check_log(&*store, LOG).await.len(), acknowledged + 1);
+}
+
+#[tokio::test]
+async fn a_read_only_connection_says_so() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    store.store.write(|writer| Ok(writer.connection.pragma_update(None, "query_only", 1)?)).await.unwrap();
+    let error = store.append(LOG, &batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
+    sentence(error, unavailable, &["audit.db", "read-only"]);
+}
+
+#[tokio::test]
+async fn a_reader_of_an_existing_file_creates_and_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("typo.db");
+    let error = SqliteStore::open_existing(&missing, Options::default()).err().unwrap();
+    sentence(error, unavailable, &["there is no database", "typo.db"]);
+    assert!(!missing.exists());
+
+    let store = fresh();
+    open(&*store, LOG).await;
+    stored(&*store, from_resource(record("a"))).await;
+    let reader = SqliteStore::open_existing(file(&store), Options::default()).unwrap();
+    let error = reader.append(LOG, &batch([from_resource(record("b"))]), at(1)).await.unwrap_err();
+    sentence(error, unavailable, &["opened for reading only"]);
+    assert_eq!(check_log(&reader, LOG).await.len(), 1);
+    stored(&*store, from_resource(record("b"))).await;
+    assert_eq!(check_log(&reader, LOG).await.len(), 2, "it sees what was committed before it was asked");
+    reader.backup(&store.directory.path().join("copy.db")).await.unwrap();
+    let copy =
+        SqliteStore::open_existing(store.directory.path().join("copy.db"), Options::default()).unwrap();
+    assert_eq!(check_log(&copy, LOG).await.len(), 2);
+}
+
+/// Copies the file as it is when its process is killed: with a log that nobody has checkpointed.
+#[tokio::test]
+async fn a_file_whose_writer_was_killed_can_be_read_and_written() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, (0..50).map(|n| from_resource(record(&n.to_string())))).await;
+    for reading in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["audit.db", "audit.db-wal"] {
+            fs::copy(store.directory.path().join(name), directory.path().join(name)).unwrap();
+        }
+        let file = directory.path().join("audit.db");
+        let copy = match reading {
+            true => SqliteStore::open_existing(file, Options::default()),
+            false => SqliteStore::open(file, Options::default()),
+        };
+        assert_eq!(check_log(&copy.unwrap(), LOG).await.len(), 50);
+    }
+}
+
+#[test]
+fn files_that_are_not_ours_are_named_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("garbage.db"), "no database at all, but long enough to be looked at. ".repeat(100)).unwrap();
+    Connection::open(at("foreign.db")).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    Connection::open(at("marked.db")).unwrap().execute_batch("PRAGMA application_id = 7").unwrap();
+    for (name, part) in [
+        ("garbage.db", "no SQLite database"),
+        ("foreign.db", "another application"),
+        ("marked.db", "another application"),
+    ] {
+        let before = fs::read(at(name)).unwrap();
+        for opened in both_ways(&at(name)) {
+            let error = opened.err().unwrap();
+            sentence(error, corrupt, &[name, part]);
+        }
+        assert_eq!(fs::read(at(name)).unwrap(), before, "{name} is untouched");
+        assert!(!at(&format!("{name}-wal")).exists());
+    }
+}
+
+#[tokio::test]
+async fn a_schema_of_another_version_is_refused() {
+    let store = fresh();
+    let shell = Connection::open(file(&store)).unwrap();
+    shell.execute_batch("PRAGMA user_version = 99").unwrap();
+    for opened in both_ways(&file(&store)) {
+        let error = opened.err().unwrap();
+        sentence(error, unsupported, &["is version 99", "knows up to 1", "newer dualaudit"]);
+    }
+    let empty = store.directory.path().join("empty.db");
+    fs::write(&empty, "").unwrap();
+    let error = SqliteStore::open_existing(&empty, Options::default()).err().unwrap();
+    sentence(error, unsupported, &["version 0", "dualaudit migrate"]);
+    SqliteStore::open(&empty, Options::default()).unwrap();
+}
+
+#[tokio::test]
+async fn a_truncated_or_overwritten_file_is_damaged() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, (0..200).map(|n| from_resource(record(&n.to_string())))).await;
+    let whole = store.directory.path().join("whole.db");
+    store.backup(&whole).await.unwrap();
+    let bytes = fs::read(&whole).unwrap();
+
+    let truncated = store.directory.path().join("truncated.db");
+    fs::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
+    let error = SqliteStore::open(&truncated, Options::default()).err().unwrap();
+    sentence(error, corrupt, &["truncated.db", "damaged", "restore a backup"]);
+
+    let overwritten = store.directory.path().join("overwritten.db");
+    let root: usize = Connection::open(&whole)
+        .unwrap()
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'workflow_execution_audit'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    let mut bytes = bytes;
+    bytes[(root - 1) * 4096..root * 4096].fill(0xa5);
+    fs::write(&overwritten, &bytes).unwrap();
+    let damaged = SqliteStore::open(&overwritten, Options::default()).unwrap();
+    let error = damaged.list(&Filter::default(), None, 1000).await.unwrap_err();
+    sentence(error, corrupt, &["overwritten.db", "damaged"]);
+}
+
+#[tokio::test]
+async fn a_row_changed_behind_the_triggers_does_not_read_back_intact() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, ["a", "b", "c"].map(|id| from_resource(record(id)))).await;
+    let shell = Connection::open(file(&store)).unwrap();
+    shell
+        .execute_batch(
+            "DROP TRIGGER workflow_execution_audit_is_only_amended;
+             UPDATE workflow_execution_audit SET effectiveness_score = 1 WHERE id = 'a';
+             UPDATE workflow_execution_audit SET step_executions = '[{}]' WHERE id = 'b';",
+        )
+        .unwrap();
+    for (id, intact) in [("a", false), ("b", false), ("c", true)] {
+        assert_eq!(store.read_back(LOG, id, 1).await.unwrap().unwrap().intact, intact, "{id}");
+    }
+    let entries = store.entries(LOG, 0, 10).await.unwrap();
+    let reason = entries[1].body.as_ref().unwrap_err();
+    assert!(reason.contains("step_executions"), "{reason}");
+    assert!(entries[2].body.is_ok());
+}
+
+#[test]
+fn what_would_not_be_durable_is_refused() {
+    for name in [":memory:", ""] {
+        let error = SqliteStore::open(name, Options::default()).err().unwrap();
+        sentence(error, unavailable, &["in memory"]);
+    }
+    let error = SqliteStore::open("/nowhere/at/all/audit.db", Options::default()).err().unwrap();
+    sentence(error, unavailable, &["/nowhere/at/all/audit.db", "cannot be opened", "directory exists"]);
+}

@@ -1,0 +1,204 @@
+//! What the schema refuses to anyone who has the file and SQL.
+
+use dualaudit_record::{WorkflowExecutionAudit, entry::GapCause};
+use rusqlite::Connection;
+
+use super::{Fresh, fresh};
+use crate::store::{
+    DraftContent,
+    conformance::{
+        check::check_log,
+        sample::{LOG, append, at, from_resource, gap, hold, open, quarantine, record, stored},
+    },
+};
+
+/// A log with a row in every table.
+async fn full() -> Fresh {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(
+        &*store,
+        [
+            from_resource(record("a")),
+            from_resource(record("b")),
+            quarantine("q", "{}"),
+            hold("a", "audit"),
+            DraftContent::Gap(gap("g", None, GapCause::Vanished)),
+        ],
+    )
+    .await;
+    let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("a") };
+    stored(&*store, from_resource(amended)).await;
+    store
+}
+
+/// A second connection with nothing set, as the sqlite3 shell has.
+fn shell(store: &Fresh) -> Connection {
+    Connection::open(store.directory.path().join("audit.db")).unwrap()
+}
+
+/// Tables whose rows are for ever, with a column to change.
+const APPEND_ONLY: [(&str, &str); 8] = [
+    ("log", "origin = 'x'"),
+    ("log_entry", "recorded_at = recorded_at + 1"),
+    ("workflow_execution_audit", "effectiveness_score = 1"),
+    ("workflow_execution_revision", "effectiveness_score = 1"),
+    ("source_object", "object = x'00'"),
+    ("quarantine", "object = x'00'"),
+    ("hold", "reason = 'x'"),
+    ("log_tile", "hashes = zeroblob(64)"),
+];
+
+#[tokio::test]
+async fn rows_can_be_neither_updated_nor_deleted_nor_replaced() {
+    let store = full().await;
+    let shell = shell(&store);
+    for (table, change) in APPEND_ONLY {
+        let statements = [
+            format!("UPDATE {table} SET {change}"),
+            format!("UPDATE OR REPLACE {table} SET {change}"),
+            format!("UPDATE OR IGNORE {table} SET {change}"),
+            format!("DELETE FROM {table}"),
+            format!("INSERT INTO {table} SELECT * FROM {table}"),
+            format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table}"),
+            format!("REPLACE INTO {table} SELECT * FROM {table} LIMIT 1"),
+            format!("INSERT OR IGNORE INTO {table} SELECT * FROM {table}"),
+        ];
+        for sql in statements {
+            let error = shell.execute(&sql, []).expect_err(&sql);
+            assert!(error.to_string().starts_with(&format!("{table}: ")), "{sql}: {error}");
+        }
+    }
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn a_new_key_cannot_take_the_rowid_of_an_existing_row() {
+    let store = full().await;
+    let shell = shell(&store);
+    for (table, key) in [
+        ("workflow_execution_audit", "id"),
+        ("source_object", "idx"),
+        ("quarantine", "execution_id"),
+        ("log_tile", "idx"),
+    ] {
+        let columns: Vec<String> = shell
+            .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let changed = columns.iter().map(|column| match column == key {
+            true => "9999".to_owned(),
+            false => column.clone(),
+        });
+        let sql = format!(
+            "INSERT OR REPLACE INTO {table} (rowid, {}) SELECT rowid, {} FROM {table} LIMIT 1",
+            columns.join(", "),
+            changed.collect::<Vec<_>>().join(", ")
+        );
+        let error = shell.execute(&sql, []).expect_err(&sql);
+        assert!(error.to_string().starts_with(&format!("{table}: ")), "{sql}: {error}");
+        let moved = format!("UPDATE OR REPLACE {table} SET rowid = (SELECT max(rowid) + 1 FROM {table})");
+        assert!(shell.execute(&moved, []).is_err(), "{moved}");
+    }
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn an_entry_only_goes_to_the_end_and_only_under_new_keys() {
+    let store = full().await;
+    let shell = shell(&store);
+    let copy = |idx: &str, id: &str, key: &str, from: u32| {
+        format!(
+            "INSERT OR REPLACE INTO log_entry
+             SELECT log, {idx}, kind, recorded_at, {id}, attempt, revision, started_at, {key},
+                 body_digest, leaf_hash, body
+             FROM log_entry WHERE idx = {from}"
+        )
+    };
+    for (sql, why) in [
+        (copy("7", "'new'", "idempotency_key", 0), "at the end"),
+        (copy("5", "'new'", "idempotency_key", 0), "at the end"),
+        (copy("6", "execution_id", "idempotency_key", 0), "attempt and revision is recorded"),
+        (copy("6", "'new'", "idempotency_key", 2), "idempotency key is recorded"),
+    ] {
+        let error = shell.execute(&sql, []).expect_err(&sql);
+        assert!(error.to_string().contains(why), "{why}: {error}");
+    }
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn a_row_is_only_amended_beside_its_unchanged_copy_and_its_entry() {
+    let store = full().await;
+    let mut shell = shell(&store);
+    let amend = "UPDATE workflow_execution_audit SET revision = 2, status = 'cancelled' WHERE id = 'b'";
+    let keep =
+        "INSERT INTO workflow_execution_revision SELECT * FROM workflow_execution_audit WHERE id = 'b'";
+    let entry = "INSERT INTO log_entry
+                 SELECT log, 6, kind, recorded_at, 'b', 1, 2, started_at, NULL, body_digest, leaf_hash, NULL
+                 FROM log_entry WHERE idx = 1";
+    let attempt = |shell: &mut Connection, statements: &[&str]| {
+        let transaction = shell.transaction().unwrap();
+        statements.iter().try_for_each(|sql| transaction.execute(sql, []).map(drop))
+    };
+    assert!(attempt(&mut shell, &[amend]).is_err(), "without either");
+    assert!(attempt(&mut shell, &[keep, amend]).is_err(), "without an entry");
+    assert!(attempt(&mut shell, &[entry, amend]).is_err(), "without a copy");
+    let forged = "INSERT INTO workflow_execution_revision
+                  SELECT * FROM (SELECT * FROM workflow_execution_revision WHERE id = 'a')";
+    assert!(attempt(&mut shell, &[forged]).is_err(), "a copy of nothing that stands");
+    for other in ["id = 'c'", "attempt = 2", "revision = 3", "created_at = 0", "rowid = 77"] {
+        let sql = format!("{amend} AND {}", other.replace(" = ", " IS NOT "));
+        let sql = sql.replace("status = 'cancelled'", other);
+        assert!(attempt(&mut shell, &[entry, keep, &sql]).is_err(), "{other}");
+    }
+    assert!(attempt(&mut shell, &[entry, keep, amend]).is_ok(), "the move itself; it was rolled back");
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn heads_and_tiles_only_grow_and_a_hold_is_released_once() {
+    let store = full().await;
+    let shell = shell(&store);
+    for sql in [
+        "UPDATE log SET size = size - 1",
+        "UPDATE log SET root = zeroblob(32)",
+        "UPDATE log SET size = size + 1, recorded_at = recorded_at - 1",
+        "UPDATE log SET size = size + 1, name = 'other'",
+        "UPDATE log SET size = size + 1, secret = zeroblob(32)",
+        "UPDATE log_tile SET hashes = substr(hashes, 1, 32)",
+        "UPDATE log_tile SET hashes = zeroblob(32) || hashes",
+        "UPDATE log_tile SET hashes = CAST(hashes || zeroblob(32) AS BLOB), idx = 5",
+        "UPDATE hold SET released_at = placed_at, actor = 'x'",
+        "UPDATE hold SET released_at = placed_at - 1",
+    ] {
+        assert!(shell.execute(sql, []).is_err(), "{sql}");
+    }
+    assert_eq!(shell.execute("UPDATE hold SET released_at = placed_at", []).unwrap(), 1);
+    assert!(shell.execute("UPDATE hold SET released_at = placed_at + 1", []).is_err());
+    assert!(shell.execute("UPDATE hold SET released_at = NULL", []).is_err());
+    // The released hold is no hold, and may be placed anew.
+    let again = stored(&*store, hold("a", "audit")).await;
+    assert_eq!((again.index, again.result), (6, crate::store::ReceiptResult::Created));
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn people_can_read_times_and_durations() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    let before_1970 = dualaudit_record::Time::from_micros(-1).unwrap();
+    let sent = WorkflowExecutionAudit { created_at: before_1970, completed_at: at(60), ..record("a") };
+    stored(&*store, from_resource(sent)).await;
+    let found: (String, String, f64) = shell(&store)
+        .query_row(
+            "SELECT created_at, completed_at, total_duration_seconds FROM workflow_execution_readable",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .unwrap();
+    assert_eq!(found, (before_1970.to_string(), at(60).to_string(), 12.345678901));
+}

@@ -1,0 +1,219 @@
+//! The writes of an append, each with a name, so that tests can make each of them fail.
+
+use dualaudit_record::EntryKind;
+use rusqlite::{CachedStatement, Connection, Params};
+
+use super::{error::Result, rows::execution_columns};
+
+/// A write of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A log entry of this kind.
+    Entry(EntryKind),
+    /// The row of an execution's first revision.
+    Row,
+    /// The copy of a row that is about to be amended.
+    Keep,
+    /// The row's change into its next revision.
+    Amend,
+    /// The object a revision was mapped from.
+    SourceObject,
+    /// An object that could not be mapped.
+    Quarantine,
+    /// A hold.
+    Hold,
+    /// A tracked execution as it was seen.
+    Seen,
+    /// The start that a tracked execution is known to have by now.
+    Started,
+    /// A tracked execution whose resource is gone.
+    Gone,
+    /// More hashes in a tile that exists.
+    GrowTile,
+    /// A new tile.
+    NewTile,
+    /// The log's head.
+    Head,
+    /// The commit of it all.
+    Commit,
+}
+
+/// Stands where writes take effect. In production it is `()`, which does nothing and costs
+/// nothing; tests fail a step before or after it took effect.
+pub(super) trait Faults {
+    /// Asked before a step takes effect.
+    fn before(&self, step: Step) -> rusqlite::Result<()>;
+    /// Asked after a step took effect.
+    fn after(&self, step: Step) -> rusqlite::Result<()>;
+}
+
+impl Faults for () {
+    #[inline]
+    fn before(&self, _: Step) -> rusqlite::Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn after(&self, _: Step) -> rusqlite::Result<()> {
+        Ok(())
+    }
+}
+
+/// The one way an append writes: its statements, prepared once.
+pub(super) struct Writes<'c, F> {
+    connection: &'c Connection,
+    faults: &'c F,
+    statements: [Option<CachedStatement<'c>>; STATEMENTS],
+}
+
+impl<'c, F: Faults> Writes<'c, F> {
+    pub(super) fn new(connection: &'c Connection, faults: &'c F) -> Self {
+        Self { connection, faults, statements: [const { None }; STATEMENTS] }
+    }
+
+    /// The connection, to read with.
+    pub(super) fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    /// Takes a step; answers how many rows it changed.
+    pub(super) fn write(&mut self, step: Step, params: impl Params) -> Result<usize> {
+        self.faults.before(step)?;
+        let (slot, sql) = statement(step);
+        let statement = match &mut self.statements[slot] {
+            Some(statement) => statement,
+            empty => empty.insert(self.connection.prepare_cached(sql)?),
+        };
+        let changed = statement.execute(params)?;
+        self.faults.after(step)?;
+        Ok(changed)
+    }
+}
+
+const STATEMENTS: usize = 13;
+
+/// A step's statement and its place among them.
+fn statement(step: Step) -> (usize, &'static str) {
+    match step {
+        Step::Entry(_) => (0, INSERT_ENTRY),
+        Step::Row => (1, INSERT_ROW),
+        Step::Keep => (2, KEEP_ROW),
+        Step::Amend => (3, AMEND_ROW),
+        Step::SourceObject => (4, INSERT_SOURCE_OBJECT),
+        Step::Quarantine => (5, INSERT_QUARANTINE),
+        Step::Hold => (6, INSERT_HOLD),
+        Step::Seen => (7, UPSERT_TRACKED),
+        Step::Started => (8, START_TRACKED),
+        Step::Gone => (9, DELETE_TRACKED),
+        Step::GrowTile => (10, GROW_TILE),
+        Step::NewTile => (11, INSERT_TILE),
+        Step::Head => (12, MOVE_HEAD),
+        Step::Commit => unreachable!("a commit is no statement of an append"),
+    }
+}
+
+const INSERT_ENTRY: &str = "
+    -- append: entry
+    INSERT INTO log_entry (
+        log, idx, kind, recorded_at, execution_id, attempt, revision, started_at, idempotency_key,
+        body_digest, leaf_hash, body
+    )
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+const INSERT_ROW: &str = concat!(
+    "
+    -- append: execution
+    INSERT INTO workflow_execution_audit (",
+    execution_columns!(),
+    ")
+    VALUES (
+        ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+        ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39
+    )"
+);
+
+const KEEP_ROW: &str = concat!(
+    "
+    -- append: keep the row that is amended
+    INSERT INTO workflow_execution_revision (",
+    execution_columns!(),
+    ")
+    SELECT ",
+    execution_columns!(),
+    "
+    FROM workflow_execution_audit
+    WHERE log = ?1 AND id = ?2 AND attempt = ?3"
+);
+
+const AMEND_ROW: &str = concat!(
+    "
+    -- append: amend
+    UPDATE workflow_execution_audit
+    SET (",
+    execution_columns!(),
+    ") = (
+        ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+        ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39
+    )
+    WHERE log = ?1 AND id = ?2 AND attempt = ?3"
+);
+
+const INSERT_SOURCE_OBJECT: &str = "
+    -- append: source object
+    INSERT INTO source_object (log, idx, object)
+    VALUES (?1, ?2, ?3)";
+
+const INSERT_QUARANTINE: &str = "
+    -- append: quarantined object
+    INSERT INTO quarantine (log, execution_id, source_digest, idx, recorded_at, object)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+const INSERT_HOLD: &str = "
+    -- append: hold
+    INSERT INTO hold (log, execution_id, idx, reason, actor, placed_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+const UPSERT_TRACKED: &str = "
+    -- append: tracked execution seen
+    INSERT INTO tracked (
+        log, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+    )
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    ON CONFLICT (log, id) DO UPDATE
+    SET namespace = excluded.namespace,
+        name = excluded.name,
+        phase = excluded.phase,
+        started_at = excluded.started_at,
+        last_state = excluded.last_state,
+        last_seen_at = excluded.last_seen_at,
+        state = excluded.state";
+
+const START_TRACKED: &str = "
+    -- append: tracked execution overtaken
+    UPDATE tracked
+    SET started_at = ?3
+    WHERE log = ?1 AND id = ?2";
+
+const DELETE_TRACKED: &str = "
+    -- append: tracked execution gone
+    DELETE FROM tracked
+    WHERE log = ?1 AND id = ?2";
+
+const GROW_TILE: &str = "
+    -- append: growing tile
+    UPDATE log_tile
+    SET hashes = ?4
+    WHERE log = ?1 AND level = ?2 AND idx = ?3";
+
+const INSERT_TILE: &str = "
+    -- append: new tile
+    INSERT INTO log_tile (log, level, idx, hashes)
+    VALUES (?1, ?2, ?3, ?4)";
+
+const MOVE_HEAD: &str = "
+    -- append: head
+    UPDATE log
+    SET size = ?2,
+        root = ?3,
+        recorded_at = ?4
+    WHERE name = ?1";
