@@ -27,6 +27,8 @@ use crate::{
     source::{self, FINALIZER, Observed, State, annotation},
 };
 
+/// Who changed it, in `metadata.managedFields`.
+pub(super) const FIELD_MANAGER: &str = "dualaudit";
 /// More steps than any resource needs in one visit; beyond it something turns in a circle.
 const MOST_STEPS: usize = 12;
 /// How long break glass waits for the database before it does without.
@@ -179,7 +181,7 @@ impl Visitor<'_> {
 
     /// The row by which it is remembered, should it vanish.
     pub(super) fn tracked(&self, state: TrackedState) -> Tracked {
-        let object = serde_json::to_value(&self.object).expect("an object is JSON");
+        let object = source::unmarked(&self.object);
         Tracked {
             id: self.observed.id.clone(),
             namespace: self.observed.namespace.clone(),
@@ -417,7 +419,7 @@ impl Visitor<'_> {
         }
         let patch = Patch::Merge(json!({ "metadata": metadata }));
         let api = self.executor.api(&self.observed.namespace);
-        match api.patch_metadata(&self.observed.name, &PatchParams::default(), &patch).await {
+        match api.patch_metadata(&self.observed.name, &PatchParams::apply(FIELD_MANAGER), &patch).await {
             Ok(patched) => {
                 self.take_metadata(patched.metadata);
                 Ok((protection == Protection::Off).then_some(Next::Watch))

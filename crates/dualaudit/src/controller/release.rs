@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Ledger, Released};
+use super::{Ledger, Released, execute::FIELD_MANAGER};
 use crate::{
     clock::{Clock, entropy},
     source::{self, FINALIZER, annotation},
@@ -64,7 +64,10 @@ async fn release_one(
             "finalizers": finalizers,
             "annotations": { annotation::RELEASE_UNRECORDED: reason },
         }});
-        match api.patch_metadata(&observed.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match api
+            .patch_metadata(&observed.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))
+            .await
+        {
             Ok(_) => return Ok(true),
             Err(kube::Error::Api(status)) if status.is_conflict() => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dualaudit::clock::{Clock, SystemClock};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api,

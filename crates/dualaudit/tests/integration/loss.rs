@@ -56,6 +56,9 @@ async fn a_recorded_execution_that_vanishes_is_no_gap() {
 async fn one_that_vanishes_before_our_eyes_is_a_gap_or_a_record_and_never_nothing() {
     let cluster = Cluster::new().await;
     let dualaudit = Dualaudit::run(&cluster, LONG);
+    cluster.create("sentinel").await;
+    // From here on it watches; what came and went before nobody has seen.
+    cluster.protected("sentinel").await;
     for number in 0..10 {
         let name = format!("fleeting-{number}");
         cluster.create(&name).await;

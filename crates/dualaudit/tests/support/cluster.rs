@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dualaudit::clock::{Clock, SystemClock};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{ConfigMap, Namespace, ServiceAccount},
@@ -125,10 +126,11 @@ impl Cluster {
 
     /// Brings it to phase Executing.
     pub async fn begin(&self, name: &str) -> DynamicObject {
+        let now = SystemClock.now();
         let status = json!({
             "phase": "Executing",
-            "startTime": "2026-01-02T03:04:05.000001Z",
-            "steps": [{ "number": 1, "action": "scale", "status": "Executing", "startTime": "2026-01-02T03:04:05.000001Z" }],
+            "startTime": now,
+            "steps": [{ "number": 1, "action": "scale", "status": "Executing", "startTime": now }],
         });
         self.status(name, status).await
     }
