@@ -2,12 +2,20 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checked and found wrong.
 
+pub mod backup;
+pub mod crd;
+pub mod database;
+pub mod get;
+pub mod list;
+pub mod migrate;
+pub mod output;
+pub mod reader;
+pub mod simulate;
+pub mod verify;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-pub mod crd;
-pub mod simulate;
 
 /// A dual audit system for workflow executions on Kubernetes.
 #[derive(Parser)]
