@@ -1,1 +1,59 @@
-//! Stub.
+//! Finding what is recorded: pages of executions, and one execution in full.
+//!
+//! # Guarantees
+//! - Lists are ordered by `created_at`, newest first, then log, id and attempt. The order of a row
+//!   never changes, so following `next_cursor` to its end gives each row that was there at the
+//!   start exactly once, whatever is recorded meanwhile.
+//! - Relative times of a question (`since=24h`) mean the same instant on all its pages.
+
+mod cursor;
+mod parameters;
+mod selector;
+mod single;
+mod summary;
+
+pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
+pub use single::{Found, GetError, GetRequest, HeldSince, Revision, get};
+pub use summary::{Summary, Tier};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Cursor, Store, StoreError};
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// In the order of the list.
+    pub items: Vec<Summary>,
+    /// Where the next page begins; `None` after the last.
+    pub next_cursor: Option<String>,
+}
+
+/// One page of executions.
+///
+/// # Errors
+/// Those of [`Store::list`].
+pub async fn list(store: &dyn Store, request: &ListRequest) -> Result<Page, StoreError> {
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    // One row more than asked for tells whether there is a next page.
+    let mut rows = store.list(&request.filter, request.after.as_ref(), request.limit + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| more).map(|last| {
+        request.question.cursor(&Cursor {
+            created_at: last.execution.record.created_at,
+            log: last.log.clone(),
+            id: last.execution.record.id.clone(),
+            attempt: last.execution.record.attempt,
+        })
+    });
+    Ok(Page { items: rows.into_iter().map(Summary::from).collect(), next_cursor })
+}
+
+/// Whether the database answers.
+///
+/// # Errors
+/// Those of [`Store::logs`].
+pub async fn ready(store: &dyn Store) -> Result<(), StoreError> {
+    store.logs().await.map(|_| ())
+}

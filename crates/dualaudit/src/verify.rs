@@ -1,1 +1,274 @@
-//! Stub.
+//! Checking the whole audit against itself, from the database alone.
+//!
+//! Every body is hashed anew, every leaf and the tree are built anew, and all of it is compared with
+//! what is stored: body digests, leaf hashes, tiles, and the head's root. Rows that no entry vouches
+//! for are found too.
+//!
+//! # Guarantees
+//! - Memory is bounded by one page of entries, whatever the log's size.
+//! - A log that grows meanwhile causes no finding: it is checked up to the size its head had at the
+//!   start, and what lies beyond is only compared with the head at the end.
+//!
+//! # Caveats
+//! - It shows that a log agrees with itself. That it is the log it was yesterday is shown by a signed
+//!   checkpoint kept elsewhere.
+
+mod entry;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use dualaudit_record::{Time, digest::Digest};
+use serde::Serialize;
+
+use crate::store::{Head, Store, StoreError};
+use tree::TreeCheck;
+
+/// Findings beyond this many are counted and not kept.
+pub const MAX_FINDINGS: usize = 100;
+
+/// Entries read at a time. A body may have 2 MiB, so this is what bounds the memory.
+const PAGE: u32 = 64;
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// One for each log checked.
+    pub logs: Vec<LogReport>,
+    /// The first [`MAX_FINDINGS`].
+    pub findings: Vec<Finding>,
+    /// How many there are in all.
+    pub findings_total: u64,
+}
+
+impl Report {
+    /// Whether everything agrees.
+    pub fn is_clean(&self) -> bool {
+        self.findings_total == 0
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.findings_total += 1;
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// A log as it was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogReport {
+    /// Its name.
+    pub log: String,
+    /// The size its head had at the start, up to which it was checked.
+    pub size: u64,
+    /// How many entries were found and checked.
+    pub entries: u64,
+    /// The root its head gives for that size.
+    pub root: Digest,
+    /// `recorded_at` of the newest of them.
+    pub recorded_at: Option<Time>,
+}
+
+/// Something that does not agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The log.
+    pub log: String,
+    /// The entry, where it is one entry's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// What was compared.
+    pub what: &'static str,
+    /// What it should be by everything else.
+    pub expected: String,
+    /// What is stored.
+    pub found: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { log, index, what, expected, found } = self;
+        write!(f, "log {log}, ")?;
+        if let Some(index) = index {
+            write!(f, "entry {index}, ")?;
+        }
+        write!(f, "{what}: expected {expected}, found {found}")
+    }
+}
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// The log being checked.
+    pub log: &'a str,
+    /// Entries checked, in all logs.
+    pub done: u64,
+    /// Entries to check, in all logs.
+    pub total: u64,
+}
+
+/// Why nothing could be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// There is no log of that name.
+    #[error("there is no log {log}; there are: {}", logs.join(", "))]
+    NoSuchLog {
+        /// What was asked for.
+        log: String,
+        /// What there is.
+        logs: Vec<String>,
+    },
+    /// The database went away. A damaged one is a finding, not this.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks one log, or all.
+///
+/// # Errors
+/// See [`VerifyError`]. What is wrong in the database is no error but a finding.
+pub async fn verify(
+    store: &dyn Store,
+    log: Option<&str>,
+    mut progress: impl FnMut(Progress<'_>),
+) -> Result<Report, VerifyError> {
+    let mut heads = store.logs().await?;
+    if let Some(log) = log {
+        let logs = heads.iter().map(|head| head.log.clone()).collect();
+        heads.retain(|head| head.log == log);
+        if heads.is_empty() {
+            return Err(VerifyError::NoSuchLog { log: log.to_owned(), logs });
+        }
+    }
+    let total = heads.iter().map(|head| head.size).sum();
+    let mut report = Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0 };
+    let mut done = 0;
+    for head in heads {
+        let mut check = LogCheck { store, report: &mut report, head: &head, entries: 0 };
+        let mut step = |entries| progress(Progress { log: &head.log, done: done + entries, total });
+        match check.run(&mut step).await {
+            Ok(()) => {}
+            // The rest of this log cannot be read; the other logs can still be checked.
+            Err(error @ (StoreError::Corrupt(_) | StoreError::Rejected(_))) => {
+                check.find(None, "database", "readable", error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let entries = check.entries;
+        done += head.size;
+        let Head { log, origin: _, size, root, recorded_at } = head;
+        report.logs.push(LogReport { log, size, entries, root, recorded_at });
+    }
+    Ok(report)
+}
+
+/// The check of one log.
+struct LogCheck<'a> {
+    store: &'a dyn Store,
+    report: &'a mut Report,
+    head: &'a Head,
+    /// How many entries were checked.
+    entries: u64,
+}
+
+impl LogCheck<'_> {
+    fn find(
+        &mut self,
+        index: Option<u64>,
+        what: &'static str,
+        expected: impl ToString,
+        found: impl ToString,
+    ) {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        self.report.add(Finding { log: self.head.log.clone(), index, what, expected, found });
+    }
+
+    async fn run(&mut self, step: &mut impl FnMut(u64)) -> Result<(), StoreError> {
+        let (log, size) = (&self.head.log, self.head.size);
+        // `None` once an entry is missing: positions, and so the tree, have no meaning beyond it.
+        let mut tree = Some(TreeCheck::default());
+        let mut last: Option<Time> = None;
+        let mut next = 0;
+        let mut recorded = 0;
+        while next < size {
+            let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
+            let page = self.store.entries(log, next, limit).await?;
+            // An entry at or beyond the head's size belongs to a commit after the start.
+            let page: Vec<_> = page.into_iter().take_while(|entry| entry.index < size).collect();
+            if page.is_empty() {
+                break;
+            }
+            for stored in &page {
+                if stored.index != next {
+                    self.find(
+                        Some(next),
+                        "index",
+                        format!("entry {next}"),
+                        format!("entry {}", stored.index),
+                    );
+                    tree = None;
+                }
+                next = stored.index.max(next) + 1;
+                self.entries += 1;
+                recorded += u64::from(stored.revision == Some(1));
+                if let Some(before) = last.filter(|&before| stored.recorded_at < before) {
+                    let expected = format!("at or after {before}");
+                    self.find(Some(stored.index), "recorded_at", expected, stored.recorded_at);
+                }
+                last = Some(stored.recorded_at);
+                let leaf = entry::check(log, stored, |what, expected, found| {
+                    self.find(Some(stored.index), what, expected, found);
+                });
+                if let Some(tree) = &mut tree {
+                    tree.push(leaf);
+                }
+            }
+            if let Some(tree) = &mut tree {
+                tree.check_full(self).await?;
+            }
+            step(next);
+        }
+        if next < size {
+            self.find(None, "size", format!("{size} entries, as the head says"), format!("{next} entries"));
+            tree = None;
+        } else if last != self.head.recorded_at {
+            let shown = |time: Option<Time>| time.map_or("none".to_owned(), |time| time.to_string());
+            self.find(None, "recorded_at of the head", shown(last), shown(self.head.recorded_at));
+        }
+        match tree {
+            Some(tree) => {
+                if tree.root() != self.head.root {
+                    self.find(None, "root", tree.root(), self.head.root);
+                }
+                tree.check_edge(self).await?;
+            }
+            None => {
+                let found = format!("{}, which cannot be compared as entries are missing", self.head.root);
+                self.find(None, "root", "one that can be built anew", found);
+            }
+        }
+        self.check_beyond().await?;
+        self.check_rows(recorded).await
+    }
+
+    /// What lies beyond the head must have come meanwhile, with a head that has moved.
+    async fn check_beyond(&mut self) -> Result<(), StoreError> {
+        // Read in this order: an entry seen here is covered by a head read later.
+        let beyond = self.store.entries(&self.head.log, self.head.size, 1).await?;
+        let now = self.size_now().await?;
+        if now < self.head.size {
+            let expected = format!("{} or more, as at the start", self.head.size);
+            self.find(None, "size", expected, now);
+        } else if let Some(entry) = beyond.first().filter(|entry| entry.index >= now) {
+            self.find(Some(entry.index), "size", format!("no entry, as the head says {now}"), "an entry");
+        }
+        Ok(())
+    }
+
+    async fn size_now(&self) -> Result<u64, StoreError> {
+        let heads = self.store.logs().await?;
+        Ok(heads.iter().find(|head| head.log == self.head.log).map_or(0, |head| head.size))
+    }
+}

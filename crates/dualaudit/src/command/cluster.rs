@@ -37,7 +37,8 @@ impl ClusterArgs {
             }
             None => Config::infer().await.map_err(anyhow::Error::from),
         };
-        let config = config.context("the cluster's configuration (KUBECONFIG, ~/.kube/config, or the pod's)")?;
+        let config =
+            config.context("the cluster's configuration (KUBECONFIG, ~/.kube/config, or the pod's)")?;
         let builder = ClientBuilder::try_from(config).context("the cluster's configuration")?;
         Ok(match self.api_qps {
             None => builder.build(),
@@ -65,7 +66,10 @@ pub async fn cluster_uid(client: &Client) -> anyhow::Result<String> {
     let answer = asked.map_err(|_| anyhow!("the API server did not answer within {PATIENCE:?}"))?;
     let namespace = answer.map_err(|error| match &error {
         kube::Error::Api(status) if status.code == 401 => {
-            anyhow!("the API server does not accept these credentials ({}): check the kubeconfig", status.message)
+            anyhow!(
+                "the API server does not accept these credentials ({}): check the kubeconfig",
+                status.message
+            )
         }
         kube::Error::Api(status) if status.code == 403 => {
             anyhow!("{}: install deploy/rbac.yaml, or use an account that is bound to it", status.message)

@@ -1,15 +1,29 @@
 //! The command line: one file a subcommand, dispatched here.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checked and found wrong.
+//! Results go to stdout, logs and progress to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
+//! 3 checked and found wrong.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
+pub mod backup;
+pub mod cluster;
 pub mod crd;
+pub mod database;
+pub mod get;
+pub mod list;
+pub mod migrate;
+pub mod output;
+pub mod reader;
+pub mod release;
+pub mod run;
 pub mod simulate;
+pub mod verify;
 
-/// A dual audit system for workflow executions on Kubernetes.
+/// A dual audit system for workflow executions on Kubernetes: nothing leaves the cluster before the
+/// database provably has it.
 #[derive(Parser)]
 #[command(name = "dualaudit", version, about)]
 struct Cli {
@@ -18,10 +32,55 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Run(Box<run::Args>),
+    List(Box<list::Args>),
+    Get(get::Args),
+    Verify(verify::Args),
+    Backup(backup::Args),
+    Migrate(migrate::Args),
+    Release(release::Args),
+    Crd(crd::Args),
+    Simulate(simulate::Args),
+}
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {}
+    start_logging();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),
+    };
+    runtime.block_on(dispatch(cli.command)).unwrap_or_else(|error| fail(&error))
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(*args).await,
+        Command::List(args) => list::run(*args).await,
+        Command::Get(args) => get::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Release(args) => release::run(args).await,
+        Command::Crd(args) => crd::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("dualaudit: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// `DUALAUDIT_LOG` takes tracing's directives, such as `debug` or `dualaudit::controller=debug`.
+fn start_logging() {
+    let filter = EnvFilter::try_from_env("DUALAUDIT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }

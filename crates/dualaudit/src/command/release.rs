@@ -13,7 +13,9 @@ use crate::{
 /// What is let go is written to the ledger in dualaudit's own namespace first, and becomes gap
 /// entries of the log when the database is back.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  dualaudit release --unrecorded --namespace shop --reason 'etcd is full, ticket 4711'")]
+#[command(
+    after_help = "Example:\n  dualaudit release --unrecorded --namespace shop --reason 'etcd is full, ticket 4711'"
+)]
 pub struct Args {
     #[command(flatten)]
     cluster_access: ClusterArgs,
@@ -42,8 +44,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = args.cluster_access.client().await?;
     let ledger = Ledger::new(client.clone(), &args.home);
-    let released =
-        release_unrecorded(client, &ledger, &SystemClock, &args.namespace, &args.reason).await?;
+    let released = release_unrecorded(client, &ledger, &SystemClock, &args.namespace, &args.reason).await?;
     println!(
         "{released} released unrecorded in {}; the ledger is in namespace {} (ConfigMaps labelled dualaudit.dev/ledger)",
         args.namespace, args.home

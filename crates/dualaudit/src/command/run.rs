@@ -25,7 +25,9 @@ const PRODUCERS_LOG: &str = "http";
 
 /// Records finished executions of a cluster, keeps them for review, cleans up, and serves the API.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db --window 24h")]
+#[command(
+    after_help = "Example:\n  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db --window 24h"
+)]
 pub struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
@@ -91,7 +93,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut parts = tokio::task::JoinSet::new();
     if !args.controller_only {
         let api = api(&args, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)).await?;
-        let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
+        let listener =
+            TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
         tracing::info!("serving http://{}", listener.local_addr()?);
         parts.spawn(http::serve(listener, http::router(api), until(stopped.clone())));
     }

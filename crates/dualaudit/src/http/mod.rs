@@ -1,1 +1,88 @@
 //! The public HTTP API.
+//!
+//! One file an endpoint. Every error is a [`problem::Problem`]; whatever serves a request is bounded
+//! in time, in bytes and in number (see [`limits`]).
+
+mod executions;
+mod healthz;
+pub mod limits;
+mod openmetrics;
+pub mod problem;
+mod readyz;
+mod serve;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Method, Uri},
+    middleware::{from_fn, from_fn_with_state},
+    routing::{get, post},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, store::SharedStore};
+use limits::Limits;
+use problem::{Kind, Problem};
+
+pub use serve::serve;
+
+/// What the API works on.
+#[derive(Clone)]
+pub struct Api {
+    /// Where everything is read from.
+    pub store: SharedStore,
+    /// The door into the producers' log.
+    pub ingest: Ingest,
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The API, with the limits that ship.
+pub fn router(api: Api) -> Router {
+    router_with(api, Limits::default())
+}
+
+/// The API.
+pub fn router_with(api: Api, limits: Limits) -> Router {
+    let admission = limits::Admission::new(limits);
+    let executions = Router::new()
+        .route("/api/v1/executions", post(executions::post::post).get(executions::list::list))
+        .route("/api/v1/executions/{id}", get(executions::get::get))
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
+        .layer(from_fn_with_state(admission.clone(), limits::admit));
+    // What tells whether the process lives stays outside the bound on requests: an overloaded server
+    // is not a dead one.
+    let about_us = Router::new()
+        .route("/healthz", get(healthz::healthz))
+        .route("/readyz", get(readyz::readyz))
+        .route("/metrics", get(openmetrics::metrics));
+    executions
+        .merge(about_us)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::Extension(admission.clone()))
+        .with_state(api)
+        .layer(from_fn_with_state(admission, limits::in_time))
+        .layer(CatchPanicLayer::custom(limits::panicked))
+        .layer(from_fn(limits::trace))
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::new(
+        Kind::NoSuchPath,
+        format!("There is nothing at {}; the API is under /api/v1, see /api/v1/executions.", uri.path()),
+    )
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{} has no {method}; the Allow header says what it has.", uri.path()),
+    )
+}

@@ -57,8 +57,7 @@ async fn ours_stays_while_the_engines_finalizer_is_at_work_and_what_it_adds_is_a
     cluster.delete("engine").await;
     let first = cluster.acknowledged("engine").await;
     assert_eq!(first["revision"], 1);
-    let aborted =
-        json!({ "phase": "Cancelled", "completionTime": "2026-01-02T03:05:00Z", "message": "aborted" });
+    let aborted = json!({ "phase": "Cancelled", "completionTime": SystemClock.now(), "message": "aborted" });
     cluster.status("engine", aborted).await;
     eventually("the engine's last words are a revision", || async {
         (dualaudit.recorded_as("engine").await.first()?["revision"] == 2).then_some(())

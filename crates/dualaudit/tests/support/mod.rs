@@ -8,7 +8,7 @@ mod database;
 mod process;
 mod proxy;
 
-pub use cluster::{Cluster, apply, eventually, finished};
-pub use control_plane::ControlPlane;
-pub use process::{Dualaudit, command, verified};
-pub use proxy::{FaultProxy, Seam, Verdict};
+pub(crate) use cluster::{Cluster, apply, eventually, finished};
+pub(crate) use control_plane::ControlPlane;
+pub(crate) use process::{Dualaudit, command, verified};
+pub(crate) use proxy::{FaultProxy, Seam, Verdict};

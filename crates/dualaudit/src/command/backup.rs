@@ -1,0 +1,38 @@
+//! `dualaudit backup FILE`: a consistent copy of a database in use.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+
+use super::{database::DatabaseArgs, output};
+
+const EXAMPLES: &str = "\
+Copying the file of a database in use with other tools gives a broken copy; this gives a whole one.
+
+Example:
+  dualaudit backup /backups/dualaudit-2026-05-01.db";
+
+/// Write a consistent copy of the database to a new file, while it is in use.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The file to write; must not be there yet.
+    file: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Copies.
+///
+/// # Errors
+/// A database that cannot be opened; a file that is there already or cannot be written.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let file = &args.file;
+    let store = args.database.open_existing().await?;
+    store.backup(file).await.with_context(|| format!("cannot write the backup {}", file.display()))?;
+    let bytes = std::fs::metadata(file).with_context(|| format!("cannot find {}", file.display()))?.len();
+    let mut out = output::stdout();
+    writeln!(out, "{}: {bytes} bytes, a copy of {}", file.display(), args.database.database)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,253 @@
+//! `dualaudit get ID`: one execution in full.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use super::{
+    output::{self, Columns, Form, shown},
+    reader::ReaderArgs,
+};
+use crate::{
+    query::{Found, GetRequest},
+    store::Receipt,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  dualaudit get 3c6f1a52-0f55-4a0e-9d0c-0f2f2f1f8a11
+  dualaudit get order-4711 --log http --attempt 1 -o yaml";
+
+/// Show one execution in full.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The execution's id: the resource's uid, or the producer's id.
+    id: String,
+    /// The log it is in; needed where the id is in several.
+    #[arg(long)]
+    log: Option<String>,
+    /// Which attempt; the latest unless given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    attempt: Option<u32>,
+    #[command(flatten)]
+    reader: ReaderArgs,
+    /// In which form.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
+}
+
+/// Shows it.
+///
+/// # Errors
+/// That there is none like that, or several; what could not be reached or written, and why.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let reader = args.reader.open().await?;
+    let request = GetRequest { id: args.id, log: args.log, attempt: args.attempt };
+    let found = reader.get(&request).await?;
+    output::document(&mut output::stdout(), args.output, &found, || page(&found))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A resource's namespace and name, as far as there are any.
+pub(super) fn resource(namespace: Option<&str>, name: Option<&str>) -> String {
+    match (namespace, name) {
+        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+        (None, Some(name)) => name.to_owned(),
+        (Some(namespace), None) => format!("{namespace}/"),
+        (None, None) => String::new(),
+    }
+}
+
+/// An execution for people.
+fn page(found: &Found) -> String {
+    let mut page = Columns::default().lay_out(None, &head(found));
+    let steps = found.record.record.step_executions.iter().map(|step| {
+        vec![
+            step.step_number.to_string(),
+            step.action.clone(),
+            output::name(&step.status),
+            output::duration(step.duration),
+            step.retries_attempted.to_string(),
+            step.error_message.clone(),
+        ]
+    });
+    section(&mut page, "Steps", &["STEP", "ACTION", "STATUS", "DURATION", "RETRIES", "ERROR"], steps);
+    let adjustments = found.record.record.adaptive_adjustments.iter().map(|adjustment| {
+        let or_nothing = |value: &Option<String>| value.clone().unwrap_or_default();
+        vec![
+            adjustment.step_number.to_string(),
+            output::name(&adjustment.adjustment_type),
+            or_nothing(&adjustment.from),
+            or_nothing(&adjustment.to),
+            output::time(adjustment.timestamp),
+            adjustment.reason.clone(),
+        ]
+    });
+    section(&mut page, "Adjustments", &["STEP", "TYPE", "FROM", "TO", "AT", "REASON"], adjustments);
+    let holds = found
+        .holds
+        .iter()
+        .map(|held| vec![output::time(held.placed_at), held.hold.actor.clone(), held.hold.reason.clone()]);
+    section(&mut page, "Holds", &["SINCE", "ACTOR", "REASON"], holds);
+    // One revision is what the receipt says already.
+    if found.revisions.len() > 1 {
+        let revisions = found.revisions.iter().map(|revision| {
+            let Receipt { index, recorded_at, .. } = &revision.receipt;
+            let record = &revision.record.record;
+            vec![
+                revision.record.revision.to_string(),
+                output::time(*recorded_at),
+                index.to_string(),
+                output::name(&record.outcome),
+                format!("{:.2}", record.effectiveness_score),
+            ]
+        });
+        section(&mut page, "Revisions", &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions);
+    }
+    let Receipt { log, index, leaf_hash, recorded_at, .. } = &found.receipt;
+    let receipt = [("log", log.clone()), ("index", index.to_string()), ("leaf hash", leaf_hash.to_string())];
+    let receipt = receipt.into_iter().chain([("recorded at", recorded_at.to_string())]);
+    section(&mut page, "Receipt", &[], receipt.map(|(name, value)| vec![name.to_owned(), value]));
+    page
+}
+
+fn head(found: &Found) -> Vec<Vec<String>> {
+    let record = &found.record.record;
+    let of = |name: &str, value: String| (!value.is_empty()).then(|| vec![name.to_owned(), value]);
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let target = record.target.as_ref().map_or_else(String::new, |target| {
+        let kind = target.kind.as_ref().map_or_else(String::new, |kind| format!("{kind} "));
+        format!("{kind}{}", resource(target.namespace.as_deref(), target.name.as_deref()))
+    });
+    let labels: Vec<_> = record.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let score = format!("{:.2}, {}", record.effectiveness_score, output::name(&record.score_source));
+    let steps = format!(
+        "{} of {} completed, {} failed, {} rolled back",
+        record.steps_completed, record.total_steps, record.steps_failed, record.rollbacks_performed
+    );
+    let rows = [
+        of("ID", record.id.clone()),
+        of("Attempt", record.attempt.to_string()),
+        of("Revision", found.record.revision.to_string()),
+        of("Workflow", format!("{} {}", record.workflow_name, record.workflow_version).trim().to_owned()),
+        of("Resource", resource(record.namespace.as_deref(), record.name.as_deref())),
+        of("Cluster", text(&record.cluster)),
+        of("Remediation", record.remediation_id.clone()),
+        of("Incident", text(&record.incident_type)),
+        of("Target", target),
+        of("Labels", labels.join(", ")),
+        of("Status", output::name(&record.status)),
+        of("Outcome", output::name(&record.outcome)),
+        of("Score", score),
+        of("Steps", steps),
+        of("Error", record.error_message.clone()),
+        of("Created", output::time(record.created_at)),
+        of("Started", record.started_at.map_or_else(String::new, output::time)),
+        of("Completed", output::time(record.completed_at)),
+        of("Queued", record.queued_duration.map_or_else(String::new, output::duration)),
+        of("Duration", output::duration(record.total_duration)),
+    ];
+    rows.into_iter().flatten().collect()
+}
+
+fn section(page: &mut String, title: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    let header = Some(header).filter(|header| !header.is_empty());
+    let _ = writeln!(page, "\n{}", shown(title));
+    for line in Columns::default().lay_out(header, &rows).lines() {
+        let _ = writeln!(page, "  {line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        http::tests::{Served, posting, record},
+        query,
+    };
+
+    #[tokio::test]
+    async fn an_execution_is_a_page_for_people() {
+        let served = Served::new().await;
+        let mut full = record("order-4711");
+        for (field, value) in [
+            ("namespace", json!("shop")),
+            ("name", json!("web-1")),
+            ("cluster", json!("prod")),
+            ("incident_type", json!("oom")),
+            ("target", json!({"kind": "Deployment", "namespace": "shop", "name": "web"})),
+            ("labels", json!({"team": "a", "tier": "front"})),
+            ("started_at", json!("2026-05-01T07:58:30Z")),
+            ("queued_duration", json!(1_500_000)),
+            ("status", json!("failed")),
+            ("outcome", json!("partial")),
+            ("steps_completed", json!(1)),
+            ("steps_failed", json!(1)),
+            ("error_message", json!("step 2: \u{1b}[31mno quota\nleft")),
+            (
+                "adaptive_adjustments",
+                json!([{"step_number": 2, "adjustment_type": "timeout", "reason": "slow nodes",
+                        "timestamp": "2026-05-01T07:59:00Z", "from": "30s", "to": "60s"}]),
+            ),
+        ] {
+            full[field] = value;
+        }
+        served.post_json(&full).await;
+        full["effectiveness_score"] = json!(0.4);
+        let amendment = posting("/api/v1/executions?amend=true").header("if-match", "1");
+        let answered = served.send(amendment.body(full.to_string().into()).unwrap()).await;
+        assert_eq!(answered.status, 201, "{answered:?}");
+        let request = GetRequest { id: "order-4711".into(), log: None, attempt: None };
+        let found = query::get(served.store.inner.as_ref(), &request).await.unwrap();
+        let leaf = found.receipt.leaf_hash.to_string();
+        insta::assert_snapshot!(page(&found).replace(&leaf, "LEAF"), @r#"
+        ID           order-4711
+        Attempt      1
+        Revision     2
+        Workflow     restart-deployment v1.2.0
+        Resource     shop/web-1
+        Cluster      prod
+        Remediation  rem-1
+        Incident     oom
+        Target       Deployment shop/web
+        Labels       team=a, tier=front
+        Status       failed
+        Outcome      partial
+        Score        0.40, reported
+        Steps        1 of 2 completed, 1 failed, 0 rolled back
+        Error        step 2: \u{1b}[31mno quota\nleft
+        Created      2026-05-01T07:58:30Z
+        Started      2026-05-01T07:58:30Z
+        Completed    2026-05-01T08:00:00Z
+        Queued       1ms
+        Duration     1m30s
+
+        Steps
+          STEP  ACTION   STATUS     DURATION  RETRIES  ERROR
+          1     drain    completed  30.0s     0
+          2     restart  completed  1m00s     1
+
+        Adjustments
+          STEP  TYPE     FROM  TO   AT                    REASON
+          2     timeout  30s   60s  2026-05-01T07:59:00Z  slow nodes
+
+        Revisions
+          REVISION  RECORDED              INDEX  OUTCOME  SCORE
+          2         2026-05-01T12:00:00Z  1      partial  0.40
+          1         2026-05-01T12:00:00Z  0      partial  0.95
+
+        Receipt
+          log          http
+          index        1
+          leaf hash    LEAF
+          recorded at  2026-05-01T12:00:00.000004Z
+        "#);
+        let yaml = output::yaml(&found).unwrap();
+        assert_eq!(serde_saphyr::from_str::<Found>(&yaml).unwrap(), found, "{yaml}");
+    }
+}

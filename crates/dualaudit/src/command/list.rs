@@ -1,0 +1,461 @@
+//! `dualaudit list`: what is recorded.
+
+use std::{io::Write, process::ExitCode};
+
+use super::{
+    output::{self, Columns, Out},
+    reader::{Reader, ReaderArgs},
+};
+use crate::query::{BadParameter, MAX_LIMIT, Summary};
+
+const EXAMPLES: &str = "\
+Examples:
+  dualaudit list --outcome failed --since 24h
+  dualaudit list -n shop -l 'team in (a,b),!canary' --min-duration 5m -o json
+  dualaudit list --server http://127.0.0.1:8080 --all -o csv > executions.csv";
+
+/// List recorded executions, newest first.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    reader: ReaderArgs,
+    #[command(flatten)]
+    filters: Filters,
+    /// How many to list.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// List all there are.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    /// Go on where an earlier list with the same filters ended.
+    #[arg(long)]
+    cursor: Option<String>,
+    /// In which form.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: ListForm,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum ListForm {
+    /// For people.
+    #[default]
+    Table,
+    /// As the API answers: items and next_cursor.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// One line an execution, with a header.
+    Csv,
+}
+
+/// The filters of the API, as flags. What they may hold is checked where the API checks it.
+#[derive(Clone, Debug, Default, clap::Args)]
+struct Filters {
+    /// The workflow's name.
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// The workflow's version.
+    #[arg(long)]
+    version: Option<String>,
+    /// success, failed or partial.
+    #[arg(long)]
+    outcome: Option<String>,
+    /// completed, failed, cancelled, timed_out or deleted.
+    #[arg(long)]
+    status: Option<String>,
+    /// The log it is in: a cluster's name, or http.
+    #[arg(long)]
+    log: Option<String>,
+    /// The cluster it ran in.
+    #[arg(long)]
+    cluster: Option<String>,
+    /// The namespace it ran in.
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// What it set out to remediate.
+    #[arg(long, value_name = "ID")]
+    remediation_id: Option<String>,
+    /// The kind of incident it answers.
+    #[arg(long, value_name = "TYPE")]
+    incident_type: Option<String>,
+    /// What it worked on: KIND/NAME or NAME.
+    #[arg(long)]
+    target: Option<String>,
+    /// A label selector, such as 'team=a,tier!=test'.
+    #[arg(short, long, value_name = "SELECTOR")]
+    labels: Option<String>,
+    /// Created at or after: a time, or a time ago such as 24h.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Created before: a time, or a time ago such as 24h.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Took at least, such as 90s or 5m.
+    #[arg(long, value_name = "DURATION")]
+    min_duration: Option<String>,
+    /// Took at most.
+    #[arg(long, value_name = "DURATION")]
+    max_duration: Option<String>,
+    /// Effectiveness score at least, from 0 to 1.
+    #[arg(long, value_name = "SCORE")]
+    min_score: Option<String>,
+    /// Effectiveness score at most.
+    #[arg(long, value_name = "SCORE")]
+    max_score: Option<String>,
+}
+
+impl Filters {
+    /// As parameters of the API.
+    fn pairs(&self) -> Vec<(String, String)> {
+        let pairs = [
+            ("workflow", &self.workflow),
+            ("version", &self.version),
+            ("outcome", &self.outcome),
+            ("status", &self.status),
+            ("log", &self.log),
+            ("cluster", &self.cluster),
+            ("namespace", &self.namespace),
+            ("remediation_id", &self.remediation_id),
+            ("incident_type", &self.incident_type),
+            ("target", &self.target),
+            ("labels", &self.labels),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("min_duration", &self.min_duration),
+            ("max_duration", &self.max_duration),
+            ("min_score", &self.min_score),
+            ("max_score", &self.max_score),
+        ];
+        let given = pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        given.collect()
+    }
+}
+
+/// Lists.
+///
+/// # Errors
+/// What could not be reached or written, and why.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let reader = args.reader.open().await?;
+    match write(&args, &reader, &mut output::stdout()).await {
+        Ok(next) => {
+            if let Some(cursor) = next {
+                eprintln!("There are more; go on with --cursor {cursor}, or list --all.");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => match error.downcast_ref::<BadParameter>() {
+            Some(bad) => {
+                let BadParameter { parameter, value, rule } = bad;
+                eprintln!("error: --{} {value:?}: {rule}", parameter.replace('_', "-"));
+                Ok(ExitCode::from(2))
+            }
+            None => Err(error),
+        },
+    }
+}
+
+/// Writes the pages asked for, one at a time; returns where a further list would begin.
+async fn write<W: Write>(args: &Args, reader: &Reader, out: &mut Out<W>) -> anyhow::Result<Option<String>> {
+    let mut left = if args.all { u64::MAX } else { args.limit };
+    let mut next = args.cursor.clone();
+    let mut printer = Printer::new(args.output);
+    loop {
+        let mut pairs = args.filters.pairs();
+        pairs.push(("limit".into(), left.min(u64::from(MAX_LIMIT)).to_string()));
+        pairs.extend(next.take().map(|cursor| ("cursor".into(), cursor)));
+        let page = reader.list(&pairs).await?;
+        left = left.saturating_sub(page.items.len() as u64);
+        next = page.next_cursor;
+        printer.page(out, &page.items)?;
+        if next.is_none() || left == 0 || out.get_ref().is_closed() {
+            break;
+        }
+    }
+    printer.end(out, next.as_deref())?;
+    out.flush()?;
+    Ok(next.filter(|_| args.output == ListForm::Table))
+}
+
+/// Writes pages as they come, so that a list of any length takes the memory of one page.
+struct Printer {
+    form: ListForm,
+    columns: Columns,
+    /// Nothing was written yet.
+    fresh: bool,
+}
+
+impl Printer {
+    fn new(form: ListForm) -> Self {
+        Self { form, columns: Columns::default(), fresh: true }
+    }
+
+    fn page(&mut self, out: &mut impl Write, items: &[Summary]) -> anyhow::Result<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let first = std::mem::take(&mut self.fresh);
+        match self.form {
+            ListForm::Table => {
+                let rows: Vec<_> = items.iter().map(row).collect();
+                let header = first.then_some(&HEADER[..]);
+                out.write_all(self.columns.lay_out(header, &rows).as_bytes())?;
+            }
+            ListForm::Json => {
+                for (position, item) in items.iter().enumerate() {
+                    let before: &[u8] = if first && position == 0 { b"{\"items\":[\n" } else { b",\n" };
+                    out.write_all(before)?;
+                    serde_json::to_writer(&mut *out, item)?;
+                }
+            }
+            ListForm::Yaml => {
+                if first {
+                    out.write_all(b"items:\n")?;
+                }
+                out.write_all(output::yaml(&items)?.as_bytes())?;
+            }
+            ListForm::Csv => {
+                let mut csv = csv::Writer::from_writer(out);
+                if first {
+                    csv.write_record(CSV_HEADER)?;
+                }
+                for item in items {
+                    csv.write_record(csv_record(item))?;
+                }
+                csv.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self, out: &mut impl Write, next: Option<&str>) -> anyhow::Result<()> {
+        match self.form {
+            ListForm::Table if self.fresh => eprintln!("Nothing is recorded that fits."),
+            ListForm::Table => {}
+            ListForm::Json => {
+                let before = if self.fresh { "{\"items\":[" } else { "\n" };
+                writeln!(out, "{before}],\"next_cursor\":{}}}", serde_json::to_string(&next)?)?;
+            }
+            ListForm::Yaml => {
+                let before = if self.fresh { "items: []\n" } else { "" };
+                // A cursor is base64url: it needs no quotes, and is never read as something else.
+                writeln!(out, "{before}next_cursor: {}", next.unwrap_or("null"))?;
+            }
+            ListForm::Csv if self.fresh => {
+                let mut csv = csv::Writer::from_writer(out);
+                csv.write_record(CSV_HEADER)?;
+                csv.flush()?;
+            }
+            ListForm::Csv => {}
+        }
+        Ok(())
+    }
+}
+
+const HEADER: [&str; 11] = [
+    "ID",
+    "NAMESPACE/NAME",
+    "WORKFLOW",
+    "VERSION",
+    "STATUS",
+    "OUTCOME",
+    "SCORE",
+    "STEPS",
+    "DURATION",
+    "COMPLETED",
+    "LOG",
+];
+
+fn row(item: &Summary) -> Vec<String> {
+    let attempt = if item.attempt > 1 { format!(" (attempt {})", item.attempt) } else { String::new() };
+    vec![
+        format!("{}{attempt}", item.id),
+        super::get::resource(item.namespace.as_deref(), item.name.as_deref()),
+        item.workflow_name.clone(),
+        item.workflow_version.clone(),
+        output::name(&item.status),
+        output::name(&item.outcome),
+        format!("{:.2}", item.effectiveness_score),
+        format!("{}/{}", item.steps_completed, item.total_steps),
+        output::duration(item.total_duration),
+        output::time(item.completed_at),
+        item.log.clone(),
+    ]
+}
+
+const CSV_HEADER: [&str; 24] = [
+    "id",
+    "attempt",
+    "revision",
+    "log",
+    "cluster",
+    "namespace",
+    "name",
+    "remediation_id",
+    "workflow_name",
+    "workflow_version",
+    "incident_type",
+    "status",
+    "outcome",
+    "effectiveness_score",
+    "score_source",
+    "total_steps",
+    "steps_completed",
+    "steps_failed",
+    "rollbacks_performed",
+    "total_duration",
+    "created_at",
+    "completed_at",
+    "recorded_at",
+    "error_message",
+];
+
+fn csv_record(item: &Summary) -> [String; 24] {
+    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+    [
+        item.id.clone(),
+        item.attempt.to_string(),
+        item.revision.to_string(),
+        item.log.clone(),
+        optional(&item.cluster),
+        optional(&item.namespace),
+        optional(&item.name),
+        item.remediation_id.clone(),
+        item.workflow_name.clone(),
+        item.workflow_version.clone(),
+        optional(&item.incident_type),
+        output::name(&item.status),
+        output::name(&item.outcome),
+        item.effectiveness_score.to_string(),
+        output::name(&item.score_source),
+        item.total_steps.to_string(),
+        item.steps_completed.to_string(),
+        item.steps_failed.to_string(),
+        item.rollbacks_performed.to_string(),
+        item.total_duration.to_string(),
+        item.created_at.to_string(),
+        item.completed_at.to_string(),
+        item.recorded_at.to_string(),
+        item.error_message.clone(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::BufWriter, sync::Arc};
+
+    use clap::{Args as _, FromArgMatches};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        command::output::Pipe,
+        http::{
+            serve,
+            tests::{Served, record},
+        },
+    };
+
+    fn args(line: &str) -> Args {
+        let command = Args::augment_args(clap::Command::new("list"));
+        let words = std::iter::once("list").chain(line.split_whitespace());
+        Args::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
+    }
+
+    async fn served_with(count: usize) -> Served {
+        let served = Served::new().await;
+        let records: Vec<_> = (0..count)
+            .map(|n| {
+                let mut record = record(&format!("r{n:04}"));
+                record["created_at"] = "2026-04-30T10:00:00Z".into();
+                record["namespace"] = "shop".into();
+                record["name"] = format!("web-{n}").into();
+                record
+            })
+            .collect();
+        assert!(served.post_json(&json!(records)).await.status.is_success());
+        served
+    }
+
+    async fn listed_by(reader: &Reader, line: &str) -> (String, Option<String>) {
+        let mut out = BufWriter::new(Pipe::new(Vec::new()));
+        let next = write(&args(line), reader, &mut out).await.unwrap();
+        (String::from_utf8(out.into_inner().unwrap().into_inner()).unwrap(), next)
+    }
+
+    async fn listed(served: &Served, line: &str) -> (String, Option<String>) {
+        listed_by(&Reader::Database(Arc::clone(&served.store.inner)), line).await
+    }
+
+    #[tokio::test]
+    async fn a_list_is_a_table_for_people() {
+        let served = served_with(3).await;
+        let (text, next) = listed(&served, "--limit 2").await;
+        insta::assert_snapshot!(text, @r"
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  STATUS     OUTCOME  SCORE  STEPS  DURATION  COMPLETED             LOG
+        r0000  shop/web-0      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  http
+        r0001  shop/web-1      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  http
+        ");
+        let (rest, end) = listed(&served, &format!("--cursor {}", next.unwrap())).await;
+        insta::assert_snapshot!(rest, @r"
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  STATUS     OUTCOME  SCORE  STEPS  DURATION  COMPLETED             LOG
+        r0002  shop/web-2      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  http
+        ");
+        assert_eq!((end, listed(&served, "-n none").await.0.as_str()), (None, ""));
+    }
+
+    #[tokio::test]
+    async fn every_form_holds_the_same_however_many_pages_it_takes() {
+        let served = served_with(2300).await;
+        let json: Value = serde_json::from_str(&listed(&served, "--all -o json").await.0).unwrap();
+        let ids: Vec<_> = json["items"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect();
+        assert_eq!((ids.len(), &ids[0], &json["next_cursor"]), (2300, &json!("r0000"), &Value::Null));
+        let yaml: Value = serde_saphyr::from_str(&listed(&served, "--all -o yaml").await.0).unwrap();
+        assert!(yaml == json);
+        let (csv, _) = listed(&served, "--all -o csv").await;
+        let mut csv = csv::Reader::from_reader(csv.as_bytes());
+        let rows: Vec<_> = csv.records().map(|row| row.unwrap()[0].to_owned()).collect();
+        assert_eq!(json!(rows), json!(ids));
+        let (table, _) = listed(&served, "--limit 2100").await;
+        assert_eq!((table.lines().count(), table.matches("OUTCOME").count()), (2101, 1));
+    }
+
+    #[tokio::test]
+    async fn a_list_of_nothing_is_whole_in_every_form() {
+        let served = served_with(0).await;
+        insta::assert_snapshot!(listed(&served, "-o json").await.0, @r#"{"items":[],"next_cursor":null}"#);
+        insta::assert_snapshot!(listed(&served, "-o yaml").await.0, @r"
+        items: []
+        next_cursor: null
+        ");
+        insta::assert_snapshot!(listed(&served, "-o csv").await.0, @"id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message");
+    }
+
+    #[tokio::test]
+    async fn a_server_and_a_database_list_the_same() {
+        let served = served_with(5).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("--server http://{}", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, served.router.clone(), std::future::pending()));
+        let reader = args(&server).reader.open().await.unwrap();
+        for line in ["-o json --limit 2", "-n shop --labels !x --since 2026-04-30T00:00:00Z -o json --all"] {
+            let (by_server, by_database) = (listed_by(&reader, line).await, listed(&served, line).await);
+            // The cursor holds when the list was first asked for.
+            let of = |text: &str| serde_json::from_str::<Value>(text).unwrap()["items"].clone();
+            assert_eq!(of(&by_server.0), of(&by_database.0));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_cannot_be_used_is_wrong_usage() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = format!("sqlite:{}", dir.path().join("a.db").display());
+        let missing = run(args(&format!("--database {database}"))).await.unwrap_err();
+        assert!(format!("{missing:#}").contains("there is no database"), "{missing:#}");
+        args(&format!("--database {database}")).reader.database.open().await.unwrap();
+        let code = run(args(&format!("--database {database} --outcome superb"))).await.unwrap();
+        assert_eq!(code, ExitCode::from(2));
+        assert_eq!(run(args(&format!("--database {database}"))).await.unwrap(), ExitCode::SUCCESS);
+    }
+}

@@ -1,0 +1,243 @@
+//! How results are written: to stdout, in the form asked for.
+
+use std::io::{self, BufWriter, Write};
+
+use comfy_table::{Cell, ColumnConstraint, Table, Width, presets::NOTHING};
+use serde::Serialize;
+
+/// The forms of one result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// For people.
+    #[default]
+    Table,
+    /// As the API answers.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// Buffered stdout. A reader that has seen enough (`| head`) is no error: what follows is dropped.
+pub type Out<W = io::Stdout> = BufWriter<Pipe<W>>;
+
+/// Stdout; whoever writes to it flushes it.
+pub fn stdout() -> Out {
+    BufWriter::new(Pipe::new(io::stdout()))
+}
+
+/// A writer that outlives its reader.
+#[derive(Debug)]
+pub struct Pipe<W> {
+    inner: W,
+    closed: bool,
+}
+
+impl<W> Pipe<W> {
+    /// A pipe to somebody who reads.
+    pub fn new(inner: W) -> Self {
+        Self { inner, closed: false }
+    }
+
+    /// What is behind it.
+    pub fn into_inner(self) -> W {
+        self.inner
+    }
+
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn unless_closed<T>(&mut self, otherwise: T, act: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        if self.closed {
+            return Ok(otherwise);
+        }
+        match act(&mut self.inner) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(otherwise)
+            }
+            result => result,
+        }
+    }
+}
+
+impl<W: Write> Write for Pipe<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_closed(bytes.len(), |inner| inner.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_closed((), Write::flush)
+    }
+}
+
+/// Writes a value as JSON or YAML, or lets `table` write it for people.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn document<T: Serialize>(
+    out: &mut impl Write,
+    form: Form,
+    value: &T,
+    table: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    match form {
+        Form::Table => out.write_all(table().as_bytes())?,
+        Form::Json => {
+            serde_json::to_writer_pretty(&mut *out, value)?;
+            writeln!(out)?;
+        }
+        Form::Yaml => out.write_all(yaml(value)?.as_bytes())?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// YAML, ending with a line end.
+///
+/// # Errors
+/// When the value has no form in YAML.
+pub fn yaml<T: Serialize>(value: &T) -> anyhow::Result<String> {
+    let mut text = serde_saphyr::to_string(value)?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Columns without lines between them, as Kubernetes' tools print them.
+///
+/// A long list is printed a page at a time; each page keeps the widths of those before it.
+#[derive(Debug, Default)]
+pub struct Columns {
+    widths: Vec<u16>,
+}
+
+impl Columns {
+    /// Lays out rows, under a header if there is one; each line ends with a line end.
+    pub fn lay_out(&mut self, header: Option<&[&str]>, rows: &[Vec<String>]) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING).force_no_tty();
+        let header_row = header.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        for row in header_row.iter().chain(rows) {
+            table.add_row(row.iter().map(|text| Cell::new(shown(text))).collect::<Vec<_>>());
+        }
+        let content = table.column_max_content_widths();
+        self.widths.resize(content.len().max(self.widths.len()), 0);
+        for (width, content) in self.widths.iter_mut().zip(content) {
+            *width = content.max(*width);
+        }
+        for (column, &width) in table.column_iter_mut().zip(&self.widths) {
+            // Absolute widths count the padding.
+            column.set_padding((0, 2)).set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + 2)));
+        }
+        let mut text = String::new();
+        for line in table.lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Text as it may be shown on a terminal: what would move the cursor, colour or break the line is
+/// escaped, because whoever wrote the record does not own the terminal of whoever reads it.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns =
+            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}') {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// The name of an enum's value on the wire, such as `timed_out`.
+pub fn name<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+/// Nanoseconds as people say them: `350ms`, `12.3s`, `5m03s`, `2h05m`, `3d04h`.
+pub fn duration(nanoseconds: u64) -> String {
+    let milliseconds = nanoseconds / 1_000_000;
+    let seconds = milliseconds / 1_000;
+    let (minutes, hours) = (seconds / 60, seconds / 3_600);
+    match seconds {
+        0 if nanoseconds < 1_000_000 && nanoseconds > 0 => "<1ms".to_owned(),
+        0 => format!("{milliseconds}ms"),
+        1..60 => format!("{seconds}.{}s", milliseconds % 1_000 / 100),
+        60..3_600 => format!("{minutes}m{:02}s", seconds % 60),
+        3_600..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{}d{:02}h", hours / 24, hours % 24),
+    }
+}
+
+/// A time to the second, in UTC.
+pub fn time(time: dualaudit_record::Time) -> String {
+    format!("{:.0}", time.to_timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let texts = [
+            0,
+            999_999,
+            350_000_000,
+            12_340_000_000,
+            303_000_000_000,
+            7_500_000_000_000,
+            273_600_000_000_000,
+        ];
+        assert_eq!(texts.map(duration), ["0ms", "<1ms", "350ms", "12.3s", "5m03s", "2h05m", "3d04h"]);
+    }
+
+    #[test]
+    fn a_record_cannot_command_the_terminal_of_its_reader() {
+        assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d é 漢"), r"a\u{1b}[2Jb\nc\u{202e}d é 漢");
+    }
+
+    #[test]
+    fn later_pages_keep_the_widths_of_earlier_ones() {
+        let mut columns = Columns::default();
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let first = columns.lay_out(Some(&["A", "LONGER", "C"]), &[row(["xxxx", "漢字", ""])]);
+        let second = columns.lay_out(None, &[row(["x", "", "end"])]);
+        insta::assert_snapshot!(format!("{first}{second}"), @r"
+        A     LONGER  C
+        xxxx  漢字
+        x             end
+        ");
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_error() {
+        struct Head(usize);
+        impl Write for Head {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::BrokenPipe)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = BufWriter::with_capacity(4, Pipe::new(Head(10)));
+        for _ in 0..100 {
+            out.write_all(b"12345").unwrap();
+        }
+        out.flush().unwrap();
+        assert!(out.get_ref().is_closed());
+    }
+}

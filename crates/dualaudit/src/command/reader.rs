@@ -1,0 +1,132 @@
+//! Where readers read: a server, or a database directly. The commands don't care.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use reqwest::{Client, Url};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::database::DatabaseArgs;
+use crate::{
+    clock::{Clock, SystemClock},
+    query::{self, Found, GetRequest, ListRequest, Page},
+    store::SharedStore,
+};
+
+/// Longer than a server takes at most for a request.
+const PATIENCE: Duration = Duration::from_secs(40);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where a command reads.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReaderArgs {
+    /// A dualaudit server, such as http://127.0.0.1:8080; comes before --database.
+    #[arg(long, env = "DUALAUDIT_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own fields say it")]
+    pub database: DatabaseArgs,
+}
+
+/// Reads from a server or a database.
+pub enum Reader {
+    /// Over HTTP.
+    Server {
+        /// With timeouts.
+        client: Client,
+        /// Without `/api/v1`.
+        base: Url,
+    },
+    /// Directly.
+    Database(SharedStore),
+}
+
+impl ReaderArgs {
+    /// Opens what the flags name.
+    ///
+    /// # Errors
+    /// An unusable URL; a database that is not there or cannot be read.
+    pub async fn open(&self) -> anyhow::Result<Reader> {
+        let Some(server) = self.server.as_deref().filter(|server| !server.is_empty()) else {
+            return Ok(Reader::Database(self.database.open_existing().await?));
+        };
+        let base: Url = server.parse().with_context(|| format!("--server {server} is no URL"))?;
+        if base.scheme() != "http" || base.cannot_be_a_base() {
+            bail!("--server {server}: must be http://HOST:PORT; https is not in this version");
+        }
+        let client = Client::builder().timeout(PATIENCE).connect_timeout(CONNECT).build()?;
+        Ok(Reader::Server { client, base })
+    }
+}
+
+impl Reader {
+    /// One page; `pairs` are the API's parameters.
+    ///
+    /// # Errors
+    /// [`query::BadParameter`] for what is asked wrongly; else what could not be reached and why.
+    pub async fn list(&self, pairs: &[(String, String)]) -> anyhow::Result<Page> {
+        // Asked wrongly is told the same way on both paths.
+        let request = ListRequest::parse(pairs, SystemClock.now())?;
+        match self {
+            Self::Database(store) => Ok(query::list(store.as_ref(), &request).await?),
+            Self::Server { client, base } => {
+                fetch(client, at(base, &["api", "v1", "executions"]), pairs).await
+            }
+        }
+    }
+
+    /// One execution in full.
+    ///
+    /// # Errors
+    /// That there is none like that, or several; else what could not be reached and why.
+    pub async fn get(&self, request: &GetRequest) -> anyhow::Result<Found> {
+        match self {
+            Self::Database(store) => Ok(query::get(store.as_ref(), request).await?),
+            Self::Server { client, base } => {
+                let log = request.log.iter().map(|log| ("log".to_owned(), log.clone()));
+                let attempt = request.attempt.iter().map(|n| ("attempt".to_owned(), n.to_string()));
+                let pairs: Vec<_> = log.chain(attempt).collect();
+                fetch(client, at(base, &["api", "v1", "executions", &request.id]), &pairs).await
+            }
+        }
+    }
+}
+
+/// A path under the server's URL; each segment is escaped, so that an id may hold a slash.
+fn at(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+async fn fetch<T: DeserializeOwned>(
+    client: &Client,
+    url: Url,
+    pairs: &[(String, String)],
+) -> anyhow::Result<T> {
+    let host = url.origin().ascii_serialization();
+    let unreachable = || format!("no answer from the server {host}");
+    let response = client.get(url).query(pairs).send().await.with_context(unreachable)?;
+    let status = response.status();
+    let body = response.bytes().await.with_context(unreachable)?;
+    if status.is_success() {
+        return serde_json::from_slice(&body)
+            .with_context(|| format!("{host} answers unlike a dualaudit server"));
+    }
+    Err(problem(&body).unwrap_or_else(|| anyhow!("the server {host} answers {status}")))
+}
+
+/// What a problem document says, for people.
+fn problem(body: &[u8]) -> Option<anyhow::Error> {
+    #[derive(Deserialize)]
+    struct Said {
+        title: String,
+        status: u16,
+        detail: String,
+    }
+    let Said { title, status, detail } = serde_json::from_slice(body).ok()?;
+    // What was asked wrongly is said by the detail alone; what is wrong with the server is not.
+    Some(if status < 500 { anyhow!("{detail}") } else { anyhow!("the server: {title}. {detail}") })
+}

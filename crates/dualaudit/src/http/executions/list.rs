@@ -1,0 +1,150 @@
+//! `GET /api/v1/executions`: a page of what is recorded, newest `created_at` first.
+//!
+//! Parameters: those of [`crate::query::ListRequest`]. Answers `{"items":[…],"next_cursor"}`; 400 names
+//! a parameter that is unknown, given twice or out of bounds.
+
+use axum::{
+    Json,
+    extract::{State, rejection::QueryRejection},
+};
+
+use super::{Pairs, pairs};
+use crate::{
+    http::{Api, problem::Problem},
+    query::{self, ListRequest, Page},
+};
+
+pub(in crate::http) async fn list(
+    State(api): State<Api>,
+    query: Result<Pairs, QueryRejection>,
+) -> Result<Json<Page>, Problem> {
+    let request = ListRequest::parse(&pairs(query)?, api.clock.now())?;
+    Ok(Json(query::list(api.store.as_ref(), &request).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::http::tests::{Served, record};
+
+    async fn served_with(count: usize) -> Served {
+        let served = Served::new().await;
+        let records: Vec<_> = (0..count)
+            .map(|n| {
+                let mut record = record(&format!("r{n:03}"));
+                // Several of each instant, so that pages break within them.
+                record["created_at"] = format!("2026-04-30T10:00:{:02}Z", n / 4).into();
+                record["labels"] = json!({"team": if n % 2 == 0 { "a" } else { "b" }});
+                record
+            })
+            .collect();
+        assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        served
+    }
+
+    fn ids(page: &Value) -> Vec<String> {
+        page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_item_says_what_the_record_says_but_its_steps() {
+        let served = served_with(1).await;
+        insta::assert_json_snapshot!(served.get("/api/v1/executions").await.json(), @r#"
+        {
+          "items": [
+            {
+              "attempt": 1,
+              "completed_at": "2026-05-01T08:00:00.123456Z",
+              "created_at": "2026-04-30T10:00:00.000000Z",
+              "effectiveness_score": 0.95,
+              "id": "r000",
+              "labels": {
+                "team": "a"
+              },
+              "log": "http",
+              "outcome": "success",
+              "recorded_at": "2026-05-01T12:00:00.000002Z",
+              "remediation_id": "rem-1",
+              "revision": 1,
+              "rollbacks_performed": 0,
+              "score_source": "reported",
+              "status": "completed",
+              "steps_completed": 2,
+              "steps_failed": 0,
+              "tiers": [
+                "stored"
+              ],
+              "total_duration": 90000000000,
+              "total_steps": 2,
+              "workflow_name": "restart-deployment",
+              "workflow_version": "v1.2.0"
+            }
+          ],
+          "next_cursor": null
+        }
+        "#);
+    }
+
+    #[tokio::test]
+    async fn pages_give_each_row_once_whatever_is_recorded_meanwhile() {
+        let served = served_with(50).await;
+        let whole = ids(&served.get("/api/v1/executions?labels=team%3Da&limit=1000").await.json());
+        assert_eq!(whole.len(), 25);
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page =
+                served.get(&format!("/api/v1/executions?limit=3&labels=team%3Da{cursor}")).await.json();
+            seen.extend(ids(&page));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+            let newer = record(&format!("newer{}", seen.len()));
+            assert_eq!(served.post_json(&newer).await.status, 201);
+        }
+        assert_eq!(seen, whole);
+    }
+
+    #[tokio::test]
+    async fn a_last_page_that_is_full_has_no_next() {
+        let served = served_with(4).await;
+        let page = served.get("/api/v1/executions?limit=4").await.json();
+        assert_eq!((ids(&page).len(), &page["next_cursor"]), (4, &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed() {
+        let served = served_with(5).await;
+        let answered = served.get("/api/v1/executions?limit=1001").await;
+        assert_eq!(answered.status, 400);
+        insta::assert_json_snapshot!(answered.json(), @r#"
+        {
+          "detail": "limit=\"1001\": must be a whole number from 1 to 1000",
+          "field": "limit",
+          "rule": "must be a whole number from 1 to 1000",
+          "status": 400,
+          "title": "A parameter cannot be used",
+          "type": "https://dualaudit.dev/problems/invalid-parameter"
+        }
+        "#);
+        let page = served.get("/api/v1/executions?limit=2").await.json();
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let edited = cursor.replacen(&cursor[10..11], if &cursor[10..11] == "A" { "B" } else { "A" }, 1);
+        for (query, rule) in [
+            (
+                format!("cursor={edited}"),
+                "must be a next_cursor exactly as this API gave it; this one is cut off or altered",
+            ),
+            (
+                format!("cursor={cursor}&log=http"),
+                "belongs to a list with other filters; send it with the filters it came from",
+            ),
+            ("limit=1&limit=2".into(), "is given twice; give it once"),
+        ] {
+            let answered = served.get(&format!("/api/v1/executions?{query}")).await;
+            assert_eq!(
+                (answered.problem().as_str(), answered.json()["rule"].as_str()),
+                ("invalid-parameter", Some(rule))
+            );
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What bounds a request: its time, how many there are at once, and the memory of their bodies.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::problem::{Kind, Problem, internal};
+
+/// The most a body may have.
+pub const BODY_BYTES: usize = 8 << 20;
+
+/// The limits of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a request may take, its body's way here included.
+    pub time: Duration,
+    /// How many requests may be under way.
+    pub requests: usize,
+    /// How many bytes of bodies may be held at once; a further body waits, within its time.
+    pub bodies: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(30), requests: 256, bodies: 8 * BODY_BYTES }
+    }
+}
+
+/// Lets requests in.
+#[derive(Clone)]
+pub(super) struct Admission {
+    limits: Limits,
+    requests: Arc<Semaphore>,
+    /// One permit a KiB.
+    bodies: Arc<Semaphore>,
+}
+
+impl Admission {
+    pub(super) fn new(limits: Limits) -> Self {
+        let bodies = (limits.bodies / 1024).max(BODY_BYTES / 1024);
+        Self {
+            limits,
+            requests: Arc::new(Semaphore::new(limits.requests)),
+            bodies: Arc::new(Semaphore::new(bodies)),
+        }
+    }
+
+    /// Waits until there is room for the body that these headers announce. One that does not say
+    /// its size is taken for the largest.
+    pub(super) async fn room_for_body(&self, headers: &HeaderMap) -> SemaphorePermit<'_> {
+        let announced = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        let bytes: usize = announced.unwrap_or(BODY_BYTES).min(BODY_BYTES);
+        let permits = u32::try_from(bytes.div_ceil(1024)).expect("8 MiB is 8,192 KiB");
+        self.bodies.acquire_many(permits).await.expect("this semaphore is never closed")
+    }
+}
+
+/// Turns away what is beyond the number of requests.
+pub(super) async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
+    let Ok(_admitted) = admission.requests.try_acquire() else {
+        let detail = format!("{} requests are under way, which is the limit.", admission.limits.requests);
+        return Problem::new(Kind::Overloaded, detail).into_response();
+    };
+    next.run(request).await
+}
+
+/// Ends what takes too long.
+pub(super) async fn in_time(State(admission): State<Admission>, request: Request, next: Next) -> Response {
+    let limit = admission.limits.time;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!(
+                "The request was not done after {} s. Sending the same records again is safe: what is \
+                 recorded already answers with its first receipt.",
+                limit.as_secs_f64()
+            );
+            Problem::new(Kind::Timeout, detail).into_response()
+        }
+    }
+}
+
+/// One line a request, for those who ask for them.
+pub(super) async fn trace(request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = next.run(request).await;
+    tracing::debug!(%method, %uri, status = response.status().as_u16(), "request");
+    response
+}
+
+/// What a panic is answered with. The panic itself was printed when it happened.
+pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
+    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
+    internal(&format_args!("panic: {}", text.as_deref().unwrap_or("of an unknown kind"))).into_response()
+}

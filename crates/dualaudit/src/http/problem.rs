@@ -1,0 +1,240 @@
+//! Errors as RFC 9457 problem documents: the one place where an error becomes a status.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dualaudit_record::submitted::Invalid;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    query::{BadParameter, GetError},
+    store::{Refusal, StoreError},
+};
+
+/// What every type's URI begins with; the rest never changes once released.
+const TYPES: &str = "https://dualaudit.dev/problems/";
+
+/// How long a sender may wait before it tries again, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// The kinds of problem. Each is a stable type, a title and a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request cannot be read as HTTP or as a URL.
+    MalformedRequest,
+    /// The body is no JSON.
+    InvalidJson,
+    /// A parameter of the query string, or a header, cannot be used.
+    InvalidParameter,
+    /// There is nothing at this path.
+    NoSuchPath,
+    /// There is no such execution.
+    NoSuchExecution,
+    /// The path has other methods.
+    MethodNotAllowed,
+    /// The id is in several logs.
+    AmbiguousId,
+    /// The id and attempt are there with other content.
+    Conflict,
+    /// An amendment of a revision that is not the latest.
+    StaleRevision,
+    /// The body, or the number of its records, is beyond its limit.
+    PayloadTooLarge,
+    /// The body is declared as something we do not read.
+    UnsupportedMediaType,
+    /// A record breaks a rule.
+    InvalidRecord,
+    /// No record of a batch was accepted.
+    AllRefused,
+    /// The database refuses a record that no rule of ours refused.
+    RejectedByDatabase,
+    /// An amendment without the revision it amends.
+    PreconditionRequired,
+    /// Our fault.
+    Internal,
+    /// The database does not answer.
+    Unavailable,
+    /// Too many requests at once.
+    Overloaded,
+    /// The request took too long.
+    Timeout,
+}
+
+impl Kind {
+    /// The last part of its URI, its title, and its status.
+    fn parts(self) -> (&'static str, &'static str, StatusCode) {
+        use StatusCode as S;
+        match self {
+            Self::MalformedRequest => ("malformed-request", "The request cannot be read", S::BAD_REQUEST),
+            Self::InvalidJson => ("invalid-json", "The body is not JSON", S::BAD_REQUEST),
+            Self::InvalidParameter => ("invalid-parameter", "A parameter cannot be used", S::BAD_REQUEST),
+            Self::NoSuchPath => ("no-such-path", "There is nothing here", S::NOT_FOUND),
+            Self::NoSuchExecution => ("no-such-execution", "There is no such execution", S::NOT_FOUND),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", "This path has other methods", S::METHOD_NOT_ALLOWED)
+            }
+            Self::AmbiguousId => ("ambiguous-id", "The id is in several logs", S::CONFLICT),
+            Self::Conflict => ("conflict", "The execution is recorded with other content", S::CONFLICT),
+            Self::StaleRevision => ("stale-revision", "The amended revision is not the latest", S::CONFLICT),
+            Self::PayloadTooLarge => ("payload-too-large", "The body is too large", S::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", "The body is of another type", S::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Self::InvalidRecord => ("invalid-record", "The record breaks a rule", S::UNPROCESSABLE_ENTITY),
+            Self::AllRefused => ("all-refused", "No record was accepted", S::UNPROCESSABLE_ENTITY),
+            Self::RejectedByDatabase => {
+                ("rejected-by-database", "The database refuses this", S::UNPROCESSABLE_ENTITY)
+            }
+            Self::PreconditionRequired => {
+                ("precondition-required", "An amendment names its revision", S::PRECONDITION_REQUIRED)
+            }
+            Self::Internal => ("internal", "Something is wrong with the server", S::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("unavailable", "The database does not answer", S::SERVICE_UNAVAILABLE),
+            Self::Overloaded => ("overloaded", "Too many requests at once", S::SERVICE_UNAVAILABLE),
+            Self::Timeout => ("timeout", "The request took too long", S::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+/// A problem document, and the one error type of the API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    /// Extension members: what is said beside type, title, status and detail.
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem with a sentence about this occurrence: what was expected, found, and to be done.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), members: Map::new() }
+    }
+
+    /// With an extension member.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// What kind of problem it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.kind.parts().2
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (slug, title, status) = self.kind.parts();
+        let mut map = serializer.serialize_map(Some(4 + self.members.len()))?;
+        map.serialize_entry("type", &format_args!("{TYPES}{slug}"))?;
+        map.serialize_entry("title", title)?;
+        map.serialize_entry("status", &status.as_u16())?;
+        map.serialize_entry("detail", &self.detail)?;
+        for (member, value) in &self.members {
+            map.serialize_entry(member, value)?;
+        }
+        map.end()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// The cause goes to the log: it may name paths, and is nothing that a caller can act on.
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Unavailable(_) => {
+                tracing::warn!(%error, "a request could not be served");
+                Self::new(
+                    Kind::Unavailable,
+                    "The database does not answer at present. Sending the same request again is safe.",
+                )
+            }
+            StoreError::Rejected(_) => {
+                tracing::error!(%error, "the database refuses what passed every check");
+                Self::new(
+                    Kind::RejectedByDatabase,
+                    "The database refuses it though it breaks no known rule; the server's log says why.",
+                )
+            }
+            StoreError::Corrupt(_) | StoreError::Unsupported(_) | StoreError::Foreign(_) => internal(&error),
+        }
+    }
+}
+
+/// A 500 whose cause is told to the log only.
+pub(super) fn internal(cause: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%cause, "a request failed");
+    Problem::new(Kind::Internal, "The server's log says what happened.")
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(Kind::InvalidRecord, invalid.to_string())
+            .with("field", invalid.field)
+            .with("rule", invalid.rule)
+    }
+}
+
+impl From<BadParameter> for Problem {
+    fn from(bad: BadParameter) -> Self {
+        Self::new(Kind::InvalidParameter, bad.to_string()).with("field", bad.parameter).with("rule", bad.rule)
+    }
+}
+
+impl From<GetError> for Problem {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::NotFound(detail) => Self::new(Kind::NoSuchExecution, detail),
+            GetError::Ambiguous { ref logs, .. } => {
+                Self::new(Kind::AmbiguousId, error.to_string()).with("logs", logs.as_slice())
+            }
+            GetError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Conflict { latest_revision } => Self::new(
+                Kind::Conflict,
+                format!(
+                    "This id and attempt are recorded with other content. To add a revision, send the \
+                     record alone with ?amend=true and If-Match: {latest_revision}."
+                ),
+            )
+            .with("latest_revision", latest_revision),
+            Refusal::Stale { latest_revision: Some(latest) } => Self::new(
+                Kind::StaleRevision,
+                format!("If-Match names a revision that is not the latest, which is {latest}."),
+            )
+            .with("latest_revision", latest),
+            Refusal::Stale { latest_revision: None } => Self::new(
+                Kind::StaleRevision,
+                "There is nothing to amend: this id and attempt are not recorded.",
+            )
+            .with("latest_revision", json!(null)),
+        }
+    }
+}

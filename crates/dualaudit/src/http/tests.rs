@@ -1,0 +1,340 @@
+//! A whole API over a real store in a temporary directory, for the tests of the endpoints.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU8, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode, request::Builder},
+};
+use dualaudit_record::{Time, log::TileData};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::{Api, limits::Limits, router_with};
+use crate::{
+    clock::Clock,
+    ingest::Ingest,
+    metrics::Metrics,
+    store::{
+        Answer, Batch, Cursor, Detail, Filter, Head, Known, Listed, Log, LogOpening, Owner, ReadBack,
+        SharedStore, Store, StoreError, StoredEntry, Tracked,
+        sqlite::{Options, SqliteStore},
+    },
+};
+
+/// What the store does besides storing.
+#[derive(Clone, Copy)]
+pub(crate) enum Fault {
+    None,
+    Unavailable,
+    /// Appends work once, then the database is gone.
+    GoneAfterOneAppend,
+    Corrupt,
+    Panics,
+    NeverAnswers,
+}
+
+/// The API over a store that can be made to fail.
+pub(crate) struct Served {
+    pub(crate) router: axum::Router,
+    pub(crate) store: Arc<Faulty>,
+    _dir: TempDir,
+}
+
+/// Answers that can be looked at.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answered {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The last part of the problem's type.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let json = self.json();
+        assert_eq!(json["status"], self.status.as_u16());
+        json["type"].as_str().unwrap().strip_prefix("https://dualaudit.dev/problems/").unwrap().to_owned()
+    }
+}
+
+impl Served {
+    pub(crate) async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = SqliteStore::open(dir.path().join("test.db"), Options::default()).unwrap();
+        let store = Arc::new(Faulty { inner: Arc::new(inner), fault: AtomicU8::new(Fault::None as u8) });
+        let clock = Arc::new(Ticking(AtomicI64::new(now().as_micros())));
+        let metrics = Arc::new(Metrics::new());
+        let shared: SharedStore = store.clone();
+        let ingest = door(shared.clone(), "http", clock.clone()).await;
+        let router = router_with(Api { store: shared, ingest, clock, metrics }, limits);
+        Self { router, store, _dir: dir }
+    }
+
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.store.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+        Answered { status: parts.status, headers: parts.headers, text }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answered {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, body: impl Into<Body>) -> Answered {
+        self.send(posting("/api/v1/executions").body(body.into()).unwrap()).await
+    }
+
+    pub(crate) async fn post_json(&self, body: &Value) -> Answered {
+        self.post(body.to_string()).await
+    }
+}
+
+pub(crate) fn posting(path: &str) -> Builder {
+    Request::builder().method(Method::POST).uri(path).header("content-type", "application/json")
+}
+
+/// A door into one more log of the same store.
+pub(crate) async fn door(store: SharedStore, log: &str, clock: Arc<Ticking>) -> Ingest {
+    let opening = LogOpening {
+        log: log.into(),
+        owner: Owner::Producers,
+        origin: format!("dualaudit.dev/{log}"),
+        secret: [7; 32],
+        now: clock.now(),
+    };
+    Ingest::open(store, clock, opening, Arc::new(Metrics::new())).await.unwrap()
+}
+
+pub(crate) fn now() -> Time {
+    "2026-05-01T12:00:00Z".parse().unwrap()
+}
+
+/// A microsecond later each time it is asked.
+pub(crate) struct Ticking(pub(crate) AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Time {
+        Time::from_micros(self.0.fetch_add(1, Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// A record as a producer sends it that knows only the specification's fields.
+pub(crate) fn record(id: &str) -> Value {
+    json!({
+        "id": id,
+        "remediation_id": "rem-1",
+        "workflow_name": "restart-deployment",
+        "workflow_version": "v1.2.0",
+        "total_steps": 2,
+        "steps_completed": 2,
+        "steps_failed": 0,
+        "total_duration": 90_000_000_000u64,
+        "outcome": "success",
+        "effectiveness_score": 0.95,
+        "rollbacks_performed": 0,
+        "step_executions": [
+            {"step_number": 1, "action": "drain", "duration": 30_000_000_000u64, "status": "completed",
+             "retries_attempted": 0},
+            {"step_number": 2, "action": "restart", "duration": 60_000_000_000u64, "status": "completed",
+             "retries_attempted": 1},
+        ],
+        "adaptive_adjustments": null,
+        "completed_at": "2026-05-01T10:00:00.123456789+02:00",
+        "status": "completed",
+    })
+}
+
+/// A store with a fault.
+pub(crate) struct Faulty {
+    pub(crate) inner: SharedStore,
+    fault: AtomicU8,
+}
+
+impl Faulty {
+    async fn pass(&self) -> Result<(), StoreError> {
+        match self.fault.load(Ordering::SeqCst) {
+            f if f == Fault::Unavailable as u8 => {
+                Err(StoreError::Unavailable("/secret/path is locked".into()))
+            }
+            f if f == Fault::Corrupt as u8 => Err(StoreError::Corrupt("/secret/path is damaged".into())),
+            f if f == Fault::Panics as u8 => panic!("/secret/path"),
+            f if f == Fault::NeverAnswers as u8 => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError> {
+        self.inner.open_log(opening).await
+    }
+    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
+        self.pass().await?;
+        let answer = self.inner.append(log, batch, now).await;
+        let last = Fault::GoneAfterOneAppend as u8;
+        let gone = Fault::Unavailable as u8;
+        let _ = self.fault.compare_exchange(last, gone, Ordering::SeqCst, Ordering::SeqCst);
+        answer
+    }
+    async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError> {
+        self.inner.known(log, ids).await
+    }
+    async fn tracked(&self, log: &str, after: Option<&str>, limit: u32) -> Result<Vec<Tracked>, StoreError> {
+        self.inner.tracked(log, after, limit).await
+    }
+    async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
+        self.inner.read_back(log, id, attempt).await
+    }
+    async fn list(&self, f: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        self.pass().await?;
+        self.inner.list(f, after, limit).await
+    }
+    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError> {
+        self.pass().await?;
+        self.inner.get(id).await
+    }
+    async fn logs(&self) -> Result<Vec<Head>, StoreError> {
+        self.pass().await?;
+        self.inner.logs().await
+    }
+    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        self.inner.entries(log, from, limit).await
+    }
+    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
+        self.inner.tiles(log, level, from, limit).await
+    }
+    async fn backup(&self, file: &Path) -> Result<(), StoreError> {
+        self.inner.backup(file).await
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_there_is_a_problem() {
+    let served = Served::new().await;
+    let answered = served.get("/api/v1/nonsense").await;
+    insta::assert_json_snapshot!(answered.json(), @r#"
+    {
+      "detail": "There is nothing at /api/v1/nonsense; the API is under /api/v1, see /api/v1/executions.",
+      "status": 404,
+      "title": "There is nothing here",
+      "type": "https://dualaudit.dev/problems/no-such-path"
+    }
+    "#);
+    assert_eq!(answered.status, 404);
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_have_is_told_with_those_it_has() {
+    let served = Served::new().await;
+    for (path, allow) in [
+        ("/api/v1/executions", "POST,GET,HEAD"),
+        ("/api/v1/executions/a", "GET,HEAD"),
+        ("/healthz", "GET,HEAD"),
+    ] {
+        let answered = served.send(Request::delete(path).body(Body::empty()).unwrap()).await;
+        assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (405, "method-not-allowed"));
+        assert_eq!(answered.header("allow"), allow, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_that_tells_nothing_of_its_cause() {
+    let served = Served::new().await;
+    served.fail(Fault::Panics);
+    let answered = served.get("/api/v1/executions").await;
+    assert_eq!(answered.status, 500);
+    insta::assert_json_snapshot!(answered.json(), @r#"
+    {
+      "detail": "The server's log says what happened.",
+      "status": 500,
+      "title": "Something is wrong with the server",
+      "type": "https://dualaudit.dev/problems/internal"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_a_500_that_tells_nothing_of_its_cause() {
+    let served = Served::new().await;
+    served.fail(Fault::Corrupt);
+    let answered = served.get("/api/v1/executions/a").await;
+    assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (500, "internal"));
+    assert!(!answered.text.contains("secret"), "{}", answered.text);
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_ended() {
+    let limits = Limits { time: std::time::Duration::from_millis(50), ..Limits::default() };
+    let served = Served::with(limits).await;
+    served.fail(Fault::NeverAnswers);
+    let answered = served.get("/api/v1/executions").await;
+    assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (503, "timeout"));
+    assert_eq!(answered.header("retry-after"), "2");
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_are_turned_away_while_health_still_answers() {
+    let served = Served::with(Limits { requests: 1, ..Limits::default() }).await;
+    served.fail(Fault::NeverAnswers);
+    let stuck =
+        served.router.clone().oneshot(Request::get("/api/v1/executions").body(Body::empty()).unwrap());
+    let stuck = tokio::spawn(stuck);
+    while !stuck.is_finished() {
+        let answered =
+            served.send(Request::get("/api/v1/executions?limit=0").body(Body::empty()).unwrap()).await;
+        if answered.status == 503 {
+            assert_eq!((answered.problem().as_str(), answered.header("retry-after")), ("overloaded", "2"));
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(served.get("/healthz").await.text, "ok\n");
+    stuck.abort();
+}
+
+#[tokio::test]
+async fn readiness_is_whether_the_database_answers() {
+    let served = Served::new().await;
+    assert_eq!(served.get("/readyz").await.status, 200);
+    served.fail(Fault::Unavailable);
+    let answered = served.get("/readyz").await;
+    assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (503, "unavailable"));
+    assert!(!answered.text.contains("secret"), "{}", answered.text);
+    assert_eq!(served.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn metrics_are_openmetrics() {
+    let served = Served::new().await;
+    let answered = served.get("/metrics").await;
+    assert_eq!(answered.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(answered.text.ends_with("# EOF\n"), "{}", answered.text);
+}

@@ -1,0 +1,330 @@
+//! What a list is asked with: the parameters of the API, which are the flags of the command line.
+
+use dualaudit_record::Time;
+use serde::{
+    Deserialize,
+    de::{IntoDeserializer, value::Error as ValueError},
+};
+
+use super::{cursor::Question, selector};
+use crate::store::{Cursor, Filter};
+
+/// How many items a page has when nothing is said.
+pub const DEFAULT_LIMIT: u32 = 100;
+
+/// How many items a page may have.
+pub const MAX_LIMIT: u32 = 1000;
+
+const NAMES: &str = "workflow, version, outcome, status, log, cluster, namespace, remediation_id, \
+    incident_type, target, labels, since, until, min_duration, max_duration, min_score, max_score, \
+    cursor and limit";
+
+/// A parameter that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{parameter}={value:?}: {rule}")]
+pub struct BadParameter {
+    /// Its name.
+    pub parameter: String,
+    /// What was sent, its first 100 characters.
+    pub value: String,
+    /// What is allowed.
+    pub rule: String,
+}
+
+impl BadParameter {
+    /// The parameter, what was sent, and what is allowed.
+    pub fn new(parameter: &str, value: &str, rule: impl Into<String>) -> Self {
+        let mut short: String = value.chars().take(100).collect();
+        if short.len() < value.len() {
+            short.push('…');
+        }
+        Self { parameter: parameter.to_owned(), value: short, rule: rule.into() }
+    }
+}
+
+/// One page of one list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListRequest {
+    /// What to list.
+    pub filter: Filter,
+    /// The row to go on after.
+    pub after: Option<Cursor>,
+    /// From 1 to [`MAX_LIMIT`].
+    pub limit: u32,
+    pub(super) question: Question,
+}
+
+impl ListRequest {
+    /// Reads names and values as they stand in a query string. Relative times are counted from
+    /// `now`, or from when the list's first page was asked for.
+    ///
+    /// # Errors
+    /// The first parameter that is unknown, given twice, or out of its bounds.
+    pub fn parse(pairs: &[(String, String)], now: Time) -> Result<Self, BadParameter> {
+        reject_repeats(pairs)?;
+        let filters = pairs.iter().filter(|(name, _)| name != "cursor" && name != "limit");
+        let mut question =
+            Question::new(filters.map(|(name, value)| (name.as_str(), value.as_str())).collect(), now);
+        // The cursor comes first: it says from when relative times are counted.
+        let after = match pairs.iter().find(|(name, _)| name == "cursor") {
+            Some((name, value)) => {
+                Some(question.resume(value).map_err(|rule| BadParameter::new(name, value, rule))?)
+            }
+            None => None,
+        };
+        let mut request = Self { filter: Filter::default(), after, limit: DEFAULT_LIMIT, question };
+        for (name, value) in pairs {
+            request.set(name, value).map_err(|rule| BadParameter::new(name, value, rule))?;
+        }
+        Ok(request)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        if value.contains('\0') {
+            return Err("must not contain U+0000".into());
+        }
+        let filter = &mut self.filter;
+        let asked_at = self.question.asked_at;
+        match name {
+            "workflow" => filter.workflow = text(value)?,
+            // Versions and remediation ids may be empty, so that is something to ask for.
+            "version" => filter.version = Some(value.to_owned()),
+            "remediation_id" => filter.remediation_id = Some(value.to_owned()),
+            "outcome" => filter.outcome = Some(one_of(value, "success, failed or partial")?),
+            "status" => {
+                filter.status = Some(one_of(value, "completed, failed, cancelled, timed_out or deleted")?);
+            }
+            "log" => filter.log = text(value)?,
+            "cluster" => filter.cluster = text(value)?,
+            "namespace" => filter.namespace = text(value)?,
+            "incident_type" => filter.incident_type = text(value)?,
+            "target" => filter.target = text(value)?,
+            "labels" => filter.labels = selector::parse(value)?,
+            "since" => filter.since = Some(time(value, asked_at)?),
+            "until" => filter.until = Some(time(value, asked_at)?),
+            "min_duration" => filter.min_duration = Some(nanoseconds(value)?),
+            "max_duration" => filter.max_duration = Some(nanoseconds(value)?),
+            "min_score" => filter.min_score = Some(score(value)?),
+            "max_score" => filter.max_score = Some(score(value)?),
+            "limit" => {
+                self.limit = whole(value, MAX_LIMIT)?;
+            }
+            "cursor" => {}
+            _ => return Err(format!("is no parameter of this list; known are {NAMES}")),
+        }
+        Ok(())
+    }
+}
+
+/// A parameter given twice would be half ignored.
+pub(super) fn reject_repeats(pairs: &[(String, String)]) -> Result<(), BadParameter> {
+    for (position, (name, value)) in pairs.iter().enumerate() {
+        if pairs[..position].iter().any(|(before, _)| before == name) {
+            return Err(BadParameter::new(name, value, "is given twice; give it once"));
+        }
+    }
+    Ok(())
+}
+
+fn text(value: &str) -> Result<Option<String>, String> {
+    if value.is_empty() { Err("must not be empty".into()) } else { Ok(Some(value.to_owned())) }
+}
+
+fn one_of<'de, T: Deserialize<'de>>(value: &'de str, allowed: &str) -> Result<T, String> {
+    let deserializer: serde::de::value::StrDeserializer<'_, ValueError> = value.into_deserializer();
+    T::deserialize(deserializer).map_err(|_| format!("must be {allowed}"))
+}
+
+/// A whole number from 1 to `most`.
+pub(super) fn whole(value: &str, most: u32) -> Result<u32, String> {
+    let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();
+    number
+        .filter(|number| (1..=most).contains(number))
+        .ok_or_else(|| format!("must be a whole number from 1 to {most}"))
+}
+
+fn score(value: &str) -> Result<f64, String> {
+    let number: Option<f64> = value.parse().ok();
+    number.filter(|number| (0.0..=1.0).contains(number)).ok_or_else(|| "must be a number from 0 to 1".into())
+}
+
+fn time(value: &str, now: Time) -> Result<Time, String> {
+    if let Ok(time) = value.parse() {
+        return Ok(time);
+    }
+    let ago = duration(value).and_then(|nanoseconds| i64::try_from(nanoseconds / 1_000).ok());
+    ago.map(|micros| now.saturating_add_micros(-micros)).ok_or_else(|| {
+        "must be an RFC 3339 time such as 2026-05-01T12:00:00Z, or a time ago such as 90s, 15m, 24h or 7d"
+            .into()
+    })
+}
+
+fn nanoseconds(value: &str) -> Result<u64, String> {
+    let plain = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();
+    plain
+        .or_else(|| duration(value))
+        // What the record can hold, and what every database can compare.
+        .filter(|&nanoseconds| nanoseconds < 1 << 53)
+        .ok_or_else(|| {
+            "must be a duration such as 250ms, 90s, 5m or 1h30m, or whole nanoseconds, below 2^53".into()
+        })
+}
+
+/// Nanoseconds of a duration as Go writes them (`1h30m`, `1.5s`), and with days (`7d`).
+fn duration(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut total = 0u64;
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(number);
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        total = total.checked_add(amount(number, unit)?)?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+fn amount(number: &str, unit: &str) -> Option<u64> {
+    let unit: u64 = match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    // More than nine decimals say nothing in nanoseconds, and would overflow.
+    if whole.is_empty() || fraction.len() > 9 {
+        return None;
+    }
+    let mut parts = u128::from(whole.parse::<u64>().ok()?) * u128::from(unit);
+    if !fraction.is_empty() {
+        let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
+        parts += u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit) / scale;
+    }
+    u64::try_from(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::execution::{Outcome, Status};
+
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<ListRequest, BadParameter> {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        ListRequest::parse(&pairs, "2026-05-02T00:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn every_parameter_narrows_the_filter() {
+        let request = parse(&[
+            ("workflow", "restart"),
+            ("version", ""),
+            ("outcome", "partial"),
+            ("status", "timed_out"),
+            ("log", "http"),
+            ("cluster", "prod"),
+            ("namespace", "shop"),
+            ("remediation_id", "r-1"),
+            ("incident_type", "oom"),
+            ("target", "Deployment/web"),
+            ("labels", "team=a"),
+            ("since", "24h"),
+            ("until", "2026-05-01T12:00:00+02:00"),
+            ("min_duration", "1m30s"),
+            ("max_duration", "2000000000000"),
+            ("min_score", "0.25"),
+            ("max_score", "1"),
+            ("limit", "7"),
+        ])
+        .unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        let expected = Filter {
+            workflow: text("restart"),
+            version: text(""),
+            outcome: Some(Outcome::Partial),
+            status: Some(Status::TimedOut),
+            log: text("http"),
+            cluster: text("prod"),
+            namespace: text("shop"),
+            remediation_id: text("r-1"),
+            incident_type: text("oom"),
+            target: text("Deployment/web"),
+            labels: selector::parse("team=a").unwrap(),
+            since: Some("2026-05-01T00:00:00Z".parse().unwrap()),
+            until: Some("2026-05-01T10:00:00Z".parse().unwrap()),
+            min_duration: Some(90_000_000_000),
+            max_duration: Some(2_000_000_000_000),
+            min_score: Some(0.25),
+            max_score: Some(1.0),
+        };
+        assert_eq!((request.filter, request.limit, request.after), (expected, 7, None));
+    }
+
+    #[test]
+    fn an_error_names_the_parameter_the_value_and_what_is_allowed() {
+        let error = |name, value| parse(&[(name, value)]).unwrap_err().to_string();
+        insta::assert_snapshot!(error("limit", "1001"), @r#"limit="1001": must be a whole number from 1 to 1000"#);
+        insta::assert_snapshot!(error("outcome", "good"), @r#"outcome="good": must be success, failed or partial"#);
+        insta::assert_snapshot!(error("since", "yesterday"), @r#"since="yesterday": must be an RFC 3339 time such as 2026-05-01T12:00:00Z, or a time ago such as 90s, 15m, 24h or 7d"#);
+        insta::assert_snapshot!(error("colour", "red"), @r#"colour="red": is no parameter of this list; known are workflow, version, outcome, status, log, cluster, namespace, remediation_id, incident_type, target, labels, since, until, min_duration, max_duration, min_score, max_score, cursor and limit"#);
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_refused() {
+        for (name, value) in [
+            ("limit", "0"),
+            ("limit", "+5"),
+            ("limit", ""),
+            ("workflow", ""),
+            ("version", "a\0"),
+            ("status", "Completed"),
+            ("min_duration", "-5"),
+            ("min_duration", "9007199254740992"),
+            ("max_duration", "10x"),
+            ("max_duration", "m"),
+            ("max_duration", "1.s.5m"),
+            ("max_duration", "999999999999d"),
+            ("min_score", "1.01"),
+            ("max_score", "NaN"),
+            ("until", "2026-05-01"),
+            ("labels", "a=("),
+            ("cursor", "nonsense"),
+        ] {
+            assert!(parse(&[(name, value)]).is_err(), "{name}={value}");
+        }
+        let twice = parse(&[("log", "a"), ("log", "a")]).unwrap_err();
+        assert_eq!(twice.to_string(), r#"log="a": is given twice; give it once"#);
+    }
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        for (text, nanoseconds) in [
+            ("1ns", 1),
+            ("1.5s", 1_500_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("2m3.25s", 123_250_000_000),
+            ("250µs", 250_000),
+            ("7d", 604_800_000_000_000),
+        ] {
+            assert_eq!(duration(text), Some(nanoseconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_relative_time_means_the_same_instant_on_every_page() {
+        let first = parse(&[("since", "1h")]).unwrap();
+        let place =
+            Cursor { created_at: first.question.asked_at, log: "a".into(), id: "b".into(), attempt: 1 };
+        let pairs =
+            [("since".to_owned(), "1h".to_owned()), ("cursor".to_owned(), first.question.cursor(&place))];
+        let later = ListRequest::parse(&pairs, "2026-06-01T00:00:00Z".parse().unwrap()).unwrap();
+        assert_eq!(later.filter, first.filter);
+        assert_eq!(later.after, Some(place));
+    }
+}
