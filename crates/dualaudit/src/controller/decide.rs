@@ -105,8 +105,14 @@ pub fn decide(situation: Situation<'_>, policy: Policy, now: Time) -> Step {
         return Step::PlaceHold(reason.clone());
     }
     if observed.deleted_at.is_some() {
-        let may_go = observed.is_protected() && !observed.has_foreign_finalizer();
-        return if may_go { Step::LetGo } else { Step::Watch };
+        return match &known.recorded {
+            // Whoever else is at work on it sees what is recorded so far.
+            Some(recorded) if observed.has_foreign_finalizer() && !has_receipt(observed, recorded) => {
+                Step::Acknowledge { protect: false }
+            }
+            _ if observed.has_foreign_finalizer() || !observed.is_protected() => Step::Watch,
+            _ => Step::LetGo,
+        };
     }
     match (&observed.state, &known.recorded) {
         (State::Ended(_), Some(recorded)) => in_review(situation, known, recorded, policy, now),
@@ -122,7 +128,7 @@ fn in_review(s: Situation<'_>, known: &Known, recorded: &Recorded, policy: Polic
     let observed = s.observed;
     let closed = known.tracked == Some(TrackedState::Closed);
     let protect = !observed.is_protected() && !closed && observed.release_unrecorded.is_none();
-    if protect || observed.receipt.as_deref() != Some(&super::receipt_annotation(&recorded.receipt)) {
+    if protect || !has_receipt(observed, recorded) {
         return Step::Acknowledge { protect };
     }
     if known.held || !observed.is_protected() {
@@ -136,6 +142,10 @@ fn in_review(s: Situation<'_>, known: &Known, recorded: &Recorded, policy: Polic
         Cleanup::Delete if observed.recreated_by.is_none() => Step::Release(Cleanup::Delete),
         _ => Step::Release(Cleanup::Retain),
     }
+}
+
+fn has_receipt(observed: &Observed, recorded: &Recorded) -> bool {
+    observed.receipt.as_deref() == Some(&super::receipt_annotation(&recorded.receipt))
 }
 
 /// When the review window ends. It starts at the attempt's first `recorded_at`, which is the

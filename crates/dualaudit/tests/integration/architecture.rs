@@ -65,7 +65,9 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let nested = dirs.iter().flat_map(|dir| sources(dir));
-    files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "rs")).chain(nested).collect()
+    let is_source =
+        |file: &PathBuf| file.extension().is_some_and(|end| end == "rs") && !file.ends_with("tests.rs");
+    files.into_iter().filter(is_source).chain(nested).collect()
 }
 
 fn module_of(file: &Path) -> String {

@@ -1,4 +1,5 @@
 //! dualaudit against a real API server, from the outside: the binary, the cluster, the API.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]
 mod support;

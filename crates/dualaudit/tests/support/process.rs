@@ -132,7 +132,7 @@ impl Dualaudit {
         loop {
             let (status, mut page) = self.get(&path).await;
             assert_eq!(status, 200, "{page}");
-            items.extend(page["items"].as_array_mut().expect("a list").drain(..));
+            items.append(page["items"].as_array_mut().expect("a list"));
             match page["next_cursor"].as_str() {
                 Some(cursor) => path = format!("/api/v1/executions?limit=1000&cursor={cursor}"),
                 None => return items,

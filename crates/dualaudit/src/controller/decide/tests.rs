@@ -269,8 +269,11 @@ fn a_deletion_waits_for_the_record_only() {
 
 #[test]
 fn ours_stays_while_another_controller_is_at_work() {
-    let at_work = with_finalizer(deleted(ended()), "engine.example/cleanup");
-    assert_eq!(step(&at_work, Some(&recorded()), at(2)), Step::Watch);
+    let at_work = |observed| with_finalizer(deleted(observed), "engine.example/cleanup");
+    let known = recorded();
+    assert_eq!(step(&at_work(ended()), Some(&known), at(2)), Step::Acknowledge { protect: false });
+    assert_eq!(step(&at_work(acknowledged()), Some(&known), at(2)), Step::Watch);
+    assert_eq!(step(&at_work(bare(acknowledged())), Some(&known), at(2)), Step::Watch);
 }
 
 #[test]
