@@ -16,9 +16,12 @@ pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
 pub use single::{Found, GetError, GetRequest, HeldSince, Revision, get};
 pub use summary::{Summary, Tier};
 
+// For those who ask, and do not read the store themselves.
+pub use crate::store::{SharedStore, StoreError};
+
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Cursor, Store, StoreError};
+use crate::store::{Cursor, Store};
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, store::SharedStore};
+use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, query::SharedStore};
 use limits::Limits;
 use problem::{Kind, Problem};
 

@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    query::{BadParameter, GetError},
-    store::{Refusal, StoreError},
+    ingest::Refusal,
+    query::{BadParameter, GetError, StoreError},
 };
 
 /// What every type's URI begins with; the rest never changes once released.

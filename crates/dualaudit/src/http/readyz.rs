@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 
 use super::{Api, problem::Problem};
-use crate::{query, store::StoreError};
+use crate::query::{self, StoreError};
 
 /// Whoever asks gives up after a few seconds, so the answer has to be there before.
 const PATIENCE: Duration = Duration::from_secs(3);

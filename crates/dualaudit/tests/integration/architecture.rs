@@ -17,7 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("query", &["store"]),
     ("verify", &["store"]),
-    ("http", &["clock", "metrics", "ingest", "query", "store", "verify"]),
+    ("http", &["clock", "metrics", "ingest", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];
 

@@ -34,9 +34,8 @@ use crate::{
         limits::{Admission, BODY_BYTES},
         problem::{Kind, Problem, internal},
     },
-    ingest::BATCH_DRAFTS,
+    ingest::{Answer, BATCH_DRAFTS, Receipt, ReceiptResult, StoreError},
     query::BadParameter,
-    store::{Answer, Receipt, ReceiptResult, StoreError},
 };
 
 /// How many records of one request are on their way into the log at once: what the next commit takes
