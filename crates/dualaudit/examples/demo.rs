@@ -7,7 +7,7 @@ mod support;
 
 use std::{
     io::{IsTerminal, Write, stdout},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -43,7 +43,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut simulate = command(&cluster.simulator)
         .args(["simulate", "--count", &EXECUTIONS.to_string(), "--rate", "40", "--speedup", "100"])
         .args(["--seed", "7", "--namespace", &cluster.namespace])
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .context("dualaudit simulate")?;
     let recorded = watch(&cluster, &dualaudit).await?;
