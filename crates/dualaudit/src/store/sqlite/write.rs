@@ -114,7 +114,7 @@ fn statement(step: Step) -> (usize, &'static str) {
 
 const INSERT_ENTRY: &str = "
     -- append: entry
-    INSERT INTO log_entry (
+    INSERT OR FAIL INTO log_entry (
         log, idx, kind, recorded_at, execution_id, attempt, revision, started_at, idempotency_key,
         body_digest, leaf_hash, body
     )
@@ -123,7 +123,7 @@ const INSERT_ENTRY: &str = "
 const INSERT_ROW: &str = concat!(
     "
     -- append: execution
-    INSERT INTO workflow_execution_audit (",
+    INSERT OR FAIL INTO workflow_execution_audit (",
     execution_columns!(),
     ")
     VALUES (
@@ -160,7 +160,7 @@ const AMEND_ROW: &str = concat!(
 
 const INSERT_SOURCE_OBJECT: &str = "
     -- append: source object
-    INSERT INTO source_object (log, idx, object)
+    INSERT OR FAIL INTO source_object (log, idx, object)
     VALUES (?1, ?2, ?3)";
 
 const INSERT_QUARANTINE: &str = "
