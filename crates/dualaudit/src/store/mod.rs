@@ -20,6 +20,7 @@ use dualaudit_record::{
 };
 use serde::{Deserialize, Serialize};
 
+mod ahead;
 #[cfg(test)]
 mod conformance;
 mod filter;

@@ -75,7 +75,7 @@ pub(crate) async fn text_of_every_script_and_times_at_the_edges_survive(store: &
         "",
     ];
     let first = time::ZERO;
-    let last = Time::from_micros(253_402_207_199_999_999).unwrap();
+    let last = Time::from_micros(253_402_300_799_999_999).unwrap();
     for (n, text) in texts.into_iter().enumerate() {
         let text = text.to_owned();
         let mut sent = WorkflowExecutionAudit {

@@ -18,7 +18,9 @@ use super::{
 };
 use crate::store::{
     Answer, Batch, Draft, DraftContent, ExecutionDraft, Receipt, ReceiptResult, SourceObject, StoreError,
-    Tracked, TrackingChange, names,
+    Tracked, TrackingChange,
+    ahead::{self, Guess},
+    names,
     rules::{self, Decision, Revision},
 };
 
@@ -81,23 +83,24 @@ struct Append<'a, F> {
 
 impl<F: Faults> Append<'_, F> {
     fn batch(&mut self, batch: Batch) -> Result<Vec<Answer>> {
-        let answers = batch.drafts.into_iter().map(|draft| self.draft(draft)).collect::<Result<_>>()?;
+        let recorded_at = self.recorded_at;
+        let answers = ahead::try_each(batch.drafts, recorded_at, |draft, guess| self.draft(draft, guess))?;
         for change in batch.tracking {
             self.track(change)?;
         }
         Ok(answers)
     }
 
-    fn draft(&mut self, Draft { nonce, content }: Draft) -> Result<Answer> {
+    fn draft(&mut self, Draft { nonce, content }: Draft, guess: Option<Guess>) -> Result<Answer> {
         match content {
-            DraftContent::Execution(draft) => self.execution(*draft, nonce),
+            DraftContent::Execution(draft) => self.execution(*draft, nonce, guess),
             DraftContent::Gap(gap) => self.gap(gap, |_| nonce),
             DraftContent::Quarantine { entry, object } => self.quarantine(entry, &object, nonce),
             DraftContent::Hold(hold) => self.hold(hold, nonce),
         }
     }
 
-    fn execution(&mut self, draft: ExecutionDraft, nonce: Nonce) -> Result<Answer> {
+    fn execution(&mut self, draft: ExecutionDraft, nonce: Nonce, guess: Option<Guess>) -> Result<Answer> {
         let known = known::revisions(self.writes.connection(), self.log, &draft.record.id)?;
         let (attempt, revision, created_at) = match rules::execution(&known, &draft) {
             Decision::Duplicate(first) => {
@@ -109,17 +112,18 @@ impl<F: Faults> Append<'_, F> {
         if draft.origin == crate::store::Origin::Resource {
             self.close_overtaken(&known, &draft, nonce)?;
         }
-        let ExecutionDraft { mut record, content_digest, source, .. } = draft;
+        let ExecutionDraft { record, content_digest, source, .. } = draft;
+        let mut record = ahead::kept(record);
         record.attempt = attempt;
         record.created_at = created_at.unwrap_or(record.created_at);
-        record.target = record.target.filter(|target| !rows::names_nothing(target));
         let entry = Entry::Execution(Box::new(StoredExecution {
             record,
             revision,
             recorded_at: self.recorded_at,
             source_digest: source.as_ref().map(|source| source.digest),
         }));
-        let receipt = self.entry(&entry, nonce, None)?;
+        let hashed = guess.and_then(|guess| guess.if_right(attempt, revision));
+        let receipt = self.append(&entry, nonce, None, hashed)?;
         let Entry::Execution(execution) = entry else { unreachable!("it was made above") };
         self.row(&execution, content_digest, nonce)?;
         if let Some(source) = source {
@@ -179,7 +183,7 @@ impl<F: Faults> Append<'_, F> {
             return Ok(Answer::Accounted);
         }
         let nonce = nonce(&key);
-        self.entry(&Entry::Gap(gap), nonce, Some(&key)).map(Answer::Stored)
+        self.entry(&Entry::Gap(gap), nonce, &key).map(Answer::Stored)
     }
 
     fn quarantine(&mut self, quarantine: Quarantine, object: &SourceObject, nonce: Nonce) -> Result<Answer> {
@@ -188,7 +192,7 @@ impl<F: Faults> Append<'_, F> {
             return Ok(Answer::Stored(receipt));
         }
         let source_digest = quarantine.source_digest;
-        let receipt = self.entry(&Entry::Quarantine(quarantine), nonce, Some(&key))?;
+        let receipt = self.entry(&Entry::Quarantine(quarantine), nonce, &key)?;
         self.writes.write(
             Step::Quarantine,
             params![
@@ -211,7 +215,7 @@ impl<F: Faults> Append<'_, F> {
         }
         let key = rules::hold_key(&hold, earlier.released);
         let (reason, actor) = (hold.reason.clone(), hold.actor.clone());
-        let receipt = self.entry(&Entry::Hold(hold), nonce, Some(&key))?;
+        let receipt = self.entry(&Entry::Hold(hold), nonce, &key)?;
         self.writes.write(
             Step::Hold,
             params![self.log, receipt.id, receipt.index, reason, actor, receipt.recorded_at.as_micros()],
@@ -219,15 +223,35 @@ impl<F: Faults> Append<'_, F> {
         Ok(Answer::Stored(receipt))
     }
 
-    /// Appends an entry: its leaf into the tree, its row into `log_entry`.
-    fn entry(&mut self, entry: &Entry, nonce: Nonce, key: Option<&str>) -> Result<Receipt> {
+    /// Appends an entry that is no execution.
+    fn entry(&mut self, entry: &Entry, nonce: Nonce, key: &str) -> Result<Receipt> {
+        self.append(entry, nonce, Some(key), None)
+    }
+
+    /// Appends an entry: its leaf into the tree, its row into `log_entry`. `hashed` is the digest
+    /// of its body, where that is known.
+    fn append(
+        &mut self,
+        entry: &Entry,
+        nonce: Nonce,
+        key: Option<&str>,
+        hashed: Option<Digest>,
+    ) -> Result<Receipt> {
         let (execution_id, execution) = match entry {
             Entry::Execution(execution) => (&execution.record.id, Some(execution)),
             Entry::Gap(gap) => (&gap.execution_id, None),
             Entry::Quarantine(quarantine) => (&quarantine.execution_id, None),
             Entry::Hold(hold) => (&hold.execution_id, None),
         };
-        let body = body(entry, nonce);
+        let (body_digest, kept) = match (execution, hashed) {
+            (Some(_), Some(digest)) => (digest, None),
+            (Some(_), None) => (Digest::sha256(&body(entry, nonce)), None),
+            (None, _) => {
+                let body = String::from_utf8(body(entry, nonce));
+                let body = body.map_err(|error| Error::rejected(error.to_string()))?;
+                (Digest::sha256(body.as_bytes()), Some(body))
+            }
+        };
         let leaf = Leaf {
             format: dualaudit_record::log::FORMAT,
             log: self.log.to_owned(),
@@ -237,13 +261,9 @@ impl<F: Faults> Append<'_, F> {
             execution_id: Some(execution_id.clone()),
             attempt: execution.map(|execution| execution.record.attempt),
             revision: execution.map(|execution| execution.revision),
-            body_digest: Digest::sha256(&body),
+            body_digest,
         };
         let leaf_hash = leaf.hash();
-        let kept = match execution {
-            Some(_) => None,
-            None => Some(String::from_utf8(body).map_err(|error| Error::rejected(error.to_string()))?),
-        };
         let started_at = execution.and_then(|execution| execution.record.started_at);
         self.writes.write(
             Step::Entry(leaf.kind),

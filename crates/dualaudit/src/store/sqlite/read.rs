@@ -4,7 +4,7 @@ use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
     entry::Hold,
-    log::{FORMAT, Leaf, Nonce, TileData, body},
+    log::{FORMAT, Leaf, Nonce, TileData, body, parse_body},
 };
 use rusqlite::{Connection, Row, params};
 
@@ -93,7 +93,7 @@ pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32)
         let body = match kind {
             EntryKind::Execution => execution_body(connection, log, &execution_id, attempt, revision)?,
             _ => match row.get_ref(8)?.as_str() {
-                Ok(body) => rows::entry(kind, body),
+                Ok(body) => parse_body(kind, body.as_bytes()).map_err(|error| error.to_string()),
                 Err(error) => Err(format!("the body cannot be read: {error}")),
             },
         };

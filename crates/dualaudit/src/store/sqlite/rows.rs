@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 
 use dualaudit_record::{
-    Entry, EntryKind, Time, WorkflowExecutionAudit,
+    Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::{Gap, Hold, Quarantine},
     execution::{Source, StoredExecution, Target},
     log::Nonce,
 };
 use rusqlite::{Row, types::ValueRef};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::error::{Error, Result};
-use crate::store::{Receipt, ReceiptResult, Tracked, names};
+use crate::store::{Receipt, ReceiptResult, Tracked, ahead, names};
 
 /// The columns of an execution that every reader needs, in the order [`listed`] reads them.
 macro_rules! listed_columns {
@@ -104,7 +102,7 @@ pub(super) fn listed(row: &Row<'_>) -> Result<StoredExecution> {
         started_at: optional_time(row, 7)?,
         queued_duration: row.get(15)?,
         incident_type: row.get(28)?,
-        target: (!names_nothing(&target)).then_some(target),
+        target: (!ahead::names_nothing(&target)).then_some(target),
         labels: labels(row, 33)?,
     };
     Ok(StoredExecution {
@@ -113,12 +111,6 @@ pub(super) fn listed(row: &Row<'_>) -> Result<StoredExecution> {
         recorded_at: time(row, 4)?,
         source_digest: optional_digest(row, 34)?,
     })
-}
-
-/// Whether no part of a target is given. Columns cannot tell such a target from none, so it is
-/// stored, and hashed, as none.
-pub(super) fn names_nothing(target: &Target) -> bool {
-    *target == Target { api_version: None, kind: None, namespace: None, name: None }
 }
 
 /// Reads [`receipt_columns`] that begin at column `first`: the receipt as it was first given.
@@ -166,34 +158,6 @@ pub(super) fn tracked_state(row: &Row<'_>, column: usize) -> Result<crate::store
         .into_iter()
         .find(|state| names::tracked_state(*state) == found)
         .ok_or_else(|| unreadable(row, column, "it is neither open nor closed"))
-}
-
-/// Puts the entry of a body together again, for kinds that are kept as their body.
-///
-/// # Errors
-/// A sentence, when the text is not byte for byte what the entry it reads as would be stored as.
-pub(super) fn entry(kind: EntryKind, body: &str) -> std::result::Result<(Entry, Nonce), String> {
-    let unreadable = |error: serde_json::Error| format!("the body is no {kind}: {error}");
-    let mut value: Value = serde_json::from_str(body).map_err(unreadable)?;
-    let nonce = value
-        .as_object_mut()
-        .and_then(|object| object.remove("nonce"))
-        .and_then(|nonce| hex::decode(nonce.as_str()?).ok())
-        .and_then(|nonce| nonce.try_into().ok())
-        .map(Nonce)
-        .ok_or("the body has no nonce of 16 bytes")?;
-    let entry = match kind {
-        EntryKind::Execution => return Err("an execution has its row, and no body here".to_owned()),
-        EntryKind::Gap => Entry::Gap(serde_json::from_value::<Gap>(value).map_err(unreadable)?),
-        EntryKind::Quarantine => {
-            Entry::Quarantine(serde_json::from_value::<Quarantine>(value).map_err(unreadable)?)
-        }
-        EntryKind::Hold => Entry::Hold(serde_json::from_value::<Hold>(value).map_err(unreadable)?),
-    };
-    if dualaudit_record::log::body(&entry, nonce) != body.as_bytes() {
-        return Err("the body is not in canonical form".to_owned());
-    }
-    Ok((entry, nonce))
 }
 
 /// Reads a time.
