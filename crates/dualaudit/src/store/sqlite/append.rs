@@ -354,7 +354,7 @@ impl<F: Faults> Append<'_, F> {
         if written == 1 {
             return Ok(());
         }
-        Err(Error::corrupt(format!(
+        Err(Error::damaged(format!(
             "log {}: {} attempt {} has an entry, and no row to amend",
             self.log, record.id, record.attempt
         )))

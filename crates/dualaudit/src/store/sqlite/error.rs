@@ -11,6 +11,8 @@ use crate::store::StoreError;
 pub(super) enum Error {
     /// SQLite's own.
     Sqlite(Sqlite),
+    /// What is stored makes no sense: where and how.
+    Damaged(String),
     /// One that is complete.
     Store(StoreError),
 }
@@ -31,8 +33,8 @@ impl From<StoreError> for Error {
 
 impl Error {
     /// What is stored makes no sense; `what` says where and how.
-    pub(super) fn corrupt(what: impl Into<String>) -> Self {
-        Self::Store(StoreError::Corrupt(what.into()))
+    pub(super) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged(what.into())
     }
 
     /// The batch cannot be stored; `why` says so.
@@ -40,18 +42,21 @@ impl Error {
         Self::Store(StoreError::Rejected(why.into()))
     }
 
-    /// Whether the data itself is at fault, and not the way to it.
-    pub(super) fn is_corrupt(&self) -> bool {
+    /// What of a stored value cannot be read, if that is what is wrong; else the error.
+    pub(super) fn into_unreadable(self) -> std::result::Result<String, Self> {
         match self {
-            Self::Store(error) => matches!(error, StoreError::Corrupt(_)),
-            Self::Sqlite(error) => is_undecodable(error),
+            Self::Damaged(what) => Ok(what),
+            Self::Sqlite(error) if is_undecodable(&error) => Ok(error.to_string()),
+            error => Err(error),
         }
     }
 
     /// The error as the caller sees it, with the file it is about.
     pub(super) fn at(self, file: &Path) -> StoreError {
         match self {
-            Self::Store(StoreError::Corrupt(what)) => StoreError::Corrupt(damaged(file, &what)),
+            Self::Damaged(what) => StoreError::Corrupt(damaged(file, &what)),
+            Self::Store(StoreError::Corrupt(what)) => StoreError::Corrupt(named(file, &what)),
+            Self::Store(StoreError::Unsupported(what)) => StoreError::Unsupported(named(file, &what)),
             Self::Store(error) => error,
             Self::Sqlite(error) => explain(file, &error),
         }
@@ -90,6 +95,10 @@ fn explain(file: &Path, error: &Sqlite) -> StoreError {
         // is not what its column holds: trying again cannot help.
         _ => StoreError::Corrupt(damaged(file, &error.to_string())),
     }
+}
+
+fn named(file: &Path, what: &str) -> String {
+    format!("{}: {what}", file.display())
 }
 
 fn damaged(file: &Path, what: &str) -> String {

@@ -87,7 +87,7 @@ pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32)
             .as_str()
             .ok()
             .and_then(|kind| kind.parse().ok())
-            .ok_or_else(|| Error::corrupt(format!("log {log}: an entry is of no known kind")))?;
+            .ok_or_else(|| Error::damaged(format!("log {log}: an entry is of no known kind")))?;
         let execution_id: String = row.get(3)?;
         let (attempt, revision) = (row.get(4)?, row.get(5)?);
         let body = match kind {
@@ -126,9 +126,7 @@ fn execution_body(
     match execution(connection, log, id, attempt, revision) {
         Ok(Some(row)) => Ok(Ok((Entry::Execution(Box::new(row.execution)), row.nonce))),
         Ok(None) => Ok(Err(format!("{id} attempt {attempt} revision {revision} has an entry, and no row"))),
-        Err(Error::Store(error)) => Ok(Err(error.to_string())),
-        Err(error) if error.is_corrupt() => Ok(Err(format!("{error:?}"))),
-        Err(error) => Err(error),
+        Err(error) => error.into_unreadable().map(Err),
     }
 }
 
@@ -191,11 +189,11 @@ pub(super) fn read_back(
         LIMIT 1";
     let of = params![log, id, attempt];
     let found = first(connection, ROW, of, |row| {
-        let decoded = rows::full(row);
-        if let Err(Error::Sqlite(error)) = decoded {
-            return Err(error.into());
-        }
-        Ok((row.get(3)?, rows::content_digest(row)?, decoded.ok()))
+        let row_read = match rows::full(row) {
+            Ok(full) => Some(full),
+            Err(error) => error.into_unreadable().map(|_| None)?,
+        };
+        Ok((row.get(3)?, rows::content_digest(row)?, row_read))
     })?;
     let Some((revision, content_digest, row)) = found else { return Ok(None) };
     let leaf = first(connection, ENTRY, of, |entry| leaf(log, id, attempt, entry))?;
@@ -247,7 +245,7 @@ pub(super) fn get(connection: &Connection, id: &str) -> Result<Vec<Detail>> {
     for receipt in receipts {
         let (Some(attempt), Some(revision)) = (receipt.attempt, receipt.revision) else { continue };
         let Some(row) = execution(connection, &receipt.log, id, attempt, revision)? else {
-            return Err(Error::corrupt(format!(
+            return Err(Error::damaged(format!(
                 "log {}: {id} attempt {attempt} revision {revision} has an entry, and no row",
                 receipt.log
             )));

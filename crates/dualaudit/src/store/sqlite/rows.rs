@@ -213,5 +213,5 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
 
 fn unreadable(row: &Row<'_>, column: usize, why: &str) -> Error {
     let name = row.as_ref().column_name(column).unwrap_or("?").to_owned();
-    Error::corrupt(format!("column {name} cannot be read: {why}"))
+    Error::damaged(format!("column {name} cannot be read: {why}"))
 }

@@ -58,9 +58,9 @@ pub(super) fn resume(connection: &Connection, head: &HeadRow, kept: Option<Tree>
         return Ok(kept);
     }
     let tree = Tree::from_edge(head.size, &edge(connection, head)?)
-        .map_err(|error| Error::corrupt(format!("log {}: {error}", head.log)))?;
+        .map_err(|error| Error::damaged(format!("log {}: {error}", head.log)))?;
     if tree.root() != head.root {
-        return Err(Error::corrupt(format!(
+        return Err(Error::damaged(format!(
             "log {}: the tiles give the root {}, the head says {}",
             head.log,
             tree.root(),

@@ -167,7 +167,7 @@ fn files_that_are_not_ours_are_named_and_left_alone() {
     Connection::open(at("marked.db")).unwrap().execute_batch("PRAGMA application_id = 7").unwrap();
     for (name, part) in [
         ("garbage.db", "no SQLite database"),
-        ("foreign.db", "another application"),
+        ("foreign.db", "foreign.db: the file is an SQLite database of another application"),
         ("marked.db", "another application"),
     ] {
         let before = fs::read(at(name)).unwrap();
