@@ -54,7 +54,7 @@ lint: setup ## Formatting and lints, warnings denied
 
 .PHONY: bench
 bench: controlplane ## Measure; the figures and how to read them stand in docs/benchmarks.md
-	cargo bench --locked
+	cargo bench --locked --bench dualaudit
 
 .PHONY: manifests
 manifests: ## Write deploy/ anew from the program
