@@ -15,9 +15,9 @@ use serde_json::json;
 
 use crate::{
     heading,
-    load::{CONCURRENCY, completed, create, each, finish},
+    load::{completed, create, finish},
     median, percentile,
-    support::{Cluster, Dualaudit},
+    support::{CONCURRENCY, Cluster, Dualaudit, each},
 };
 
 const LONG: &[&str] = &["--window", "24h"];
@@ -53,7 +53,7 @@ async fn bare_patches(cluster: &Cluster, count: usize) -> Duration {
     let api = cluster.executions();
     let patch = json!({ "metadata": { "annotations": { "bench.example/receipt": "x".repeat(330) } } });
     let began = Instant::now();
-    each(count, |name| {
+    each(0..count, |name| {
         let (api, patch) = (api.clone(), Patch::Merge(patch.clone()));
         async move {
             api.patch_metadata(&name, &PatchParams::default(), &patch).await.expect("it is patched");

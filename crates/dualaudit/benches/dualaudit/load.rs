@@ -1,27 +1,12 @@
-//! Many resources at once, made and changed as fast as the API server takes them.
+//! Executions of eight steps, made and finished as fast as the API server takes them.
 
-use std::future::Future;
-
-use futures::{StreamExt, stream};
 use kube::{
     api::{Patch, PatchParams, PostParams},
     core::DynamicObject,
 };
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, finished};
-
-/// Requests at once, the same for dualaudit and for the bare client beside it.
-pub(crate) const CONCURRENCY: usize = 64;
-
-/// Runs one request a name, so many at once.
-pub(crate) async fn each<F: Future<Output = ()>>(count: usize, act: impl Fn(String) -> F) {
-    stream::iter((0..count).map(|number| format!("load-{number}")))
-        .map(act)
-        .buffer_unordered(CONCURRENCY)
-        .collect::<Vec<()>>()
-        .await;
-}
+use crate::support::{Cluster, each, finished};
 
 /// Creates executions of eight steps.
 pub(crate) async fn create(cluster: &Cluster, count: usize, finalizers: Value) {
@@ -29,7 +14,7 @@ pub(crate) async fn create(cluster: &Cluster, count: usize, finalizers: Value) {
         .map(|number| json!({ "number": number, "name": format!("step-{number}"), "action": "restart" }))
         .collect();
     let api = cluster.executions();
-    each(count, |name| {
+    each(0..count, |name| {
         let api = api.clone();
         let object: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "dualaudit.dev/v1alpha1",
@@ -71,7 +56,7 @@ pub(crate) fn completed() -> Value {
 pub(crate) async fn finish(cluster: &Cluster, count: usize) {
     let api = cluster.executions();
     let patch = json!({ "status": completed() });
-    each(count, |name| {
+    each(0..count, |name| {
         let (api, patch) = (api.clone(), Patch::Merge(patch.clone()));
         async move {
             api.patch_status(&name, &PatchParams::default(), &patch).await.expect("it is finished");

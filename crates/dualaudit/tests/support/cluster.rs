@@ -53,7 +53,8 @@ impl Cluster {
         Self::on(plane).await
     }
 
-    /// A new namespace on a control plane of its own, which is never torn down before the process.
+    /// A new namespace on a control plane of its own, for a test that stops parts of it or changes
+    /// what all share. The test ends it; a test that panics leaves that to the end of the process.
     pub async fn alone() -> Self {
         let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start()));
         install(&plane.admin().await).await;

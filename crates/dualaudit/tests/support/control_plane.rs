@@ -82,12 +82,19 @@ impl ControlPlane {
     }
 }
 
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
+impl ControlPlane {
+    /// Ends it, and waits until it has.
+    pub fn end(&self) {
         self.pipes.lock().map(|mut pipes| pipes.take()).ok();
         if let Some(mut child) = self.child.lock().ok().and_then(|mut child| child.take()) {
             let _ = child.wait();
         }
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

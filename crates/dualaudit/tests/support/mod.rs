@@ -5,10 +5,12 @@
 mod cluster;
 mod control_plane;
 mod database;
+mod load;
 mod process;
 mod proxy;
 
 pub use cluster::{Cluster, apply, eventually, finished};
-pub use control_plane::ControlPlane;
-pub use process::{Dualaudit, command, verified};
+pub use control_plane::{ControlPlane, workspace};
+pub use load::{CONCURRENCY, each};
+pub use process::{Dualaudit, command, run_command, verified};
 pub use proxy::{FaultProxy, Seam, Verdict};

@@ -22,6 +22,16 @@ pub fn command(kubeconfig: &Path) -> Command {
     command
 }
 
+/// `dualaudit run` on the test's namespace and database, with more arguments.
+pub fn run_command(cluster: &Cluster, kubeconfig: &Path, arguments: &[&str]) -> Command {
+    let mut command = command(kubeconfig);
+    command
+        .args(["run", "--listen", "127.0.0.1:0", "--watch-namespace", &cluster.namespace])
+        .args(["--database", &cluster.database(), "--home", &cluster.home])
+        .args(arguments);
+    command
+}
+
 /// Cargo tells tests and benchmarks; an example finds it beside itself.
 fn binary() -> PathBuf {
     option_env!("CARGO_BIN_EXE_dualaudit").map_or_else(
@@ -46,16 +56,18 @@ impl Dualaudit {
 
     /// The same through another kubeconfig.
     pub fn run_with(cluster: &Cluster, kubeconfig: &Path, arguments: &[&str]) -> Self {
-        let mut command = command(kubeconfig);
-        command
-            .args(["run", "--listen", "127.0.0.1:0", "--watch-namespace", &cluster.namespace])
-            .args(["--database", &cluster.database(), "--home", &cluster.home])
-            .args(arguments);
-        Self::spawn(command)
+        Self::spawn(run_command(cluster, kubeconfig, arguments))
     }
 
     /// Runs this command and waits until it serves.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        let mut process = Self::launch(command);
+        process.url = process.wait_for_url();
+        process
+    }
+
+    /// Runs this command and waits for nothing; its `url` stays empty.
+    pub fn launch(mut command: Command) -> Self {
         let mut child =
             command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("dualaudit starts");
         let stderr = child.stderr.take().expect("its standard error");
@@ -66,9 +78,7 @@ impl Dualaudit {
                 seen.lock().expect("no reader panics").push(line);
             }
         });
-        let mut process = Self { child: Arc::new(Mutex::new(child)), lines, url: String::new() };
-        process.url = process.wait_for_url();
-        process
+        Self { child: Arc::new(Mutex::new(child)), lines, url: String::new() }
     }
 
     fn wait_for_url(&self) -> String {
@@ -123,6 +133,14 @@ impl Dualaudit {
     pub async fn get(&self, path: &str) -> (u16, Value) {
         let answer = reqwest::get(format!("{}{path}", self.url)).await.expect("the API answers");
         (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
+    }
+
+    /// The value of one of its metrics; 0 for one that it does not show.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let answer = reqwest::get(format!("{}/metrics", self.url)).await.expect("the API answers");
+        let text = answer.text().await.expect("a text");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_default()
     }
 
     /// All recorded executions, page by page.

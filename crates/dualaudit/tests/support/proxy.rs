@@ -1,15 +1,20 @@
-//! A proxy in front of the API server that sees each request and can end the process that sent it.
+//! A proxy in front of the API server that sees each request, can end the process that sent it, and
+//! can be cut.
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
+use futures::StreamExt;
 use kube::Client;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use super::{cluster::Cluster, control_plane::config};
 
@@ -43,35 +48,81 @@ type Judge = Arc<Mutex<dyn FnMut(Seam) -> Verdict + Send>>;
 pub struct FaultProxy {
     /// A kubeconfig that leads through it, with dualaudit's own rights.
     pub kubeconfig: PathBuf,
-    judge: Arc<Mutex<Judge>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstream: Client,
+    judge: Mutex<Judge>,
+    requests: Mutex<Vec<String>>,
+    cut: watch::Sender<bool>,
+    expire: AtomicBool,
 }
 
 impl FaultProxy {
     /// Starts one in front of the test's API server.
     pub async fn start(cluster: &Cluster) -> Self {
-        let upstream = Client::try_from(config(&cluster.kubeconfig).await).expect("a client");
-        let judge: Judge = Arc::new(Mutex::new(|_| Verdict::Pass));
-        let judge = Arc::new(Mutex::new(judge));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let seen_by = Arc::clone(&judge);
-        let app = Router::new()
-            .fallback(move |request: Request| forward(upstream.clone(), Arc::clone(&seen_by), request));
+        let shared = Arc::new(Shared {
+            upstream: Client::try_from(config(&cluster.kubeconfig).await).expect("a client"),
+            judge: Mutex::new(Arc::new(Mutex::new(|_| Verdict::Pass))),
+            requests: Mutex::default(),
+            cut: watch::Sender::new(false),
+            expire: AtomicBool::new(false),
+        });
+        let serving = Arc::clone(&shared);
+        let app = Router::new().fallback(move |request| forward(Arc::clone(&serving), request));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { kubeconfig: write_kubeconfig(cluster.dir.path(), address), judge }
+        Self { kubeconfig: write_kubeconfig(cluster.dir.path(), address), shared }
     }
 
     /// From now on every request is judged by this.
     pub fn judge(&self, judge: impl FnMut(Seam) -> Verdict + Send + 'static) {
-        *self.judge.lock().expect("no judge panics") = Arc::new(Mutex::new(judge));
+        *self.shared.judge.lock().expect("no judge panics") = Arc::new(Mutex::new(judge));
+    }
+
+    /// Ends every watch and refuses every request until [`Self::restore`].
+    pub fn cut(&self) {
+        self.shared.cut.send_replace(true);
+    }
+
+    /// Lets requests through again.
+    pub fn restore(&self) {
+        self.shared.cut.send_replace(false);
+    }
+
+    /// Tells the next watch that the version it asks for is too old, as an API server does after a
+    /// long absence: whoever watches must list anew.
+    pub fn expire_next_watch(&self) {
+        self.shared.expire.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the next watch is still to come.
+    pub fn is_expiring(&self) -> bool {
+        self.shared.expire.load(Ordering::SeqCst)
+    }
+
+    /// Method and path of every request so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.shared.requests.lock().expect("no reader panics").clone()
     }
 }
 
-async fn forward(upstream: Client, judge: Arc<Mutex<Judge>>, request: Request) -> Response {
+async fn forward(shared: Arc<Shared>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    shared.requests.lock().expect("no reader panics").push(format!("{} {path}", parts.method));
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let mut cut = shared.cut.subscribe();
+    if *cut.borrow() {
+        return dropped();
+    }
+    if path.contains("watch=true") && shared.expire.swap(false, Ordering::SeqCst) {
+        return too_old();
+    }
     let seam = seam_of(&parts.method, &body);
-    let judge = Arc::clone(&judge.lock().expect("no judge panics"));
+    let judge = Arc::clone(&shared.judge.lock().expect("no judge panics"));
     let verdict = judge.lock().expect("no judge panics")(seam);
     if verdict == Verdict::DropBefore {
         return dropped();
@@ -79,18 +130,31 @@ async fn forward(upstream: Client, judge: Arc<Mutex<Judge>>, request: Request) -
     // The upstream client has credentials and a connection of its own.
     parts.headers.remove("authorization");
     parts.headers.remove("host");
-    let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let mut sent = axum::http::Request::builder().method(parts.method).uri(path);
     *sent.headers_mut().expect("a builder without error") = parts.headers;
     let sent = sent.body(kube::client::Body::from(body)).expect("a request");
-    match upstream.send(sent).await {
+    match shared.upstream.send(sent).await {
         Ok(_) if verdict == Verdict::DropAfter => dropped(),
         Ok(answer) => {
             let (parts, body) = answer.into_parts();
-            Response::from_parts(parts, Body::new(body))
+            let until_cut = async move {
+                let _ = cut.wait_for(|cut| *cut).await;
+            };
+            let body = Body::new(body).into_data_stream().take_until(Box::pin(until_cut));
+            Response::from_parts(parts, Body::from_stream(body))
         }
         Err(_) => dropped(),
     }
+}
+
+fn too_old() -> Response {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,
+        "reason": "Expired", "message": "too old resource version",
+    });
+    let event = json!({ "type": "ERROR", "object": status });
+    let answer = Response::builder().header("content-type", "application/json");
+    answer.body(Body::from(format!("{event}\n"))).expect("a response")
 }
 
 fn dropped() -> Response {
