@@ -4,7 +4,10 @@
 //! It needs no database. An entry goes only after its gap is in the log, and a ConfigMap only when
 //! nothing was added since it was read.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use dualaudit_record::{
     Time,
@@ -70,6 +73,8 @@ pub struct Ledger {
     api: Api<ConfigMap>,
     /// The ConfigMap that is being filled, with its entries and bytes.
     page: Mutex<Option<Page>>,
+    /// Something was written since this was asked last.
+    written: AtomicBool,
 }
 
 struct Page {
@@ -93,7 +98,11 @@ impl Page {
 impl Ledger {
     /// The ledger in `namespace`.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), page: Mutex::new(None) }
+        Self {
+            api: Api::namespaced(client, namespace),
+            page: Mutex::new(None),
+            written: AtomicBool::new(false),
+        }
     }
 
     /// Writes an entry. Writing the same execution twice keeps the later.
@@ -101,6 +110,17 @@ impl Ledger {
     /// # Errors
     /// When the API server does not take it: then nothing may be let go.
     pub async fn write(&self, released: &Released) -> Result<(), kube::Error> {
+        self.put(released).await?;
+        self.written.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether something was written since the last call.
+    pub(super) fn take_written(&self) -> bool {
+        self.written.swap(false, Ordering::Relaxed)
+    }
+
+    async fn put(&self, released: &Released) -> Result<(), kube::Error> {
         let text = serde_json::to_string(released).expect("an entry is JSON");
         let bytes = released.id.len() + text.len();
         let mut page = self.page.lock().await;

@@ -144,7 +144,11 @@ impl Controller {
                 () = &mut stop => break,
                 Some(done) = self.visits.join_next() => self.finish(done.expect("visits are caught")),
                 Some(done) = self.chores.join_next() => self.finish_chore(done.expect("a chore does not panic")),
-                _ = chores.tick() => self.start_chores(),
+                _ = chores.tick() => {
+                    // The command line writes to the ledger too.
+                    self.drain_owed = true;
+                    self.start_chores();
+                }
                 () = sleep(wait), if has_room => self.start_due(),
                 event = events.next(), if has_room => match event {
                     Some(Ok(event)) => self.take(event),
@@ -237,6 +241,10 @@ impl Controller {
     }
 
     fn finish(&mut self, done: Done) {
+        if self.executor.ledger.take_written() {
+            self.drain_owed = true;
+            self.start_chores();
+        }
         let now = self.executor.clock.now();
         let Some(summary) = self.live.get(&done.id) else { return };
         let waiting = match std::mem::take(&mut summary.visit) {
@@ -357,16 +365,12 @@ impl Controller {
             self.sweep_owed = false;
             let live: HashSet<_> = self.live.ids().cloned().collect();
             self.chores.spawn(executor.sweep(live));
-        } else {
-            // The command line writes to the ledger too.
-            self.drain_owed = true;
         }
     }
 
     fn finish_chore(&mut self, result: Result<(), Trouble>) {
         match result {
-            Ok(()) if self.sweep_owed => self.start_chores(),
-            Ok(()) => {}
+            Ok(()) => self.start_chores(),
             Err(trouble) => {
                 tracing::warn!(%trouble, "looking for lost executions failed; trying again");
                 self.sweep_owed = true;
