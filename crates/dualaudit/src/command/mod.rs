@@ -74,9 +74,12 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The client library logs each request that fails, without saying which; we say it once, in full.
+const LOGGED: &str = "info,kube_client=off";
+
 /// `DUALAUDIT_LOG` takes tracing's directives, such as `debug` or `dualaudit::controller=debug`.
 fn start_logging() {
-    let filter = EnvFilter::try_from_env("DUALAUDIT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("DUALAUDIT_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
