@@ -10,3 +10,6 @@ mod crash;
 mod deletion;
 mod life;
 mod loss;
+mod outage;
+mod policy;
+mod scale;
