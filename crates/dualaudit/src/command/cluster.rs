@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Config, client::ClientBuilder, config::KubeConfigOptions};
 use tower::limit::RateLimitLayer;
@@ -29,22 +29,33 @@ impl ClusterArgs {
     /// # Errors
     /// When no configuration is found, or it cannot be used: says which and why.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        let config = match &self.context {
-            Some(context) => {
-                let options =
-                    KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-                Config::from_kubeconfig(&options).await.map_err(anyhow::Error::from)
-            }
-            None => Config::infer().await.map_err(anyhow::Error::from),
+        let named = std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty());
+        let unusable = |error: &dyn std::fmt::Display| match &named {
+            Some(path) => anyhow!("KUBECONFIG={path} cannot be used: {}", first_line(error)),
+            None => anyhow!(
+                "neither ~/.kube/config nor a pod's service account leads to a cluster, and KUBECONFIG is not \
+                 set: {}",
+                first_line(error)
+            ),
         };
-        let config =
-            config.context("the cluster's configuration (KUBECONFIG, ~/.kube/config, or the pod's)")?;
-        let builder = ClientBuilder::try_from(config).context("the cluster's configuration")?;
+        // As with kubectl, a kubeconfig that is named is the one to use, in a pod too.
+        let config = if named.is_some() || self.context.is_some() {
+            let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+            Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?
+        } else {
+            Config::infer().await.map_err(|error| unusable(&error))?
+        };
+        let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
         Ok(match self.api_qps {
             None => builder.build(),
             Some(qps) => builder.with_layer(&evenly(qps.get())).build(),
         })
     }
+}
+
+/// A parser's error goes on with a drawing of the place.
+fn first_line(error: &dyn std::fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// So many a second, in slices of a tenth of a second where that divides well.
