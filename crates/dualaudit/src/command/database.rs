@@ -1,6 +1,7 @@
 //! Which database is meant, and opening it.
 
 use std::{
+    ffi::OsStr,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 
 use crate::store::{
     SharedStore, StoreError,
@@ -23,7 +25,8 @@ pub struct DatabaseArgs {
         env = "DUALAUDIT_DATABASE",
         default_value = "sqlite:dualaudit.db",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = Unrepeated
     )]
     pub database: Location,
 }
@@ -62,6 +65,23 @@ impl FromStr for Location {
             return Err("names no file; write sqlite:PATH".into());
         }
         Ok(Self::Sqlite(path.into()))
+    }
+}
+
+/// Parses a [`Location`] without repeating what was given, as clap's own errors do: it may hold a
+/// password.
+#[derive(Clone, Debug)]
+struct Unrepeated;
+
+impl TypedValueParser for Unrepeated {
+    type Value = Location;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Location, clap::Error> {
+        let parsed = value.to_str().ok_or_else(|| "is not UTF-8".to_owned()).and_then(str::parse);
+        parsed.map_err(|rule| {
+            let what = format!("invalid value for '--database <URL>': {rule}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command)
+        })
     }
 }
 
