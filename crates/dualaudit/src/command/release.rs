@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::cluster::ClusterArgs;
 use crate::{
     clock::SystemClock,
-    controller::{Ledger, release_unrecorded},
+    controller::{Ledger, release_unrecorded, said},
 };
 
 /// Lets every execution of a namespace go without a record (break glass).
@@ -44,7 +44,9 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = args.cluster_access.client().await?;
     let ledger = Ledger::new(client.clone(), &args.home);
-    let released = release_unrecorded(client, &ledger, &SystemClock, &args.namespace, &args.reason).await?;
+    let released = release_unrecorded(client, &ledger, &SystemClock, &args.namespace, &args.reason)
+        .await
+        .map_err(|error| anyhow::anyhow!("the API server: {}", said(&error)))?;
     println!(
         "{released} released unrecorded in {}; the ledger is in namespace {} (ConfigMaps labelled dualaudit.dev/ledger)",
         args.namespace, args.home

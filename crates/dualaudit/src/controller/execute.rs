@@ -15,7 +15,7 @@ use super::{
     Cleanup, Ledger, Policy, Released,
     decide::{Situation, Step, decide},
     notice::{Notice, Notices},
-    receipt_annotation,
+    receipt_annotation, said,
 };
 use crate::{
     clock::SharedClock,
@@ -76,7 +76,7 @@ pub(super) enum Next {
 pub(super) enum Trouble {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the API server: {0}")]
+    #[error("the API server: {}", said(.0))]
     Api(#[from] kube::Error),
     #[error("{0}")]
     Mismatch(String),

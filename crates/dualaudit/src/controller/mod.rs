@@ -9,12 +9,14 @@ mod live;
 mod notice;
 mod release;
 mod run;
+mod said;
 mod vanished;
 
 pub use decide::{Cleanup, Policy};
 pub use ledger::{Ledger, Released};
 pub use release::release_unrecorded;
 pub use run::{Controller, Options};
+pub use said::said;
 
 /// The text of the receipt annotation. It says how the revision came to be and not how often it
 /// was sent, so that writing it again changes nothing.

@@ -22,6 +22,7 @@ use super::{
     execute::{Executor, Next, Trouble},
     live::{Live, News, Visit},
     notice::{Notice, Notices},
+    said::watch_said,
 };
 use crate::{
     clock::SharedClock,
@@ -131,7 +132,7 @@ impl Controller {
             None => Api::all_with(client, &executor.kind),
         };
         let events = watcher(api, watcher::Config::default().page_size(500))
-            .inspect_err(|error| tracing::warn!(error = %plain(error), "watching failed; trying again"))
+            .inspect_err(|error| tracing::warn!(error = %watch_said(error), "watching failed; trying again"))
             .default_backoff();
         let mut events = pin!(events);
         let mut stop = pin!(stop);
@@ -422,16 +423,4 @@ async fn farewell(executor: &Executor, id: String, object: DynamicObject) -> Don
 /// 1.35; 0 when it is none.
 fn version_of(object: &DynamicObject) -> u64 {
     object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
-}
-
-/// The one line of a watch error that says what happened.
-fn plain(error: &watcher::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    format!("{error}").lines().next().map_or_else(String::new, |line| {
-        let root = cause.to_string();
-        if line.contains(&root) { line.to_owned() } else { format!("{line}: {root}") }
-    })
 }
