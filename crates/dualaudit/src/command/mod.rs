@@ -5,7 +5,7 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 pub mod backup;
@@ -46,7 +46,10 @@ enum Command {
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
     start_logging();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -69,13 +72,32 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Prints help where it was asked for, and otherwise what is wrong with the arguments and their usage,
+/// which clap leaves out where only a value is wrong.
+fn explain(error: &clap::Error) -> ExitCode {
+    // A reader that went away has seen enough.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if !error.to_string().contains("Usage:") {
+        let mut command = Cli::command();
+        command.build();
+        let asked_for = std::env::args().skip(1).find(|argument| command.find_subcommand(argument).is_some());
+        let subcommand = asked_for.and_then(|name| command.find_subcommand_mut(name));
+        eprintln!("{}", subcommand.map_or_else(String::new, |command| command.render_usage().to_string()));
+    }
+    ExitCode::from(2)
+}
+
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("dualaudit: {error:#}");
     ExitCode::FAILURE
 }
 
-/// The client library logs each request that fails, without saying which; we say it once, in full.
-const LOGGED: &str = "info,kube_client=off";
+/// The client library logs each request that fails, without saying which or with its whole answer; we
+/// say it once.
+const LOGGED: &str = "info,kube_client=off,kube_runtime=off";
 
 /// `DUALAUDIT_LOG` takes tracing's directives, such as `debug` or `dualaudit::controller=debug`.
 fn start_logging() {
