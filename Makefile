@@ -50,6 +50,7 @@ lint: setup ## Formatting and lints, warnings denied
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@unformatted="$$(gofmt -l tests)"; [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	cd tests/controlplane && CGO_ENABLED=0 go vet $(GO_FLAGS) .
+	cd tests/producer && CGO_ENABLED=0 go vet .
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: deny.toml is not checked"; fi
 
 .PHONY: bench

@@ -12,4 +12,5 @@ mod life;
 mod loss;
 mod outage;
 mod policy;
+mod producer;
 mod scale;

@@ -1,0 +1,3 @@
+module dualaudit.dev/producer
+
+go 1.26
