@@ -6,6 +6,7 @@ mod support;
 
 mod architecture;
 mod break_glass;
+mod command_line;
 mod crash;
 mod deletion;
 mod life;
