@@ -18,9 +18,9 @@ use serde_json::json;
 
 use crate::{heading, median};
 
-const ROWS: usize = 20_000;
+const ROWS: usize = 50_000;
 const BATCH: usize = 500;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const LOG: &str = "bench";
 
 /// Rows a second of `Store::append` beside prepared inserts of the same rows, in batches of the same
@@ -79,6 +79,7 @@ fn draft(number: usize, secret: &[u8; 32]) -> Draft {
                 "step_number": step, "name": format!("step-{step}"), "action": "restart-deployment",
                 "duration": 1_500_000_000_u64 + number as u64, "status": "completed",
                 "retries_attempted": step % 3, "started_at": "2026-01-02T03:04:05.000001Z",
+                "error_message": "the deployment took longer than its timeout",
             })
         })
         .collect();
