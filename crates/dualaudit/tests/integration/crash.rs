@@ -1,6 +1,7 @@
 //! SIGKILL at every seam: afterwards each execution has exactly one record, and none is stuck.
 
 use std::{
+    cmp::Ordering::{Equal, Greater, Less},
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
@@ -100,7 +101,6 @@ fn start(
     verdict: Verdict,
     kills: &Arc<AtomicUsize>,
 ) -> Dualaudit {
-    // What a killed process still had on its way is not this one's.
     let dualaudit = Dualaudit::launch(run_command(cluster, &proxy.kubeconfig, SHORT));
     let (kill, kills, mut seen) = (Mutex::new(dualaudit.killer()), Arc::clone(kills), 0);
     proxy.judge(move |at| {
@@ -108,11 +108,16 @@ fn start(
             return Verdict::Pass;
         }
         seen += 1;
-        if seen == EVERY {
-            kill.lock().expect("it does not panic")();
-            kills.fetch_add(1, Ordering::SeqCst);
+        match seen.cmp(&EVERY) {
+            Less => Verdict::Pass,
+            Equal => {
+                kill.lock().expect("it does not panic")();
+                kills.fetch_add(1, Ordering::SeqCst);
+                verdict
+            }
+            // It is dead: what it had sent besides never arrives.
+            Greater => Verdict::DropBefore,
         }
-        if seen >= EVERY { verdict } else { Verdict::Pass }
     });
     dualaudit
 }

@@ -133,7 +133,9 @@ async fn forward(shared: Arc<Shared>, request: Request) -> Response {
     let mut sent = axum::http::Request::builder().method(parts.method).uri(path);
     *sent.headers_mut().expect("a builder without error") = parts.headers;
     let sent = sent.body(kube::client::Body::from(body)).expect("a request");
-    match shared.upstream.send(sent).await {
+    // In a task of its own: what is sent on arrives, also when the sender dies meanwhile.
+    let upstream = shared.upstream.clone();
+    match tokio::spawn(async move { upstream.send(sent).await }).await.expect("sending does not panic") {
         Ok(_) if verdict == Verdict::DropAfter => dropped(),
         Ok(answer) => {
             let (parts, body) = answer.into_parts();
