@@ -58,9 +58,9 @@ bench: controlplane ## Measure; the figures and how to read them stand in docs/b
 	cargo bench --locked --bench dualaudit
 
 .PHONY: manifests
-manifests: ## Write deploy/ anew from the program
-	cargo build --locked
-	cargo test --locked -p dualaudit --lib manifests
+manifests: ## Write deploy/crd.yaml anew from the program
+	cargo run --locked --quiet -- crd > deploy/crd.yaml.new
+	mv deploy/crd.yaml.new deploy/crd.yaml
 
 .PHONY: clean
 clean: ## Remove everything that was built
