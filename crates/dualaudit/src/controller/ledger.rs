@@ -162,20 +162,21 @@ impl Ledger {
         Ok(self.api.list(&ListParams::default().labels(&label)).await?.items)
     }
 
-    /// The entries of a page; one that cannot be read is an error that names it.
-    ///
-    /// # Errors
-    /// A value that is no entry: a person edited it.
-    pub fn entries(page: &ConfigMap) -> Result<Vec<Released>, String> {
+    /// The entries of a page, and what is wrong with one that cannot be read because somebody edited
+    /// it.
+    pub fn entries(page: &ConfigMap) -> (Vec<Released>, Option<String>) {
         let name = page.metadata.name.as_deref().unwrap_or_default();
-        page.data
-            .iter()
-            .flatten()
-            .map(|(id, text)| {
-                serde_json::from_str(text)
-                    .map_err(|error| format!("entry {id} of ConfigMap {name} cannot be read: {error}"))
-            })
-            .collect()
+        let mut entries = Vec::new();
+        let mut unreadable = None;
+        for (id, text) in page.data.iter().flatten() {
+            match serde_json::from_str(text) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => {
+                    unreadable = Some(format!("entry {id} of ConfigMap {name} cannot be read: {error}"));
+                }
+            }
+        }
+        (entries, unreadable)
     }
 
     /// Deletes a page whose every entry is in the log, unless something was added since it was read.

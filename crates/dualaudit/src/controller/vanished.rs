@@ -2,12 +2,15 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dualaudit_record::entry::{Gap, GapCause};
+use dualaudit_record::{
+    WorkflowExecutionAudit,
+    entry::{Gap, GapCause},
+};
 use kube::core::DynamicObject;
 
 use super::execute::{Executor, Trouble};
 use crate::{
-    ingest::{DraftContent, Tracked, TrackedState, TrackingChange},
+    ingest::{DraftContent, StoreError, Tracked, TrackedState, TrackingChange},
     source::{self, State},
 };
 
@@ -15,75 +18,119 @@ use crate::{
 const PAGE: u32 = 200;
 
 impl Executor {
-    /// Accounts for a resource that is gone, by the last state that was seen of it.
+    /// Accounts for a resource that is gone, by the last state that was seen of it; `object` is that
+    /// state where it is at hand as it was.
     ///
     /// A state that had ended is recorded; of one that had not, only its absence can be told, and
     /// only after a GET by name has shown it.
     pub(super) async fn settle(&self, gone: &Tracked, object: Option<DynamicObject>) -> Result<(), Trouble> {
-        let id = &gone.id;
-        let known = self.known_of(id).await?;
+        let known = self.ingest.known(std::slice::from_ref(&gone.id)).await?.pop().unwrap_or_default();
         let closed = known.tracked == Some(TrackedState::Closed) || gone.state == TrackedState::Closed;
+        let at_hand = object.is_some();
         let object = object.or_else(|| serde_json::from_str(&gone.last_state).ok());
-        let observed = object.as_ref().map(|object| source::observe(object, &self.cluster, self.clock.now()));
-        match (observed.map(|observed| observed.state), object) {
+        let state = object.as_ref().map(|object| self.state_of(object));
+        match (state, object) {
             (Some(State::Ended(record)), Some(object)) => {
                 let digest = self.ingest.content_digest(&record);
                 let same = known.recorded.as_ref().is_some_and(|recorded| {
+                    // What was tracked is redacted, so that its digest may differ; but it was seen
+                    // before the record was made of the whole.
+                    let covers = !at_hand && gone.last_seen_at <= recorded.receipt.recorded_at;
                     recorded.started_at == record.started_at
-                        && recorded.content_digest.is_none_or(|recorded| recorded == digest)
+                        && (covers || recorded.content_digest.is_none_or(|recorded| recorded == digest))
                 });
                 if !same {
-                    let object = serde_json::to_value(&object).expect("an object is JSON");
-                    self.ingest.submit(self.ingest.from_resource(*record, object)).await?;
+                    self.record_or_quarantine(gone, *record, &object).await?;
                 }
             }
             (Some(State::Unmappable(reason)), Some(object)) if !closed => {
-                let object = source::unmarked(&object);
-                let draft = self.ingest.quarantine(id, &gone.namespace, &gone.name, &reason, object);
-                self.ingest.submit(draft).await?;
+                self.quarantine_gone(gone, &reason, &object).await?;
             }
             _ if closed => {}
+            _ if self.is_present(gone).await? => return Ok(()),
             _ => {
-                let present = self.api(&gone.namespace).get_metadata_opt(&gone.name).await?;
-                if present.is_some_and(|present| present.metadata.uid.as_ref() == Some(id)) {
-                    return Ok(());
-                }
                 self.ingest.submit(DraftContent::Gap(gap_of(gone))).await?;
             }
         }
-        self.ingest.track(TrackingChange::Gone { id: id.clone() });
+        self.ingest.track(TrackingChange::Gone { id: gone.id.clone() });
         Ok(())
     }
 
-    async fn known_of(&self, id: &str) -> Result<crate::ingest::Known, Trouble> {
-        let known = self.ingest.known(&[id.to_owned()]).await?.pop();
-        Ok(known.unwrap_or_default())
+    fn state_of(&self, object: &DynamicObject) -> State {
+        source::observe(object, &self.cluster, self.clock.now()).state
     }
 
-    /// Settles every tracked execution that no listing shows any more.
+    async fn record_or_quarantine(
+        &self,
+        gone: &Tracked,
+        record: WorkflowExecutionAudit,
+        object: &DynamicObject,
+    ) -> Result<(), Trouble> {
+        let whole = serde_json::to_value(object).expect("an object is JSON");
+        match self.ingest.submit(self.ingest.from_resource(record, whole)).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Rejected(reason)) => {
+                let reason = format!("the database refuses its record: {reason}");
+                self.quarantine_gone(gone, &reason, object).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn quarantine_gone(
+        &self,
+        gone: &Tracked,
+        reason: &str,
+        object: &DynamicObject,
+    ) -> Result<(), Trouble> {
+        let object = source::unmarked(object);
+        let draft = self.ingest.quarantine(&gone.id, &gone.namespace, &gone.name, reason, object);
+        self.ingest.submit(draft).await?;
+        Ok(())
+    }
+
+    /// Whether the very resource is there, asked by name.
+    async fn is_present(&self, gone: &Tracked) -> Result<bool, Trouble> {
+        let present = self.api(&gone.namespace).get_metadata_opt(&gone.name).await?;
+        Ok(present.is_some_and(|present| present.metadata.uid.as_ref() == Some(&gone.id)))
+    }
+
+    /// Settles every tracked execution that no listing shows any more. One that cannot be settled
+    /// does not keep the others from it.
     pub(super) async fn sweep(self: Arc<Self>, live: HashSet<String>) -> Result<(), Trouble> {
         let mut after = None;
+        let mut trouble = None;
         loop {
             let rows = self.ingest.tracked(after.as_deref(), PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else { return trouble.map_or(Ok(()), Err) };
             after = Some(last.id.clone());
             for row in rows.iter().filter(|row| !live.contains(&row.id)) {
-                self.settle(row, None).await?;
+                // It may have come after the listing.
+                let settled = match self.is_present(row).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => self.settle(row, None).await,
+                    Err(error) => Err(error),
+                };
+                trouble = trouble.or(settled.err());
             }
         }
     }
 
-    /// Turns the ledger's entries into gaps of the log.
+    /// Turns the ledger's entries into gaps of the log. One that cannot be read stays, is said, and
+    /// keeps only its own page.
     pub(super) async fn drain_ledger(self: Arc<Self>) -> Result<(), Trouble> {
+        let mut trouble = None;
         for page in self.ledger.pages().await? {
-            for released in super::Ledger::entries(&page).map_err(Trouble::Mismatch)? {
-                let id = released.id.clone();
+            let (released, unreadable) = super::Ledger::entries(&page);
+            for released in released {
                 self.ingest.submit(DraftContent::Gap(Gap::from(released))).await?;
-                self.ingest.track(TrackingChange::Gone { id });
             }
-            self.ledger.discard(&page).await?;
+            match unreadable {
+                None => self.ledger.discard(&page).await?,
+                Some(unreadable) => trouble = Some(Trouble::Mismatch(unreadable)),
+            }
         }
-        Ok(())
+        trouble.map_or(Ok(()), Err)
     }
 }
 

@@ -3,7 +3,7 @@
 use dualaudit_record::{
     Time,
     digest::Digest,
-    entry::{Gap, GapCause, Hold, Quarantine},
+    entry::{Gap, Hold, Quarantine},
     log::Nonce,
 };
 
@@ -126,16 +126,11 @@ pub(super) fn is_overtaken(tracked: (TrackedState, Option<Time>), by: Option<Tim
     by != Some(started_at) && !(recorded && by.is_some_and(|by| by < started_at))
 }
 
-/// The idempotency key of a gap: one for each attempt and cause.
+/// The idempotency key of a gap: an attempt is missing once, for the cause that was told first.
 pub(super) fn gap_key(gap: &Gap) -> String {
-    let cause = match gap.cause {
-        GapCause::Vanished => "vanished",
-        GapCause::Overtaken => "overtaken",
-        GapCause::ReleasedUnrecorded { .. } => "released_unrecorded",
-    };
     match gap.started_at {
-        Some(started_at) => format!("gap:{}:{started_at}:{cause}", gap.execution_id),
-        None => format!("gap:{}:-:{cause}", gap.execution_id),
+        Some(started_at) => format!("gap:{}:{started_at}", gap.execution_id),
+        None => format!("gap:{}:-", gap.execution_id),
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn a_gap_is_recorded_once(store: &dyn Store) {
     )
     .await;
     let indexes: Vec<u64> = answers.into_iter().map(|answer| receipt(answer).index).collect();
-    assert_eq!(indexes, [1, 1, 2]);
+    assert_eq!(indexes, [1, 1, 0], "an attempt is missing once, whatever is said of it later");
     check_log(store, LOG).await;
 }
 
