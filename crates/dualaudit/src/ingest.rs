@@ -8,7 +8,7 @@
 //! - A batch that the database refuses is retried in halves, so that one bad row harms only itself.
 
 use std::{
-    collections::HashMap,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -20,8 +20,9 @@ use dualaudit_record::{
     log::Nonce,
     redact::{redact_object, redact_record},
 };
+use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
     clock::{SharedClock, entropy},
@@ -35,16 +36,20 @@ pub use crate::store::{
     Tracked, TrackedState, TrackingChange,
 };
 
+mod pending;
+
+use pending::Pending;
+
 /// The most drafts one transaction takes.
 pub const BATCH_DRAFTS: usize = 500;
 /// The most bytes of drafts one transaction takes; a single larger draft goes alone.
 pub const BATCH_BYTES: usize = 8 << 20;
-/// Drafts that may wait; beyond it a sender waits for room.
+/// Drafts that may wait; beyond it a sender waits for room, too.
 const QUEUE: usize = 2 * BATCH_DRAFTS;
 /// Tracking changes wait at most this long for an append to ride on.
 const TRACKING_DELAY: Duration = Duration::from_millis(200);
-/// Last states held back while the database is down; beyond it only identities are kept.
-const TRACKING_BYTES: usize = 16 << 20;
+/// KiB of drafts that may wait; beyond it a sender waits for room.
+const QUEUE_KIB: usize = 64 << 10;
 /// How long to leave a database alone that could not take a batch.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -52,6 +57,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Ingest {
     shared: Arc<Shared>,
+    room: Arc<Semaphore>,
     queue: mpsc::Sender<Waiting>,
 }
 
@@ -64,16 +70,11 @@ struct Shared {
     tracked_something: Notify,
 }
 
-/// Tracking changes not yet in the database: one an id, the latest.
-#[derive(Default)]
-struct Pending {
-    changes: HashMap<String, TrackingChange>,
-    bytes: usize,
-}
-
 struct Waiting {
     draft: Draft,
     bytes: usize,
+    /// Its share of the queue's memory.
+    _room: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
@@ -99,7 +100,7 @@ impl Ingest {
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(append_until_closed(Arc::clone(&shared), waiting));
-        Ok(Self { shared, queue })
+        Ok(Self { shared, room: Arc::new(Semaphore::new(QUEUE_KIB)), queue })
     }
 
     /// The log this is the door of.
@@ -116,7 +117,9 @@ impl Ingest {
         let draft = Draft { nonce: Nonce(entropy()), content };
         let (reply, answer) = oneshot::channel();
         let stopped = || StoreError::Unavailable("dualaudit is shutting down".to_owned());
-        self.queue.send(Waiting { draft, bytes, reply }).await.map_err(|_| stopped())?;
+        let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).expect("64 Mi at most");
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| stopped())?;
+        self.queue.send(Waiting { draft, bytes, _room: room, reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -183,15 +186,16 @@ impl Ingest {
         self.shared.tracked_something.notify_one();
     }
 
-    /// Waits until every tracking change noted so far is in the database, or it cannot take them.
-    pub async fn flush_tracking(&self) {
+    /// Waits until every tracking change noted so far is in the database, for a while; whether it is.
+    pub async fn flush_tracking(&self) -> bool {
         for _ in 0..20 {
-            if self.shared.pending().changes.is_empty() {
-                return;
+            if self.shared.pending().is_empty() {
+                return true;
             }
             self.shared.tracked_something.notify_one();
             tokio::time::sleep(TRACKING_DELAY / 2).await;
         }
+        self.shared.pending().is_empty()
     }
 
     /// See [`crate::store::Store::known`].
@@ -225,52 +229,6 @@ impl Shared {
     }
 }
 
-impl Pending {
-    fn put(&mut self, mut change: TrackingChange) {
-        if let TrackingChange::Seen(tracked) = &mut change
-            && self.bytes + tracked.last_state.len() > TRACKING_BYTES
-        {
-            tracked.last_state = String::new();
-        }
-        self.bytes += change.size();
-        if let Some(replaced) = self.changes.insert(change.id().to_owned(), change) {
-            self.bytes -= replaced.size();
-        }
-    }
-
-    fn take(&mut self) -> Vec<TrackingChange> {
-        let ids: Vec<_> = self.changes.keys().take(BATCH_DRAFTS).cloned().collect();
-        let taken: Vec<_> = ids.iter().filter_map(|id| self.changes.remove(id)).collect();
-        self.bytes -= taken.iter().map(TrackingChange::size).sum::<usize>();
-        taken
-    }
-
-    /// Puts changes back that could not be stored, unless something newer came meanwhile.
-    fn restore(&mut self, changes: Vec<TrackingChange>) {
-        for change in changes {
-            if !self.changes.contains_key(change.id()) {
-                self.put(change);
-            }
-        }
-    }
-}
-
-impl TrackingChange {
-    fn id(&self) -> &str {
-        match self {
-            Self::Seen(tracked) => &tracked.id,
-            Self::Gone { id } => id,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Seen(tracked) => tracked.last_state.len(),
-            Self::Gone { .. } => 0,
-        }
-    }
-}
-
 impl DraftContent {
     fn kind(&self) -> EntryKind {
         match self {
@@ -285,23 +243,32 @@ impl DraftContent {
     fn size(&self) -> usize {
         match self {
             Self::Execution(draft) => {
-                let record = &draft.record;
-                let texts: usize =
-                    record.step_executions.iter().map(|step| 200 + step.error_message.len()).sum();
-                1024 + texts
-                    + record.error_message.len()
-                    + record
-                        .adaptive_adjustments
-                        .iter()
-                        .map(|change| 200 + change.reason.len())
-                        .sum::<usize>()
-                    + draft.source.as_ref().map_or(0, |source| source.compressed.len())
+                let source = draft.source.as_ref().map_or(0, |source| source.compressed.len());
+                512 + json_size(&draft.record) + source
             }
             Self::Gap(gap) => 512 + gap.last_state.len(),
             Self::Quarantine { entry, object } => 512 + entry.reason.len() + object.compressed.len(),
             Self::Hold(hold) => 512 + hold.reason.len(),
         }
     }
+}
+
+/// How long its JSON is, without keeping it.
+fn json_size(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("a record is JSON, and counting cannot fail");
+    count.0
 }
 
 fn compress(object: &str) -> SourceObject {
@@ -348,12 +315,14 @@ async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Wait
 
 async fn tracking_is_due(shared: &Shared) {
     shared.tracked_something.notified().await;
-    tokio::time::sleep(TRACKING_DELAY).await;
+    if shared.pending().len() < BATCH_DRAFTS {
+        tokio::time::sleep(TRACKING_DELAY).await;
+    }
 }
 
 /// Appends a group with the tracking changes that are due, and answers everyone in it.
 async fn append_group(shared: &Shared, group: Vec<Waiting>) {
-    let tracking = shared.pending().take();
+    let tracking = shared.pending().take(BATCH_DRAFTS);
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
     let batch = Batch { drafts, tracking };
@@ -370,7 +339,7 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>) {
     if stuck || unavailable {
         tokio::time::sleep(PAUSE).await;
     }
-    if !shared.pending().changes.is_empty() {
+    if !shared.pending().is_empty() {
         shared.tracked_something.notify_one();
     }
 }
@@ -405,7 +374,10 @@ async fn append_in_halves(
                 }
                 answers.extend(stored.into_iter().map(Ok));
             }
-            Err(StoreError::Rejected(_)) if part.drafts.len() + part.tracking.len() > 1 => {
+            // Damage to one row must not stop the others either.
+            Err(StoreError::Rejected(_) | StoreError::Corrupt(_))
+                if part.drafts.len() + part.tracking.len() > 1 =>
+            {
                 let (left, right) = halves(part);
                 parts.push(right);
                 parts.push(left);

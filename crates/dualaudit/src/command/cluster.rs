@@ -10,6 +10,11 @@ use tower::limit::RateLimitLayer;
 /// How long the cluster may take to answer at the start.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long an ordinary request may be silent.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a watch may be silent: longer than the API server keeps one open.
+pub const WATCH_TIMEOUT: Duration = Duration::from_secs(330);
+
 /// Which cluster, and how hard it may be asked.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClusterArgs {
@@ -24,11 +29,11 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// A client for the cluster.
+    /// A client for the cluster, whose requests fail when nothing is heard for `silence`.
     ///
     /// # Errors
     /// When no configuration is found, or it cannot be used: says which and why.
-    pub async fn client(&self) -> anyhow::Result<Client> {
+    pub async fn client(&self, silence: Duration) -> anyhow::Result<Client> {
         let named = std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty());
         let unusable = |error: &dyn std::fmt::Display| match &named {
             Some(path) => anyhow!("KUBECONFIG={path} cannot be used: {}", first_line(error)),
@@ -39,12 +44,13 @@ impl ClusterArgs {
             ),
         };
         // As with kubectl, a kubeconfig that is named is the one to use, in a pod too.
-        let config = if named.is_some() || self.context.is_some() {
+        let mut config = if named.is_some() || self.context.is_some() {
             let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
             Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?
         } else {
             Config::infer().await.map_err(|error| unusable(&error))?
         };
+        config.read_timeout = Some(silence);
         let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
         Ok(match self.api_qps {
             None => builder.build(),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::cluster::ClusterArgs;
+use super::cluster::{CALL_TIMEOUT, ClusterArgs};
 use crate::{
     clock::SystemClock,
     controller::{Ledger, release_unrecorded, said},
@@ -42,7 +42,7 @@ pub struct Args {
 /// # Errors
 /// When the API server does not take a write; what was released until then is in the ledger.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = args.cluster_access.client().await?;
+    let client = args.cluster_access.client(CALL_TIMEOUT).await?;
     let ledger = Ledger::new(client.clone(), &args.home);
     let released = release_unrecorded(client, &ledger, &SystemClock, &args.namespace, &args.reason)
         .await

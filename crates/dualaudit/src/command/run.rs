@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
-    cluster::{ClusterArgs, cluster_uid},
+    cluster::{CALL_TIMEOUT, ClusterArgs, WATCH_TIMEOUT, cluster_uid},
     database::DatabaseArgs,
 };
 use crate::{
@@ -140,7 +140,8 @@ async fn controller(
     clock: SharedClock,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Controller> {
-    let client = args.cluster_access.client().await?;
+    let client = args.cluster_access.client(CALL_TIMEOUT).await?;
+    let watch_client = args.cluster_access.client(WATCH_TIMEOUT).await?;
     let uid = cluster_uid(&client).await?;
     let opening = LogOpening {
         log: args.cluster.clone(),
@@ -158,7 +159,7 @@ async fn controller(
         watch_namespace: args.watch_namespace.clone(),
         home: args.home.clone(),
     };
-    Ok(Controller::new(client, ingest, clock, metrics, options))
+    Ok(Controller::new(client, watch_client, ingest, clock, metrics, options))
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -11,6 +11,9 @@ use crate::{
     source::{Observed, State},
 };
 
+/// How often the changing states of one execution that cannot be mapped are kept.
+const QUARANTINE_INTERVAL_MICROS: i64 = 5 * 60 * 1_000_000;
+
 /// What the operator has set.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
@@ -95,17 +98,24 @@ pub fn decide(situation: Situation<'_>, policy: Policy, now: Time) -> Step {
     match &observed.state {
         State::Ended(record) if !is_recorded(record, situation.digest, known) => return Step::Record,
         State::Unmappable(reason) if !is_quarantined(situation.digest, known) => {
-            return Step::Quarantine(reason.clone());
+            return match known.quarantined {
+                // Its state may change at every heartbeat; the final one is kept in any case.
+                Some((_, at)) if observed.deleted_at.is_none() && now < next_quarantine(at) => {
+                    Step::WaitUntil(next_quarantine(at))
+                }
+                _ => Step::Quarantine(reason.clone()),
+            };
         }
         _ => {}
     }
+    let recorded = recorded(&observed.state, known);
     if let Some(reason) = &observed.hold
         && !known.held
     {
         return Step::PlaceHold(reason.clone());
     }
     if observed.deleted_at.is_some() {
-        return match &known.recorded {
+        return match recorded {
             // Whoever else is at work on it sees what is recorded so far.
             Some(recorded) if observed.has_foreign_finalizer() && !has_receipt(observed, recorded) => {
                 Step::Acknowledge { protect: false }
@@ -114,7 +124,7 @@ pub fn decide(situation: Situation<'_>, policy: Policy, now: Time) -> Step {
             _ => Step::LetGo,
         };
     }
-    match (&observed.state, &known.recorded) {
+    match (&observed.state, recorded) {
         (State::Ended(_), Some(recorded)) => in_review(situation, known, recorded, policy, now),
         // What cannot be mapped may still be running: it is kept whole, protected, and never
         // deleted by us.
@@ -148,9 +158,9 @@ fn has_receipt(observed: &Observed, recorded: &Recorded) -> bool {
     observed.receipt.as_deref() == Some(&super::receipt_annotation(&recorded.receipt))
 }
 
-/// When the review window ends. It starts at the attempt's first `recorded_at`, which is the
-/// database's, so that clock skew can neither stretch nor shorten it. A window that cannot be read
-/// never shortens anything: the operator's holds.
+/// When the review window ends. It starts at the attempt's first `recorded_at`, so that the engine's
+/// clock can neither stretch nor shorten it. In place of a window that cannot be read the operator's
+/// holds.
 pub fn review_until(observed: &Observed, recorded: &Recorded, policy: Policy) -> Time {
     let window = match observed.window {
         Ok(Some(window)) => window,
@@ -160,16 +170,28 @@ pub fn review_until(observed: &Observed, recorded: &Recorded, policy: Policy) ->
     recorded.first_recorded_at.saturating_add_micros(micros)
 }
 
-/// Whether the latest revision of this very attempt says the same. One whose content is purged
-/// counts as recorded.
-fn is_recorded(record: &WorkflowExecutionAudit, digest: Option<Digest>, known: &Known) -> bool {
-    known.recorded.as_ref().is_some_and(|recorded| {
-        recorded.started_at == record.started_at
-            && (recorded.content_digest.is_none() || recorded.content_digest == digest)
-    })
+/// What is recorded of the very attempt that is seen.
+pub(super) fn recorded<'a>(state: &State, known: &'a Known) -> Option<&'a Recorded> {
+    match state {
+        State::Ended(record) => known.attempt(record.started_at),
+        State::Running | State::Unmappable(_) => None,
+    }
 }
 
-fn is_quarantined(digest: Option<Digest>, known: &Known) -> bool {
+/// Whether the latest revision of this very attempt says the same. One whose content is purged
+/// counts as recorded.
+pub(super) fn is_recorded(record: &WorkflowExecutionAudit, digest: Option<Digest>, known: &Known) -> bool {
+    known
+        .attempt(record.started_at)
+        .is_some_and(|recorded| recorded.content_digest.is_none() || recorded.content_digest == digest)
+}
+
+/// When an execution that cannot be mapped is kept again, having changed.
+fn next_quarantine(kept_at: Time) -> Time {
+    kept_at.saturating_add_micros(QUARANTINE_INTERVAL_MICROS)
+}
+
+pub(super) fn is_quarantined(digest: Option<Digest>, known: &Known) -> bool {
     known.quarantined.is_some_and(|(kept, _)| Some(kept) == digest)
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cleanup, Ledger, Policy, Released,
-    decide::{Situation, Step, decide},
+    decide::{Situation, Step, decide, is_quarantined, is_recorded, recorded},
     notice::{Notice, Notices},
     receipt_annotation, said,
 };
@@ -67,6 +67,8 @@ pub(super) enum Next {
     Watch,
     /// Look again then.
     At(Time),
+    /// It waits for nothing but its window, which began at `since`.
+    Review { since: Time, until: Time },
     /// It changed under our hands: look again at once, afresh.
     Refetch,
 }
@@ -145,8 +147,11 @@ impl Visitor<'_> {
             };
             let next = match decide(situation, self.executor.policy, now) {
                 Step::Watch => Some(Next::Watch),
-                Step::WaitUntil(due) => Some(Next::At(due)),
-                Step::Consult => self.consult().await?,
+                Step::WaitUntil(until) => Some(self.waiting(until)),
+                Step::Consult => {
+                    self.complain_about_annotations();
+                    self.consult().await?
+                }
                 Step::Protect => self.patch_metadata(json!({}), Protection::On).await?,
                 Step::Record => self.record().await?,
                 Step::Quarantine(reason) => self.quarantine(&reason).await?,
@@ -163,20 +168,29 @@ impl Visitor<'_> {
         Err(Trouble::Mismatch(format!("{MOST_STEPS} steps did not settle it")))
     }
 
-    /// When it was recorded, if it only waits for its window.
-    pub(super) fn retained_since(&self) -> Option<Time> {
-        let known = self.known.as_ref()?;
-        let waits = self.observed.is_protected() && self.observed.deleted_at.is_none() && !known.held;
-        known.recorded.as_ref().filter(|_| waits).map(|recorded| recorded.first_recorded_at)
+    fn waiting(&self, until: Time) -> Next {
+        match self.recorded() {
+            Some(recorded) => Next::Review { since: recorded.first_recorded_at, until },
+            None => Next::At(until),
+        }
+    }
+
+    fn recorded(&self) -> Option<&Recorded> {
+        recorded(&self.observed.state, self.known.as_ref()?)
     }
 
     pub(super) fn target(&self) -> Target {
         Target::of(&self.observed)
     }
 
-    /// Whether its end still waits for a record.
-    pub(super) fn is_blocked(&self) -> bool {
-        !matches!(self.observed.state, State::Running)
+    /// Whether it ended, or cannot be mapped, and that is not in the log yet as far as we know.
+    pub(super) fn is_owed(&self) -> bool {
+        let known = self.known.as_ref();
+        match &self.observed.state {
+            State::Running => false,
+            State::Ended(record) => !known.is_some_and(|known| is_recorded(record, self.digest, known)),
+            State::Unmappable(_) => !known.is_some_and(|known| is_quarantined(self.digest, known)),
+        }
     }
 
     /// The row by which it is remembered, should it vanish.
@@ -206,10 +220,13 @@ impl Visitor<'_> {
 
     async fn consult(&mut self) -> Result<Option<Next>, Trouble> {
         self.known = self.executor.ingest.known(std::slice::from_ref(&self.observed.id)).await?.pop();
+        Ok(None)
+    }
+
+    fn complain_about_annotations(&self) {
         if let Err(reason) = &self.observed.window {
             self.executor.notices.publish(&self.target(), Notice::InvalidAnnotation, reason, None);
         }
-        Ok(None)
     }
 
     /// Appends the record. What the database refuses for good is quarantined with its reason.
@@ -243,7 +260,7 @@ impl Visitor<'_> {
         let first_recorded_at = receipt.recorded_at;
         let recorded = Recorded { receipt, content_digest: self.digest, started_at, first_recorded_at };
         let known = self.known.get_or_insert_default();
-        known.recorded = Some(recorded);
+        known.recorded.push(recorded);
         // A new attempt of a retained resource starts at the beginning.
         known.tracked = known.tracked.map(|_| TrackedState::Open);
         Ok(None)
@@ -276,9 +293,7 @@ impl Visitor<'_> {
     }
 
     async fn acknowledge(&mut self, protect: bool) -> Result<Option<Next>, Trouble> {
-        let Some(recorded) = self.known.as_ref().and_then(|known| known.recorded.as_ref()) else {
-            return self.consult().await;
-        };
+        let Some(recorded) = self.recorded() else { return self.consult().await };
         let annotations = json!({
             annotation::RECEIPT: receipt_annotation(&recorded.receipt),
             annotation::RECORDED_AT: recorded.first_recorded_at.to_string(),
@@ -294,48 +309,59 @@ impl Visitor<'_> {
     /// The window is over. Whatever changed since this object was read fails the precondition.
     async fn release(&mut self, cleanup: Cleanup) -> Result<Option<Next>, Trouble> {
         self.consult().await?;
-        let known = self.known.as_ref();
-        if known.is_some_and(|known| known.held) {
+        if self.known.as_ref().is_some_and(|known| known.held) {
             return Ok(None);
         }
         self.read_back().await?;
-        if self.overfull {
-            let note = "more finished executions are retained than --max-retained allows";
-            self.executor.notices.publish(&self.target(), Notice::ReleasedEarly, note, None);
+        let released = match cleanup {
+            Cleanup::Retain => self.retain().await?,
+            Cleanup::Delete => self.delete().await?,
+        };
+        if matches!(released, Some(Next::Watch)) {
+            self.executor.metrics.released.inc();
+            if self.overfull {
+                let note = "more finished executions are retained than --max-retained allows";
+                self.executor.notices.publish(&self.target(), Notice::ReleasedEarly, note, None);
+            }
         }
-        self.executor.metrics.released.inc();
-        match cleanup {
-            Cleanup::Retain => {
-                if let Some(tool) = &self.observed.recreated_by {
-                    let note = format!("it stays, because it is {tool} and might be created and run again");
-                    self.executor.notices.publish(&self.target(), Notice::Retained, &note, None);
-                }
-                self.track(TrackedState::Closed);
-                self.known.get_or_insert_default().tracked = Some(TrackedState::Closed);
+        Ok(released)
+    }
+
+    async fn retain(&mut self) -> Result<Option<Next>, Trouble> {
+        if let Some(tool) = &self.observed.recreated_by {
+            let note = format!("it stays, because it is {tool} and might be created and run again");
+            self.executor.notices.publish(&self.target(), Notice::Retained, &note, None);
+        }
+        self.track(TrackedState::Closed);
+        self.known.get_or_insert_default().tracked = Some(TrackedState::Closed);
+        self.patch_metadata(json!({}), Protection::Off).await
+    }
+
+    async fn delete(&mut self) -> Result<Option<Next>, Trouble> {
+        let preconditions = Preconditions {
+            uid: Some(self.observed.id.clone()),
+            resource_version: Some(self.observed.resource_version.clone()),
+        };
+        let params = DeleteParams::background().preconditions(preconditions);
+        let api = self.executor.api(&self.observed.namespace);
+        match api.delete(&self.observed.name, &params).await {
+            // Somebody else's finalizer is at work now, and what it adds is a revision.
+            Ok(_) if self.observed.has_foreign_finalizer() => Ok(Some(Next::Refetch)),
+            Ok(either::Either::Left(object)) => {
+                self.take_metadata(object.metadata);
                 self.patch_metadata(json!({}), Protection::Off).await
             }
-            Cleanup::Delete => {
-                let preconditions = Preconditions {
-                    uid: Some(self.observed.id.clone()),
-                    resource_version: Some(self.observed.resource_version.clone()),
-                };
-                let params = DeleteParams::background().preconditions(preconditions);
-                let api = self.executor.api(&self.observed.namespace);
-                match api.delete(&self.observed.name, &params).await {
-                    Ok(either::Either::Left(object)) => {
-                        self.take_metadata(object.metadata);
-                        self.patch_metadata(json!({}), Protection::Off).await
-                    }
-                    Ok(either::Either::Right(_)) => Ok(Some(Next::Watch)),
-                    Err(error) => unless_changed(error),
-                }
-            }
+            Ok(either::Either::Right(_)) => Ok(Some(Next::Watch)),
+            Err(error) => unless_changed(error),
         }
     }
 
-    /// Somebody deleted it: the record is read back, and the finalizer goes.
+    /// Somebody deleted it: what is in the log is read back, and the finalizer goes.
     async fn let_go(&mut self) -> Result<Option<Next>, Trouble> {
         self.consult().await?;
+        if self.is_owed() {
+            return Ok(None);
+        }
         if matches!(self.observed.state, State::Ended(_)) {
             self.read_back().await?;
         }
@@ -344,8 +370,7 @@ impl Visitor<'_> {
 
     /// P2: the final observed state is committed and reads back with the same digest.
     async fn read_back(&self) -> Result<(), Trouble> {
-        let recorded = self.known.as_ref().and_then(|known| known.recorded.as_ref());
-        let attempt = recorded.and_then(|recorded| recorded.receipt.attempt).unwrap_or_default();
+        let attempt = self.recorded().and_then(|recorded| recorded.receipt.attempt).unwrap_or_default();
         let id = &self.observed.id;
         let found = self.executor.ingest.read_back(id, attempt).await?;
         let problem = match found {
@@ -385,17 +410,22 @@ impl Visitor<'_> {
 
     /// Whether its end is in the log, after trying once to put it there.
     async fn record_for_release(&mut self) -> Result<bool, Trouble> {
-        match self.observed.state {
-            State::Running => return Ok(false),
-            State::Ended(_) => self.record().await?,
-            State::Unmappable(ref reason) => {
-                let reason = reason.clone();
-                self.quarantine(&reason).await?
-            }
-        };
         if matches!(self.observed.state, State::Ended(_)) {
-            self.read_back().await?;
+            self.consult().await?;
+            if self.is_owed() {
+                self.record().await?;
+            }
         }
+        // The database may have refused the record, which leaves the object to be kept whole.
+        if let State::Unmappable(reason) = &self.observed.state {
+            let reason = reason.clone();
+            self.quarantine(&reason).await?;
+            return Ok(!self.is_owed());
+        }
+        if matches!(self.observed.state, State::Running) || self.is_owed() {
+            return Ok(false);
+        }
+        self.read_back().await?;
         Ok(true)
     }
 
@@ -413,28 +443,38 @@ impl Visitor<'_> {
             Protection::On => finalizers.push(FINALIZER.to_owned()),
             Protection::Off => finalizers.retain(|name| name != FINALIZER),
         }
-        if finalizers != self.observed.finalizers {
+        let is_exclusive = finalizers != self.observed.finalizers;
+        if is_exclusive {
             metadata["resourceVersion"] = json!(self.observed.resource_version);
             metadata["finalizers"] = json!(finalizers);
         }
         let patch = Patch::Merge(json!({ "metadata": metadata }));
         let api = self.executor.api(&self.observed.namespace);
         match api.patch_metadata(&self.observed.name, &PatchParams::apply(FIELD_MANAGER), &patch).await {
-            Ok(patched) => {
+            Ok(patched) if is_exclusive => {
                 self.take_metadata(patched.metadata);
+                Ok((protection == Protection::Off).then_some(Next::Watch))
+            }
+            Ok(patched) => {
+                // Others may have written between our read and this patch. The version stays that of
+                // what was looked at, so that nothing irrevocable rests on what was not.
+                self.take_receipt(&patched.metadata);
                 Ok((protection == Protection::Off).then_some(Next::Watch))
             }
             Err(error) => unless_changed(error),
         }
     }
 
-    /// Takes over what a patch of ours changed. The rest comes with its event: a change by others
-    /// in between must be seen as a whole.
+    /// Takes over the metadata after a write that carried the version: nobody else wrote in between.
     fn take_metadata(&mut self, metadata: ObjectMeta) {
-        self.observed.receipt =
-            metadata.annotations.as_ref().and_then(|all| all.get(annotation::RECEIPT).cloned());
+        self.take_receipt(&metadata);
         self.observed.finalizers = metadata.finalizers.unwrap_or_default();
         self.observed.resource_version = metadata.resource_version.unwrap_or_default();
+    }
+
+    fn take_receipt(&mut self, metadata: &ObjectMeta) {
+        self.observed.receipt =
+            metadata.annotations.as_ref().and_then(|all| all.get(annotation::RECEIPT).cloned());
     }
 }
 

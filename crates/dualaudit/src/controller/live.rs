@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use dualaudit_record::Time;
-use kube::core::DynamicObject;
-
+use super::visit::Errand;
 use crate::ingest::Known;
+use dualaudit_record::Time;
 
 /// A live execution.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Summary {
     pub(super) namespace: String,
     pub(super) name: String,
@@ -33,22 +32,15 @@ pub(super) struct Summary {
 }
 
 /// Whether somebody is at work on an execution. One visit at a time for each.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) enum Visit {
     #[default]
     Idle,
-    Busy(Option<Box<News>>),
-}
-
-/// What the watch says of one resource.
-#[derive(Debug)]
-pub(super) enum News {
-    Seen(DynamicObject),
-    Gone(DynamicObject),
+    Busy(Option<Box<Errand>>),
 }
 
 /// All live executions, by uid, with what is due when.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Live {
     summaries: HashMap<String, Summary>,
     due: BTreeSet<(Time, String)>,
@@ -80,8 +72,10 @@ impl Live {
         self.summaries.len()
     }
 
-    pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
-        self.summaries.keys()
+    /// Those that the present listing, or an event after it, has shown.
+    pub(super) fn listed_ids(&self) -> impl Iterator<Item = &String> {
+        let listed = self.summaries.iter().filter(|(_, summary)| summary.listing == self.listing);
+        listed.map(|(id, _)| id)
     }
 
     pub(super) fn summaries(&self) -> impl Iterator<Item = &Summary> {

@@ -11,6 +11,7 @@ mod release;
 mod run;
 mod said;
 mod vanished;
+mod visit;
 
 pub use decide::{Cleanup, Policy};
 pub use ledger::{Ledger, Released};

@@ -4,41 +4,38 @@
 //! while there is room for another, so memory is bounded and an installation with 100,000 existing
 //! resources is taken in at the pace of the API server.
 
-use std::{
-    collections::HashSet, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration,
-};
+use std::{collections::HashSet, future::Future, pin::pin, sync::Arc, time::Duration};
 
-use dualaudit_record::Time;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use kube::{
     Api, Client,
     core::DynamicObject,
     runtime::{WatchStreamExt, watcher},
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{MissedTickBehavior, interval_at, sleep},
+};
 
 use super::{
     Ledger, Policy,
-    execute::{Executor, Next, Trouble},
-    live::{Live, News, Visit},
+    execute::{Executor, Next, Target, Trouble},
+    live::{Live, Visit},
     notice::{Notice, Notices},
     said::watch_said,
+    visit::{Done, Errand, version_of, visit},
 };
-use crate::{
-    clock::SharedClock,
-    ingest::{Ingest, Known, StoreError, Tracked, TrackedState},
-    metrics::Metrics,
-    source,
-};
+use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, source};
 
 /// The longest wait between two tries.
 const MOST_BACKOFF: Duration = Duration::from_secs(30);
 /// How often deadlines are looked at even if none is near: a clock may be set.
 const TICK: Duration = Duration::from_secs(10);
-/// How often the ledger and the tracked executions are looked through after something went wrong.
-const SWEEP: Duration = Duration::from_secs(15);
-/// How long one visit may take.
-const LONGEST_VISIT: Duration = Duration::from_secs(60);
+/// How often the ledger is looked through, and what is tracked where that is owed.
+const CHORES: Duration = Duration::from_secs(15);
+/// How often everything is listed anew: what no event told, and what a restored etcd took back,
+/// is found by then.
+const RELIST: Duration = Duration::from_secs(3600);
 /// Failed visits after which an execution is said to be blocked.
 const BLOCKED_AFTER: u32 = 3;
 
@@ -62,36 +59,30 @@ pub struct Options {
 /// The controller of one cluster.
 pub struct Controller {
     executor: Arc<Executor>,
+    /// For the watch, which may be silent for minutes.
+    watch_client: Client,
     options: Options,
     metrics: Arc<Metrics>,
     live: Live,
     visits: JoinSet<Done>,
-    /// Looks through what is tracked, or through the ledger; one at a time.
-    chores: JoinSet<Result<(), Trouble>>,
-    /// Since when a sweep is owed.
+    /// Visits under way that came from a deadline; they leave room for those that the watch sends.
+    due_visits: usize,
+    /// Looks through what is tracked for what vanished.
+    sweep: JoinSet<Result<(), Trouble>>,
     sweep_owed: bool,
-    drain_owed: bool,
-    /// The first listing is through: what is not live now is gone.
+    /// Turns the break-glass ledger into gaps.
+    drain: JoinSet<Result<(), Trouble>>,
+    /// The present listing is through: what it did not show is gone.
     listed: bool,
     dice: u64,
 }
 
-/// A visit that ended.
-struct Done {
-    id: String,
-    result: Result<Next, Trouble>,
-    known: Option<Known>,
-    version: u64,
-    retained_since: Option<Time>,
-    /// It ended and its record is still owed.
-    owed: bool,
-    gone: bool,
-}
-
 impl Controller {
-    /// A controller that records through `ingest`.
+    /// A controller that records through `ingest`. `watch_client` may wait for minutes, `client`
+    /// gives up sooner.
     pub fn new(
         client: Client,
+        watch_client: Client,
         ingest: Ingest,
         clock: SharedClock,
         metrics: Arc<Metrics>,
@@ -111,13 +102,15 @@ impl Controller {
         };
         Self {
             executor: Arc::new(executor),
+            watch_client,
             options,
             metrics,
             live: Live::default(),
             visits: JoinSet::new(),
-            chores: JoinSet::new(),
+            due_visits: 0,
+            sweep: JoinSet::new(),
             sweep_owed: false,
-            drain_owed: true,
+            drain: JoinSet::new(),
             listed: false,
             dice: 0x9E37_79B9_7F4A_7C15,
         }
@@ -125,32 +118,23 @@ impl Controller {
 
     /// Runs until `stop`, then lets the visits under way finish.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
-        let executor = Arc::clone(&self.executor);
-        let client = executor.client.clone();
-        let api: Api<DynamicObject> = match &self.options.watch_namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &executor.kind),
-            None => Api::all_with(client, &executor.kind),
-        };
-        let events = watcher(api, watcher::Config::default().page_size(500))
-            .inspect_err(|error| tracing::warn!(error = %watch_said(error), "watching failed; trying again"))
-            .default_backoff();
-        let mut events = pin!(events);
+        let mut events = self.watch();
         let mut stop = pin!(stop);
-        let mut chores = tokio::time::interval(SWEEP);
+        let mut chores = tokio::time::interval(CHORES);
+        chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut relist = interval_at(tokio::time::Instant::now() + RELIST, RELIST);
         loop {
             let has_room = self.visits.len() < self.options.concurrency;
+            let has_room_for_due = self.has_room_for_due();
             let wait = self.until_due();
             tokio::select! {
-                biased;
                 () = &mut stop => break,
                 Some(done) = self.visits.join_next() => self.finish(done.expect("visits are caught")),
-                Some(done) = self.chores.join_next() => self.finish_chore(done.expect("a chore does not panic")),
-                _ = chores.tick() => {
-                    // The command line writes to the ledger too.
-                    self.drain_owed = true;
-                    self.start_chores();
-                }
-                () = sleep(wait), if has_room => self.start_due(),
+                Some(done) = self.sweep.join_next() => self.finish_sweep(done),
+                Some(done) = self.drain.join_next() => self.finish_drain(done),
+                _ = chores.tick() => self.start_chores(),
+                _ = relist.tick() => events = self.watch(),
+                () = sleep(wait), if has_room_for_due => self.start_due(),
                 event = events.next(), if has_room => match event {
                     Some(Ok(event)) => self.take(event),
                     Some(Err(_)) => {}
@@ -164,13 +148,31 @@ impl Controller {
         self.executor.ingest.flush_tracking().await;
     }
 
+    fn watch(&self) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
+        let (client, kind) = (self.watch_client.clone(), &self.executor.kind);
+        let api: Api<DynamicObject> = match &self.options.watch_namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, kind),
+            None => Api::all_with(client, kind),
+        };
+        watcher(api, watcher::Config::default().page_size(500))
+            .inspect_err(|error| tracing::warn!(error = %watch_said(error), "watching failed; trying again"))
+            .default_backoff()
+            .boxed()
+    }
+
     fn take(&mut self, event: watcher::Event<DynamicObject>) {
         use watcher::Event;
         match event {
-            Event::Init => self.live.listing += 1,
-            Event::InitApply(object) => self.hear(News::Seen(object), true),
-            Event::Apply(object) => self.hear(News::Seen(object), false),
-            Event::Delete(object) => self.hear(News::Gone(object), false),
+            Event::Init => {
+                self.live.listing += 1;
+                self.listed = false;
+            }
+            Event::InitApply(object) => self.see(object, true),
+            Event::Apply(object) => self.see(object, false),
+            Event::Delete(object) => {
+                let Some(id) = self.meet(&object) else { return };
+                self.send(id, Errand::Gone(object));
+            }
             Event::InitDone => {
                 self.live.forget_unlisted();
                 self.listed = true;
@@ -181,84 +183,72 @@ impl Controller {
         self.metrics.live.set(self.live.len() as i64);
     }
 
-    /// News of one resource: a visit now, or after the one under way.
-    fn hear(&mut self, news: News, is_listed: bool) {
-        let (News::Seen(object) | News::Gone(object)) = &news;
+    /// Makes sure that a resource is remembered, as seen by the present listing or after it.
+    fn meet(&mut self, object: &DynamicObject) -> Option<String> {
         let metadata = &object.metadata;
-        let Some(id) = metadata.uid.clone() else { return };
+        let id = metadata.uid.clone()?;
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
         let name = metadata.name.as_deref().unwrap_or_default();
-        let version = version_of(object);
         let listing = self.live.listing;
-        let summary = self.live.get_or_insert(&id, namespace, name);
-        summary.listing = listing;
-        // Older news of a state that was already looked at. A listing is believed whatever it says:
-        // a restored etcd goes back in time.
-        if matches!(news, News::Seen(_)) && !is_listed && version != 0 && version <= summary.version {
-            return;
-        }
-        if let Visit::Busy(waiting) = &mut summary.visit {
-            *waiting = Some(Box::new(news));
-            return;
-        }
-        self.visit(id, Some(news));
+        self.live.get_or_insert(&id, namespace, name).listing = listing;
+        Some(id)
     }
 
-    /// Sends a visit; without news it fetches the resource first.
-    fn visit(&mut self, id: String, news: Option<News>) {
+    fn see(&mut self, object: DynamicObject, is_listed: bool) {
+        let Some(id) = self.meet(&object) else { return };
+        let version = version_of(&object);
+        let newest = self.live.get(&id).map_or(0, |summary| summary.version);
+        if version == 0 || version > newest {
+            return self.send(id, Errand::Seen(object));
+        }
+        // Older than what was looked at: an event that comes late says nothing. A list may be late
+        // too, or tell that etcd was restored to an earlier state; only a look decides.
+        if is_listed && version < newest {
+            self.send_to_look(id);
+        }
+    }
+
+    fn send_to_look(&mut self, id: String) {
         let Some(summary) = self.live.get(&id) else { return };
+        let errand = Errand::Fetch { namespace: summary.namespace.clone(), name: summary.name.clone() };
+        self.send(id, errand);
+    }
+
+    /// Sends a visit now, or after the one under way.
+    fn send(&mut self, id: String, errand: Errand) {
+        let Some(summary) = self.live.get(&id) else { return };
+        if let Visit::Busy(waiting) = &mut summary.visit {
+            *waiting = Some(Box::new(errand));
+            return;
+        }
         summary.visit = Visit::Busy(None);
-        let known = summary.known.take();
-        let overfull = summary.overfull;
-        let (namespace, name) = (summary.namespace.clone(), summary.name.clone());
+        let (known, overfull) = (summary.known.take(), summary.overfull);
         self.live.set_due(&id, None);
-        let executor = Arc::clone(&self.executor);
-        let uid = id.clone();
-        let visit = async move {
-            match news {
-                Some(News::Seen(object)) => visit(&executor, uid, object, known, overfull).await,
-                Some(News::Gone(object)) => farewell(&executor, uid, object).await,
-                None => match executor.api(&namespace).get_opt(&name).await {
-                    Ok(Some(object)) if object.metadata.uid.as_ref() == Some(&uid) => {
-                        visit(&executor, uid, object, known, overfull).await
-                    }
-                    // Its deletion is, or will be, told by the watch.
-                    Ok(_) => Done::quiet(uid, known, Ok(Next::Watch)),
-                    Err(error) => Done::quiet(uid, known, Err(error.into())),
-                },
-            }
-        };
-        // Neither a defect met in one resource nor a server that does not answer may stop the
-        // others. Every step can be taken again, so a visit may end anywhere.
-        let visit = tokio::time::timeout(LONGEST_VISIT, AssertUnwindSafe(visit).catch_unwind());
-        self.visits.spawn(visit.map(move |done| {
-            let trouble = match done {
-                Ok(Ok(done)) => return done,
-                Ok(Err(_)) => "a defect of dualaudit: the visit panicked".to_owned(),
-                Err(_) => format!("no answer within {LONGEST_VISIT:?}"),
-            };
-            Done::quiet(id, None, Err(Trouble::Mismatch(trouble)))
-        }));
+        self.due_visits += usize::from(matches!(errand, Errand::Fetch { .. }));
+        self.visits.spawn(visit(Arc::clone(&self.executor), id, errand, known, overfull));
     }
 
     fn finish(&mut self, done: Done) {
+        self.due_visits -= usize::from(done.was_due);
         if self.executor.ledger.take_written() {
-            self.drain_owed = true;
-            self.start_chores();
+            self.start_drain();
         }
         let now = self.executor.clock.now();
+        let listing = self.live.listing;
         let Some(summary) = self.live.get(&done.id) else { return };
         let waiting = match std::mem::take(&mut summary.visit) {
             Visit::Busy(waiting) => waiting,
             Visit::Idle => None,
         };
         summary.known = done.known;
-        summary.version = summary.version.max(done.version);
-        if done.gone && waiting.is_none() {
-            if done.result.is_err() {
-                self.sweep_owed = true;
-            }
+        if done.version != 0 {
+            summary.version = done.version;
+        }
+        let is_unlisted = self.listed && summary.listing != listing;
+        if waiting.is_none() && (done.gone || is_unlisted) {
+            self.sweep_owed |= is_unlisted || done.was_due || done.result.is_err();
             self.live.remove(&done.id);
+            self.metrics.live.set(self.live.len() as i64);
             return;
         }
         let next = match done.result {
@@ -270,32 +260,27 @@ impl Controller {
             }
             Err(trouble) => {
                 summary.failures += 1;
-                if done.owed {
-                    summary.blocked_since.get_or_insert(now);
-                }
                 let failures = summary.failures;
-                self.lament(&done.id, failures, done.owed, &trouble);
+                // Where nobody could look, what was owed before is owed still.
+                if done.owed.unwrap_or(summary.blocked_since.is_some()) {
+                    summary.blocked_since.get_or_insert(now);
+                } else {
+                    summary.blocked_since = None;
+                }
+                self.lament(&done.id, &trouble);
                 Next::At(now.saturating_add_micros(self.backoff(failures)))
             }
         };
-        self.live.set_retained(&done.id, done.retained_since);
-        if let Some(news) = waiting {
-            // Stale news of what this visit already saw is dropped, as in `hear`.
-            let stale = match &*news {
-                News::Seen(object) => {
-                    let version = version_of(object);
-                    version != 0 && self.live.get(&done.id).is_some_and(|summary| version <= summary.version)
-                }
-                News::Gone(_) => false,
-            };
-            if !stale {
-                return self.visit(done.id, Some(*news));
-            }
-        }
-        match next {
-            Next::Watch => self.live.set_due(&done.id, None),
-            Next::At(due) => self.live.set_due(&done.id, Some(due)),
-            Next::Refetch => self.live.set_due(&done.id, Some(now)),
+        let (retained, due) = match next {
+            Next::Watch => (None, None),
+            Next::At(due) => (None, Some(due)),
+            Next::Refetch => (None, Some(now)),
+            Next::Review { since, until } => (Some(since), Some(until)),
+        };
+        self.live.set_retained(&done.id, retained);
+        self.live.set_due(&done.id, due);
+        if let Some(errand) = waiting {
+            self.pass_on(done.id, *errand);
         }
         if let Some(most) = self.options.max_retained {
             self.live.shed(most, now);
@@ -303,19 +288,23 @@ impl Controller {
         self.metrics.retained.set(self.live.retained() as i64);
     }
 
-    /// One clear line for trouble, and an event once it lasts.
-    fn lament(&mut self, id: &str, failures: u32, owed: bool, trouble: &Trouble) {
-        let Some(summary) = self.live.get(id) else { return };
-        let target = super::execute::Target {
-            id: id.to_owned(),
-            namespace: summary.namespace.clone(),
-            name: summary.name.clone(),
-        };
-        tracing::debug!(namespace = %target.namespace, name = %target.name, failures, %trouble, "a visit failed");
-        if failures != BLOCKED_AFTER {
-            return;
+    /// Sends the errand that waited for a visit to end.
+    fn pass_on(&mut self, id: String, errand: Errand) {
+        match errand {
+            Errand::Seen(object) => self.see(object, false),
+            errand => self.send(id, errand),
         }
-        if owed || matches!(trouble, Trouble::Store(StoreError::Corrupt(_)) | Trouble::Mismatch(_)) {
+    }
+
+    /// A line for whoever looks closely, and an event once an execution waits for its record in vain.
+    fn lament(&mut self, id: &str, trouble: &Trouble) {
+        let Some(summary) = self.live.get(id) else { return };
+        let failures = summary.failures;
+        let is_blocked = summary.blocked_since.is_some();
+        let target =
+            Target { id: id.to_owned(), namespace: summary.namespace.clone(), name: summary.name.clone() };
+        tracing::debug!(namespace = %target.namespace, name = %target.name, failures, %trouble, "a visit failed");
+        if is_blocked && failures == BLOCKED_AFTER {
             let note = format!("it cannot be recorded yet, and stays until it is: {trouble}");
             self.executor.notices.publish(&target, Notice::Blocked, &note, None);
         }
@@ -325,10 +314,16 @@ impl Controller {
     /// together does not come back together.
     fn backoff(&mut self, failures: u32) -> i64 {
         let whole = Duration::from_millis(100).saturating_mul(1 << failures.min(10)).min(MOST_BACKOFF);
-        // splitmix64: spread, not secrecy.
+        // Spread, not secrecy.
         self.dice = self.dice.wrapping_mul(0xBF58_476D_1CE4_E5B9).rotate_left(31).wrapping_add(1);
         let micros = i64::try_from(whole.as_micros()).expect("at most 30 s");
         micros / 2 + i64::try_from(self.dice % 1_000_000).expect("below a million") * (micros / 2) / 1_000_000
+    }
+
+    /// Deadlines may fill half of the places: while many are due, or hang, the watch goes on.
+    fn has_room_for_due(&self) -> bool {
+        let concurrency = self.options.concurrency;
+        self.visits.len() < concurrency && self.due_visits < concurrency.div_ceil(2)
     }
 
     fn until_due(&self) -> Duration {
@@ -339,88 +334,52 @@ impl Controller {
 
     fn start_due(&mut self) {
         let now = self.executor.clock.now();
-        while self.visits.len() < self.options.concurrency
+        while self.has_room_for_due()
             && let Some(id) = self.live.take_due(now)
         {
             if self.live.get(&id).is_some_and(|summary| matches!(summary.visit, Visit::Idle)) {
-                self.visit(id, None);
+                self.send_to_look(id);
             }
         }
     }
 
-    /// Starts what is owed and cannot run twice at once. Also where the gauges of lasting trouble
-    /// are set.
+    /// Starts what is owed. Also where the gauges of lasting trouble are set.
     fn start_chores(&mut self) {
         let now = self.executor.clock.now();
         let blocked = self.live.summaries().filter_map(|summary| summary.blocked_since);
         let (count, oldest) = blocked.fold((0, now), |(count, oldest), since| (count + 1, oldest.min(since)));
         self.metrics.blocked.set(count);
         self.metrics.blocked_oldest_seconds.set(now.micros_since(oldest) / 1_000_000);
-        if !self.chores.is_empty() {
-            return;
-        }
-        let executor = Arc::clone(&self.executor);
-        if std::mem::take(&mut self.drain_owed) {
-            self.chores.spawn(executor.drain_ledger());
-        } else if self.sweep_owed && self.listed {
+        if self.sweep_owed && self.listed && self.sweep.is_empty() {
             self.sweep_owed = false;
-            let live: HashSet<_> = self.live.ids().cloned().collect();
-            self.chores.spawn(executor.sweep(live));
+            let live: HashSet<_> = self.live.listed_ids().cloned().collect();
+            self.sweep.spawn(Arc::clone(&self.executor).sweep(live));
+        }
+        // The command line writes to the ledger too.
+        self.start_drain();
+    }
+
+    fn start_drain(&mut self) {
+        if self.drain.is_empty() {
+            self.drain.spawn(Arc::clone(&self.executor).drain_ledger());
         }
     }
 
-    fn finish_chore(&mut self, result: Result<(), Trouble>) {
-        match result {
-            Ok(()) => self.start_chores(),
-            Err(trouble) => {
-                tracing::warn!(%trouble, "looking for lost executions failed; trying again");
-                self.sweep_owed = true;
-                self.drain_owed = true;
-            }
+    fn finish_sweep(&mut self, done: Result<Result<(), Trouble>, JoinError>) {
+        if let Err(trouble) = outcome(done) {
+            tracing::warn!(%trouble, "not every execution that is gone could be accounted for; trying again");
+            self.sweep_owed = true;
+        }
+    }
+
+    fn finish_drain(&mut self, done: Result<Result<(), Trouble>, JoinError>) {
+        if let Err(trouble) = outcome(done) {
+            tracing::warn!(%trouble, "the break-glass ledger could not be taken over; trying again");
         }
     }
 }
 
-impl Done {
-    /// A visit that saw nothing.
-    fn quiet(id: String, known: Option<Known>, result: Result<Next, Trouble>) -> Self {
-        Self { id, result, known, version: 0, retained_since: None, owed: false, gone: false }
-    }
-}
-
-async fn visit(
-    executor: &Executor,
-    id: String,
-    object: DynamicObject,
-    known: Option<Known>,
-    overfull: bool,
-) -> Done {
-    let version = version_of(&object);
-    let mut visitor = executor.visitor(object, known, overfull);
-    let result = visitor.advance().await;
-    let owed = result.is_err() && visitor.is_blocked();
-    if owed {
-        // Should it vanish before it can be recorded, this is what is left of it.
-        visitor.track(TrackedState::Open);
-    }
-    let retained_since = visitor.retained_since();
-    // What failed may rest on what was believed: ask the store again.
-    let known = if result.is_err() { None } else { visitor.known };
-    Done { id, result, known, version, retained_since, owed, gone: false }
-}
-
-/// The resource is gone, and this was its last state.
-async fn farewell(executor: &Executor, id: String, object: DynamicObject) -> Done {
-    let tracked: Tracked = executor.visitor(object.clone(), None, false).tracked(TrackedState::Open);
-    let result = executor.settle(&tracked, Some(object)).await;
-    if result.is_err() {
-        executor.ingest.track(crate::ingest::TrackingChange::Seen(tracked));
-    }
-    Done { gone: true, ..Done::quiet(id, None, result.map(|()| Next::Watch)) }
-}
-
-/// The resource version as a number, by which Kubernetes orders the states of one resource since
-/// 1.35; 0 when it is none.
-fn version_of(object: &DynamicObject) -> u64 {
-    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+/// What came of a chore; a panic is trouble like any other.
+fn outcome(done: Result<Result<(), Trouble>, JoinError>) -> Result<(), Trouble> {
+    done.unwrap_or_else(|error| Err(Trouble::Mismatch(format!("a defect of dualaudit: {error}"))))
 }

@@ -32,12 +32,10 @@ impl Executor {
         match (state, object) {
             (Some(State::Ended(record)), Some(object)) => {
                 let digest = self.ingest.content_digest(&record);
-                let same = known.recorded.as_ref().is_some_and(|recorded| {
-                    // What was tracked is redacted, so that its digest may differ; but it was seen
-                    // before the record was made of the whole.
-                    let covers = !at_hand && gone.last_seen_at <= recorded.receipt.recorded_at;
-                    recorded.started_at == record.started_at
-                        && (covers || recorded.content_digest.is_none_or(|recorded| recorded == digest))
+                let same = known.attempt(record.started_at).is_some_and(|recorded| {
+                    // What was tracked is redacted, and older than what was recorded since: it never
+                    // amends a record.
+                    !at_hand || recorded.content_digest.is_none_or(|recorded| recorded == digest)
                 });
                 if !same {
                     self.record_or_quarantine(gone, *record, &object).await?;
@@ -98,6 +96,10 @@ impl Executor {
     /// Settles every tracked execution that no listing shows any more. One that cannot be settled
     /// does not keep the others from it.
     pub(super) async fn sweep(self: Arc<Self>, live: HashSet<String>) -> Result<(), Trouble> {
+        // What was noted last may not be in the table yet.
+        if !self.ingest.flush_tracking().await {
+            return Err(Trouble::Mismatch("what was tracked last cannot be stored".to_owned()));
+        }
         let mut after = None;
         let mut trouble = None;
         loop {

@@ -262,14 +262,21 @@ pub enum Refusal {
 /// What a log knows of one execution id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// The latest attempt recorded.
-    pub recorded: Option<Recorded>,
+    /// Its attempts that are recorded, the first first.
+    pub recorded: Vec<Recorded>,
     /// A hold is open on it.
     pub held: bool,
     /// The source digest of its newest quarantine entry, and when that was recorded.
     pub quarantined: Option<(Digest, Time)>,
     /// Its tracked row: closed or not.
     pub tracked: Option<TrackedState>,
+}
+
+impl Known {
+    /// The recorded attempt that began then.
+    pub fn attempt(&self, started_at: Option<Time>) -> Option<&Recorded> {
+        self.recorded.iter().rev().find(|recorded| recorded.started_at == started_at)
+    }
 }
 
 /// A recorded attempt, by its latest revision.

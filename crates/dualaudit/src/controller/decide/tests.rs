@@ -112,7 +112,7 @@ fn recorded() -> Known {
         started_at: Some(at(0)),
         first_recorded_at: at(1),
     };
-    Known { recorded: Some(recorded), ..Known::default() }
+    Known { recorded: vec![recorded], ..Known::default() }
 }
 
 fn closed() -> Known {
@@ -193,9 +193,21 @@ fn a_new_start_of_a_recorded_resource_is_a_new_attempt() {
 }
 
 #[test]
+fn each_attempt_is_judged_by_its_own_record() {
+    let mut second = recorded().recorded.remove(0);
+    second.started_at = Some(at(5));
+    second.content_digest = Some(OTHER);
+    let mut known = recorded();
+    known.recorded.push(second);
+    // An engine, or a restored etcd, goes back to the first start.
+    assert_eq!(step(&deleted(ended()), Some(&known), at(6)), Step::LetGo);
+    assert_eq!(step(&acknowledged(), Some(&known), at(6)), Step::WaitUntil(at(25)));
+}
+
+#[test]
 fn purged_content_counts_as_recorded() {
     let mut purged = recorded();
-    purged.recorded.as_mut().unwrap().content_digest = None;
+    purged.recorded[0].content_digest = None;
     assert_eq!(step(&deleted(ended()), Some(&purged), at(2)), Step::LetGo);
 }
 
@@ -283,8 +295,12 @@ fn what_cannot_be_mapped_is_kept_whole_protected_and_never_deleted_by_us() {
     assert_eq!(step(&bare(unmappable()), Some(&quarantined()), at(2)), Step::Protect);
     assert_eq!(step(&unmappable(), Some(&quarantined()), at(1000)), Step::Watch);
     assert_eq!(step(&deleted(unmappable()), Some(&quarantined()), at(2)), Step::LetGo);
-    let changed = step_with(&unmappable(), Some(OTHER), Some(&quarantined()), at(2), POLICY, false);
-    assert_eq!(changed, Step::Quarantine(reason.into()));
+    let changed = |observed, now| step_with(&observed, Some(OTHER), Some(&quarantined()), now, POLICY, false);
+    assert_eq!(changed(unmappable(), at(2)), Step::Quarantine(reason.into()));
+    // A heartbeat does not fill the database, and the final state is kept at once.
+    let soon = at(1).saturating_add_micros(1);
+    assert_eq!(changed(unmappable(), soon), Step::WaitUntil(at(1).saturating_add_micros(HOUR / 12)));
+    assert_eq!(changed(deleted(unmappable()), soon), Step::Quarantine(reason.into()));
 }
 
 #[test]

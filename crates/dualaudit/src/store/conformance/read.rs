@@ -23,7 +23,7 @@ pub(crate) async fn what_is_known_is_said_for_each_id_in_order(store: &dyn Store
     let ids = ["d", "a", "nobody", "b", "c"].map(str::to_owned);
     let known = store.known(LOG, &ids).await.unwrap();
     assert_eq!(known[0], Known { tracked: Some(TrackedState::Open), ..Known::default() });
-    let recorded = known[1].recorded.as_ref().unwrap();
+    let recorded = known[1].recorded.last().unwrap();
     assert_eq!(recorded.receipt, amended);
     assert_eq!(recorded.content_digest, Some(digest_of(&changed)));
     assert_eq!((recorded.started_at, recorded.first_recorded_at), (Some(at(0)), at(10)));

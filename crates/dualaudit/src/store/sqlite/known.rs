@@ -147,24 +147,27 @@ pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Know
     })
 }
 
-fn recorded(log: &str, id: &str, revisions: &[Revision]) -> Option<Recorded> {
-    let latest = revisions.last()?;
-    let first = revisions.iter().find(|revision| revision.attempt == latest.attempt)?;
-    Some(Recorded {
-        receipt: Receipt {
-            id: id.to_owned(),
-            attempt: Some(latest.attempt),
-            revision: Some(latest.revision),
-            log: log.to_owned(),
-            index: latest.index,
-            leaf_hash: latest.leaf_hash,
-            recorded_at: latest.recorded_at,
-            result: rows::first_result(Some(latest.revision)),
-        },
-        content_digest: latest.content_digest,
-        started_at: latest.started_at,
-        first_recorded_at: first.recorded_at,
-    })
+/// The latest revision of each attempt; `revisions` come in the order of attempt and revision.
+fn recorded(log: &str, id: &str, revisions: &[Revision]) -> Vec<Recorded> {
+    let attempts = revisions.chunk_by(|a, b| a.attempt == b.attempt);
+    attempts
+        .filter_map(|attempt| Some((attempt.first()?, attempt.last()?)))
+        .map(|(first, latest)| Recorded {
+            receipt: Receipt {
+                id: id.to_owned(),
+                attempt: Some(latest.attempt),
+                revision: Some(latest.revision),
+                log: log.to_owned(),
+                index: latest.index,
+                leaf_hash: latest.leaf_hash,
+                recorded_at: latest.recorded_at,
+                result: rows::first_result(Some(latest.revision)),
+            },
+            content_digest: latest.content_digest,
+            started_at: latest.started_at,
+            first_recorded_at: first.recorded_at,
+        })
+        .collect()
 }
 
 fn duplicate(row: &Row<'_>) -> Result<Receipt> {

@@ -1,0 +1,126 @@
+//! One visit to one resource as a task: it always ends, and always says what came of it.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use kube::core::DynamicObject;
+
+use super::execute::{Executor, Next, Trouble};
+use crate::ingest::{Known, TrackedState, TrackingChange};
+
+/// How long one visit may take.
+const LONGEST_VISIT: Duration = Duration::from_secs(60);
+/// How long settling a resource that is gone may take: less, so that what is left of it is still
+/// noted.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(50);
+
+/// Why somebody goes there.
+pub(super) enum Errand {
+    /// The watch showed this state of it.
+    Seen(DynamicObject),
+    /// The watch said that it is gone, and this was its last state.
+    Gone(DynamicObject),
+    /// It is time, or it changed: look at it afresh.
+    Fetch { namespace: String, name: String },
+}
+
+/// A visit that ended.
+pub(super) struct Done {
+    pub(super) id: String,
+    pub(super) result: Result<Next, Trouble>,
+    pub(super) known: Option<Known>,
+    /// The version of the state that was looked at; 0 when none was.
+    pub(super) version: u64,
+    /// Whether it ended and its record is still owed; `None` when nobody could look.
+    pub(super) owed: Option<bool>,
+    /// It is not there any more. With an error, what is left of it is tracked.
+    pub(super) gone: bool,
+    /// It came from a deadline and not from the watch.
+    pub(super) was_due: bool,
+}
+
+impl Done {
+    fn blind(id: String, known: Option<Known>, result: Result<Next, Trouble>) -> Self {
+        Self { id, result, known, version: 0, owed: None, gone: false, was_due: false }
+    }
+}
+
+/// Carries an errand out. Neither a defect met in one resource nor a server that does not answer
+/// may stop the others; every step can be taken again, so a visit may end anywhere.
+pub(super) async fn visit(
+    executor: Arc<Executor>,
+    id: String,
+    errand: Errand,
+    known: Option<Known>,
+    overfull: bool,
+) -> Done {
+    let gone = matches!(errand, Errand::Gone(_));
+    let was_due = matches!(errand, Errand::Fetch { .. });
+    let work = AssertUnwindSafe(carry_out(&executor, id.clone(), errand, known, overfull)).catch_unwind();
+    let trouble = match tokio::time::timeout(LONGEST_VISIT, work).await {
+        Ok(Ok(done)) => return Done { was_due, ..done },
+        Ok(Err(_)) => "a defect of dualaudit: the visit panicked".to_owned(),
+        Err(_) => format!("no answer within {LONGEST_VISIT:?}"),
+    };
+    Done { gone, was_due, ..Done::blind(id, None, Err(Trouble::Mismatch(trouble))) }
+}
+
+async fn carry_out(
+    executor: &Executor,
+    id: String,
+    errand: Errand,
+    known: Option<Known>,
+    overfull: bool,
+) -> Done {
+    match errand {
+        Errand::Seen(object) => look(executor, id, object, known, overfull).await,
+        Errand::Gone(object) => farewell(executor, id, object).await,
+        Errand::Fetch { namespace, name } => match executor.api(&namespace).get_opt(&name).await {
+            Ok(Some(object)) if object.metadata.uid.as_ref() == Some(&id) => {
+                look(executor, id, object, known, overfull).await
+            }
+            // The watch may have told its end already, and may not: what is tracked of it tells.
+            Ok(_) => Done { gone: true, ..Done::blind(id, known, Ok(Next::Watch)) },
+            Err(error) => Done::blind(id, known, Err(error.into())),
+        },
+    }
+}
+
+async fn look(
+    executor: &Executor,
+    id: String,
+    object: DynamicObject,
+    known: Option<Known>,
+    overfull: bool,
+) -> Done {
+    let version = version_of(&object);
+    let mut visitor = executor.visitor(object, known, overfull);
+    let result = visitor.advance().await;
+    let owed = result.is_err() && visitor.is_owed();
+    if owed {
+        // Should it vanish before it can be recorded, this is what is left of it.
+        visitor.track(TrackedState::Open);
+    }
+    // What failed may rest on what was believed: ask the store again.
+    let known = if result.is_err() { None } else { visitor.known };
+    Done { id, result, known, version, owed: Some(owed), gone: false, was_due: false }
+}
+
+/// The resource is gone, and this was its last state.
+async fn farewell(executor: &Executor, id: String, object: DynamicObject) -> Done {
+    let tracked = executor.visitor(object.clone(), None, false).tracked(TrackedState::Open);
+    let settled = tokio::time::timeout(LONGEST_FAREWELL, executor.settle(&tracked, Some(object))).await;
+    let result = settled
+        .unwrap_or_else(|_| Err(Trouble::Mismatch(format!("no answer within {LONGEST_FAREWELL:?}"))))
+        .map(|()| Next::Watch);
+    if result.is_err() {
+        executor.ingest.track(TrackingChange::Seen(tracked));
+    }
+    Done { gone: true, ..Done::blind(id, None, result) }
+}
+
+/// The resource version as a number, by which Kubernetes orders the states of one resource since
+/// 1.35; 0 when it is none.
+pub(super) fn version_of(object: &DynamicObject) -> u64 {
+    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
