@@ -401,7 +401,7 @@ impl Visitor<'_> {
                 reason: reason.clone(),
                 released_at: tracked.last_seen_at,
             };
-            self.executor.ledger.write(&released).await?;
+            self.executor.ledger.write(&[released]).await?;
             let home = Some(self.executor.home.as_str());
             self.executor.notices.publish(&self.target(), Notice::ReleasedUnrecorded, &reason, home);
         }

@@ -29,6 +29,11 @@ const LABEL_VALUE: &str = "released-unrecorded";
 const MOST_ENTRIES: usize = 1000;
 /// Bytes in one ConfigMap, below the API server's limit of 1 MiB.
 const MOST_BYTES: usize = 900 << 10;
+/// ConfigMaps read at a time.
+const LISTED: u32 = 20;
+/// Bytes in a ConfigMap that entries are added to one by one: each writes it anew, and etcd keeps
+/// every version for a while.
+const MOST_GROWN_BYTES: usize = 64 << 10;
 
 /// One execution that was let go unrecorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +73,38 @@ impl From<Released> for Gap {
     }
 }
 
+/// An entry as it is kept.
+struct Entry {
+    id: String,
+    text: String,
+}
+
+impl Entry {
+    fn of(released: &Released) -> Self {
+        let text = serde_json::to_string(released).expect("an entry is JSON");
+        Self { id: released.id.clone(), text }
+    }
+
+    fn bytes(&self) -> usize {
+        self.id.len() + self.text.len()
+    }
+}
+
+/// Entries in as few ConfigMaps as they fit into.
+fn pages_of(entries: &[Entry]) -> Vec<&[Entry]> {
+    let mut pages = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (place, entry) in entries.iter().enumerate() {
+        if place - start == MOST_ENTRIES || (place > start && bytes + entry.bytes() > MOST_BYTES) {
+            pages.push(&entries[start..place]);
+            (start, bytes) = (place, 0);
+        }
+        bytes += entry.bytes();
+    }
+    pages.extend((start < entries.len()).then(|| &entries[start..]));
+    pages
+}
+
 /// The ledger in one namespace.
 pub struct Ledger {
     api: Api<ConfigMap>,
@@ -91,7 +128,7 @@ impl Page {
     }
 
     fn has_room_for(&self, bytes: usize) -> bool {
-        self.entries < MOST_ENTRIES && self.bytes + bytes <= MOST_BYTES
+        self.entries < MOST_ENTRIES && self.bytes + bytes <= MOST_GROWN_BYTES
     }
 }
 
@@ -105,12 +142,19 @@ impl Ledger {
         }
     }
 
-    /// Writes an entry. Writing the same execution twice keeps the later.
+    /// Writes entries. Writing the same execution twice does no harm: it is one gap of the log.
     ///
     /// # Errors
-    /// When the API server does not take it: then nothing may be let go.
-    pub async fn write(&self, released: &Released) -> Result<(), kube::Error> {
-        self.put(released).await?;
+    /// When the API server does not take one: then nothing of these may be let go.
+    pub async fn write(&self, released: &[Released]) -> Result<(), kube::Error> {
+        let entries: Vec<_> = released.iter().map(Entry::of).collect();
+        if let [entry] = entries.as_slice() {
+            self.add(entry).await?;
+        } else {
+            for page in pages_of(&entries) {
+                self.create(page).await?;
+            }
+        }
         self.written.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -120,46 +164,50 @@ impl Ledger {
         self.written.swap(false, Ordering::Relaxed)
     }
 
-    async fn put(&self, released: &Released) -> Result<(), kube::Error> {
-        let text = serde_json::to_string(released).expect("an entry is JSON");
-        let bytes = released.id.len() + text.len();
+    /// Adds an entry to the ConfigMap that is being filled, or begins another.
+    async fn add(&self, entry: &Entry) -> Result<(), kube::Error> {
         let mut page = self.page.lock().await;
         if page.is_none() {
-            *page = self.pages().await?.iter().map(Page::of).find(|page| page.has_room_for(bytes));
+            *page = self.pages().await?.iter().map(Page::of).find(|page| page.has_room_for(entry.bytes()));
         }
-        if let Some(open) = page.as_mut().filter(|page| page.has_room_for(bytes)) {
-            let patch = serde_json::json!({ "data": { &released.id: text } });
+        if let Some(open) = page.as_mut().filter(|page| page.has_room_for(entry.bytes())) {
+            let patch = serde_json::json!({ "data": { &entry.id: entry.text } });
             match self.api.patch(&open.name, &PatchParams::default(), &Patch::Merge(patch)).await {
                 Ok(_) => {
                     open.entries += 1;
-                    open.bytes += bytes;
+                    open.bytes += entry.bytes();
                     return Ok(());
                 }
+                // The log has it all, and it was discarded.
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
                 Err(error) => return Err(error),
             }
         }
+        let created = self.create(std::slice::from_ref(entry)).await?;
+        *page = Some(Page::of(&created));
+        Ok(())
+    }
+
+    async fn create(&self, entries: &[Entry]) -> Result<ConfigMap, kube::Error> {
         let map = ConfigMap {
             metadata: ObjectMeta {
                 generate_name: Some("dualaudit-released-".to_owned()),
                 labels: Some(BTreeMap::from([(LABEL.to_owned(), LABEL_VALUE.to_owned())])),
                 ..ObjectMeta::default()
             },
-            data: Some(BTreeMap::from([(released.id.clone(), text)])),
+            data: Some(entries.iter().map(|entry| (entry.id.clone(), entry.text.clone())).collect()),
             ..ConfigMap::default()
         };
-        let created = self.api.create(&PostParams::default(), &map).await?;
-        *page = Some(Page::of(&created));
-        Ok(())
+        self.api.create(&PostParams::default(), &map).await
     }
 
-    /// The ledger's ConfigMaps.
+    /// The ledger's ConfigMaps, some at a time; the rest is met when these are gone.
     ///
     /// # Errors
     /// When the API server does not answer.
     pub async fn pages(&self) -> Result<Vec<ConfigMap>, kube::Error> {
         let label = format!("{LABEL}={LABEL_VALUE}");
-        Ok(self.api.list(&ListParams::default().labels(&label)).await?.items)
+        Ok(self.api.list(&ListParams::default().labels(&label).limit(LISTED)).await?.items)
     }
 
     /// The entries of a page, and what is wrong with one that cannot be read because somebody edited
@@ -197,5 +245,22 @@ impl Ledger {
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_fill_pages_up_to_their_limits_and_none_is_left_out() {
+        let entries = |count: usize, bytes: usize| -> Vec<Entry> {
+            (0..count).map(|id| Entry { id: id.to_string(), text: "x".repeat(bytes) }).collect()
+        };
+        let sizes = |entries: &[Entry]| pages_of(entries).iter().map(|page| page.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&entries(2, 10)), [2]);
+        assert_eq!(sizes(&entries(2 * MOST_ENTRIES + 1, 10)), [MOST_ENTRIES, MOST_ENTRIES, 1]);
+        assert_eq!(sizes(&entries(3, MOST_BYTES)), [1, 1, 1]);
     }
 }

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const PAGE: u32 = 500;
+/// Writes of others met while one execution is let go.
+const MOST_CONFLICTS: u32 = 20;
 
 /// Lets every protected execution of `namespace` go: first the ledger, then the finalizer, and with
 /// it the annotation that keeps the controller from putting it back. Answers how many.
@@ -32,8 +34,20 @@ pub async fn release_unrecorded(
     let mut released = 0;
     let mut page = ListParams::default().limit(PAGE);
     loop {
-        let list = api.list(&page).await?;
-        for object in list.items {
+        let list = match api.list(&page).await {
+            Ok(list) => list,
+            // The list took too long to walk: begin it anew, what is released is passed over.
+            Err(kube::Error::Api(status)) if status.code == 410 && page.continue_token.is_some() => {
+                page = ListParams::default().limit(PAGE);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let protected = |object: &DynamicObject| source::observe(object, "", clock.now()).is_protected();
+        let objects: Vec<_> = list.items.into_iter().filter(protected).collect();
+        let entries: Vec<_> = objects.iter().map(|object| entry(object, clock, reason)).collect();
+        ledger.write(&entries).await?;
+        for object in objects {
             released += usize::from(release_one(&api, ledger, clock, object, reason).await?);
         }
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -43,7 +57,8 @@ pub async fn release_unrecorded(
     }
 }
 
-/// Whether this execution was let go; one that is not protected, or went meanwhile, was not.
+/// Whether this execution, whose state is on the ledger, was let go; one that is not protected, or
+/// went meanwhile, was not.
 async fn release_one(
     api: &Api<DynamicObject>,
     ledger: &Ledger,
@@ -51,12 +66,12 @@ async fn release_one(
     mut object: DynamicObject,
     reason: &str,
 ) -> Result<bool, kube::Error> {
+    let mut conflicts = 0;
     loop {
         let observed = source::observe(&object, "", clock.now());
         if !observed.is_protected() {
             return Ok(false);
         }
-        ledger.write(&entry(&object, &observed, clock, reason)).await?;
         let finalizers: Vec<_> = observed.finalizers.iter().filter(|name| *name != FINALIZER).collect();
         let patch = json!({ "metadata": {
             "uid": observed.id,
@@ -69,7 +84,9 @@ async fn release_one(
             .await
         {
             Ok(_) => return Ok(true),
-            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            Err(kube::Error::Api(status)) if status.is_conflict() && conflicts < MOST_CONFLICTS => {
+                conflicts += 1
+            }
             Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
             Err(error) => return Err(error),
         }
@@ -77,19 +94,21 @@ async fn release_one(
             Some(present) if present.metadata.uid.as_ref() == Some(&observed.id) => object = present,
             _ => return Ok(false),
         }
+        ledger.write(&[entry(&object, clock, reason)]).await?;
     }
 }
 
 /// The log's secret is in the database, which may be gone: secret values go into the digest under a
 /// key that is thrown away.
-fn entry(object: &DynamicObject, observed: &source::Observed, clock: &dyn Clock, reason: &str) -> Released {
+fn entry(object: &DynamicObject, clock: &dyn Clock, reason: &str) -> Released {
+    let observed = source::observe(object, "", clock.now());
     let mut state = serde_json::to_value(object).expect("an object is JSON");
     redact_object(&mut state, &entropy(), &observed.id);
     Released {
-        id: observed.id.clone(),
-        namespace: observed.namespace.clone(),
-        name: observed.name.clone(),
-        phase: observed.phase.clone(),
+        id: observed.id,
+        namespace: observed.namespace,
+        name: observed.name,
+        phase: observed.phase,
         started_at: observed.started_at,
         digest: Digest::sha256(state.to_string().as_bytes()),
         reason: reason.to_owned(),

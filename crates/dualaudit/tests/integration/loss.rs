@@ -1,5 +1,9 @@
 //! Absence is evidence too: what vanished unrecorded becomes a gap, and what did not does not.
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, api::PostParams};
+use serde_json::json;
+
 use crate::support::{Cluster, Dualaudit, eventually, verified};
 
 const LONG: &[&str] = &["--window", "1h"];
@@ -74,4 +78,57 @@ async fn one_that_vanishes_before_our_eyes_is_a_gap_or_a_record_and_never_nothin
     })
     .await;
     verified(&cluster);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_tracked_state_never_amends_a_newer_record() {
+    let cluster = Cluster::new().await;
+    let retain = &["--window", "1s", "--cleanup", "retain"];
+    let dualaudit = Dualaudit::run(&cluster, retain);
+    cluster.create("kept").await;
+    cluster.finish("kept").await;
+    eventually("it is retained, and tracked as closed", || async {
+        let is_free = cluster.get("kept").await.unwrap().metadata.finalizers.is_none();
+        (is_free && cluster.tracked() == 1).then_some(())
+    })
+    .await;
+    cluster.status("kept", json!({ "effectivenessScore": 0.25 })).await;
+    eventually("the score is a revision", || async {
+        (dualaudit.recorded_as("kept").await.first()?["revision"] == 2).then_some(())
+    })
+    .await;
+    dualaudit.kill();
+    cluster.delete("kept").await;
+    let dualaudit = Dualaudit::run(&cluster, retain);
+    eventually("it is not tracked any more", || async { (cluster.tracked() == 0).then_some(()) }).await;
+    let recorded = dualaudit.recorded_as("kept").await;
+    assert_eq!((&recorded[0]["revision"], &recorded[0]["effectiveness_score"]), (&json!(2), &json!(0.25)));
+    assert!(cluster.gaps().is_empty());
+    verified(&cluster);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_somebody_garbled_keeps_no_gap_from_being_found() {
+    let cluster = Cluster::new().await;
+    let garbled = json!({
+        "metadata": { "name": "garbled", "labels": { "dualaudit.dev/ledger": "released-unrecorded" } },
+        "data": { "some-uid": "{ not an entry" },
+    });
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.admin.clone(), &cluster.home);
+    maps.create(&PostParams::default(), &serde_json::from_value(garbled).unwrap()).await.unwrap();
+    let dualaudit = Dualaudit::run(&cluster, LONG);
+    cluster.create("lost").await;
+    cluster.protected("lost").await;
+    eventually("it is tracked", || async { (cluster.tracked() == 1).then_some(()) }).await;
+    dualaudit.kill();
+    cluster.strip("lost").await;
+    cluster.delete("lost").await;
+    let dualaudit = Dualaudit::run(&cluster, LONG);
+    let gap = eventually("there is a gap", || async { cluster.gaps().pop() }).await;
+    assert_eq!(gap["name"], "lost");
+    eventually("the garbled entry is named", || async {
+        dualaudit.log().iter().any(|line| line.contains("entry some-uid of ConfigMap garbled")).then_some(())
+    })
+    .await;
+    assert_eq!(cluster.ledger().await, 1, "it is a person's to mend");
 }
