@@ -1,9 +1,11 @@
 //! A whole API over a real store in a temporary directory, for the tests of the endpoints.
 
 use std::{
+    cell::RefCell,
+    io::Write,
     path::Path,
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicI64, AtomicU8, Ordering},
     },
 };
@@ -38,6 +40,7 @@ pub(crate) enum Fault {
     /// Appends work once, then the database is gone.
     GoneAfterOneAppend,
     Corrupt,
+    Rejects,
     Panics,
     NeverAnswers,
 }
@@ -171,6 +174,48 @@ pub(crate) fn record(id: &str) -> Value {
     })
 }
 
+thread_local! {
+    /// What this thread told the log, where somebody listens.
+    static TOLD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// What this thread tells the log while this lives.
+///
+/// One subscriber serves all tests of the process: with one a test, tracing asks whichever thread
+/// comes first whether a line is wanted, and remembers its answer for all.
+pub(crate) struct Told(());
+
+impl Told {
+    pub(crate) fn from_now_on() -> Self {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| {
+            let fmt = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO);
+            tracing::subscriber::set_global_default(fmt.with_writer(|| ToldBy).finish()).unwrap();
+        });
+        TOLD.set(Some(Vec::new()));
+        Self(())
+    }
+
+    /// The lines that hold this.
+    pub(crate) fn lines(&self, with: &str) -> Vec<String> {
+        let told = TOLD.with_borrow(|told| String::from_utf8(told.clone().unwrap()).unwrap());
+        told.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
+    }
+}
+
+struct ToldBy;
+
+impl Write for ToldBy {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        TOLD.with_borrow_mut(|told| told.iter_mut().for_each(|told| told.extend_from_slice(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A store with a fault.
 pub(crate) struct Faulty {
     pub(crate) inner: SharedStore,
@@ -184,6 +229,7 @@ impl Faulty {
                 Err(StoreError::Unavailable("/secret/path is locked".into()))
             }
             f if f == Fault::Corrupt as u8 => Err(StoreError::Corrupt("/secret/path is damaged".into())),
+            f if f == Fault::Rejects as u8 => Err(StoreError::Rejected("/secret/path is full".into())),
             f if f == Fault::Panics as u8 => panic!("/secret/path"),
             f if f == Fault::NeverAnswers as u8 => std::future::pending().await,
             _ => Ok(()),

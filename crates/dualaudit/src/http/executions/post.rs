@@ -173,10 +173,13 @@ async fn record_one(api: &Api, record: Result<Bytes, Problem>, amend: Option<u32
 fn answer(single: bool, fates: Vec<Fate>) -> Response {
     let mut answered = Answered::default();
     let mut failure: Option<Problem> = None;
+    // One line a request, however many of its records the database refuses.
+    let mut causes = Vec::new();
     for (position, fate) in fates.into_iter().enumerate() {
         match fate {
             Fate::Stored(receipt) => answered.receipts.push(receipt),
-            Fate::Refused(problem) => {
+            Fate::Refused(mut problem) => {
+                causes.extend(problem.take_cause());
                 let problem = problem.with("position", position);
                 answered.refused.push(Refused { position, problem });
             }
@@ -188,6 +191,9 @@ fn answer(single: bool, fates: Vec<Fate>) -> Response {
             }
             Fate::Failed(_) => {}
         }
+    }
+    if let Some(cause) = causes.first() {
+        tracing::error!(%cause, records = causes.len(), "the database refuses what passed every check");
     }
     let problem = failure.or_else(|| match answered.refused.as_slice() {
         [refused] if single => Some(refused.problem.clone()),
@@ -220,7 +226,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::http::tests::{Answered, Fault, Served, posting, record};
+    use crate::http::tests::{Answered, Fault, Served, Told, posting, record};
 
     fn with(mut record: Value, field: &str, value: impl Into<Value>) -> Value {
         record[field] = value.into();
@@ -482,5 +488,22 @@ mod tests {
         let (status, results, refused) = told(&served.post_json(&json!(records)).await);
         assert_eq!((status, results.len(), refused), (201, records.len(), vec![]));
         assert_eq!(results.iter().filter(|result| *result == "duplicate").count(), receipts);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_is_one_line_in_the_log_however_many_its_records() {
+        let served = Served::new().await;
+        let records: Vec<_> = (0..3 * UNDER_WAY).map(|n| record(&format!("r{n}"))).collect();
+        served.fail(Fault::Unavailable);
+        let told = Told::from_now_on();
+        assert_eq!(served.post_json(&json!(records)).await.status, 503);
+        assert_eq!(told.lines("a request could not be served").len(), 1);
+        assert_eq!(told.lines("/secret/path").len(), 1);
+
+        served.fail(Fault::Rejects);
+        let told = Told::from_now_on();
+        assert_eq!(served.post_json(&json!(records[..3])).await.problem(), "all-refused");
+        let lines = told.lines("/secret/path");
+        assert!(lines.len() == 1 && lines[0].contains("records=3"), "{lines:?}");
     }
 }
