@@ -13,8 +13,8 @@ mod single;
 mod summary;
 
 pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
-pub use single::{Found, GetError, GetRequest, HeldSince, Revision, get};
-pub use summary::{Summary, Tier};
+pub use single::{Found, GetError, GetRequest, HeldSince, MAX_REVISIONS, Revision, get};
+pub use summary::{MESSAGE_BYTES, Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
 pub use crate::store::{SharedStore, StoreError};
