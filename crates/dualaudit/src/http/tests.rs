@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     Unavailable,
     /// Appends work once, then the database is gone.
     GoneAfterOneAppend,
+    /// Appends work once, then the database hangs.
+    HangsAfterOneAppend,
     Corrupt,
     Rejects,
     Panics,
@@ -245,9 +247,13 @@ impl Store for Faulty {
     async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.pass().await?;
         let answer = self.inner.append(log, batch, now).await;
-        let last = Fault::GoneAfterOneAppend as u8;
-        let gone = Fault::Unavailable as u8;
-        let _ = self.fault.compare_exchange(last, gone, Ordering::SeqCst, Ordering::SeqCst);
+        for (last, then) in [
+            (Fault::GoneAfterOneAppend, Fault::Unavailable),
+            (Fault::HangsAfterOneAppend, Fault::NeverAnswers),
+        ] {
+            let (last, then) = (last as u8, then as u8);
+            let _ = self.fault.compare_exchange(last, then, Ordering::SeqCst, Ordering::SeqCst);
+        }
         answer
     }
     async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError> {

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dualaudit_record::submitted::Submitted;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use serde::Serialize;
 
 use super::{
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     http::{
         Api,
-        limits::{Admission, BODY_BYTES},
+        limits::{AGAIN, Admission, BODY_BYTES, Deadline},
         problem::{Kind, Problem, internal},
     },
     ingest::{Answer, BATCH_DRAFTS, Receipt, ReceiptResult, StoreError},
@@ -66,6 +66,7 @@ enum Fate {
 pub(in crate::http) async fn post(
     State(api): State<Api>,
     Extension(admission): Extension<Admission>,
+    Extension(deadline): Extension<Deadline>,
     query: Result<Pairs, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -82,7 +83,7 @@ pub(in crate::http) async fn post(
     }
     let Submission { single, records } = submission;
     let records = records.into_iter().map(|record| record.map(|json| bytes.slice_ref(json))).collect();
-    Ok(answer(single, record_all(&api, records, amend).await))
+    Ok(answer(single, record_all(&api, records, amend, deadline).await))
 }
 
 /// The revision to amend, if that is what is asked.
@@ -134,21 +135,36 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
 }
 
 /// Hands the records to the log, many at once so that they share commits, and gives their fates in
-/// the order sent.
-async fn record_all(api: &Api, records: Vec<Result<Bytes, Problem>>, amend: Option<u32>) -> Vec<Fate> {
+/// the order sent. At the deadline it gives those there are: whoever was recorded gets the receipt.
+async fn record_all(
+    api: &Api,
+    records: Vec<Result<Bytes, Problem>>,
+    amend: Option<u32>,
+    deadline: Deadline,
+) -> Vec<Fate> {
+    let mut fates: Vec<Option<Fate>> = records.iter().map(|_| None).collect();
     // Once the database is gone the rest would only wait for it, one batch after the other.
     let gone = AtomicBool::new(false);
-    let fates = records.into_iter().map(|record| async {
+    let gone = &gone;
+    let recording = records.into_iter().enumerate().map(|(position, record)| async move {
         if gone.load(Ordering::Relaxed) {
-            return Fate::Failed(StoreError::Unavailable("it was gone already".into()).into());
+            let gone = StoreError::Unavailable("it was gone already".into());
+            return (position, Fate::Failed(gone.into()));
         }
         let fate = record_one(api, record, amend).await;
         if matches!(fate, Fate::Failed(_)) {
             gone.store(true, Ordering::Relaxed);
         }
-        fate
+        (position, fate)
     });
-    stream::iter(fates).buffered(UNDER_WAY).collect().await
+    let recorded = stream::iter(recording).buffer_unordered(UNDER_WAY);
+    let recorded = recorded.take_until(tokio::time::sleep_until(deadline.0));
+    recorded.for_each(|(position, fate)| future::ready(fates[position] = Some(fate))).await;
+    fates.into_iter().map(|fate| fate.unwrap_or_else(|| Fate::Failed(late()))).collect()
+}
+
+fn late() -> Problem {
+    Problem::new(Kind::Timeout, format!("Not all of the records were recorded in time. {AGAIN}"))
 }
 
 async fn record_one(api: &Api, record: Result<Bytes, Problem>, amend: Option<u32>) -> Fate {
@@ -222,11 +238,16 @@ fn with_answered(problem: Problem, answered: &Answered) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::{body::Body, http::Request};
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::http::tests::{Answered, Fault, Served, Told, posting, record};
+    use crate::http::{
+        limits::Limits,
+        tests::{Answered, Fault, Served, Told, posting, record},
+    };
 
     fn with(mut record: Value, field: &str, value: impl Into<Value>) -> Value {
         record[field] = value.into();
@@ -488,6 +509,19 @@ mod tests {
         let (status, results, refused) = told(&served.post_json(&json!(records)).await);
         assert_eq!((status, results.len(), refused), (201, records.len(), vec![]));
         assert_eq!(results.iter().filter(|result| *result == "duplicate").count(), receipts);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_hangs_is_a_503_with_the_receipts_so_far() {
+        let served = Served::with(Limits { time: Duration::from_secs(5), ..Limits::default() }).await;
+        served.fail(Fault::HangsAfterOneAppend);
+        let records: Vec<_> = (0..2 * UNDER_WAY).map(|n| record(&format!("r{n}"))).collect();
+        let answered = served.post_json(&json!(records)).await;
+        assert_eq!((answered.status.as_u16(), answered.problem()), (503, "timeout".into()));
+        assert_eq!(answered.header("retry-after"), "2");
+        let (_, results, refused) = told(&answered);
+        assert!((1..records.len()).contains(&results.len()), "{}", results.len());
+        assert_eq!(refused, vec![]);
     }
 
     #[tokio::test]
