@@ -208,9 +208,8 @@ pub(super) fn internal(cause: &dyn Display) -> Problem {
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
-        Self::new(Kind::InvalidRecord, invalid.to_string())
-            .with("field", invalid.field)
-            .with("rule", invalid.rule)
+        let kind = if invalid.is_malformed() { Kind::InvalidJson } else { Kind::InvalidRecord };
+        Self::new(kind, invalid.to_string()).with("field", invalid.field).with("rule", invalid.rule)
     }
 }
 

@@ -40,12 +40,12 @@ impl fmt::Display for At<'_> {
 }
 
 pub(super) fn refused(at: At<'_>, rule: impl Into<String>) -> Invalid {
-    Invalid { field: at.to_string(), rule: rule.into() }
+    Invalid::new(at.to_string(), rule)
 }
 
 pub(super) fn too_large(bytes: usize) -> Invalid {
     let rule = format!("has {bytes} bytes of JSON; at most {MAX_RECORD_BYTES} are taken");
-    Invalid { field: Invalid::RECORD.to_owned(), rule }
+    Invalid::new(Invalid::RECORD, rule)
 }
 
 pub(super) fn required<T>(at: At<'_>, value: Option<T>) -> Result<T, Invalid> {

@@ -472,6 +472,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_no_json_can_hold_is_malformed_and_the_records_beside_it_stand() {
+        let served = Served::new().await;
+        let half = record("b").to_string().replace("rem-1", r"\ud800");
+        let huge = record("c").to_string().replace("0.95", "1e999");
+        for (body, field) in [(&half, "remediation_id"), (&huge, "effectiveness_score")] {
+            let answered = served.post(body.clone()).await;
+            assert_eq!((answered.status.as_u16(), answered.problem()), (400, "invalid-json".into()));
+            assert_eq!(answered.json()["field"], field);
+        }
+        let refused = vec![(1, "invalid-json".into()), (2, "invalid-json".into())];
+        let lines = format!("{}\n{half}\n{huge}\n", record("a"));
+        let request = Request::post("/api/v1/executions").header("content-type", "application/x-ndjson");
+        let answered = served.send(request.body(Body::from(lines)).unwrap()).await;
+        assert_eq!(told(&answered), (201, vec!["created".into()], refused.clone()));
+        let answered = served.post(format!("[{},{half},{huge}]", record("a"))).await;
+        assert_eq!(told(&answered), (200, vec!["duplicate".into()], refused));
+    }
+
+    #[tokio::test]
     async fn a_body_of_another_type_or_beyond_its_limit_is_refused() {
         let served = Served::new().await;
         let request = Request::post("/api/v1/executions").body(Body::from("{}")).unwrap();
