@@ -12,6 +12,7 @@ mod selector;
 mod single;
 mod summary;
 
+pub(crate) use parameters::reject_repeats;
 pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
 pub use single::{Found, GetError, GetRequest, HeldSince, MAX_REVISIONS, Revision, get};
 pub use summary::{MESSAGE_BYTES, Summary, Tier};

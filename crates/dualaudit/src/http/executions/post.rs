@@ -35,7 +35,7 @@ use crate::{
         problem::{Kind, Problem, internal},
     },
     ingest::{Answer, BATCH_DRAFTS, Receipt, ReceiptResult, StoreError},
-    query::BadParameter,
+    query::{self, BadParameter},
 };
 
 /// How many records of one request are on their way into the log at once: what the next commit takes
@@ -88,6 +88,7 @@ pub(in crate::http) async fn post(
 
 /// The revision to amend, if that is what is asked.
 fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+    query::reject_repeats(pairs)?;
     let mut amend = false;
     for (name, value) in pairs {
         amend = match (name.as_str(), value.as_str()) {
@@ -100,7 +101,13 @@ fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>
             }
         };
     }
-    match (amend, headers.get("if-match")) {
+    let mut conditions = headers.get_all("if-match").iter();
+    let condition = conditions.next();
+    if let Some(second) = conditions.next() {
+        let value = String::from_utf8_lossy(second.as_bytes());
+        return Err(BadParameter::new("If-Match", &value, "is given twice; give it once").into());
+    }
+    match (amend, condition) {
         (false, None) => Ok(None),
         // To ignore a condition would be to do what the sender ruled out.
         (false, Some(value)) => Err(BadParameter::new(
@@ -405,7 +412,10 @@ mod tests {
         for wrong in ["0", "-1", "*", "one", "4294967296"] {
             assert_eq!(send(amending, Some(wrong), record("a")).await, (400, "invalid-parameter".into()));
         }
-        for path in ["", "?amend=yes", "?amend=false", "?force=true"] {
+        let twice = posting(amending).header("if-match", "1").header("if-match", "1");
+        let twice = served.send(twice.body(Body::from(record("a").to_string())).unwrap()).await;
+        assert_eq!((twice.status.as_u16(), twice.problem()), (400, "invalid-parameter".into()));
+        for path in ["", "?amend=yes", "?amend=false", "?force=true", "?amend=false&amend=true"] {
             let path = format!("/api/v1/executions{path}");
             assert_eq!(
                 send(&path, Some("1"), record("a")).await,
