@@ -87,6 +87,9 @@ pub(super) fn id(at: At<'_>, text: String) -> Result<String, Invalid> {
     if text.is_empty() {
         return Err(refused(at, "must not be empty"));
     }
+    if text == "." || text == ".." {
+        return Err(refused(at, "must not be . or .., which have a meaning in URLs"));
+    }
     match text.chars().find(|char| char.is_control()) {
         None => Ok(text),
         Some(char) => {
