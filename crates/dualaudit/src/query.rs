@@ -3,7 +3,9 @@
 //! # Guarantees
 //! - Lists are ordered by `created_at`, newest first, then log, id and attempt. The order of a row
 //!   never changes, so following `next_cursor` to its end gives each row that was there at the
-//!   start exactly once, whatever is recorded meanwhile.
+//!   start exactly once, whatever is recorded meanwhile. An amendment may change what a filter asks
+//!   (its outcome, say): a row that an amendment moves in or out of the filter meanwhile is given
+//!   once or not at all. Without such a filter each is given.
 //! - Relative times of a question (`since=24h`) mean the same instant on all its pages.
 
 mod cursor;
