@@ -3,7 +3,9 @@
 //! # Guarantees
 //! - Lists are ordered by `created_at`, newest first, then log, id and attempt. The order of a row
 //!   never changes, so following `next_cursor` to its end gives each row that was there at the
-//!   start exactly once, whatever is recorded meanwhile.
+//!   start exactly once, whatever is recorded meanwhile. An amendment may change what a filter asks
+//!   (its outcome, say): a row that an amendment moves in or out of the filter meanwhile is given
+//!   once or not at all. Without such a filter each is given.
 //! - Relative times of a question (`since=24h`) mean the same instant on all its pages.
 
 mod cursor;
@@ -12,9 +14,10 @@ mod selector;
 mod single;
 mod summary;
 
+pub(crate) use parameters::reject_repeats;
 pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
-pub use single::{Found, GetError, GetRequest, HeldSince, Revision, get};
-pub use summary::{Summary, Tier};
+pub use single::{Found, GetError, GetRequest, HeldSince, MAX_REVISIONS, Revision, get};
+pub use summary::{MESSAGE_BYTES, Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
 pub use crate::store::{SharedStore, StoreError};

@@ -22,8 +22,8 @@ const EXACT: u64 = 1 << 53;
 /// stay below it for any real log. A NaN or an infinity, which JSON cannot hold, becomes `null`.
 ///
 /// # Panics
-/// If `value` is not representable as JSON (a map with keys that are no strings): the types of this
-/// crate always are.
+/// If `value` is not representable as JSON (a map with keys that are no strings), or holds an integer of
+/// 128 bits, a number as text or raw JSON: the types of this crate never do.
 pub fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
     let mut canonical = Canonical::default();
     value
@@ -153,6 +153,24 @@ impl Formatter for &mut Canonical {
         self.put(text.as_bytes())
     }
 
+    // What is not taken over goes to the writer by default, which is a sink: the bytes would lack it.
+
+    fn write_i128<W: ?Sized + io::Write>(&mut self, _: &mut W, _: i128) -> io::Result<()> {
+        Err(unsupported("an integer of 128 bits"))
+    }
+
+    fn write_u128<W: ?Sized + io::Write>(&mut self, _: &mut W, _: u128) -> io::Result<()> {
+        Err(unsupported("an integer of 128 bits"))
+    }
+
+    fn write_number_str<W: ?Sized + io::Write>(&mut self, _: &mut W, _: &str) -> io::Result<()> {
+        Err(unsupported("a number as text"))
+    }
+
+    fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, _: &mut W, _: &str) -> io::Result<()> {
+        Err(unsupported("JSON as text"))
+    }
+
     fn begin_string<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
         self.put(b"\"")
     }
@@ -225,12 +243,19 @@ impl Formatter for &mut Canonical {
     }
 }
 
+/// No type of this crate has it; it has no canonical form here.
+fn unsupported(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("{what} has no canonical form here"))
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
+    use std::io;
 
-    use super::canonical;
+    use proptest::prelude::*;
+    use serde_json::{Value, ser::Formatter};
+
+    use super::{Canonical, canonical};
     use crate::testing::record;
 
     /// Any JSON, with keys that are hard to sort.
@@ -341,6 +366,22 @@ mod tests {
     fn durations_and_counts_are_exact_up_to_their_limits() {
         assert_eq!(canonical(&crate::submitted::MAX_DURATION), b"9007199254740991");
         assert_eq!(canonical(&crate::submitted::MAX_COUNT), b"2147483647");
+    }
+
+    #[test]
+    fn what_would_be_left_out_is_an_error_instead() {
+        let mut canonical = Canonical::default();
+        let (mut formatter, mut sink) = (&mut canonical, io::sink());
+        assert!(formatter.write_i128(&mut sink, 1).is_err());
+        assert!(formatter.write_u128(&mut sink, 1).is_err());
+        assert!(formatter.write_number_str(&mut sink, "1").is_err());
+        assert!(formatter.write_raw_fragment(&mut sink, "1").is_err());
+    }
+
+    #[test]
+    #[should_panic(expected = "128 bits")]
+    fn an_integer_of_128_bits_is_not_left_out_in_silence() {
+        canonical(&[1_u128]);
     }
 
     proptest! {

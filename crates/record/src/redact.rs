@@ -35,7 +35,9 @@ const MAX_NESTED_STRINGS: u8 = 4;
 ///
 /// - The value of a key that names a secret, whole; null, booleans and what is empty stay.
 /// - `value`, `values` and `default` of an object whose `name` or `key` names a secret, as in
-///   environment variables and parameters.
+///   environment variables and parameters; these five in any case (`Name`, `Value`).
+/// - Of a reference to a secret (`tokenRef`, `imagePullSecrets`) everything but `name`, `key`,
+///   `namespace`, `kind`, `apiVersion` and `optional`.
 /// - Inside strings that are themselves a JSON object or array, as the annotation
 ///   `kubectl.kubernetes.io/last-applied-configuration`; such a string is written anew in compact
 ///   form when it names a secret, and otherwise stays as it is.
@@ -80,21 +82,51 @@ impl Redaction<'_> {
     }
 
     fn object(&self, members: &mut Map<String, Value>, place: &mut String, nested: u8) -> bool {
-        let named = |key| members.get(key).and_then(Value::as_str).is_some_and(names::is_secret);
-        let is_secret_pair = named("name") || named("key");
+        let is_secret_pair = members
+            .iter()
+            .any(|(key, value)| names::is_pair_name(key) && value.as_str().is_some_and(names::is_secret));
         let mut changed = false;
         for (key, value) in members {
             changed |= at(place, key, |place| {
                 if place == "/metadata/managedFields" && nested == 0 {
                     return false;
                 }
-                let is_paired = is_secret_pair && ["value", "values", "default"].contains(&key.as_str());
-                if is_paired || (names::is_secret(key) && !names::is_reference(key, value)) {
+                if is_secret_pair && names::is_pair_value(key) {
                     self.replace(value, place)
-                } else {
+                } else if !names::is_secret(key) {
                     self.value(value, place, nested)
+                } else if names::is_reference(key, value) {
+                    self.reference(value, place, nested)
+                } else {
+                    self.replace(value, place)
                 }
             });
+        }
+        changed
+    }
+
+    /// Keeps of a reference only what tells where the secret is: nothing else belongs there, and what
+    /// is there all the same may be the secret.
+    fn reference(&self, value: &mut Value, place: &mut String, nested: u8) -> bool {
+        let mut changed = false;
+        match value {
+            Value::Object(members) => {
+                for (key, value) in members {
+                    changed |= at(place, key, |place| {
+                        if names::is_part_of_reference(key, value) {
+                            self.value(value, place, nested)
+                        } else {
+                            self.replace(value, place)
+                        }
+                    });
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    changed |= at(place, &index.to_string(), |place| self.reference(item, place, nested));
+                }
+            }
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
         changed
     }

@@ -140,18 +140,26 @@ pub struct Invalid {
     pub field: String,
     /// The rule it breaks, with what was found.
     pub rule: String,
+    pub(crate) malformed: bool,
 }
 
 impl Invalid {
     /// Stands for the record as a whole where a field would be named. No field can be called this:
     /// such a name would be in quotes.
     pub const RECORD: &'static str = "(record)";
-    /// Stands for text that is not JSON at all.
+    /// Stands for text that is not JSON, where no field is known in which it stops being it.
     pub const JSON: &'static str = "(json)";
 
-    /// Whether it was not JSON, rather than a record that breaks a rule.
+    /// What breaks a rule, as a path, and the rule.
+    pub(crate) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self { field: field.into(), rule: rule.into(), malformed: false }
+    }
+
+    /// Whether it cannot be read as JSON, rather than being a record that breaks a rule: bad syntax, and
+    /// what the syntax allows and nothing can hold, such as half of a surrogate pair or a number
+    /// beyond every double.
     pub fn is_malformed(&self) -> bool {
-        self.field == Self::JSON
+        self.malformed
     }
 }
 
@@ -170,7 +178,7 @@ impl Submitted {
             serde_path_to_error::deserialize(&mut deserializer).map_err(wire::invalid)?;
         deserializer
             .end()
-            .map_err(|error| Invalid { field: Invalid::JSON.to_owned(), rule: error.to_string() })?;
+            .map_err(|error| Invalid { malformed: true, ..Invalid::new(Invalid::JSON, error.to_string()) })?;
         Ok(submitted)
     }
 

@@ -89,7 +89,7 @@ fn page(found: &Found) -> String {
         .map(|held| vec![output::time(held.placed_at), held.hold.actor.clone(), held.hold.reason.clone()]);
     section(&mut page, "Holds", &["SINCE", "ACTOR", "REASON"], holds);
     // One revision is what the receipt says already.
-    if found.revisions.len() > 1 {
+    if found.revisions_total > 1 {
         let revisions = found.revisions.iter().map(|revision| {
             let Receipt { index, recorded_at, .. } = &revision.receipt;
             let record = &revision.record.record;
@@ -101,7 +101,12 @@ fn page(found: &Found) -> String {
                 format!("{:.2}", record.effectiveness_score),
             ]
         });
-        section(&mut page, "Revisions", &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions);
+        let shown = found.revisions.len();
+        let title = match found.revisions_total {
+            total if total > shown => format!("Revisions (the latest {shown} of {total})"),
+            _ => "Revisions".to_owned(),
+        };
+        section(&mut page, &title, &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions);
     }
     let Receipt { log, index, leaf_hash, recorded_at, .. } = &found.receipt;
     let receipt = [("log", log.clone()), ("index", index.to_string()), ("leaf hash", leaf_hash.to_string())];

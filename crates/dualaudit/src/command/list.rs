@@ -1,9 +1,12 @@
 //! `dualaudit list`: what is recorded.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
 
 use super::{
-    output::{self, Columns, Out},
+    output::{self, Columns, Out, shown},
     reader::{Reader, ReaderArgs},
 };
 use crate::query::{BadParameter, MAX_LIMIT, Summary};
@@ -138,7 +141,8 @@ impl Filters {
 /// What could not be reached or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let reader = args.reader.open().await?;
-    match write(&args, &reader, &mut output::stdout()).await {
+    let printer = Printer::new(args.output, io::stdout().is_terminal());
+    match write(&args, &reader, printer, &mut output::stdout()).await {
         Ok(next) => {
             if let Some(cursor) = next {
                 eprintln!("There are more; go on with --cursor {cursor}, or list --all.");
@@ -157,10 +161,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes the pages asked for, one at a time; returns where a further list would begin.
-async fn write<W: Write>(args: &Args, reader: &Reader, out: &mut Out<W>) -> anyhow::Result<Option<String>> {
+async fn write<W: Write>(
+    args: &Args,
+    reader: &Reader,
+    mut printer: Printer,
+    out: &mut Out<W>,
+) -> anyhow::Result<Option<String>> {
     let mut left = if args.all { u64::MAX } else { args.limit };
     let mut next = args.cursor.clone();
-    let mut printer = Printer::new(args.output);
     loop {
         let mut pairs = args.filters.pairs();
         pairs.push(("limit".into(), left.min(u64::from(MAX_LIMIT)).to_string()));
@@ -181,14 +189,15 @@ async fn write<W: Write>(args: &Args, reader: &Reader, out: &mut Out<W>) -> anyh
 /// Writes pages as they come, so that a list of any length takes the memory of one page.
 struct Printer {
     form: ListForm,
+    on_terminal: bool,
     columns: Columns,
     /// Nothing was written yet.
     fresh: bool,
 }
 
 impl Printer {
-    fn new(form: ListForm) -> Self {
-        Self { form, columns: Columns::default(), fresh: true }
+    fn new(form: ListForm, on_terminal: bool) -> Self {
+        Self { form, on_terminal, columns: Columns::default(), fresh: true }
     }
 
     fn page(&mut self, out: &mut impl Write, items: &[Summary]) -> anyhow::Result<()> {
@@ -206,7 +215,7 @@ impl Printer {
                 for (position, item) in items.iter().enumerate() {
                     let before: &[u8] = if first && position == 0 { b"{\"items\":[\n" } else { b",\n" };
                     out.write_all(before)?;
-                    serde_json::to_writer(&mut *out, item)?;
+                    out.write_all(output::safe_json(&serde_json::to_string(item)?).as_bytes())?;
                 }
             }
             ListForm::Yaml => {
@@ -221,7 +230,13 @@ impl Printer {
                     csv.write_record(CSV_HEADER)?;
                 }
                 for item in items {
-                    csv.write_record(csv_record(item))?;
+                    let record = csv_record(item);
+                    // A file or a pipe gets every text as it is: CSV has no escapes for it.
+                    csv.write_record(if self.on_terminal {
+                        record.map(|text| shown(&text))
+                    } else {
+                        record
+                    })?;
                 }
                 csv.flush()?;
             }
@@ -380,7 +395,8 @@ mod tests {
 
     async fn listed_by(reader: &Reader, line: &str) -> (String, Option<String>) {
         let mut out = BufWriter::new(Pipe::new(Vec::new()));
-        let next = write(&args(line), reader, &mut out).await.unwrap();
+        let args = args(line);
+        let next = write(&args, reader, Printer::new(args.output, false), &mut out).await.unwrap();
         (String::from_utf8(out.into_inner().unwrap().into_inner()).unwrap(), next)
     }
 
@@ -419,6 +435,25 @@ mod tests {
         assert_eq!(json!(rows), json!(ids));
         let (table, _) = listed(&served, "--limit 2100").await;
         assert_eq!((table.lines().count(), table.matches("OUTCOME").count()), (2101, 1));
+    }
+
+    #[tokio::test]
+    async fn a_record_cannot_command_a_terminal_in_any_form() {
+        let served = Served::new().await;
+        let mut record = record("a");
+        record["error_message"] = "\u{1b}[2J\u{9b}2J".into();
+        assert_eq!(served.post_json(&record).await.status, 201);
+        let reader = Reader::Database(Arc::clone(&served.store.inner));
+        let printed = async |form: ListForm, on_terminal| {
+            let mut out = BufWriter::new(Pipe::new(Vec::new()));
+            write(&args(""), &reader, Printer::new(form, on_terminal), &mut out).await.unwrap();
+            String::from_utf8(out.into_inner().unwrap().into_inner()).unwrap()
+        };
+        for form in [ListForm::Table, ListForm::Json, ListForm::Yaml, ListForm::Csv] {
+            let text = printed(form, true).await;
+            assert!(!text.contains(['\u{1b}', '\u{9b}']), "{form:?} {text:?}");
+        }
+        assert!(printed(ListForm::Csv, false).await.contains("\u{1b}[2J\u{9b}2J"));
     }
 
     #[tokio::test]

@@ -84,10 +84,7 @@ pub fn document<T: Serialize>(
 ) -> anyhow::Result<()> {
     match form {
         Form::Table => out.write_all(table().as_bytes())?,
-        Form::Json => {
-            serde_json::to_writer_pretty(&mut *out, value)?;
-            writeln!(out)?;
-        }
+        Form::Json => writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(value)?))?,
         Form::Yaml => out.write_all(yaml(value)?.as_bytes())?,
     }
     out.flush()?;
@@ -146,15 +143,42 @@ impl Columns {
 pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        let turns =
-            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}') {
+        if commands(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
         }
     }
     shown
+}
+
+/// JSON as it may be shown on a terminal: the same JSON, with `\u` escapes for what [`shown`] escapes.
+/// JSON's writers escape only what is below U+0020, and a terminal takes U+009B for ESC and [.
+pub fn safe_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Outside of strings are only line ends, and inside none: those were escaped already.
+        if commands(character) && character != '\n' {
+            safe.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+/// Whether a terminal would do something at it rather than show it: controls, what turns the direction
+/// of the text, and line ends. None is beyond U+FFFF.
+fn commands(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// The name of an enum's value on the wire, such as `timed_out`.
@@ -205,7 +229,13 @@ mod tests {
 
     #[test]
     fn a_record_cannot_command_the_terminal_of_its_reader() {
-        assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d é 漢"), r"a\u{1b}[2Jb\nc\u{202e}d é 漢");
+        let text = "a\u{1b}[2Jb\nc\u{202e}d\u{61c} é 漢\u{9b}2J";
+        assert_eq!(shown(text), r"a\u{1b}[2Jb\nc\u{202e}d\u{61c} é 漢\u{9b}2J");
+        let mut out = Vec::new();
+        document(&mut out, Form::Json, &[text], String::new).unwrap();
+        let json = String::from_utf8(out).unwrap();
+        assert_eq!(json, "[\n  \"a\\u001b[2Jb\\nc\\u202ed\\u061c é 漢\\u009b2J\"\n]\n");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
     }
 
     #[test]

@@ -8,12 +8,19 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use super::problem::{Kind, Problem, internal};
 
 /// The most a body may have.
 pub const BODY_BYTES: usize = 8 << 20;
+
+/// What whoever was not answered in time may do.
+pub(super) const AGAIN: &str = "Sending the same records again is safe: what is recorded already answers \
+    with its first receipt.";
 
 /// The limits of a server.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +38,11 @@ impl Default for Limits {
         Self { time: Duration::from_secs(30), requests: 256, bodies: 8 * BODY_BYTES }
     }
 }
+
+/// When an answer must be on its way that is to tell what was done so far, rather than that the request
+/// took too long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub(super) Instant);
 
 /// Lets requests in.
 #[derive(Clone)]
@@ -71,16 +83,18 @@ pub(super) async fn admit(State(admission): State<Admission>, request: Request, 
 }
 
 /// Ends what takes too long.
-pub(super) async fn in_time(State(admission): State<Admission>, request: Request, next: Next) -> Response {
+pub(super) async fn in_time(
+    State(admission): State<Admission>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let limit = admission.limits.time;
+    // A tenth is left to write the answer in.
+    request.extensions_mut().insert(Deadline(Instant::now() + limit / 10 * 9));
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let detail = format!(
-                "The request was not done after {} s. Sending the same records again is safe: what is \
-                 recorded already answers with its first receipt.",
-                limit.as_secs_f64()
-            );
+            let detail = format!("The request was not done after {} s. {AGAIN}", limit.as_secs_f64());
             Problem::new(Kind::Timeout, detail).into_response()
         }
     }

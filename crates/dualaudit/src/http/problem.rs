@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem documents: the one place where an error becomes a status.
 
+use std::fmt::Display;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -106,12 +108,26 @@ pub struct Problem {
     detail: String,
     /// Extension members: what is said beside type, title, status and detail.
     members: Map<String, Value>,
+    /// What the log is told when this is answered, and nobody else: it may name paths.
+    cause: Option<String>,
 }
 
 impl Problem {
     /// A problem with a sentence about this occurrence: what was expected, found, and to be done.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), members: Map::new() }
+        Self { kind, detail: detail.into(), members: Map::new(), cause: None }
+    }
+
+    /// With a cause for the log, which is told it when this is the answer to a request.
+    fn caused_by(mut self, cause: &dyn Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Takes the cause away from a problem that is only a part of an answer. Whoever takes it tells
+    /// the log, once for all the parts: an answer may have thousands.
+    pub(super) fn take_cause(&mut self) -> Option<String> {
+        self.cause.take()
     }
 
     /// With an extension member.
@@ -149,6 +165,13 @@ impl Serialize for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        match &self.cause {
+            Some(cause) if self.kind == Kind::Unavailable => {
+                tracing::warn!(%cause, "a request could not be served");
+            }
+            Some(cause) => tracing::error!(%cause, "a request failed"),
+            None => {}
+        }
         let mut response = (self.status(), Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -160,39 +183,33 @@ impl IntoResponse for Problem {
 }
 
 impl From<StoreError> for Problem {
-    /// The cause goes to the log: it may name paths, and is nothing that a caller can act on.
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) => {
-                tracing::warn!(%error, "a request could not be served");
-                Self::new(
-                    Kind::Unavailable,
-                    "The database does not answer at present. Sending the same request again is safe.",
-                )
+            StoreError::Unavailable(_) => Self::new(
+                Kind::Unavailable,
+                "The database does not answer at present. Sending the same request again is safe.",
+            ),
+            StoreError::Rejected(_) => Self::new(
+                Kind::RejectedByDatabase,
+                "The database refuses it though it breaks no known rule; the server's log says why.",
+            ),
+            StoreError::Corrupt(_) | StoreError::Unsupported(_) | StoreError::Foreign(_) => {
+                return internal(&error);
             }
-            StoreError::Rejected(_) => {
-                tracing::error!(%error, "the database refuses what passed every check");
-                Self::new(
-                    Kind::RejectedByDatabase,
-                    "The database refuses it though it breaks no known rule; the server's log says why.",
-                )
-            }
-            StoreError::Corrupt(_) | StoreError::Unsupported(_) | StoreError::Foreign(_) => internal(&error),
         }
+        .caused_by(&error)
     }
 }
 
 /// A 500 whose cause is told to the log only.
-pub(super) fn internal(cause: &dyn std::fmt::Display) -> Problem {
-    tracing::error!(%cause, "a request failed");
-    Problem::new(Kind::Internal, "The server's log says what happened.")
+pub(super) fn internal(cause: &dyn Display) -> Problem {
+    Problem::new(Kind::Internal, "The server's log says what happened.").caused_by(cause)
 }
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
-        Self::new(Kind::InvalidRecord, invalid.to_string())
-            .with("field", invalid.field)
-            .with("rule", invalid.rule)
+        let kind = if invalid.is_malformed() { Kind::InvalidJson } else { Kind::InvalidRecord };
+        Self::new(kind, invalid.to_string()).with("field", invalid.field).with("rule", invalid.rule)
     }
 }
 

@@ -1,9 +1,11 @@
 //! A whole API over a real store in a temporary directory, for the tests of the endpoints.
 
 use std::{
+    cell::RefCell,
+    io::Write,
     path::Path,
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicI64, AtomicU8, Ordering},
     },
 };
@@ -37,7 +39,10 @@ pub(crate) enum Fault {
     Unavailable,
     /// Appends work once, then the database is gone.
     GoneAfterOneAppend,
+    /// Appends work once, then the database hangs.
+    HangsAfterOneAppend,
     Corrupt,
+    Rejects,
     Panics,
     NeverAnswers,
 }
@@ -171,6 +176,48 @@ pub(crate) fn record(id: &str) -> Value {
     })
 }
 
+thread_local! {
+    /// What this thread told the log, where somebody listens.
+    static TOLD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// What this thread tells the log while this lives.
+///
+/// One subscriber serves all tests of the process: with one a test, tracing asks whichever thread
+/// comes first whether a line is wanted, and remembers its answer for all.
+pub(crate) struct Told(());
+
+impl Told {
+    pub(crate) fn from_now_on() -> Self {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| {
+            let fmt = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO);
+            tracing::subscriber::set_global_default(fmt.with_writer(|| ToldBy).finish()).unwrap();
+        });
+        TOLD.set(Some(Vec::new()));
+        Self(())
+    }
+
+    /// The lines that hold this.
+    pub(crate) fn lines(&self, with: &str) -> Vec<String> {
+        let told = TOLD.with_borrow(|told| String::from_utf8(told.clone().unwrap()).unwrap());
+        told.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
+    }
+}
+
+struct ToldBy;
+
+impl Write for ToldBy {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        TOLD.with_borrow_mut(|told| told.iter_mut().for_each(|told| told.extend_from_slice(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A store with a fault.
 pub(crate) struct Faulty {
     pub(crate) inner: SharedStore,
@@ -184,6 +231,7 @@ impl Faulty {
                 Err(StoreError::Unavailable("/secret/path is locked".into()))
             }
             f if f == Fault::Corrupt as u8 => Err(StoreError::Corrupt("/secret/path is damaged".into())),
+            f if f == Fault::Rejects as u8 => Err(StoreError::Rejected("/secret/path is full".into())),
             f if f == Fault::Panics as u8 => panic!("/secret/path"),
             f if f == Fault::NeverAnswers as u8 => std::future::pending().await,
             _ => Ok(()),
@@ -199,9 +247,13 @@ impl Store for Faulty {
     async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.pass().await?;
         let answer = self.inner.append(log, batch, now).await;
-        let last = Fault::GoneAfterOneAppend as u8;
-        let gone = Fault::Unavailable as u8;
-        let _ = self.fault.compare_exchange(last, gone, Ordering::SeqCst, Ordering::SeqCst);
+        for (last, then) in [
+            (Fault::GoneAfterOneAppend, Fault::Unavailable),
+            (Fault::HangsAfterOneAppend, Fault::NeverAnswers),
+        ] {
+            let (last, then) = (last as u8, then as u8);
+            let _ = self.fault.compare_exchange(last, then, Ordering::SeqCst, Ordering::SeqCst);
+        }
         answer
     }
     async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError> {

@@ -117,7 +117,7 @@ impl ListRequest {
 }
 
 /// A parameter given twice would be half ignored.
-pub(super) fn reject_repeats(pairs: &[(String, String)]) -> Result<(), BadParameter> {
+pub(crate) fn reject_repeats(pairs: &[(String, String)]) -> Result<(), BadParameter> {
     for (position, (name, value)) in pairs.iter().enumerate() {
         if pairs[..position].iter().any(|(before, _)| before == name) {
             return Err(BadParameter::new(name, value, "is given twice; give it once"));

@@ -1,11 +1,19 @@
 //! One execution with everything that is known of it.
 
+use std::io::{self, Write};
+
 use dualaudit_record::{Time, entry::Hold, execution::StoredExecution};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::parameters::{BadParameter, reject_repeats, whole};
 use crate::store::{Detail, Receipt, Store, StoreError};
+
+/// How many revisions one answer has.
+pub const MAX_REVISIONS: usize = 20;
+
+/// How many bytes of JSON the records of those revisions have; the latest is there however large.
+const MAX_REVISION_BYTES: usize = 8 << 20;
 
 /// Which execution is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +53,10 @@ pub struct Found {
     pub record: StoredExecution,
     /// The receipt of that revision.
     pub receipt: Receipt,
-    /// Every revision, latest first.
+    /// Its revisions, latest first: the latest [`MAX_REVISIONS`], or fewer of large records.
     pub revisions: Vec<Revision>,
+    /// How many there are.
+    pub revisions_total: usize,
     /// Verdicts on it.
     pub reviews: Vec<Value>,
     /// Holds on it, oldest first.
@@ -134,11 +144,39 @@ fn attempt_of(detail: &Detail) -> u32 {
 }
 
 fn found(detail: Detail) -> Result<Found, GetError> {
-    let revisions: Vec<Revision> =
-        detail.revisions.into_iter().map(|(record, receipt)| Revision { record, receipt }).collect();
+    let revisions_total = detail.revisions.len();
+    let mut bytes = 0;
+    let revisions: Vec<Revision> = detail
+        .revisions
+        .into_iter()
+        .take(MAX_REVISIONS)
+        .enumerate()
+        .take_while(|(position, (record, _))| {
+            bytes += size(record);
+            *position == 0 || bytes <= MAX_REVISION_BYTES
+        })
+        .map(|(_, (record, receipt))| Revision { record, receipt })
+        .collect();
     let Some(Revision { record, receipt }) = revisions.first().cloned() else {
         return Err(StoreError::Corrupt("an execution without any revision".into()).into());
     };
     let holds = detail.holds.into_iter().map(|(hold, placed_at)| HeldSince { hold, placed_at }).collect();
-    Ok(Found { record, receipt, revisions, reviews: Vec::new(), holds, live: None })
+    Ok(Found { record, receipt, revisions, revisions_total, reviews: Vec::new(), holds, live: None })
+}
+
+/// How many bytes of JSON it has.
+fn size(record: &StoredExecution) -> usize {
+    struct Counted(usize);
+    impl Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, record).expect("a record is JSON, and counting cannot fail");
+    counted.0
 }

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Listed;
 
+/// How many bytes of `error_message` a row of a list has: enough to know which error it is. A message
+/// may be a whole record long, and a page has a thousand rows.
+pub const MESSAGE_BYTES: usize = 1024;
+
 /// Where an execution is to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,7 +24,8 @@ pub enum Tier {
 }
 
 /// One row of a list. The fields are those of [`StoredExecution`], in the same form; steps and
-/// adjustments are left out, not empty, so that nobody takes them for none.
+/// adjustments are left out, not empty, so that nobody takes them for none. A long `error_message` is
+/// clipped to [`MESSAGE_BYTES`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "see `WorkflowExecutionAudit` and `StoredExecution`")]
 pub struct Summary {
@@ -41,6 +46,9 @@ pub struct Summary {
     pub status: Status,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error_message: String,
+    /// There is more of `error_message`, which ends with `…` here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub error_message_clipped: bool,
     pub created_at: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
@@ -92,7 +100,7 @@ impl From<Listed> for Summary {
             adaptive_adjustments: _,
             completed_at,
             status,
-            error_message,
+            mut error_message,
             created_at,
             cluster,
             namespace,
@@ -104,6 +112,7 @@ impl From<Listed> for Summary {
             target,
             labels,
         } = record;
+        let error_message_clipped = clip(&mut error_message);
         Self {
             id,
             attempt,
@@ -121,6 +130,7 @@ impl From<Listed> for Summary {
             completed_at,
             status,
             error_message,
+            error_message_clipped,
             created_at,
             cluster,
             namespace,
@@ -137,5 +147,37 @@ impl From<Listed> for Summary {
             log: listed.log,
             tiers: vec![Tier::Stored],
         }
+    }
+}
+
+/// Cuts a text to [`MESSAGE_BYTES`], its `…` among them; answers whether anything was cut.
+fn clip(text: &mut String) -> bool {
+    const MORE: char = '…';
+    if text.len() <= MESSAGE_BYTES {
+        return false;
+    }
+    text.truncate(text.floor_char_boundary(MESSAGE_BYTES - MORE.len_utf8()));
+    text.push(MORE);
+    // A page keeps the row, and would keep what was cut of it.
+    text.shrink_to_fit();
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MESSAGE_BYTES, clip};
+
+    #[test]
+    fn a_long_text_is_clipped_between_characters() {
+        let clipped = |text: &str| {
+            let mut text = text.to_owned();
+            (clip(&mut text), text)
+        };
+        let fits = "x".repeat(MESSAGE_BYTES);
+        assert_eq!(clipped(&fits), (false, fits.clone()));
+        let (was_clipped, text) = clipped(&format!("{fits}x"));
+        assert!(was_clipped && text.len() == MESSAGE_BYTES && text.ends_with("x…"), "{text}");
+        let (was_clipped, text) = clipped(&"漢".repeat(MESSAGE_BYTES));
+        assert!(was_clipped && text.len() <= MESSAGE_BYTES && text.ends_with("漢…"), "{text}");
     }
 }

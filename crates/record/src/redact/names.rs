@@ -32,7 +32,7 @@ pub(super) fn is_secret(key: &str) -> bool {
 
 /// Whether a key that names a secret holds, in the shape Kubernetes gives it, only where that is:
 /// the name under a `…SecretName`, the object under a `…Ref`, the objects in `imagePullSecrets`.
-/// Those are evidence (which secret was used) and are walked into instead of replaced.
+/// Those are evidence (which secret was used); [`is_part_of_reference`] says what of them.
 pub(super) fn is_reference(key: &str, value: &Value) -> bool {
     let ends_with = |end: &str| key.to_ascii_lowercase().ends_with(end);
     match value {
@@ -41,6 +41,25 @@ pub(super) fn is_reference(key: &str, value: &Value) -> bool {
         Value::Array(items) => key == "imagePullSecrets" && items.iter().all(Value::is_object),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// Whether this member of a reference tells where the secret is, in the shape Kubernetes gives it.
+pub(super) fn is_part_of_reference(key: &str, value: &Value) -> bool {
+    match value {
+        Value::String(_) => ["name", "key", "namespace", "kind", "apiVersion"].contains(&key),
+        Value::Bool(_) => key == "optional",
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// Whether a key gives the name of a pair.
+pub(super) fn is_pair_name(key: &str) -> bool {
+    ["name", "key"].iter().any(|name| key.eq_ignore_ascii_case(name))
+}
+
+/// Whether a key gives the value of a pair.
+pub(super) fn is_pair_value(key: &str) -> bool {
+    ["value", "values", "default"].iter().any(|value| key.eq_ignore_ascii_case(value))
 }
 
 /// A DNS subdomain, as names of Kubernetes objects are.

@@ -45,6 +45,12 @@ fn values_of_secret_names_are_replaced_and_nothing_else() {
             json!({"params": [{"key": "api-token", "default": "#", "values": "#", "type": "string"}]}),
         ),
         (json!([{"name": "token", "value": {"a": 1}}]), json!([{"name": "token", "value": "#"}])),
+        (json!([{"Name": "DB_PASSWORD", "Value": "x"}]), json!([{"Name": "DB_PASSWORD", "Value": "#"}])),
+        (json!([{"KEY": "token", "vAlUeS": ["x"]}]), json!([{"KEY": "token", "vAlUeS": "#"}])),
+        (
+            json!([{"Key": "token", "name": "a", "Default": 1}]),
+            json!([{"Key": "token", "name": "a", "Default": "#"}]),
+        ),
         // References are evidence.
         (
             json!({"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}),
@@ -56,6 +62,25 @@ fn values_of_secret_names_are_replaced_and_nothing_else() {
         ),
         (json!({"someRef": {"token": "x"}}), json!({"someRef": {"token": "#"}})),
         (json!({"tokenRef": {"token": "x"}}), json!({"tokenRef": {"token": "#"}})),
+        // But only what tells where the secret is.
+        (
+            json!({"secretKeyRef": {"name": "db", "key": "password", "namespace": "shop", "kind": "Secret",
+                "apiVersion": "v1", "optional": false, "data": "x", "nested": {"a": ["x"]}}}),
+            json!({"secretKeyRef": {"name": "db", "key": "password", "namespace": "shop", "kind": "Secret",
+                "apiVersion": "v1", "optional": false, "data": "#", "nested": "#"}}),
+        ),
+        (
+            json!({"tokenRef": {"name": {"plain": "x"}, "key": ["x"], "kind": 7, "optional": "x"}}),
+            json!({"tokenRef": {"name": "#", "key": "#", "kind": "#", "optional": "#"}}),
+        ),
+        (
+            json!({"tokenRef": {"name": r#"{"token":""}"#, "key": r#"{"a":1}"#}}),
+            json!({"tokenRef": {"name": r#"{"token":""}"#, "key": r#"{"a":1}"#}}),
+        ),
+        (
+            json!({"imagePullSecrets": [{"name": "registry", "auth": "x"}]}),
+            json!({"imagePullSecrets": [{"name": "registry", "auth": "#"}]}),
+        ),
         // Field names of server-side apply.
         (
             json!({"metadata": {"managedFields": [{"fieldsV1": {"f:password": {"f:x": {}}}}]}}),
@@ -158,7 +183,7 @@ fn object() -> impl Strategy<Value = Value> {
         "[a-z\"\\\\]{0,6}".prop_map(Value::from),
         Just(json!("HIDDEN")),
     ];
-    let key = "(a|b~/|name|value|password|apiToken|secretKeyRef|metadata|managedFields)";
+    let key = "(a|b~/|name|Name|value|Value|password|apiToken|secretKeyRef|imagePullSecrets|metadata|managedFields)";
     leaf.prop_recursive(5, 40, 4, move |inner| {
         prop_oneof![
             collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -40,12 +40,12 @@ impl fmt::Display for At<'_> {
 }
 
 pub(super) fn refused(at: At<'_>, rule: impl Into<String>) -> Invalid {
-    Invalid { field: at.to_string(), rule: rule.into() }
+    Invalid::new(at.to_string(), rule)
 }
 
 pub(super) fn too_large(bytes: usize) -> Invalid {
     let rule = format!("has {bytes} bytes of JSON; at most {MAX_RECORD_BYTES} are taken");
-    Invalid { field: Invalid::RECORD.to_owned(), rule }
+    Invalid::new(Invalid::RECORD, rule)
 }
 
 pub(super) fn required<T>(at: At<'_>, value: Option<T>) -> Result<T, Invalid> {
@@ -86,6 +86,9 @@ pub(super) fn id(at: At<'_>, text: String) -> Result<String, Invalid> {
     let text = name(at, text)?;
     if text.is_empty() {
         return Err(refused(at, "must not be empty"));
+    }
+    if text == "." || text == ".." {
+        return Err(refused(at, "must not be . or .., which have a meaning in URLs"));
     }
     match text.chars().find(|char| char.is_control()) {
         None => Ok(text),

@@ -24,8 +24,12 @@ pub(super) fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> I
     let mut field = path(error.path().iter());
     let inner = error.into_inner();
     let message = inner.to_string();
-    let rule = if !inner.is_data() {
-        field = Invalid::JSON.to_owned();
+    let malformed = !inner.is_data();
+    let rule = if malformed {
+        // A key that cannot be read is no place either.
+        if field == Invalid::RECORD || field == "?" {
+            field = Invalid::JSON.to_owned();
+        }
         shortened(message)
     } else if message.starts_with(UNKNOWN) {
         if SERVER_FIELDS.contains(&field.as_str()) {
@@ -43,7 +47,7 @@ pub(super) fn invalid(error: serde_path_to_error::Error<serde_json::Error>) -> I
     } else {
         shortened(message)
     };
-    Invalid { field, rule }
+    Invalid { malformed, ..Invalid::new(field, rule) }
 }
 
 /// `step_executions[2].duration`; keys that are free, or no identifier, in brackets and quotes.
@@ -244,7 +248,6 @@ mod tests {
             ("", "(json): EOF while parsing"),
             ("{", "(json): EOF while parsing"),
             ("{} {}", "(json): trailing characters at line 1 column 4"),
-            (r#"{"id":"\ud800"}"#, "(json): "),
         ];
         for (json, expected) in table {
             let error = Submitted::from_json(json.as_bytes()).unwrap_err();
@@ -256,6 +259,22 @@ mod tests {
                 let error = Submitted::from_value(value).unwrap_err();
                 assert!(error.to_string().starts_with(expected), "{json}\n{error}\n{expected}");
             }
+        }
+    }
+
+    #[test]
+    fn what_no_json_can_hold_is_malformed_and_named_with_its_place() {
+        for (json, field) in [
+            (r#"{"id":"\ud800"}"#, "id"),
+            (r#"{"labels":{"a":"\udc00\ud800"}}"#, r#"labels["a"]"#),
+            (r#"{"step_executions":[{},{"action":"\ud800x"}]}"#, "step_executions[1].action"),
+            (r#"{"\ud800":1}"#, "(json)"),
+            (r#"{"effectiveness_score":1e999}"#, "effectiveness_score"),
+            (r#"{"total_steps":-1e999}"#, "total_steps"),
+            (r#"{"id":"#, "id"),
+        ] {
+            let error = Submitted::from_json(json.as_bytes()).unwrap_err();
+            assert!(error.is_malformed() && error.field == field, "{json}\n{error:?}");
         }
     }
 

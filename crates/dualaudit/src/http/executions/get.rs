@@ -36,7 +36,7 @@ mod tests {
 
     use dualaudit_record::submitted::Submitted;
 
-    use crate::http::tests::{Served, Ticking, door, now, record};
+    use crate::http::tests::{Served, Ticking, door, now, posting, record};
 
     #[tokio::test]
     async fn a_record_comes_back_as_it_was_sent_with_what_the_server_adds() {
@@ -146,7 +146,8 @@ mod tests {
                 "workflow_version": "v1.2.0"
               }
             }
-          ]
+          ],
+          "revisions_total": 1
         }
         "#);
     }
@@ -225,5 +226,27 @@ mod tests {
         "#);
         let named = served.get("/api/v1/executions/a?log=other").await;
         assert_eq!(named.json()["receipt"]["log"], "other");
+    }
+
+    #[tokio::test]
+    async fn revisions_are_bounded_in_number_and_in_bytes_and_counted() {
+        let served = Served::new().await;
+        for (id, message, revisions, given) in [("many", 1, 23, 20), ("large", 2_000_000, 6, 4)] {
+            for revision in 0..revisions {
+                let mut record = record(id);
+                record["error_message"] = format!("{revision}{}", "x".repeat(message)).into();
+                let request = match revision {
+                    0 => posting("/api/v1/executions"),
+                    _ => posting("/api/v1/executions?amend=true").header("if-match", revision),
+                };
+                let answered = served.send(request.body(record.to_string().into()).unwrap()).await;
+                assert_eq!(answered.status, 201, "{}", answered.text);
+            }
+            let found = served.get(&format!("/api/v1/executions/{id}")).await.json();
+            assert_eq!(found["revisions_total"], revisions);
+            let told: Vec<_> = found["revisions"].as_array().unwrap().iter().collect();
+            assert_eq!((told.len(), &told[0]["record"]), (given, &found["record"]));
+            assert_eq!(found["record"]["revision"], revisions);
+        }
     }
 }

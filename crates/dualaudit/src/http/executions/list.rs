@@ -87,6 +87,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_long_message_is_clipped_in_a_list_and_whole_by_itself() {
+        let served = Served::new().await;
+        let mut long = record("a");
+        long["error_message"] = "x".repeat(100_000).into();
+        assert_eq!(served.post_json(&long).await.status, 201);
+        let page = served.get("/api/v1/executions").await;
+        let item = &page.json()["items"][0];
+        assert_eq!(item["error_message_clipped"], true);
+        assert!(item["error_message"].as_str().unwrap().ends_with("x…") && page.text.len() < 3_000);
+        let found = served.get("/api/v1/executions/a").await.json();
+        assert_eq!(found["record"]["error_message"], long["error_message"]);
+    }
+
+    #[tokio::test]
     async fn pages_give_each_row_once_whatever_is_recorded_meanwhile() {
         let served = served_with(50).await;
         let whole = ids(&served.get("/api/v1/executions?labels=team%3Da&limit=1000").await.json());

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dualaudit_record::submitted::Submitted;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use serde::Serialize;
 
 use super::{
@@ -31,11 +31,11 @@ use super::{
 use crate::{
     http::{
         Api,
-        limits::{Admission, BODY_BYTES},
+        limits::{AGAIN, Admission, BODY_BYTES, Deadline},
         problem::{Kind, Problem, internal},
     },
     ingest::{Answer, BATCH_DRAFTS, Receipt, ReceiptResult, StoreError},
-    query::BadParameter,
+    query::{self, BadParameter},
 };
 
 /// How many records of one request are on their way into the log at once: what the next commit takes
@@ -66,6 +66,7 @@ enum Fate {
 pub(in crate::http) async fn post(
     State(api): State<Api>,
     Extension(admission): Extension<Admission>,
+    Extension(deadline): Extension<Deadline>,
     query: Result<Pairs, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -82,11 +83,12 @@ pub(in crate::http) async fn post(
     }
     let Submission { single, records } = submission;
     let records = records.into_iter().map(|record| record.map(|json| bytes.slice_ref(json))).collect();
-    Ok(answer(single, record_all(&api, records, amend).await))
+    Ok(answer(single, record_all(&api, records, amend, deadline).await))
 }
 
 /// The revision to amend, if that is what is asked.
 fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+    query::reject_repeats(pairs)?;
     let mut amend = false;
     for (name, value) in pairs {
         amend = match (name.as_str(), value.as_str()) {
@@ -99,7 +101,13 @@ fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>
             }
         };
     }
-    match (amend, headers.get("if-match")) {
+    let mut conditions = headers.get_all("if-match").iter();
+    let condition = conditions.next();
+    if let Some(second) = conditions.next() {
+        let value = String::from_utf8_lossy(second.as_bytes());
+        return Err(BadParameter::new("If-Match", &value, "is given twice; give it once").into());
+    }
+    match (amend, condition) {
         (false, None) => Ok(None),
         // To ignore a condition would be to do what the sender ruled out.
         (false, Some(value)) => Err(BadParameter::new(
@@ -134,21 +142,36 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
 }
 
 /// Hands the records to the log, many at once so that they share commits, and gives their fates in
-/// the order sent.
-async fn record_all(api: &Api, records: Vec<Result<Bytes, Problem>>, amend: Option<u32>) -> Vec<Fate> {
+/// the order sent. At the deadline it gives those there are: whoever was recorded gets the receipt.
+async fn record_all(
+    api: &Api,
+    records: Vec<Result<Bytes, Problem>>,
+    amend: Option<u32>,
+    deadline: Deadline,
+) -> Vec<Fate> {
+    let mut fates: Vec<Option<Fate>> = records.iter().map(|_| None).collect();
     // Once the database is gone the rest would only wait for it, one batch after the other.
     let gone = AtomicBool::new(false);
-    let fates = records.into_iter().map(|record| async {
+    let gone = &gone;
+    let recording = records.into_iter().enumerate().map(|(position, record)| async move {
         if gone.load(Ordering::Relaxed) {
-            return Fate::Failed(StoreError::Unavailable("it was gone already".into()).into());
+            let gone = StoreError::Unavailable("it was gone already".into());
+            return (position, Fate::Failed(gone.into()));
         }
         let fate = record_one(api, record, amend).await;
         if matches!(fate, Fate::Failed(_)) {
             gone.store(true, Ordering::Relaxed);
         }
-        fate
+        (position, fate)
     });
-    stream::iter(fates).buffered(UNDER_WAY).collect().await
+    let recorded = stream::iter(recording).buffer_unordered(UNDER_WAY);
+    let recorded = recorded.take_until(tokio::time::sleep_until(deadline.0));
+    recorded.for_each(|(position, fate)| future::ready(fates[position] = Some(fate))).await;
+    fates.into_iter().map(|fate| fate.unwrap_or_else(|| Fate::Failed(late()))).collect()
+}
+
+fn late() -> Problem {
+    Problem::new(Kind::Timeout, format!("Not all of the records were recorded in time. {AGAIN}"))
 }
 
 async fn record_one(api: &Api, record: Result<Bytes, Problem>, amend: Option<u32>) -> Fate {
@@ -173,10 +196,13 @@ async fn record_one(api: &Api, record: Result<Bytes, Problem>, amend: Option<u32
 fn answer(single: bool, fates: Vec<Fate>) -> Response {
     let mut answered = Answered::default();
     let mut failure: Option<Problem> = None;
+    // One line a request, however many of its records the database refuses.
+    let mut causes = Vec::new();
     for (position, fate) in fates.into_iter().enumerate() {
         match fate {
             Fate::Stored(receipt) => answered.receipts.push(receipt),
-            Fate::Refused(problem) => {
+            Fate::Refused(mut problem) => {
+                causes.extend(problem.take_cause());
                 let problem = problem.with("position", position);
                 answered.refused.push(Refused { position, problem });
             }
@@ -188,6 +214,9 @@ fn answer(single: bool, fates: Vec<Fate>) -> Response {
             }
             Fate::Failed(_) => {}
         }
+    }
+    if let Some(cause) = causes.first() {
+        tracing::error!(%cause, records = causes.len(), "the database refuses what passed every check");
     }
     let problem = failure.or_else(|| match answered.refused.as_slice() {
         [refused] if single => Some(refused.problem.clone()),
@@ -216,11 +245,16 @@ fn with_answered(problem: Problem, answered: &Answered) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::{body::Body, http::Request};
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::http::tests::{Answered, Fault, Served, posting, record};
+    use crate::http::{
+        limits::Limits,
+        tests::{Answered, Fault, Served, Told, posting, record},
+    };
 
     fn with(mut record: Value, field: &str, value: impl Into<Value>) -> Value {
         record[field] = value.into();
@@ -378,7 +412,10 @@ mod tests {
         for wrong in ["0", "-1", "*", "one", "4294967296"] {
             assert_eq!(send(amending, Some(wrong), record("a")).await, (400, "invalid-parameter".into()));
         }
-        for path in ["", "?amend=yes", "?amend=false", "?force=true"] {
+        let twice = posting(amending).header("if-match", "1").header("if-match", "1");
+        let twice = served.send(twice.body(Body::from(record("a").to_string())).unwrap()).await;
+        assert_eq!((twice.status.as_u16(), twice.problem()), (400, "invalid-parameter".into()));
+        for path in ["", "?amend=yes", "?amend=false", "?force=true", "?amend=false&amend=true"] {
             let path = format!("/api/v1/executions{path}");
             assert_eq!(
                 send(&path, Some("1"), record("a")).await,
@@ -445,6 +482,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_no_json_can_hold_is_malformed_and_the_records_beside_it_stand() {
+        let served = Served::new().await;
+        let half = record("b").to_string().replace("rem-1", r"\ud800");
+        let huge = record("c").to_string().replace("0.95", "1e999");
+        for (body, field) in [(&half, "remediation_id"), (&huge, "effectiveness_score")] {
+            let answered = served.post(body.clone()).await;
+            assert_eq!((answered.status.as_u16(), answered.problem()), (400, "invalid-json".into()));
+            assert_eq!(answered.json()["field"], field);
+        }
+        let refused = vec![(1, "invalid-json".into()), (2, "invalid-json".into())];
+        let lines = format!("{}\n{half}\n{huge}\n", record("a"));
+        let request = Request::post("/api/v1/executions").header("content-type", "application/x-ndjson");
+        let answered = served.send(request.body(Body::from(lines)).unwrap()).await;
+        assert_eq!(told(&answered), (201, vec!["created".into()], refused.clone()));
+        let answered = served.post(format!("[{},{half},{huge}]", record("a"))).await;
+        assert_eq!(told(&answered), (200, vec!["duplicate".into()], refused));
+    }
+
+    #[tokio::test]
     async fn a_body_of_another_type_or_beyond_its_limit_is_refused() {
         let served = Served::new().await;
         let request = Request::post("/api/v1/executions").body(Body::from("{}")).unwrap();
@@ -482,5 +538,35 @@ mod tests {
         let (status, results, refused) = told(&served.post_json(&json!(records)).await);
         assert_eq!((status, results.len(), refused), (201, records.len(), vec![]));
         assert_eq!(results.iter().filter(|result| *result == "duplicate").count(), receipts);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_hangs_is_a_503_with_the_receipts_so_far() {
+        let served = Served::with(Limits { time: Duration::from_secs(5), ..Limits::default() }).await;
+        served.fail(Fault::HangsAfterOneAppend);
+        let records: Vec<_> = (0..2 * UNDER_WAY).map(|n| record(&format!("r{n}"))).collect();
+        let answered = served.post_json(&json!(records)).await;
+        assert_eq!((answered.status.as_u16(), answered.problem()), (503, "timeout".into()));
+        assert_eq!(answered.header("retry-after"), "2");
+        let (_, results, refused) = told(&answered);
+        assert!((1..records.len()).contains(&results.len()), "{}", results.len());
+        assert_eq!(refused, vec![]);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_is_one_line_in_the_log_however_many_its_records() {
+        let served = Served::new().await;
+        let records: Vec<_> = (0..3 * UNDER_WAY).map(|n| record(&format!("r{n}"))).collect();
+        served.fail(Fault::Unavailable);
+        let told = Told::from_now_on();
+        assert_eq!(served.post_json(&json!(records)).await.status, 503);
+        assert_eq!(told.lines("a request could not be served").len(), 1);
+        assert_eq!(told.lines("/secret/path").len(), 1);
+
+        served.fail(Fault::Rejects);
+        let told = Told::from_now_on();
+        assert_eq!(served.post_json(&json!(records[..3])).await.problem(), "all-refused");
+        let lines = told.lines("/secret/path");
+        assert!(lines.len() == 1 && lines[0].contains("records=3"), "{lines:?}");
     }
 }

@@ -77,6 +77,8 @@ fn what_breaks_a_rule_is_refused_by_field_and_rule() {
         ("/completed_at", Some(json!("2025-06-02T12:00:00.000001Z")), "completed_at: is more than 24 hours"),
         ("/started_at", Some(json!("2025-06-03T12:00:00Z")), "started_at: is more than 24 hours ahead"),
         ("/created_at", Some(json!("2025-06-03T12:00:00Z")), "created_at: is more than 24 hours ahead"),
+        ("/id", Some(json!(".")), "id: must not be . or .."),
+        ("/id", Some(json!("..")), "id: must not be . or .."),
         ("/status", None, "status: is required"),
         (
             "/status",
