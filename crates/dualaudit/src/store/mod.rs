@@ -401,7 +401,7 @@ pub struct StoredEntry {
 pub enum StoreError {
     /// The database cannot be reached, is full, locked or read-only. Try again; nothing
     /// acknowledged is lost. The commit may or may not have taken effect.
-    #[error("the database is unavailable: {0}")]
+    #[error("{0}")]
     Unavailable(String),
     /// The database refuses this batch. Halve it to find the row; nothing of it was stored.
     #[error("the database refuses the batch: {0}")]

@@ -17,8 +17,8 @@ use super::{
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, Receipt, ReceiptResult, SourceObject, StoreError,
-    Tracked, TrackingChange,
+    Answer, Batch, Draft, DraftContent, ExecutionDraft, Receipt, ReceiptResult, SourceObject, Tracked,
+    TrackingChange,
     ahead::{self, Guess},
     names,
     rules::{self, Decision, Revision},
@@ -55,9 +55,12 @@ impl Writer {
             // The clock may have run backwards; a log does not.
             recorded_at: head.recorded_at.map_or(now, |newest| newest.max(now)),
             tree: tree::resume(&transaction, &head, cached)?,
+            about: String::new(),
         };
-        let answers = append.batch(batch)?;
-        let tree = append.finish(head.size)?;
+        let answers = append.batch(batch);
+        let answers = answers.map_err(|error| error.within(|| append.place()))?;
+        let tree =
+            append.finish(head.size).map_err(|error| error.within(|| format!("log {log}, its head")))?;
         commit(transaction, faults)?;
         self.trees.insert(log.to_owned(), tree);
         Ok(answers)
@@ -70,7 +73,7 @@ fn commit<F: Faults>(transaction: rusqlite::Transaction<'_>, faults: &F) -> Resu
         .before(Step::Commit)
         .and_then(|()| transaction.commit())
         .and_then(|()| faults.after(Step::Commit))
-        .map_err(|error| StoreError::Unavailable(format!("the commit failed: {error}")).into())
+        .map_err(Error::Commit)
 }
 
 struct Append<'a, F> {
@@ -79,9 +82,15 @@ struct Append<'a, F> {
     secret: [u8; 32],
     recorded_at: Time,
     tree: Tree,
+    /// The execution that is being written.
+    about: String,
 }
 
 impl<F: Faults> Append<'_, F> {
+    fn place(&self) -> String {
+        format!("log {}, execution {}", self.log, self.about)
+    }
+
     fn batch(&mut self, batch: Batch) -> Result<Vec<Answer>> {
         let recorded_at = self.recorded_at;
         let answers = ahead::try_each(batch.drafts, recorded_at, |draft, guess| self.draft(draft, guess))?;
@@ -92,6 +101,13 @@ impl<F: Faults> Append<'_, F> {
     }
 
     fn draft(&mut self, Draft { nonce, content }: Draft, guess: Option<Guess>) -> Result<Answer> {
+        let id = match &content {
+            DraftContent::Execution(draft) => &draft.record.id,
+            DraftContent::Gap(gap) => &gap.execution_id,
+            DraftContent::Quarantine { entry, .. } => &entry.execution_id,
+            DraftContent::Hold(hold) => &hold.execution_id,
+        };
+        id.clone_into(&mut self.about);
         match content {
             DraftContent::Execution(draft) => self.execution(*draft, nonce, guess),
             DraftContent::Gap(gap) => self.gap(gap, |_| nonce),
@@ -361,6 +377,8 @@ impl<F: Faults> Append<'_, F> {
     }
 
     fn track(&mut self, change: TrackingChange) -> Result<()> {
+        let (TrackingChange::Seen(Tracked { id, .. }) | TrackingChange::Gone { id }) = &change;
+        id.clone_into(&mut self.about);
         match change {
             TrackingChange::Seen(seen) => self.seen(&seen),
             TrackingChange::Gone { id } => self.writes.write(Step::Gone, params![self.log, id]).map(drop),
