@@ -165,7 +165,7 @@ impl<F: Faults> Append<'_, F> {
     fn close_overtaken(&mut self, known: &[Revision], draft: &ExecutionDraft, nonce: Nonce) -> Result<()> {
         let id = &draft.record.id;
         let started_at = draft.record.started_at;
-        let Some(row) = known::tracked_state(self.writes.connection(), self.log, id)? else { return Ok(()) };
+        let Some(row) = known::tracked_as(self.writes.connection(), self.log, id)? else { return Ok(()) };
         if !rules::is_overtaken(row, started_at, true) {
             return Ok(());
         }
@@ -193,8 +193,8 @@ impl<F: Faults> Append<'_, F> {
             return Ok(Answer::Stored(receipt));
         }
         let id = &gap.execution_id;
-        let quarantined = known::quarantined(connection, self.log, id)?.is_some();
-        let tracked = known::tracked_state(connection, self.log, id)?.map(|(state, _)| state);
+        let quarantined = known::quarantined(connection, self.log, id)?.map(|(_, at)| at);
+        let tracked = known::tracked_as(connection, self.log, id)?;
         if rules::is_accounted(known, quarantined, tracked, gap.started_at) {
             return Ok(Answer::Accounted);
         }
@@ -387,7 +387,7 @@ impl<F: Faults> Append<'_, F> {
 
     fn seen(&mut self, seen: &Tracked) -> Result<()> {
         let connection = self.writes.connection();
-        let before = known::tracked_state(connection, self.log, &seen.id)?;
+        let before = known::tracked_as(connection, self.log, &seen.id)?;
         if before.is_some_and(|row| rules::is_overtaken(row, seen.started_at, false))
             && let Some(before) = known::tracked_row(connection, self.log, &seen.id)?
         {
