@@ -175,8 +175,8 @@ pub enum Origin {
     /// A resource. A new `started_at` is a new attempt; equal to the latest revision is nothing
     /// new; anything else is a new revision.
     Resource,
-    /// A producer. Equal to any revision is a duplicate; a difference is refused, unless the
-    /// producer amends the revision it names.
+    /// A producer. Equal to any revision is a duplicate, `created_at` aside; a difference is
+    /// refused, unless the producer amends the revision it names.
     Producer {
         /// The latest revision the producer knows of, when it means to amend.
         amend: Option<u32>,

@@ -23,6 +23,8 @@ macro_rules! suite {
             append: a_record_twice_in_one_batch_is_stored_once,
             append: another_content_from_a_producer_is_refused_and_stops_nothing_else,
             append: an_amendment_keeps_the_old_revision_and_its_created_at,
+            append: a_record_that_differs_in_created_at_only_is_a_duplicate,
+            append: a_difference_that_is_redacted_here_is_a_difference,
             append: an_amendment_of_another_revision_than_the_latest_is_stale,
             append: logs_share_nothing,
             append: a_log_that_was_never_opened_takes_nothing,

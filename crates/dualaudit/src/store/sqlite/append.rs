@@ -13,12 +13,12 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     error::{Error, Result},
-    known, rows, tree,
+    known, read, rows, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, Receipt, ReceiptResult, SourceObject, Tracked,
-    TrackingChange,
+    Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, Receipt, ReceiptResult, SourceObject,
+    Tracked, TrackingChange,
     ahead::{self, Guess},
     names,
     rules::{self, Decision, Revision},
@@ -118,14 +118,18 @@ impl<F: Faults> Append<'_, F> {
 
     fn execution(&mut self, draft: ExecutionDraft, nonce: Nonce, guess: Option<Guess>) -> Result<Answer> {
         let known = known::revisions(self.writes.connection(), self.log, &draft.record.id)?;
-        let (attempt, revision, created_at) = match rules::execution(&known, &draft) {
+        let mut decision = rules::execution(&known, &draft);
+        if let Some(same) = self.same_but_created(&known, &draft, &decision)? {
+            decision = Decision::Duplicate(same);
+        }
+        let (attempt, revision, created_at) = match decision {
             Decision::Duplicate(first) => {
                 return Ok(Answer::Stored(self.duplicate(&draft.record.id, first)));
             }
             Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
             Decision::New { attempt, revision, created_at } => (attempt, revision, created_at),
         };
-        if draft.origin == crate::store::Origin::Resource {
+        if draft.origin == Origin::Resource {
             self.close_overtaken(&known, &draft, nonce)?;
         }
         let ExecutionDraft { record, content_digest, source, .. } = draft;
@@ -146,6 +150,36 @@ impl<F: Faults> Append<'_, F> {
             self.writes.write(Step::SourceObject, params![self.log, receipt.index, source.compressed])?;
         }
         Ok(Answer::Stored(receipt))
+    }
+
+    /// The newest revision that a producer's record, decided to differ, differs from in
+    /// `created_at` only. An attempt keeps its first, so that is no difference.
+    fn same_but_created<'a>(
+        &self,
+        known: &'a [Revision],
+        draft: &ExecutionDraft,
+        decision: &Decision<'_>,
+    ) -> Result<Option<&'a Revision>> {
+        let record = &draft.record;
+        let attempt = known.iter().rev().filter(|known| known.attempt == record.attempt);
+        if draft.origin == Origin::Resource || matches!(decision, Decision::Duplicate(_)) {
+            return Ok(None);
+        }
+        let mut sent = None;
+        for revision in attempt.filter(|known| known.created_at.is_some_and(|at| at != record.created_at)) {
+            let sent = sent.get_or_insert_with(|| ahead::kept(record.clone()));
+            let stored = read::execution(
+                self.writes.connection(),
+                self.log,
+                &record.id,
+                revision.attempt,
+                revision.revision,
+            )?;
+            if stored.is_some_and(|row| rules::differs_in_created_at_only(&row.execution.record, sent)) {
+                return Ok(Some(revision));
+            }
+        }
+        Ok(None)
     }
 
     fn duplicate(&self, id: &str, first: &Revision) -> Receipt {
