@@ -46,11 +46,13 @@ END;
 
 CREATE TRIGGER log_only_grows BEFORE UPDATE ON log
 BEGIN
-    SELECT RAISE(ABORT, 'log: only its head may change, and only by growing')
+    SELECT RAISE(ABORT, 'log: only its head may change, and only by growing to its newest entry')
     WHERE (NEW.name, NEW.owner, NEW.cluster_uid, NEW.origin, NEW.secret, NEW.created_at)
             IS NOT (OLD.name, OLD.owner, OLD.cluster_uid, OLD.origin, OLD.secret, OLD.created_at)
         OR NEW.size <= OLD.size
-        OR NEW.recorded_at < OLD.recorded_at;
+        OR NEW.recorded_at < OLD.recorded_at
+        OR (NEW.size, NEW.recorded_at) IS NOT (
+            SELECT idx + 1, recorded_at FROM log_entry WHERE log = NEW.name ORDER BY idx DESC LIMIT 1);
 END;
 
 CREATE TRIGGER log_is_not_deleted BEFORE DELETE ON log
@@ -263,6 +265,11 @@ BEGIN
             SELECT 1 FROM workflow_execution_audit
             WHERE log = NEW.log AND id = NEW.id AND attempt = NEW.attempt)
         OR EXISTS (SELECT 1 FROM workflow_execution_audit WHERE rowid = NEW.rowid);
+    SELECT RAISE(FAIL, 'workflow_execution_audit: a row needs its entry in log_entry first')
+    WHERE NEW.recorded_at IS NOT (
+        SELECT recorded_at FROM log_entry
+        WHERE log = NEW.log AND execution_id = NEW.id
+            AND attempt = NEW.attempt AND revision = NEW.revision);
 END;
 
 CREATE TRIGGER workflow_execution_audit_is_only_amended BEFORE UPDATE ON workflow_execution_audit
@@ -315,11 +322,30 @@ BEGIN
             WHERE log = NEW.log AND id = NEW.id
                 AND attempt = NEW.attempt AND revision = NEW.revision)
         OR EXISTS (SELECT 1 FROM workflow_execution_revision WHERE rowid = NEW.rowid);
-    SELECT RAISE(ABORT, 'workflow_execution_revision: only the present row of workflow_execution_audit moves here')
+    SELECT RAISE(ABORT, 'workflow_execution_revision: only the present row of workflow_execution_audit moves here, unchanged')
     WHERE NOT EXISTS (
         SELECT 1 FROM workflow_execution_audit
         WHERE log = NEW.log AND id = NEW.id
-            AND attempt = NEW.attempt AND revision = NEW.revision);
+            AND attempt = NEW.attempt AND revision = NEW.revision
+            AND (
+                recorded_at, created_at, completed_at, started_at, remediation_id, workflow_name,
+                workflow_version, total_steps, steps_completed, steps_failed, total_duration,
+                queued_duration, outcome, effectiveness_score, score_source, rollbacks_performed,
+                status, error_message, cluster, namespace, name, source_api_version, source_kind,
+                source_uid, incident_type, target_api_version, target_kind, target_namespace,
+                target_name, labels, source_digest, content_digest, nonce, step_executions,
+                adaptive_adjustments
+            ) IS (
+                NEW.recorded_at, NEW.created_at, NEW.completed_at, NEW.started_at,
+                NEW.remediation_id, NEW.workflow_name, NEW.workflow_version, NEW.total_steps,
+                NEW.steps_completed, NEW.steps_failed, NEW.total_duration, NEW.queued_duration,
+                NEW.outcome, NEW.effectiveness_score, NEW.score_source, NEW.rollbacks_performed,
+                NEW.status, NEW.error_message, NEW.cluster, NEW.namespace, NEW.name,
+                NEW.source_api_version, NEW.source_kind, NEW.source_uid, NEW.incident_type,
+                NEW.target_api_version, NEW.target_kind, NEW.target_namespace, NEW.target_name,
+                NEW.labels, NEW.source_digest, NEW.content_digest, NEW.nonce, NEW.step_executions,
+                NEW.adaptive_adjustments
+            ));
 END;
 
 CREATE TRIGGER workflow_execution_revision_is_not_updated BEFORE UPDATE ON workflow_execution_revision
@@ -347,6 +373,9 @@ BEGIN
     SELECT RAISE(FAIL, 'source_object: this object is kept already')
     WHERE EXISTS (SELECT 1 FROM source_object WHERE log = NEW.log AND idx = NEW.idx)
         OR EXISTS (SELECT 1 FROM source_object WHERE rowid = NEW.rowid);
+    SELECT RAISE(FAIL, 'source_object: an object needs the entry of its execution in log_entry first')
+    WHERE NOT EXISTS (
+        SELECT 1 FROM log_entry WHERE log = NEW.log AND idx = NEW.idx AND kind = 'execution');
 END;
 
 CREATE TRIGGER source_object_is_not_updated BEFORE UPDATE ON source_object
@@ -383,6 +412,10 @@ BEGIN
             WHERE log = NEW.log AND execution_id = NEW.execution_id
                 AND source_digest = NEW.source_digest)
         OR EXISTS (SELECT 1 FROM quarantine WHERE rowid = NEW.rowid);
+    SELECT RAISE(ABORT, 'quarantine: an object needs its entry in log_entry first')
+    WHERE (NEW.execution_id, NEW.recorded_at) IS NOT (
+        SELECT execution_id, recorded_at FROM log_entry
+        WHERE log = NEW.log AND idx = NEW.idx AND kind = 'quarantine');
 END;
 
 CREATE TRIGGER quarantine_is_not_updated BEFORE UPDATE ON quarantine
@@ -418,6 +451,10 @@ BEGIN
     WHERE EXISTS (
         SELECT 1 FROM hold
         WHERE log = NEW.log AND execution_id = NEW.execution_id AND idx = NEW.idx);
+    SELECT RAISE(ABORT, 'hold: a hold needs its entry in log_entry first')
+    WHERE (NEW.execution_id, NEW.placed_at) IS NOT (
+        SELECT execution_id, recorded_at FROM log_entry
+        WHERE log = NEW.log AND idx = NEW.idx AND kind = 'hold');
 END;
 
 CREATE TRIGGER hold_is_only_released BEFORE UPDATE ON hold

@@ -142,7 +142,8 @@ pub struct Draft {
 pub enum DraftContent {
     /// An execution as it ended.
     Execution(Box<ExecutionDraft>),
-    /// An execution that is gone; becomes an entry only if it is neither recorded nor closed.
+    /// An execution that is gone; becomes an entry only if nothing accounts for it, see
+    /// [`Answer::Accounted`].
     Gap(Gap),
     /// An object that cannot be mapped, kept whole. Once for each `source_digest` of an id.
     Quarantine {
@@ -174,8 +175,8 @@ pub enum Origin {
     /// A resource. A new `started_at` is a new attempt; equal to the latest revision is nothing
     /// new; anything else is a new revision.
     Resource,
-    /// A producer. Equal to any revision is a duplicate; a difference is refused, unless the
-    /// producer amends the revision it names.
+    /// A producer. Equal to any revision is a duplicate, `created_at` aside; a difference is
+    /// refused, unless the producer amends the revision it names.
     Producer {
         /// The latest revision the producer knows of, when it means to amend.
         amend: Option<u32>,
@@ -196,7 +197,7 @@ pub struct SourceObject {
 pub enum Answer {
     /// It is in the log: now, or since before.
     Stored(Receipt),
-    /// A gap that is none: the execution is recorded, quarantined or closed.
+    /// A gap that is none: the execution is recorded, closed, or quarantined and not seen since.
     Accounted,
     /// It contradicts what is stored.
     Refused(Refusal),
@@ -312,9 +313,9 @@ pub struct Tracked {
     pub name: String,
     /// Its phase.
     pub phase: String,
-    /// Its attempt's start.
+    /// Its attempt's start. An open attempt that shows none keeps the one it had.
     pub started_at: Option<Time>,
-    /// Its JSON, redacted.
+    /// Its JSON, redacted. Empty when only its name is known: then what was seen before stays.
     pub last_state: String,
     /// When it was seen like this.
     pub last_seen_at: Time,
@@ -408,7 +409,7 @@ pub struct StoredEntry {
 pub enum StoreError {
     /// The database cannot be reached, is full, locked or read-only. Try again; nothing
     /// acknowledged is lost. The commit may or may not have taken effect.
-    #[error("the database is unavailable: {0}")]
+    #[error("{0}")]
     Unavailable(String),
     /// The database refuses this batch. Halve it to find the row; nothing of it was stored.
     #[error("the database refuses the batch: {0}")]

@@ -1,7 +1,7 @@
 //! What an append decides, apart from any database: every store asks these functions.
 
 use dualaudit_record::{
-    Time,
+    Time, WorkflowExecutionAudit,
     digest::Digest,
     entry::{Gap, Hold, Quarantine},
     log::Nonce,
@@ -84,6 +84,19 @@ fn from_producer<'a>(known: &'a [Revision], draft: &ExecutionDraft, amend: Optio
     }
 }
 
+/// Whether a producer's record says nothing but another `created_at` than what is stored: the producer
+/// may have left it out, and what stands for it then follows from the rest of what it sent.
+///
+/// Records with the same `created_at` are told apart by their content digests alone, which also cover
+/// what is redacted here.
+pub(super) fn differs_in_created_at_only(
+    stored: &WorkflowExecutionAudit,
+    sent: &WorkflowExecutionAudit,
+) -> bool {
+    let sent = WorkflowExecutionAudit { created_at: stored.created_at, ..sent.clone() };
+    sent == *stored
+}
+
 /// The latest revision of each attempt, newest attempt first.
 fn latest_of_attempts(known: &[Revision]) -> impl Iterator<Item = &Revision> {
     known.chunk_by(|a, b| a.attempt == b.attempt).rev().filter_map(<[_]>::last)
@@ -97,20 +110,34 @@ fn next_of(latest: &Revision) -> Decision<'_> {
     Decision::New { attempt: latest.attempt, revision: latest.revision + 1, created_at: latest.created_at }
 }
 
+/// A tracked row, as far as decisions go by it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct TrackedAs {
+    pub(super) state: TrackedState,
+    pub(super) started_at: Option<Time>,
+    pub(super) last_seen_at: Time,
+}
+
 /// Whether an execution that is gone is no gap: it is recorded, quarantined or closed.
 ///
-/// A gap without a start stands for whatever attempt there was.
+/// A gap without a start stands for whatever attempt there was. `quarantined` is when the newest
+/// object of it was; what was seen to go on after that is owed all the same.
 pub(super) fn is_accounted(
     known: &[Revision],
-    quarantined: bool,
-    tracked: Option<TrackedState>,
+    quarantined: Option<Time>,
+    tracked: Option<TrackedAs>,
     started_at: Option<Time>,
 ) -> bool {
     let recorded = match started_at {
         None => !known.is_empty(),
         Some(_) => has_attempt(known, started_at),
     };
-    recorded || quarantined || tracked == Some(TrackedState::Closed)
+    match tracked {
+        _ if recorded => true,
+        Some(TrackedAs { state: TrackedState::Closed, .. }) => true,
+        Some(TrackedAs { last_seen_at, .. }) => quarantined.is_some_and(|at| at >= last_seen_at),
+        None => quarantined.is_some(),
+    }
 }
 
 fn has_attempt(known: &[Revision], started_at: Option<Time>) -> bool {
@@ -120,10 +147,16 @@ fn has_attempt(known: &[Revision], started_at: Option<Time>) -> bool {
 /// Whether the attempt of a tracked row was overtaken by the one that is now seen or recorded.
 ///
 /// An attempt that had not begun is the one that now has. A draft may also be older than what is
-/// tracked (its append had to be repeated): `recorded` says that it is a draft's start we look at.
-pub(super) fn is_overtaken(tracked: (TrackedState, Option<Time>), by: Option<Time>, recorded: bool) -> bool {
-    let (TrackedState::Open, Some(started_at)) = tracked else { return false };
-    by != Some(started_at) && !(recorded && by.is_some_and(|by| by < started_at))
+/// tracked (its append had to be repeated): `recorded` says that it is a draft's start we look at. A
+/// resource that is merely seen without a start is no other attempt: some engines clear it for a while.
+pub(super) fn is_overtaken(tracked: TrackedAs, by: Option<Time>, recorded: bool) -> bool {
+    let TrackedAs { state: TrackedState::Open, started_at: Some(started_at), .. } = tracked else {
+        return false;
+    };
+    match by {
+        None => recorded,
+        Some(by) => by != started_at && !(recorded && by < started_at),
+    }
 }
 
 /// The idempotency key of a gap: an attempt is missing once, for the cause that was told first.
@@ -179,6 +212,10 @@ mod tests {
         let mut record = started("a", at(second));
         record.attempt = attempt;
         ExecutionDraft { record, content_digest, origin, source: None }
+    }
+
+    fn row(state: TrackedState, started_at: Option<i64>, last_seen_at: i64) -> TrackedAs {
+        TrackedAs { state, started_at: started_at.map(at), last_seen_at: at(last_seen_at) }
     }
 
     fn new(attempt: u32, revision: u32) -> Decision<'static> {
@@ -243,17 +280,22 @@ mod tests {
         let known = [revision(1, 1, 0, Some(A))];
         use TrackedState::{Closed, Open};
         for (known, quarantined, tracked, second, expected) in [
-            (&known[..], false, None, Some(0), true),
-            (&known, false, None, None, true),
-            (&known, false, Some(Open), Some(60), false),
-            (&known, false, Some(Closed), Some(60), true),
-            (&known, true, None, Some(60), true),
-            (&[], false, None, None, false),
-            (&[], false, Some(Open), Some(0), false),
-            (&[], true, Some(Open), None, true),
+            (&known[..], None, None, Some(0), true),
+            (&known, None, None, None, true),
+            (&known, None, Some((Open, 70)), Some(60), false),
+            (&known, None, Some((Closed, 70)), Some(60), true),
+            (&known, Some(70), None, Some(60), true),
+            (&known, Some(60), Some((Open, 70)), Some(0), true),
+            (&[], None, None, None, false),
+            (&[], None, Some((Open, 70)), Some(0), false),
+            (&[], Some(70), Some((Open, 70)), None, true),
+            // It went on after what could not be mapped.
+            (&[], Some(69), Some((Open, 70)), None, false),
+            (&[], Some(69), Some((Closed, 70)), None, true),
         ] {
-            let found = is_accounted(known, quarantined, tracked, second.map(at));
-            assert_eq!(found, expected, "{quarantined} {tracked:?} {second:?}");
+            let row = tracked.map(|(state, seen)| row(state, None, seen));
+            let found = is_accounted(known, quarantined.map(at), row, second.map(at));
+            assert_eq!(found, expected, "{quarantined:?} {tracked:?} {second:?}");
         }
     }
 
@@ -267,10 +309,11 @@ mod tests {
             (Open, Some(60), Some(0), true, false),
             (Open, Some(60), Some(0), false, true),
             (Open, Some(0), None, true, true),
+            (Open, Some(0), None, false, false),
             (Open, None, Some(0), true, false),
             (Closed, Some(0), Some(60), true, false),
         ] {
-            let found = is_overtaken((state, tracked.map(at)), by.map(at), recorded);
+            let found = is_overtaken(row(state, tracked, 0), by.map(at), recorded);
             assert_eq!(found, expected, "{state:?} {tracked:?} {by:?} {recorded}");
         }
     }

@@ -1,6 +1,6 @@
 //! Appends of executions.
 
-use dualaudit_record::{Entry, EntryKind, WorkflowExecutionAudit};
+use dualaudit_record::{Entry, EntryKind, WorkflowExecutionAudit, execution::Target};
 
 use super::{
     check::check_log,
@@ -140,6 +140,35 @@ pub(crate) async fn an_amendment_keeps_the_old_revision_and_its_created_at(store
     assert_eq!(stored(store, from_producer(first, None)).await.index, 0);
     assert_eq!(stored(store, from_producer(second, None)).await.index, 1);
     assert_eq!(check_log(store, LOG).await.len(), 2);
+}
+
+pub(crate) async fn a_record_that_differs_in_created_at_only_is_a_duplicate(store: &dyn Store) {
+    open(store, LOG).await;
+    let moved = |record| WorkflowExecutionAudit { created_at: at(-99), ..record };
+    let nowhere = Target { api_version: None, kind: None, namespace: None, name: None };
+    let first = WorkflowExecutionAudit { target: Some(nowhere), ..record("a") };
+    let second = WorkflowExecutionAudit { effectiveness_score: 0.25, ..first.clone() };
+    stored(store, from_producer(first.clone(), None)).await;
+    for amend in [Some(1), None, Some(7)] {
+        let again = stored(store, from_producer(moved(first.clone()), amend)).await;
+        assert_eq!((again.result, again.index), (ReceiptResult::Duplicate, 0), "{amend:?}");
+    }
+    stored(store, from_producer(second.clone(), Some(1))).await;
+    let again = stored(store, from_producer(moved(second.clone()), None)).await;
+    assert_eq!((again.result, again.index), (ReceiptResult::Duplicate, 1));
+    let third = WorkflowExecutionAudit { error_message: "x".to_owned(), ..moved(second) };
+    let answers = append_drafts(store, [from_producer(third, None)]).await;
+    assert_eq!(answers, [Answer::Refused(Refusal::Conflict { latest_revision: 2 })]);
+    assert_eq!(check_log(store, LOG).await.len(), 2);
+}
+
+pub(crate) async fn a_difference_that_is_redacted_here_is_a_difference(store: &dyn Store) {
+    open(store, LOG).await;
+    stored(store, from_producer(record("a"), None)).await;
+    let mut sent = from_producer(record("a"), Some(1));
+    let crate::store::DraftContent::Execution(draft) = &mut sent else { unreachable!() };
+    draft.content_digest = dualaudit_record::digest::Digest([1; 32]);
+    assert_eq!(stored(store, sent).await.result, ReceiptResult::Amended);
 }
 
 pub(crate) async fn an_amendment_of_another_revision_than_the_latest_is_stale(store: &dyn Store) {

@@ -108,3 +108,22 @@ pub(crate) async fn a_running_attempt_overtaken_by_another_leaves_a_gap(store: &
     seen(store, tracked("a", Some(at(900)))).await;
     assert_eq!(check_log(store, LOG).await.len(), 2, "a closed attempt that is overtaken is no gap");
 }
+
+pub(crate) async fn a_start_that_is_cleared_for_a_while_overtakes_nothing_and_is_not_forgotten(
+    store: &dyn Store,
+) {
+    open(store, LOG).await;
+    seen(store, tracked("a", Some(at(0)))).await;
+    seen(store, tracked("a", None)).await;
+    assert_eq!(store.tracked(LOG, None, 1).await.unwrap()[0].started_at, Some(at(0)));
+    seen(store, tracked("a", Some(at(0)))).await;
+    assert!(check_log(store, LOG).await.is_empty());
+    seen(store, tracked("a", None)).await;
+    seen(store, tracked("a", Some(at(600)))).await;
+    assert_eq!(gap_of(&check_log(store, LOG).await[0]).started_at, Some(at(0)));
+    let closed = crate::store::Tracked { state: TrackedState::Closed, ..tracked("a", Some(at(600))) };
+    stored(store, from_resource(started("a", at(600)))).await;
+    seen(store, closed).await;
+    seen(store, tracked("a", None)).await;
+    assert_eq!(store.tracked(LOG, None, 1).await.unwrap()[0].started_at, None, "another attempt");
+}

@@ -50,6 +50,19 @@ pub(crate) async fn a_gap_of_what_is_accounted_for_is_none(store: &dyn Store) {
     assert_eq!(stored(store, later).await.result, ReceiptResult::Created, "another attempt is one");
 }
 
+pub(crate) async fn what_went_on_after_its_quarantine_is_a_gap_when_it_is_gone(store: &dyn Store) {
+    open(store, LOG).await;
+    append(store, [quarantine("a", "{}"), quarantine("b", "{}")]).await;
+    for (id, last_seen_at) in [("a", at(100)), ("b", at(101))] {
+        seen(store, Tracked { last_seen_at, ..tracked(id, None) }).await;
+    }
+    let vanished = ["a", "b"].map(|id| DraftContent::Gap(gap(id, None, GapCause::Vanished)));
+    let answers = append(store, vanished).await;
+    assert_eq!(answers[0], Answer::Accounted);
+    assert_eq!(receipt(answers[1].clone()).result, ReceiptResult::Created);
+    check_log(store, LOG).await;
+}
+
 pub(crate) async fn a_quarantined_object_is_kept_once_for_each_content(store: &dyn Store) {
     open(store, LOG).await;
     let first = stored(store, quarantine("a", r#"{"x":1}"#)).await;

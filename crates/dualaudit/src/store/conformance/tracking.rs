@@ -27,3 +27,13 @@ pub(crate) async fn what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_
     store.append(LOG, &tracking(gone), at(1)).await.unwrap();
     assert_eq!(store.tracked(LOG, None, 2).await.unwrap(), [tracked("02", None), later]);
 }
+
+pub(crate) async fn what_is_seen_by_name_only_keeps_the_state_seen_before(store: &dyn Store) {
+    open(store, LOG).await;
+    let named = |id| Tracked { last_state: String::new(), phase: String::new(), ..tracked(id, None) };
+    seen(store, tracked("a", None)).await;
+    seen(store, named("a")).await;
+    seen(store, named("b")).await;
+    let found = store.tracked(LOG, None, 10).await.unwrap();
+    assert_eq!(found, [Tracked { phase: String::new(), ..tracked("a", None) }, named("b")]);
+}

@@ -13,11 +13,11 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     error::{Error, Result},
-    known, rows, tree,
+    known, read, rows, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, Receipt, ReceiptResult, SourceObject, StoreError,
+    Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, Receipt, ReceiptResult, SourceObject,
     Tracked, TrackingChange,
     ahead::{self, Guess},
     names,
@@ -55,9 +55,12 @@ impl Writer {
             // The clock may have run backwards; a log does not.
             recorded_at: head.recorded_at.map_or(now, |newest| newest.max(now)),
             tree: tree::resume(&transaction, &head, cached)?,
+            about: String::new(),
         };
-        let answers = append.batch(batch)?;
-        let tree = append.finish(head.size)?;
+        let answers = append.batch(batch);
+        let answers = answers.map_err(|error| error.within(|| append.place()))?;
+        let tree =
+            append.finish(head.size).map_err(|error| error.within(|| format!("log {log}, its head")))?;
         commit(transaction, faults)?;
         self.trees.insert(log.to_owned(), tree);
         Ok(answers)
@@ -70,7 +73,7 @@ fn commit<F: Faults>(transaction: rusqlite::Transaction<'_>, faults: &F) -> Resu
         .before(Step::Commit)
         .and_then(|()| transaction.commit())
         .and_then(|()| faults.after(Step::Commit))
-        .map_err(|error| StoreError::Unavailable(format!("the commit failed: {error}")).into())
+        .map_err(Error::Commit)
 }
 
 struct Append<'a, F> {
@@ -79,9 +82,15 @@ struct Append<'a, F> {
     secret: [u8; 32],
     recorded_at: Time,
     tree: Tree,
+    /// The execution that is being written.
+    about: String,
 }
 
 impl<F: Faults> Append<'_, F> {
+    fn place(&self) -> String {
+        format!("log {}, execution {}", self.log, self.about)
+    }
+
     fn batch(&mut self, batch: Batch) -> Result<Vec<Answer>> {
         let recorded_at = self.recorded_at;
         let answers = ahead::try_each(batch.drafts, recorded_at, |draft, guess| self.draft(draft, guess))?;
@@ -92,6 +101,13 @@ impl<F: Faults> Append<'_, F> {
     }
 
     fn draft(&mut self, Draft { nonce, content }: Draft, guess: Option<Guess>) -> Result<Answer> {
+        let id = match &content {
+            DraftContent::Execution(draft) => &draft.record.id,
+            DraftContent::Gap(gap) => &gap.execution_id,
+            DraftContent::Quarantine { entry, .. } => &entry.execution_id,
+            DraftContent::Hold(hold) => &hold.execution_id,
+        };
+        id.clone_into(&mut self.about);
         match content {
             DraftContent::Execution(draft) => self.execution(*draft, nonce, guess),
             DraftContent::Gap(gap) => self.gap(gap, |_| nonce),
@@ -102,14 +118,18 @@ impl<F: Faults> Append<'_, F> {
 
     fn execution(&mut self, draft: ExecutionDraft, nonce: Nonce, guess: Option<Guess>) -> Result<Answer> {
         let known = known::revisions(self.writes.connection(), self.log, &draft.record.id)?;
-        let (attempt, revision, created_at) = match rules::execution(&known, &draft) {
+        let mut decision = rules::execution(&known, &draft);
+        if let Some(same) = self.same_but_created(&known, &draft, &decision)? {
+            decision = Decision::Duplicate(same);
+        }
+        let (attempt, revision, created_at) = match decision {
             Decision::Duplicate(first) => {
                 return Ok(Answer::Stored(self.duplicate(&draft.record.id, first)));
             }
             Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
             Decision::New { attempt, revision, created_at } => (attempt, revision, created_at),
         };
-        if draft.origin == crate::store::Origin::Resource {
+        if draft.origin == Origin::Resource {
             self.close_overtaken(&known, &draft, nonce)?;
         }
         let ExecutionDraft { record, content_digest, source, .. } = draft;
@@ -132,6 +152,36 @@ impl<F: Faults> Append<'_, F> {
         Ok(Answer::Stored(receipt))
     }
 
+    /// The newest revision that a producer's record, decided to differ, differs from in
+    /// `created_at` only. An attempt keeps its first, so that is no difference.
+    fn same_but_created<'a>(
+        &self,
+        known: &'a [Revision],
+        draft: &ExecutionDraft,
+        decision: &Decision<'_>,
+    ) -> Result<Option<&'a Revision>> {
+        let record = &draft.record;
+        let attempt = known.iter().rev().filter(|known| known.attempt == record.attempt);
+        if draft.origin == Origin::Resource || matches!(decision, Decision::Duplicate(_)) {
+            return Ok(None);
+        }
+        let mut sent = None;
+        for revision in attempt.filter(|known| known.created_at.is_some_and(|at| at != record.created_at)) {
+            let sent = sent.get_or_insert_with(|| ahead::kept(record.clone()));
+            let stored = read::execution(
+                self.writes.connection(),
+                self.log,
+                &record.id,
+                revision.attempt,
+                revision.revision,
+            )?;
+            if stored.is_some_and(|row| rules::differs_in_created_at_only(&row.execution.record, sent)) {
+                return Ok(Some(revision));
+            }
+        }
+        Ok(None)
+    }
+
     fn duplicate(&self, id: &str, first: &Revision) -> Receipt {
         Receipt {
             id: id.to_owned(),
@@ -149,7 +199,7 @@ impl<F: Faults> Append<'_, F> {
     fn close_overtaken(&mut self, known: &[Revision], draft: &ExecutionDraft, nonce: Nonce) -> Result<()> {
         let id = &draft.record.id;
         let started_at = draft.record.started_at;
-        let Some(row) = known::tracked_state(self.writes.connection(), self.log, id)? else { return Ok(()) };
+        let Some(row) = known::tracked_as(self.writes.connection(), self.log, id)? else { return Ok(()) };
         if !rules::is_overtaken(row, started_at, true) {
             return Ok(());
         }
@@ -177,8 +227,8 @@ impl<F: Faults> Append<'_, F> {
             return Ok(Answer::Stored(receipt));
         }
         let id = &gap.execution_id;
-        let quarantined = known::quarantined(connection, self.log, id)?.is_some();
-        let tracked = known::tracked_state(connection, self.log, id)?.map(|(state, _)| state);
+        let quarantined = known::quarantined(connection, self.log, id)?.map(|(_, at)| at);
+        let tracked = known::tracked_as(connection, self.log, id)?;
         if rules::is_accounted(known, quarantined, tracked, gap.started_at) {
             return Ok(Answer::Accounted);
         }
@@ -361,6 +411,8 @@ impl<F: Faults> Append<'_, F> {
     }
 
     fn track(&mut self, change: TrackingChange) -> Result<()> {
+        let (TrackingChange::Seen(Tracked { id, .. }) | TrackingChange::Gone { id }) = &change;
+        id.clone_into(&mut self.about);
         match change {
             TrackingChange::Seen(seen) => self.seen(&seen),
             TrackingChange::Gone { id } => self.writes.write(Step::Gone, params![self.log, id]).map(drop),
@@ -369,7 +421,7 @@ impl<F: Faults> Append<'_, F> {
 
     fn seen(&mut self, seen: &Tracked) -> Result<()> {
         let connection = self.writes.connection();
-        let before = known::tracked_state(connection, self.log, &seen.id)?;
+        let before = known::tracked_as(connection, self.log, &seen.id)?;
         if before.is_some_and(|row| rules::is_overtaken(row, seen.started_at, false))
             && let Some(before) = known::tracked_row(connection, self.log, &seen.id)?
         {

@@ -1,6 +1,9 @@
 //! Opens connections with the settings the promises rest on.
 
 use std::{
+    fs::OpenOptions,
+    io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,6 +38,10 @@ const STATEMENTS: usize = 64;
 pub(super) fn writer(file: &Path, options: &Options) -> Result<Connection> {
     refuse_volatile(file)?;
     filesystem::refuse_network(file)?;
+    if !file.exists() {
+        // Whoever came first has created it, and why it cannot be created is said by opening it.
+        let _ = create_private(file);
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -69,6 +76,15 @@ pub(super) fn writer(file: &Path, options: &Options) -> Result<Connection> {
     }
     migrate::migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// Creates an empty file that only this user may read, as it will hold the secrets of logs. What
+/// SQLite keeps beside a database takes its mode.
+///
+/// # Errors
+/// Also when there is a file of that name.
+pub(super) fn create_private(file: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop)
 }
 
 /// Checks that the file is there, is ours and needs no migration. Changes nothing.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Error as Sqlite, ErrorCode};
+use rusqlite::{Error as Sqlite, ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -11,6 +11,8 @@ use crate::store::StoreError;
 pub(super) enum Error {
     /// SQLite's own.
     Sqlite(Sqlite),
+    /// SQLite's at a commit, which may have taken effect all the same.
+    Commit(Sqlite),
     /// What is stored makes no sense: where and how.
     Damaged(String),
     /// One that is complete.
@@ -42,6 +44,14 @@ impl Error {
         Self::Store(StoreError::Rejected(why.into()))
     }
 
+    /// The same, said of where in the database it was met, if what is wrong is the database.
+    pub(super) fn within(self, place: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Sqlite(error) if is_disagreement(&error) => Self::Damaged(format!("{}: {error}", place())),
+            error => error,
+        }
+    }
+
     /// What of a stored value cannot be read, if that is what is wrong; else the error.
     pub(super) fn into_unreadable(self) -> std::result::Result<String, Self> {
         match self {
@@ -59,11 +69,25 @@ impl Error {
             Self::Store(StoreError::Unsupported(what)) => StoreError::Unsupported(named(file, &what)),
             Self::Store(error) => error,
             Self::Sqlite(error) => explain(file, &error),
+            Self::Commit(error) => explain_commit(file, &error),
         }
     }
 }
 
-fn explain(file: &Path, error: &Sqlite) -> StoreError {
+/// What cannot be told from damage stays [`StoreError::Unavailable`]: whether the commit took effect
+/// is not known, so whoever sent the batch has to send it again.
+fn explain_commit(file: &Path, error: &Sqlite) -> StoreError {
+    match (explain(file, error), error.sqlite_error_code()) {
+        (corrupt @ StoreError::Corrupt(_), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
+            corrupt
+        }
+        (unavailable @ StoreError::Unavailable(_), _) => unavailable,
+        _ => StoreError::Unavailable(format!("{}: the commit failed ({error})", file.display())),
+    }
+}
+
+/// SQLite's error about a file, with what to do about it.
+pub(super) fn explain(file: &Path, error: &Sqlite) -> StoreError {
     let name = file.display();
     let unavailable = |what: &str| StoreError::Unavailable(format!("{name} {what} ({error})"));
     match error.sqlite_error_code() {
@@ -88,6 +112,7 @@ fn explain(file: &Path, error: &Sqlite) -> StoreError {
         Some(ErrorCode::NotADatabase) => StoreError::Corrupt(format!(
             "{name} is no SQLite database, or its first page is damaged: name another file, or restore a backup"
         )),
+        _ if is_disagreement(error) => StoreError::Corrupt(damaged(file, &error.to_string())),
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
             StoreError::Rejected(error.to_string())
         }
@@ -95,6 +120,21 @@ fn explain(file: &Path, error: &Sqlite) -> StoreError {
         // is not what its column holds: trying again cannot help.
         _ => StoreError::Corrupt(damaged(file, &error.to_string())),
     }
+}
+
+/// Whether a trigger, a key or a reference refused: nothing that the sender of a record can bring
+/// about, so one part of the database says otherwise than another.
+fn is_disagreement(error: &Sqlite) -> bool {
+    matches!(
+        error.sqlite_extended_error_code(),
+        Some(
+            ffi::SQLITE_CONSTRAINT_TRIGGER
+                | ffi::SQLITE_CONSTRAINT_UNIQUE
+                | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                | ffi::SQLITE_CONSTRAINT_ROWID
+                | ffi::SQLITE_CONSTRAINT_FOREIGNKEY
+        )
+    )
 }
 
 fn named(file: &Path, what: &str) -> String {

@@ -7,7 +7,10 @@ use super::{
     error::Result,
     rows::{self, receipt_columns},
 };
-use crate::store::{Known, Receipt, ReceiptResult, Recorded, Tracked, TrackedState, rules::Revision};
+use crate::store::{
+    Known, Receipt, ReceiptResult, Recorded, Tracked,
+    rules::{Revision, TrackedAs},
+};
 
 /// Every revision of an id, in the order of attempt and revision. All of them: only the sender of
 /// a record knows which one it repeats.
@@ -111,19 +114,19 @@ pub(super) fn is_held(connection: &Connection, log: &str, id: &str) -> Result<bo
     Ok(connection.prepare_cached(HELD)?.exists(params![log, id])?)
 }
 
-/// The state and start of a tracked row.
-pub(super) fn tracked_state(
-    connection: &Connection,
-    log: &str,
-    id: &str,
-) -> Result<Option<(TrackedState, Option<Time>)>> {
+/// What decisions need of a tracked row.
+pub(super) fn tracked_as(connection: &Connection, log: &str, id: &str) -> Result<Option<TrackedAs>> {
     const STATE: &str = "
         -- state of a tracked execution
-        SELECT state, started_at
+        SELECT state, started_at, last_seen_at
         FROM tracked
         WHERE log = ?1 AND id = ?2";
     first(connection, STATE, params![log, id], |row| {
-        Ok((rows::tracked_state(row, 0)?, rows::optional_time(row, 1)?))
+        Ok(TrackedAs {
+            state: rows::tracked_state(row, 0)?,
+            started_at: rows::optional_time(row, 1)?,
+            last_seen_at: rows::time(row, 2)?,
+        })
     })
 }
 
@@ -143,7 +146,7 @@ pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Know
         recorded: recorded(log, id, &revisions(connection, log, id)?),
         held: is_held(connection, log, id)?,
         quarantined: quarantined(connection, log, id)?,
-        tracked: tracked_state(connection, log, id)?.map(|(state, _)| state),
+        tracked: tracked_as(connection, log, id)?.map(|row| row.state),
     })
 }
 

@@ -131,7 +131,7 @@ fn execution_body(
 }
 
 /// One revision, from whichever table holds it.
-fn execution(
+pub(super) fn execution(
     connection: &Connection,
     log: &str,
     id: &str,

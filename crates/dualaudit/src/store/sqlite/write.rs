@@ -173,6 +173,8 @@ const INSERT_HOLD: &str = "
     INSERT INTO hold (log, execution_id, idx, reason, actor, placed_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
+// An open attempt keeps its start while its resource shows none, and what was last seen of it while
+// only its name is known.
 const UPSERT_TRACKED: &str = "
     -- append: tracked execution seen
     INSERT INTO tracked (
@@ -183,8 +185,8 @@ const UPSERT_TRACKED: &str = "
     SET namespace = excluded.namespace,
         name = excluded.name,
         phase = excluded.phase,
-        started_at = excluded.started_at,
-        last_state = excluded.last_state,
+        started_at = coalesce(excluded.started_at, iif(state = 'open', started_at, NULL)),
+        last_state = iif(excluded.last_state = '', last_state, excluded.last_state),
         last_seen_at = excluded.last_seen_at,
         state = excluded.state";
 

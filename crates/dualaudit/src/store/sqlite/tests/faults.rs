@@ -20,26 +20,27 @@ use crate::store::{
     },
 };
 
-/// Fails one step, once it has been reached `skip` times, as a disk would.
+/// Fails one step, before or after it took effect, with an error of SQLite's.
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     step: Step,
     after: bool,
+    code: std::ffi::c_int,
 }
 
 impl Failing {
-    fn fail() -> rusqlite::Error {
-        rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), Some("injected".to_owned()))
+    fn fail(self) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(self.code), Some("injected".to_owned()))
     }
 }
 
 impl Faults for Failing {
     fn before(&self, step: Step) -> rusqlite::Result<()> {
-        if step == self.step && !self.after { Err(Self::fail()) } else { Ok(()) }
+        if step == self.step && !self.after { Err(self.fail()) } else { Ok(()) }
     }
 
     fn after(&self, step: Step) -> rusqlite::Result<()> {
-        if step == self.step && self.after { Err(Self::fail()) } else { Ok(()) }
+        if step == self.step && self.after { Err(self.fail()) } else { Ok(()) }
     }
 }
 
@@ -95,7 +96,7 @@ async fn whichever_write_fails_the_batch_can_be_sent_again_and_is_stored_once() 
     for step in STEPS {
         for after in [false, true] {
             let store = prepared().await;
-            let case = Failing { step, after };
+            let case = Failing { step, after, code: ffi::SQLITE_IOERR };
             let error = store.store.append_with(LOG, &eventful(), at(200), case).await.unwrap_err();
             assert!(matches!(error, StoreError::Unavailable(_)), "{case:?}: {error}");
             let took_effect = step == Step::Commit && after;
@@ -181,4 +182,22 @@ async fn an_append_that_panics_leaves_the_store_usable() {
     let answers = store.append(LOG, &eventful(), at(300)).await.unwrap();
     assert!(answers.iter().all(|answer| matches!(answer, Answer::Stored(_))));
     assert_eq!(check_log(&*store, LOG).await.len(), 261);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_names_the_file_and_is_open_to_another_try_unless_it_is_damaged() {
+    for (code, text, retry) in [
+        (ffi::SQLITE_FULL, "the disk is full: make room", true),
+        (ffi::SQLITE_BUSY, "locked by another process", true),
+        (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, "the commit failed", true),
+        (ffi::SQLITE_ERROR, "the commit failed", true),
+        (ffi::SQLITE_CORRUPT, "restore a backup", false),
+    ] {
+        let store = prepared().await;
+        let case = Failing { step: Step::Commit, after: false, code };
+        let error = store.store.append_with(LOG, &eventful(), at(200), case).await.unwrap_err();
+        assert_eq!(matches!(error, StoreError::Unavailable(_)), retry, "{error}");
+        let error = error.to_string();
+        assert!(error.contains("audit.db") && error.contains(text), "{error}");
+    }
 }

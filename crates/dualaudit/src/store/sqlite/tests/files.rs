@@ -4,7 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use rusqlite::Connection;
 
-use super::{super::migrate, Fresh, Options, SqliteStore, fresh};
+use super::{
+    super::{backup, migrate},
+    Fresh, Options, SqliteStore, fresh,
+};
 use crate::store::{
     Filter, Store as _, StoreError,
     conformance::{
@@ -255,4 +258,97 @@ fn what_would_not_be_durable_is_refused() {
     }
     let error = SqliteStore::open("/nowhere/at/all/audit.db", Options::default()).err().unwrap();
     sentence(error, unavailable, &["/nowhere/at/all/audit.db", "cannot be opened", "directory exists"]);
+}
+
+#[tokio::test]
+async fn a_database_that_contradicts_itself_is_damaged_and_says_where() {
+    for sql in [
+        // The head is an entry behind: the next goes where one is.
+        "UPDATE log SET size = 1, root = (SELECT leaf_hash FROM log_entry WHERE idx = 0);
+         UPDATE log_tile SET hashes = substr(hashes, 1, 32)",
+        // A row that has no entry: the draft's has its place taken.
+        "INSERT INTO workflow_execution_audit SELECT * FROM forged",
+    ] {
+        let store = fresh();
+        open(&*store, LOG).await;
+        append(&*store, ["a", "b"].map(|id| from_resource(record(id)))).await;
+        let shell = Connection::open(file(&store)).unwrap();
+        shell
+            .execute_batch(
+                "DROP TRIGGER log_only_grows;
+                 DROP TRIGGER workflow_execution_audit_is_not_replaced;
+                 DROP TRIGGER log_tile_only_grows;
+                 CREATE TEMP TABLE forged AS SELECT * FROM workflow_execution_audit WHERE id = 'a';
+                 UPDATE forged SET id = 'c';",
+            )
+            .unwrap();
+        shell.execute_batch(sql).unwrap();
+        let again = SqliteStore::open(file(&store), Options::default()).unwrap();
+        let error = again.append(LOG, &batch([from_resource(record("c"))]), at(1)).await.unwrap_err();
+        sentence(error, corrupt, &["audit.db", "log default", "execution c", "dualaudit verify"]);
+    }
+}
+
+#[tokio::test]
+async fn what_sqlite_alone_refuses_is_rejected() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    let many = dualaudit_record::WorkflowExecutionAudit { steps_failed: 99, ..record("a") };
+    let error = store.append(LOG, &batch([from_resource(many)]), at(1)).await.unwrap_err();
+    sentence(error, |error| matches!(error, StoreError::Rejected(_)), &["CHECK"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_reads_a_database_and_its_backup() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let store = fresh();
+    open(&*store, LOG).await;
+    store.backup(&store.directory.path().join("copy.db")).await.unwrap();
+    let mut names = Vec::new();
+    for found in fs::read_dir(store.directory.path()).unwrap().map(Result::unwrap) {
+        names.push(found.file_name().into_string().unwrap());
+        assert_eq!(found.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{names:?}");
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["audit.db", "audit.db-shm", "audit.db-wal", "copy.db"]);
+}
+
+#[tokio::test]
+async fn a_backup_is_not_written_beside_what_another_database_left() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    for suffix in ["-wal", "-journal"] {
+        let left = store.directory.path().join(format!("copy.db{suffix}"));
+        fs::write(&left, "left").unwrap();
+        let error = store.backup(&store.directory.path().join("copy.db")).await.unwrap_err();
+        sentence(error, unavailable, &["copy.db", suffix, "move it away"]);
+        assert_eq!(fs::read(&left).unwrap(), b"left");
+        fs::remove_file(left).unwrap();
+    }
+    store.backup(&store.directory.path().join("copy.db")).await.unwrap();
+}
+
+#[test]
+fn a_backup_that_finds_no_room_names_itself() {
+    let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+    let error = backup::unfinished(Path::new("/copy.db"), full).at(Path::new("/audit.db"));
+    sentence(error, unavailable, &["the backup is not complete: /copy.db cannot grow", "make room"]);
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_leaves_nothing_behind() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, (0..200).map(|n| from_resource(record(&n.to_string())))).await;
+    let whole = store.directory.path().join("whole.db");
+    store.backup(&whole).await.unwrap();
+    let bytes = fs::read(&whole).unwrap();
+    let damaged = store.directory.path().join("damaged.db");
+    fs::write(&damaged, &bytes[..bytes.len() / 2 / 4096 * 4096]).unwrap();
+    let connection = Connection::open(&damaged).unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let error = backup::backup(&connection, &copies.path().join("copy.db")).unwrap_err();
+    sentence(error.at(&damaged), corrupt, &["damaged.db", "restore a backup"]);
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 0);
 }

@@ -186,6 +186,105 @@ async fn heads_and_tiles_only_grow_and_a_hold_is_released_once() {
     check_log(&*store, LOG).await;
 }
 
+/// `INSERT` of a row like the ones of a table that fit `of`, with some columns changed.
+fn copied(shell: &Connection, table: &str, of: &str, changes: &[(&str, &str)]) -> String {
+    let columns: Vec<String> = shell
+        .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let values = columns.iter().map(|column| {
+        let change = changes.iter().find(|(changed, _)| changed == column);
+        change.map_or(column.clone(), |(_, value)| (*value).to_owned())
+    });
+    let values: Vec<String> = values.collect();
+    format!("INSERT INTO {table} SELECT {} FROM {table} WHERE {of} LIMIT 1", values.join(", "))
+}
+
+#[tokio::test]
+async fn a_row_needs_its_entry_first() {
+    let store = full().await;
+    let mut shell = shell(&store);
+    // An entry more, of each kind, for rows that agree with it.
+    let entry = |id: &str, from: u32| {
+        let (id, idx) = (format!("'{id}'"), "6");
+        let key = if from == 1 { "NULL" } else { "'key'" };
+        let changes = [("execution_id", id.as_str()), ("idx", idx), ("idempotency_key", key)];
+        copied(&shell, "log_entry", &format!("idx = {from}"), &changes)
+    };
+    let (executed, quarantined, held) = (entry("n", 1), entry("n", 2), entry("n", 3));
+    const LATER: &str = "recorded_at + 1";
+    type Changes = &'static [(&'static str, &'static str)];
+    let cases: [(&str, &str, &str, Changes, Changes); 7] = [
+        (&executed, "workflow_execution_audit", "id = 'b'", &[("id", "'n'")], &[("attempt", "2")]),
+        (&executed, "workflow_execution_audit", "id = 'b'", &[("id", "'n'")], &[("recorded_at", LATER)]),
+        (&executed, "source_object", "TRUE", &[("idx", "6")], &[("idx", "3")]),
+        (&quarantined, "quarantine", "TRUE", &[("execution_id", "'n'"), ("idx", "6")], &[("idx", "3")]),
+        (
+            &quarantined,
+            "quarantine",
+            "TRUE",
+            &[("execution_id", "'n'"), ("idx", "6")],
+            &[("recorded_at", LATER)],
+        ),
+        (&held, "hold", "TRUE", &[("execution_id", "'n'"), ("idx", "6")], &[("idx", "2")]),
+        (&held, "hold", "TRUE", &[("execution_id", "'n'"), ("idx", "6")], &[("placed_at", "placed_at + 1")]),
+    ];
+    let cases: Vec<_> = cases
+        .into_iter()
+        .map(|(entry, table, of, right, wrong)| {
+            let wrong: Vec<_> = wrong.iter().chain(right).copied().collect();
+            (entry, table, copied(&shell, table, of, right), copied(&shell, table, of, &wrong))
+        })
+        .collect();
+    for (entry, table, right, wrong) in cases {
+        let refused = |error: rusqlite::Error| {
+            let error = error.to_string();
+            assert!(error.starts_with(&format!("{table}: ")) && error.contains("log_entry first"), "{error}");
+        };
+        refused(shell.execute(&right, []).expect_err(&right));
+        let transaction = shell.transaction().unwrap();
+        transaction.execute(entry, []).unwrap();
+        refused(transaction.execute(&wrong, []).expect_err(&wrong));
+        assert_eq!(transaction.execute(&right, []).unwrap(), 1, "{right}");
+    }
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn a_kept_revision_is_the_whole_row_unchanged() {
+    let store = full().await;
+    let mut shell = shell(&store);
+    let transaction = shell.transaction().unwrap();
+    transaction
+        .execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM workflow_execution_audit WHERE id = 'b'")
+        .unwrap();
+    for change in ["steps_completed = 0", "cluster = NULL", "nonce = zeroblob(16)", "step_executions = '[]'"]
+    {
+        transaction.execute_batch(&format!("SAVEPOINT s; UPDATE kept SET {change}")).unwrap();
+        let sql = "INSERT INTO workflow_execution_revision SELECT * FROM kept";
+        let error = transaction.execute(sql, []).expect_err(change).to_string();
+        assert!(error.contains("moves here, unchanged"), "{error}");
+        transaction.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_head_moves_to_the_newest_entry() {
+    let store = full().await;
+    let mut shell = shell(&store);
+    let transaction = shell.transaction().unwrap();
+    let changes = [("idx", "6"), ("idempotency_key", "'key'"), ("recorded_at", "recorded_at + 5")];
+    transaction.execute(&copied(&transaction, "log_entry", "idx = 4", &changes), []).unwrap();
+    for wrong in ["size = 8, recorded_at = recorded_at + 5", "size = 7"] {
+        let error = transaction.execute(&format!("UPDATE log SET {wrong}"), []).expect_err(wrong).to_string();
+        assert!(error.contains("newest entry"), "{error}");
+    }
+    transaction.execute("UPDATE log SET size = 7, recorded_at = recorded_at + 5", []).unwrap();
+}
+
 #[tokio::test]
 async fn people_can_read_times_and_durations() {
     let store = fresh();
