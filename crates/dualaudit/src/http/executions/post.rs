@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dualaudit_record::submitted::Submitted;
-use futures::{StreamExt, future, stream};
+use futures::{StreamExt, stream};
 use serde::Serialize;
 
 use super::{
@@ -165,8 +165,10 @@ async fn record_all(
         (position, fate)
     });
     let recorded = stream::iter(recording).buffer_unordered(UNDER_WAY);
-    let recorded = recorded.take_until(tokio::time::sleep_until(deadline.0));
-    recorded.for_each(|(position, fate)| future::ready(fates[position] = Some(fate))).await;
+    let mut recorded = std::pin::pin!(recorded.take_until(tokio::time::sleep_until(deadline.0)));
+    while let Some((position, fate)) = recorded.next().await {
+        fates[position] = Some(fate);
+    }
     fates.into_iter().map(|fate| fate.unwrap_or_else(|| Fate::Failed(late()))).collect()
 }
 
