@@ -14,7 +14,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("source", &["crd"]),
     ("controller", &["clock", "metrics", "source", "ingest"]),
     ("ingest", &["clock", "metrics", "store"]),
-    ("store", &[]),
+    ("store", &["clock"]),
     ("query", &["store"]),
     ("verify", &["store"]),
     ("http", &["clock", "metrics", "ingest", "query", "verify"]),
