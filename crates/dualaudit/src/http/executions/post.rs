@@ -7,7 +7,10 @@
 //! `?amend=true` with `If-Match: <revision>` adds a revision to what is recorded; the record must then
 //! be the only one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     Extension, Json,
@@ -20,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dualaudit_record::submitted::Submitted;
-use futures::{StreamExt, future, stream};
+use futures::{StreamExt, stream};
 use serde::Serialize;
 
 use super::{
@@ -165,8 +168,10 @@ async fn record_all(
         (position, fate)
     });
     let recorded = stream::iter(recording).buffer_unordered(UNDER_WAY);
-    let recorded = recorded.take_until(tokio::time::sleep_until(deadline.0));
-    recorded.for_each(|(position, fate)| future::ready(fates[position] = Some(fate))).await;
+    let mut recorded = pin!(recorded.take_until(tokio::time::sleep_until(deadline.0)));
+    while let Some((position, fate)) = recorded.next().await {
+        fates[position] = Some(fate);
+    }
     fates.into_iter().map(|fate| fate.unwrap_or_else(|| Fate::Failed(late()))).collect()
 }
 
