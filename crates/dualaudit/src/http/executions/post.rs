@@ -7,7 +7,10 @@
 //! `?amend=true` with `If-Match: <revision>` adds a revision to what is recorded; the record must then
 //! be the only one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     Extension, Json,
@@ -165,7 +168,7 @@ async fn record_all(
         (position, fate)
     });
     let recorded = stream::iter(recording).buffer_unordered(UNDER_WAY);
-    let mut recorded = std::pin::pin!(recorded.take_until(tokio::time::sleep_until(deadline.0)));
+    let mut recorded = pin!(recorded.take_until(tokio::time::sleep_until(deadline.0)));
     while let Some((position, fate)) = recorded.next().await {
         fates[position] = Some(fate);
     }
