@@ -25,8 +25,11 @@ const CHECKPOINT_PAGES: u32 = 20_000;
 /// Page cache of one reader, in KiB.
 const READER_CACHE_KIB: i32 = 2 * 1024;
 
-/// Connections that read at the same time.
-const READERS: usize = 4;
+/// Connections that answer questions at the same time.
+pub(super) const READERS: usize = 4;
+
+/// Connections for what the work itself depends on, so that no question keeps it waiting.
+pub(super) const RESERVED: usize = 2;
 
 /// How long a reader may wait for one of them.
 const READER_WAIT: Duration = Duration::from_secs(30);
@@ -104,10 +107,10 @@ pub(super) fn check_existing(file: &Path, options: &Options) -> Result<()> {
     migrate::check(&connection)?.require_latest()
 }
 
-/// A pool of connections that can only read. They are opened when they are needed.
-pub(super) fn readers(file: &Path, options: &Options) -> Result<Pool> {
+/// A pool of `size` connections that can only read. They are opened when they are needed.
+pub(super) fn readers(file: &Path, options: &Options, size: usize) -> Result<Pool> {
     let busy_timeout = options.busy_timeout;
-    let mut pool = PoolConfig::new(READERS);
+    let mut pool = PoolConfig::new(size);
     pool.timeouts = Timeouts { wait: Some(READER_WAIT), ..Timeouts::default() };
     let config = Config { path: read_only_uri(file), pool: Some(pool) };
     let prepare = Hook::async_fn(move |connection, _| {

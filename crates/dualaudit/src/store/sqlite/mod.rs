@@ -1,6 +1,7 @@
 //! Records in one SQLite file.
 //!
-//! One connection writes, behind a mutex and off the async threads; a few others read. The schema
+//! One connection writes, behind a mutex and off the async threads; a few others answer questions,
+//! each within a time limit, and two more read what ingesting and watching depend on. The schema
 //! and the meaning of each column stand in `migrations/sqlite/`.
 //!
 //! # Assumptions
@@ -14,7 +15,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool_sqlite::Pool;
+use deadpool_sqlite::{Object, Pool};
 use dualaudit_record::{Time, log::TileData};
 use rusqlite::Connection;
 
@@ -37,6 +38,7 @@ mod known;
 mod list;
 mod log;
 mod migrate;
+mod question;
 mod read;
 mod rows;
 #[cfg(test)]
@@ -48,6 +50,9 @@ mod write;
 /// random, so appends touch pages all over their index: what of it is not cached is read again.
 pub const CACHE_MIB: u32 = 64;
 
+/// How long a question may take unless another limit is asked for.
+pub const QUESTION_LIMIT: Duration = Duration::from_secs(10);
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -55,11 +60,18 @@ pub struct Options {
     pub cache_mib: u32,
     /// How long to wait for another process that holds the lock.
     pub busy_timeout: Duration,
+    /// How long a question may take; `None`: as long as it takes. Questions are
+    /// [`Store::list`], [`Store::get`], [`Store::entries`] and [`Store::tiles`].
+    pub question_limit: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_mib: CACHE_MIB, busy_timeout: Duration::from_secs(5) }
+        Self {
+            cache_mib: CACHE_MIB,
+            busy_timeout: Duration::from_secs(5),
+            question_limit: Some(QUESTION_LIMIT),
+        }
     }
 }
 
@@ -78,7 +90,11 @@ pub struct SqliteStore {
     file: Arc<PathBuf>,
     /// None when the file was opened for reading.
     writer: Option<Arc<Mutex<Writer>>>,
+    /// For questions.
     readers: Pool,
+    /// For what the work itself depends on.
+    reserved: Pool,
+    question_limit: Option<Duration>,
 }
 
 impl SqliteStore {
@@ -92,8 +108,7 @@ impl SqliteStore {
         let file = path.as_ref();
         let at = |error: Error| error.at(file);
         let writer = Writer::new(connect::writer(file, &options).map_err(at)?);
-        let readers = connect::readers(file, &options).map_err(at)?;
-        Ok(Self { file: Arc::new(file.to_owned()), writer: Some(Arc::new(Mutex::new(writer))), readers })
+        Self::with(file, options, Some(Arc::new(Mutex::new(writer)))).map_err(at)
     }
 
     /// Opens a file that exists, to read only: appends answer [`StoreError::Unavailable`].
@@ -105,8 +120,17 @@ impl SqliteStore {
         let file = path.as_ref();
         let at = |error: Error| error.at(file);
         connect::check_existing(file, &options).map_err(at)?;
-        let readers = connect::readers(file, &options).map_err(at)?;
-        Ok(Self { file: Arc::new(file.to_owned()), writer: None, readers })
+        Self::with(file, options, None).map_err(at)
+    }
+
+    fn with(file: &Path, options: Options, writer: Option<Arc<Mutex<Writer>>>) -> SqliteResult<Self> {
+        Ok(Self {
+            file: Arc::new(file.to_owned()),
+            writer,
+            readers: connect::readers(file, &options, connect::READERS)?,
+            reserved: connect::readers(file, &options, connect::RESERVED)?,
+            question_limit: options.question_limit,
+        })
     }
 
     /// Runs `act` on the writer, off the async threads. It runs to its end even when the caller
@@ -127,23 +151,45 @@ impl SqliteStore {
         }
     }
 
-    /// Runs `act` on a reader, in one snapshot.
+    /// Runs `act` on a reserved reader, in one snapshot.
     async fn read<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Connection) -> SqliteResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let reader = self.readers.get().await.map_err(|error| match error {
-            deadpool_sqlite::PoolError::Backend(error) => Error::from(error).at(&self.file),
-            error => StoreError::Unavailable(format!("no reader is free: {error}")),
-        })?;
-        let run = move |connection: &mut Connection| -> SqliteResult<T> {
-            let snapshot = connection.transaction()?;
-            act(&snapshot)
-        };
-        match reader.interact(run).await {
+        let reader = self.reader(&self.reserved).await?;
+        match reader.interact(|connection| act(&*connection.transaction()?)).await {
             Ok(done) => done.map_err(|error| error.at(&self.file)),
-            Err(error) => Err(StoreError::Unavailable(format!("a reader stopped: {error}"))),
+            Err(error) => Err(self.stopped(&error)),
         }
+    }
+
+    /// Runs `act` on a reader, in one snapshot, until the limit for questions is over or the caller
+    /// goes away.
+    async fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Connection) -> SqliteResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.reader(&self.readers).await?;
+        let limit = self.question_limit;
+        match question::ask(reader, limit, |connection| act(&*connection.transaction()?)).await {
+            Ok(Some(done)) => done.map_err(|error| error.at(&self.file)),
+            Ok(None) => Err(StoreError::Unavailable(format!(
+                "this question took longer than {:?}: narrow it, for instance to a shorter time",
+                limit.unwrap_or_default()
+            ))),
+            Err(error) => Err(self.stopped(&error)),
+        }
+    }
+
+    async fn reader(&self, pool: &Pool) -> Result<Object, StoreError> {
+        pool.get().await.map_err(|error| match error {
+            deadpool_sqlite::PoolError::Backend(error) => Error::from(error).at(&self.file),
+            error => StoreError::Unavailable(format!("{}: no reader is free: {error}", self.file.display())),
+        })
+    }
+
+    fn stopped(&self, error: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Unavailable(format!("{}: a reader stopped: {error}", self.file.display()))
     }
 
     async fn append_with(
@@ -190,12 +236,12 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Vec<Listed>, StoreError> {
         let (filter, after) = (filter.clone(), after.cloned());
-        self.read(move |reader| list::list(reader, &filter, after.as_ref(), limit)).await
+        self.ask(move |reader| list::list(reader, &filter, after.as_ref(), limit)).await
     }
 
     async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError> {
         let id = id.to_owned();
-        self.read(move |reader| read::get(reader, &id)).await
+        self.ask(move |reader| read::get(reader, &id)).await
     }
 
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {
@@ -204,22 +250,20 @@ impl Store for SqliteStore {
 
     async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
         let log = log.to_owned();
-        self.read(move |reader| read::entries(reader, &log, from, limit)).await
+        self.ask(move |reader| read::entries(reader, &log, from, limit)).await
     }
 
     async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
         let log = log.to_owned();
-        self.read(move |reader| read::tiles(reader, &log, level, from, limit)).await
+        self.ask(move |reader| read::tiles(reader, &log, level, from, limit)).await
     }
 
     async fn backup(&self, file: &Path) -> Result<(), StoreError> {
         let file = file.to_owned();
-        let reader = self.readers.get().await;
-        let reader =
-            reader.map_err(|error| StoreError::Unavailable(format!("no reader is free: {error}")))?;
+        let reader = self.reader(&self.readers).await?;
         match reader.interact(move |connection| backup::backup(connection, &file)).await {
             Ok(done) => done.map_err(|error| error.at(&self.file)),
-            Err(error) => Err(StoreError::Unavailable(format!("the backup stopped: {error}"))),
+            Err(error) => Err(self.stopped(&error)),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::store::{Store, conformance};
 
 mod faults;
 mod files;
+mod questions;
 mod triggers;
 
 /// A store in a directory that goes with it.

@@ -16,7 +16,8 @@ use crate::store::{
     },
 };
 
-const IMPATIENT: Options = Options { cache_mib: 1, busy_timeout: Duration::from_millis(20) };
+const IMPATIENT: Options =
+    Options { cache_mib: 1, busy_timeout: Duration::from_millis(20), question_limit: None };
 
 fn file(store: &Fresh) -> std::path::PathBuf {
     store.directory.path().join("audit.db")
