@@ -244,7 +244,7 @@ impl Store for Faulty {
     async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError> {
         self.inner.open_log(opening).await
     }
-    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
+    async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.pass().await?;
         let answer = self.inner.append(log, batch, now).await;
         for (last, then) in [

@@ -46,7 +46,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Answers in the order of the drafts. A draft equal to something already there answers with
     /// the first receipt; one that contradicts it is [`Answer::Refused`]; neither stops the others.
-    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError>;
+    async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError>;
 
     /// What is known of each of these execution ids, in their order.
     async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError>;
@@ -156,6 +156,18 @@ pub enum DraftContent {
     Hold(Hold),
 }
 
+impl DraftContent {
+    /// The execution it concerns.
+    pub fn execution_id(&self) -> &str {
+        match self {
+            Self::Execution(draft) => &draft.record.id,
+            Self::Gap(gap) => &gap.execution_id,
+            Self::Quarantine { entry, .. } => &entry.execution_id,
+            Self::Hold(hold) => &hold.execution_id,
+        }
+    }
+}
+
 /// An execution to append.
 #[derive(Clone, Debug)]
 pub struct ExecutionDraft {
@@ -175,8 +187,8 @@ pub enum Origin {
     /// A resource. A new `started_at` is a new attempt; equal to the latest revision is nothing
     /// new; anything else is a new revision.
     Resource,
-    /// A producer. Equal to any revision is a duplicate, `created_at` aside; a difference is
-    /// refused, unless the producer amends the revision it names.
+    /// A producer. Equal to any revision is a duplicate; a difference is refused, unless the
+    /// producer amends the revision it names.
     Producer {
         /// The latest revision the producer knows of, when it means to amend.
         amend: Option<u32>,
@@ -333,6 +345,16 @@ pub enum TrackingChange {
         /// The resource's uid.
         id: String,
     },
+}
+
+impl TrackingChange {
+    /// The execution it concerns.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Seen(tracked) => &tracked.id,
+            Self::Gone { id } => id,
+        }
+    }
 }
 
 /// A row read back.

@@ -211,7 +211,7 @@ pub(crate) async fn pages_join_to_the_whole_list_whatever_the_filter(store: &dyn
         records.sort_by(|a, b| (&a.id, a.attempt).cmp(&(&b.id, b.attempt)));
         records.dedup_by(|a, b| (&a.id, a.attempt) == (&b.id, b.attempt));
         let drafts = records.iter().map(|record| from_producer(record.clone(), None));
-        store.append(log, &batch(drafts), at(1)).await.unwrap();
+        store.append(log, batch(drafts), at(1)).await.unwrap();
         model.extend(records.into_iter().map(|record| (log, record)));
     }
     model.sort_by_key(|(log, record)| (Reverse(record.created_at), *log, record.id.clone(), record.attempt));
@@ -249,7 +249,7 @@ pub(crate) async fn pages_miss_and_repeat_nothing_while_others_insert(store: &dy
         from_producer(WorkflowExecutionAudit { created_at: at(second), ..record(&id) }, None)
     };
     let before: Vec<_> = (0..200).map(|n| at_second(format!("old-{n:03}"), n % 7)).collect();
-    store.append("one", &batch(before), at(1)).await.unwrap();
+    store.append("one", batch(before), at(1)).await.unwrap();
     let mut found: Vec<Listed> = Vec::new();
     for round in 0.. {
         let after = found.last().map(cursor);
@@ -259,7 +259,7 @@ pub(crate) async fn pages_miss_and_repeat_nothing_while_others_insert(store: &dy
         }
         found.extend(page);
         let more = (0..3).map(|n| at_second(format!("new-{round}-{n}"), (round + n) % 7));
-        store.append("one", &batch(more), at(1)).await.unwrap();
+        store.append("one", batch(more), at(1)).await.unwrap();
         assert!(round < 10_000, "it ends");
     }
     let old = found.iter().filter(|listed| listed.execution.record.id.starts_with("old")).count();

@@ -15,7 +15,7 @@ use crate::store::{DraftContent, Filter, Known, LogOpening, Owner, Store, StoreE
 
 pub(crate) async fn what_is_known_is_said_for_each_id_in_order(store: &dyn Store) {
     open(store, LOG).await;
-    store.append(LOG, &batch([from_resource(record("a"))]), at(10)).await.unwrap();
+    store.append(LOG, batch([from_resource(record("a"))]), at(10)).await.unwrap();
     let changed = WorkflowExecutionAudit { effectiveness_score: 0.1, ..record("a") };
     let amended = stored(store, from_resource(changed.clone())).await;
     append(store, [hold("b", "audit"), quarantine("c", "{}")]).await;
@@ -52,8 +52,8 @@ pub(crate) async fn everything_of_an_id_is_found_in_every_log(store: &dyn Store)
     open(store, "one").await;
     open(store, "two").await;
     let runs = [started("a", at(0)), started("a", at(600))];
-    store.append("two", &batch(runs.map(from_resource)), at(1)).await.unwrap();
-    store.append("one", &batch([from_producer(record("a"), None)]), at(1)).await.unwrap();
+    store.append("two", batch(runs.map(from_resource)), at(1)).await.unwrap();
+    store.append("one", batch([from_producer(record("a"), None)]), at(1)).await.unwrap();
     let found: Vec<_> = store
         .get("a")
         .await

@@ -195,12 +195,12 @@ impl SqliteStore {
     async fn append_with(
         &self,
         log: &str,
-        batch: &Batch,
+        batch: Arc<Batch>,
         now: Time,
         faults: impl Faults + Send + 'static,
     ) -> Result<Vec<Answer>, StoreError> {
-        let (log, batch) = (log.to_owned(), batch.clone());
-        self.write(move |writer| writer.append(&log, batch, now, &faults)).await
+        let log = log.to_owned();
+        self.write(move |writer| writer.append(&log, &batch, now, &faults)).await
     }
 }
 
@@ -210,7 +210,7 @@ impl Store for SqliteStore {
         self.write(move |writer| log::open(&mut writer.connection, &opening)).await
     }
 
-    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
+    async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.append_with(log, batch, now, ()).await
     }
 
