@@ -8,7 +8,6 @@
 //! - A batch that the database refuses is retried in halves, so that one bad row harms only itself.
 
 use std::{
-    io,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -20,7 +19,6 @@ use dualaudit_record::{
     log::Nonce,
     redact::{redact_object, redact_record},
 };
-use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -244,31 +242,13 @@ impl DraftContent {
         match self {
             Self::Execution(draft) => {
                 let source = draft.source.as_ref().map_or(0, |source| source.compressed.len());
-                512 + json_size(&draft.record) + source
+                512 + draft.record.json_size() + source
             }
             Self::Gap(gap) => 512 + gap.last_state.len(),
             Self::Quarantine { entry, object } => 512 + entry.reason.len() + object.compressed.len(),
             Self::Hold(hold) => 512 + hold.reason.len(),
         }
     }
-}
-
-/// How long its JSON is, without keeping it.
-fn json_size(value: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    serde_json::to_writer(&mut count, value).expect("a record is JSON, and counting cannot fail");
-    count.0
 }
 
 fn compress(object: &str) -> SourceObject {

@@ -24,11 +24,15 @@ mod ahead;
 #[cfg(test)]
 mod conformance;
 mod filter;
+mod lookup;
 mod names;
+mod page;
 mod rules;
 pub mod sqlite;
 
 pub use filter::{Cursor, Filter, LabelRequirement};
+pub use lookup::{Detail, Lookup, MAX_REVISIONS, Wanted};
+pub use page::Page;
 
 /// A store that can be handed around.
 pub type SharedStore = Arc<dyn Store>;
@@ -58,17 +62,12 @@ pub trait Store: Send + Sync + 'static {
     /// under; `body_digest` is computed anew from what was read.
     async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError>;
 
-    /// One page of executions (latest revision of each attempt), newest `created_at` first.
-    async fn list(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: u32,
-    ) -> Result<Vec<Listed>, StoreError>;
+    /// One page of executions (latest revision of each attempt), newest `created_at` first: at most
+    /// `limit` rows, and fewer where they are large.
+    async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError>;
 
-    /// Everything stored of an execution id, in every log that has it: one item for each
-    /// (log, attempt), newest attempt first within a log.
-    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError>;
+    /// One execution in full, or why there is no such one.
+    async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError>;
 
     /// Every log with its head.
     async fn logs(&self) -> Result<Vec<Head>, StoreError>;
@@ -377,17 +376,6 @@ pub struct Listed {
     pub execution: StoredExecution,
 }
 
-/// Everything stored of one attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Detail {
-    /// The log it is in.
-    pub log: String,
-    /// Revisions, latest first, each with its receipt.
-    pub revisions: Vec<(StoredExecution, Receipt)>,
-    /// Holds on it, oldest first, with when they were placed.
-    pub holds: Vec<(Hold, Time)>,
-}
-
 /// A log and its newest state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -433,6 +421,10 @@ pub enum StoreError {
     /// acknowledged is lost. The commit may or may not have taken effect.
     #[error("{0}")]
     Unavailable(String),
+    /// The question takes longer than a question may. Asking the same again will not help; asking for
+    /// less may.
+    #[error("{0}")]
+    TooSlow(String),
     /// The database refuses this batch. Halve it to find the row; nothing of it was stored.
     #[error("the database refuses the batch: {0}")]
     Rejected(String),

@@ -69,7 +69,7 @@ impl LogCheck<'_> {
         after: &mut Option<Cursor>,
     ) -> Result<Option<Vec<(String, u32)>>, StoreError> {
         let filter = Filter { log: Some(self.head.log.clone()), ..Filter::default() };
-        let page = self.store.list(&filter, after.as_ref(), ROWS).await?;
+        let page = self.store.list(&filter, after.as_ref(), ROWS).await?.rows;
         let Some(last) = page.last() else { return Ok(None) };
         let record = &last.execution.record;
         *after = Some(Cursor {

@@ -7,7 +7,7 @@ use dualaudit_record::{Entry, EntryKind, WorkflowExecutionAudit, execution::Targ
 use super::{
     check::check_log,
     sample::{
-        LOG, append as append_drafts, at, batch, from_producer, from_resource, open, receipt, record,
+        LOG, append as append_drafts, at, batch, detail, from_producer, from_resource, open, receipt, record,
         started, stored,
     },
 };
@@ -49,7 +49,7 @@ pub(crate) async fn a_record_gets_a_receipt_and_comes_back_field_for_field(store
         ..record("bare")
     };
     stored(store, from_producer(bare.clone(), None)).await;
-    let detail = store.get("bare").await.unwrap().remove(0);
+    let detail = detail(store, "bare").await;
     assert_eq!(detail.revisions[0].0.record, bare);
     check_log(store, LOG).await;
 }
@@ -134,7 +134,7 @@ pub(crate) async fn an_amendment_keeps_the_old_revision_and_its_created_at(store
     stored(store, from_producer(first.clone(), None)).await;
     let amended = stored(store, from_producer(second.clone(), Some(1))).await;
     assert_eq!((amended.revision, amended.result, amended.index), (Some(2), ReceiptResult::Amended, 1));
-    let detail = store.get("a").await.unwrap().remove(0);
+    let detail = detail(store, "a").await;
     let kept = WorkflowExecutionAudit { created_at: first.created_at, ..second.clone() };
     let records: Vec<_> = detail.revisions.iter().map(|(execution, _)| &execution.record).collect();
     assert_eq!(records, [&kept, &first]);

@@ -14,8 +14,8 @@ use dualaudit_record::{
 };
 
 use crate::store::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, LogOpening, Origin, Owner, Receipt, SourceObject,
-    Store, Tracked, TrackedState, TrackingChange,
+    Answer, Batch, Detail, Draft, DraftContent, ExecutionDraft, LogOpening, Lookup, Origin, Owner, Receipt,
+    SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted,
 };
 
 pub(crate) const LOG: &str = "default";
@@ -213,5 +213,14 @@ pub(crate) fn receipt(answer: Answer) -> Receipt {
     match answer {
         Answer::Stored(receipt) => receipt,
         other => panic!("not stored: {other:?}"),
+    }
+}
+
+/// The execution with this id, which one log has: its latest attempt.
+pub(crate) async fn detail(store: &dyn Store, id: &str) -> Detail {
+    let wanted = Wanted { id: id.to_owned(), log: None, attempt: None };
+    match store.get(&wanted).await.unwrap() {
+        Lookup::Found(detail) => *detail,
+        other => panic!("not found: {other:?}"),
     }
 }

@@ -25,8 +25,8 @@ use self::{
     write::Faults,
 };
 use super::{
-    Answer, Batch, Cursor, Detail, Filter, Head, Known, Listed, Log, LogOpening, ReadBack, Store, StoreError,
-    StoredEntry, Tracked,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, Store, StoreError,
+    StoredEntry, Tracked, Wanted,
 };
 
 mod append;
@@ -173,7 +173,7 @@ impl SqliteStore {
         let limit = self.question_limit;
         match question::ask(reader, limit, |connection| act(&*connection.transaction()?)).await {
             Ok(Some(done)) => done.map_err(|error| error.at(&self.file)),
-            Ok(None) => Err(StoreError::Unavailable(format!(
+            Ok(None) => Err(StoreError::TooSlow(format!(
                 "this question took longer than {:?}: narrow it, for instance to a shorter time",
                 limit.unwrap_or_default()
             ))),
@@ -229,19 +229,14 @@ impl Store for SqliteStore {
         self.read(move |reader| read::read_back(reader, &log, &id, attempt)).await
     }
 
-    async fn list(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: u32,
-    ) -> Result<Vec<Listed>, StoreError> {
+    async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError> {
         let (filter, after) = (filter.clone(), after.cloned());
         self.ask(move |reader| list::list(reader, &filter, after.as_ref(), limit)).await
     }
 
-    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError> {
-        let id = id.to_owned();
-        self.ask(move |reader| read::get(reader, &id)).await
+    async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError> {
+        let wanted = wanted.clone();
+        self.ask(move |reader| read::get(reader, &wanted)).await
     }
 
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {

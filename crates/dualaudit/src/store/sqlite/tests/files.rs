@@ -70,7 +70,7 @@ async fn a_locked_file_is_unavailable_until_it_is_free() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = store.append(LOG, batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
     sentence(error, unavailable, &["audit.db", "locked by another process"]);
-    assert!(store.list(&Filter::default(), None, 1).await.unwrap().is_empty(), "readers go on");
+    assert!(store.list(&Filter::default(), None, 1).await.unwrap().rows.is_empty(), "readers go on");
     other.execute_batch("ROLLBACK").unwrap();
     stored(&*store, from_resource(record("a"))).await;
     check_log(&*store, LOG).await;
