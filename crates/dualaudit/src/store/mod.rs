@@ -124,7 +124,7 @@ pub struct Log {
 pub struct Batch {
     /// At most 500, and at most 8 MiB in all.
     pub drafts: Vec<Draft>,
-    /// Applied after the drafts, in order.
+    /// Applied before the drafts, in order: what was seen of an execution before it was drafted.
     pub tracking: Vec<TrackingChange>,
 }
 
@@ -154,6 +154,18 @@ pub enum DraftContent {
     },
     /// A hold. Once for each reason while one with that reason is open on the execution.
     Hold(Hold),
+}
+
+impl DraftContent {
+    /// The execution that it is about.
+    pub fn execution_id(&self) -> &str {
+        match self {
+            Self::Execution(draft) => &draft.record.id,
+            Self::Gap(gap) => &gap.execution_id,
+            Self::Quarantine { entry, .. } => &entry.execution_id,
+            Self::Hold(hold) => &hold.execution_id,
+        }
+    }
 }
 
 /// An execution to append.

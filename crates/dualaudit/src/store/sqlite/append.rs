@@ -93,21 +93,15 @@ impl<F: Faults> Append<'_, F> {
 
     fn batch(&mut self, batch: Batch) -> Result<Vec<Answer>> {
         let recorded_at = self.recorded_at;
-        let answers = ahead::try_each(batch.drafts, recorded_at, |draft, guess| self.draft(draft, guess))?;
+        // What was seen first comes first: an attempt that a draft overtakes leaves its last state.
         for change in batch.tracking {
             self.track(change)?;
         }
-        Ok(answers)
+        ahead::try_each(batch.drafts, recorded_at, |draft, guess| self.draft(draft, guess))
     }
 
     fn draft(&mut self, Draft { nonce, content }: Draft, guess: Option<Guess>) -> Result<Answer> {
-        let id = match &content {
-            DraftContent::Execution(draft) => &draft.record.id,
-            DraftContent::Gap(gap) => &gap.execution_id,
-            DraftContent::Quarantine { entry, .. } => &entry.execution_id,
-            DraftContent::Hold(hold) => &hold.execution_id,
-        };
-        id.clone_into(&mut self.about);
+        content.execution_id().clone_into(&mut self.about);
         match content {
             DraftContent::Execution(draft) => self.execution(*draft, nonce, guess),
             DraftContent::Gap(gap) => self.gap(gap, |_| nonce),
