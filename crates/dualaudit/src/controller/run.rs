@@ -13,8 +13,9 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use tokio::{
+    sync::watch,
     task::{JoinError, JoinSet},
-    time::{MissedTickBehavior, interval_at, sleep},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
     live::{Live, Visit},
     notice::{Notice, Notices},
     said::watch_said,
-    visit::{Done, Errand, version_of, visit},
+    visit::{Done, Errand, LAST_VISITS, version_of, visit},
 };
 use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, source};
 
@@ -75,6 +76,8 @@ pub struct Controller {
     /// The present listing is through: what it did not show is gone.
     listed: bool,
     dice: u64,
+    /// Tells the visits by when they have to be over.
+    stopping: watch::Sender<Option<Instant>>,
 }
 
 impl Controller {
@@ -88,7 +91,9 @@ impl Controller {
         metrics: Arc<Metrics>,
         options: Options,
     ) -> Self {
+        let stopping = watch::Sender::new(None);
         let executor = Executor {
+            stopping: stopping.subscribe(),
             ledger: Arc::new(Ledger::new(client.clone(), &options.home)),
             notices: Notices::new(client.clone()),
             kind: source::api_resource(),
@@ -113,16 +118,18 @@ impl Controller {
             drain: JoinSet::new(),
             listed: false,
             dice: 0x9E37_79B9_7F4A_7C15,
+            stopping,
         }
     }
 
-    /// Runs until `stop`, then lets the visits under way finish.
+    /// Runs until `stop`, then lets the visits under way finish, for a while: whatever is cut short
+    /// can be taken up by the next start, by the resource or by what is tracked of it.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut events = self.watch();
         let mut stop = pin!(stop);
         let mut chores = tokio::time::interval(CHORES);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut relist = interval_at(tokio::time::Instant::now() + RELIST, RELIST);
+        let mut relist = interval_at(Instant::now() + RELIST, RELIST);
         loop {
             let has_room = self.visits.len() < self.options.concurrency;
             let has_room_for_due = self.has_room_for_due();
@@ -142,10 +149,16 @@ impl Controller {
                 },
             }
         }
+        self.stopping.send_replace(Some(Instant::now() + LAST_VISITS));
         while let Some(done) = self.visits.join_next().await {
             self.finish(done.expect("visits are caught"));
         }
-        self.executor.ingest.flush_tracking().await;
+        if !self.executor.ingest.flush_tracking().await {
+            tracing::error!(
+                "the database does not take what was seen last; what vanishes before the next start is known by \
+                 an earlier state, or not at all"
+            );
+        }
     }
 
     fn watch(&self) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
@@ -288,9 +301,12 @@ impl Controller {
         self.metrics.retained.set(self.live.retained() as i64);
     }
 
-    /// Sends the errand that waited for a visit to end.
+    /// Sends the errand that waited for a visit to end. At the end only what no listing will show again
+    /// still matters.
     fn pass_on(&mut self, id: String, errand: Errand) {
+        let is_stopping = self.stopping.borrow().is_some();
         match errand {
+            Errand::Seen(_) | Errand::Fetch { .. } if is_stopping => {}
             Errand::Seen(object) => self.see(object, false),
             errand => self.send(id, errand),
         }

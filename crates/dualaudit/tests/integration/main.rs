@@ -15,3 +15,4 @@ mod outage;
 mod policy;
 mod producer;
 mod scale;
+mod shutdown;
