@@ -83,6 +83,8 @@ pub(super) enum Trouble {
     Store(#[from] StoreError),
     #[error("the API server: {}", said(.0))]
     Api(#[from] kube::Error),
+    #[error("the record of {id} attempt {attempt} was read back: {problem}")]
+    ReadBack { id: String, attempt: u32, problem: &'static str },
     #[error("{0}")]
     Mismatch(String),
 }

@@ -34,7 +34,8 @@ pub(super) struct Done {
     pub(super) known: Option<Known>,
     /// The version of the state that was looked at; 0 when none was.
     pub(super) version: u64,
-    /// Whether it ended and its record is still owed; `None` when nobody could look.
+    /// Whether it ended and its record is still owed, or cannot be read back; `None` when nobody could
+    /// look.
     pub(super) owed: Option<bool>,
     /// It is not there any more. With an error, what is left of it is tracked.
     pub(super) gone: bool,
@@ -121,13 +122,14 @@ async fn look(
     let mut visitor = executor.visitor(object, known, overfull);
     let result = visitor.advance().await;
     let owed = result.is_err() && visitor.is_owed();
+    let unproved = matches!(result, Err(Trouble::ReadBack { .. }));
     if owed {
         // Should it vanish before it can be recorded, this is what is left of it.
         visitor.track(TrackedState::Open);
     }
     // What failed may rest on what was believed: ask the store again.
     let known = if result.is_err() { None } else { visitor.known };
-    Done { id, result, known, version, owed: Some(owed), gone: false, was_due: false }
+    Done { id, result, known, version, owed: Some(owed || unproved), gone: false, was_due: false }
 }
 
 /// The resource is gone, and this was its last state.

@@ -14,5 +14,6 @@ mod loss;
 mod outage;
 mod policy;
 mod producer;
+mod retained;
 mod scale;
 mod shutdown;
