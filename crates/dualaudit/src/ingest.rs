@@ -46,6 +46,8 @@ pub const BATCH_BYTES: usize = 8 << 20;
 const QUEUE: usize = 2 * BATCH_DRAFTS;
 /// Tracking changes wait at most this long for an append to ride on.
 const TRACKING_DELAY: Duration = Duration::from_millis(200);
+/// How long to wait until tracking changes are in the database: longer than an append tries for.
+const LONGEST_FLUSH: Duration = Duration::from_secs(10);
 /// KiB of drafts that may wait; beyond it a sender waits for room.
 const QUEUE_KIB: usize = 64 << 10;
 /// How long to leave a database alone that could not take a batch.
@@ -184,16 +186,18 @@ impl Ingest {
         self.shared.tracked_something.notify_one();
     }
 
-    /// Waits until every tracking change noted so far is in the database, for a while; whether it is.
+    /// Waits until every tracking change noted so far is in the database, but not for ever; whether it
+    /// is.
     pub async fn flush_tracking(&self) -> bool {
-        for _ in 0..20 {
-            if self.shared.pending().is_empty() {
-                return true;
+        let began = Instant::now();
+        while !self.shared.pending().is_settled() {
+            if began.elapsed() > LONGEST_FLUSH {
+                return false;
             }
             self.shared.tracked_something.notify_one();
             tokio::time::sleep(TRACKING_DELAY / 2).await;
         }
-        self.shared.pending().is_empty()
+        true
     }
 
     /// See [`crate::store::Store::known`].
@@ -302,7 +306,8 @@ async fn tracking_is_due(shared: &Shared) {
 
 /// Appends a group with the tracking changes that are due, and answers everyone in it.
 async fn append_group(shared: &Shared, group: Vec<Waiting>) {
-    let tracking = shared.pending().take(BATCH_DRAFTS);
+    let drafted = group.iter().map(|waiting| waiting.draft.content.execution_id());
+    let tracking = shared.pending().take(drafted, BATCH_DRAFTS);
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
     let batch = Batch { drafts, tracking };
@@ -313,9 +318,7 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>) {
         let _ = reply.send(answer);
     }
     let stuck = !unstored.is_empty();
-    if stuck {
-        shared.pending().restore(unstored);
-    }
+    shared.pending().restore(unstored);
     if stuck || unavailable {
         tokio::time::sleep(PAUSE).await;
     }
@@ -334,17 +337,21 @@ async fn append_in_halves(
 ) -> (Vec<Result<Answer, StoreError>>, Vec<TrackingChange>) {
     let mut answers = Vec::with_capacity(batch.drafts.len());
     let mut unstored = Vec::new();
+    // A database that went away is asked no more: were it back in the middle, drafts would be stored
+    // before what was seen ahead of them.
+    let mut gone = None;
     // Depth first and left to right, so that answers come in the order of the drafts.
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
         if part.drafts.is_empty() && part.tracking.is_empty() {
             continue;
         }
-        let began = Instant::now();
-        let appended = shared.store.append(&shared.log.name, Arc::clone(&part), shared.clock.now()).await;
-        shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());
-        if appended.is_err() {
-            shared.metrics.append_failures.inc();
+        let appended = match &gone {
+            Some(error) => Err(StoreError::clone(error)),
+            None => append(shared, &part).await,
+        };
+        if let Err(error @ StoreError::Unavailable(_)) = &appended {
+            gone = Some(error.clone());
         }
         match appended {
             Ok(stored) => {
@@ -377,11 +384,21 @@ async fn append_in_halves(
     (answers, unstored)
 }
 
-/// Drafts from tracking first, then either in two.
+async fn append(shared: &Shared, batch: &Arc<Batch>) -> Result<Vec<Answer>, StoreError> {
+    let began = Instant::now();
+    let appended = shared.store.append(&shared.log.name, Arc::clone(batch), shared.clock.now()).await;
+    shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());
+    if appended.is_err() {
+        shared.metrics.append_failures.inc();
+    }
+    appended
+}
+
+/// Tracking from drafts first, then either in two.
 fn halves(mut batch: Batch) -> (Batch, Batch) {
     if !batch.drafts.is_empty() && !batch.tracking.is_empty() {
-        let tracking = std::mem::take(&mut batch.tracking);
-        return (batch, Batch { drafts: Vec::new(), tracking });
+        let drafts = std::mem::take(&mut batch.drafts);
+        return (batch, Batch { drafts, tracking: Vec::new() });
     }
     let drafts = batch.drafts.split_off(batch.drafts.len() / 2);
     let tracking = batch.tracking.split_off(batch.tracking.len() / 2);

@@ -10,6 +10,7 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Ledger, Policy,
@@ -82,6 +83,8 @@ pub(super) enum Trouble {
     Store(#[from] StoreError),
     #[error("the API server: {}", said(.0))]
     Api(#[from] kube::Error),
+    #[error("the record of {id} attempt {attempt} was read back: {problem}")]
+    ReadBack { id: String, attempt: u32, problem: &'static str },
     #[error("{0}")]
     Mismatch(String),
 }
@@ -99,6 +102,8 @@ pub(super) struct Executor {
     /// dualaudit's own namespace.
     pub(super) home: String,
     pub(super) policy: Policy,
+    /// When visits have to be over, once dualaudit stops.
+    pub(super) stopping: watch::Receiver<Option<Instant>>,
 }
 
 /// One visit to one resource: decide, act, decide again, until there is nothing to do.

@@ -9,12 +9,14 @@ use std::{collections::HashSet, future::Future, pin::pin, sync::Arc, time::Durat
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use kube::{
     Api, Client,
+    api::ListParams,
     core::DynamicObject,
     runtime::{WatchStreamExt, watcher},
 };
 use tokio::{
+    sync::watch,
     task::{JoinError, JoinSet},
-    time::{MissedTickBehavior, interval_at, sleep},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
     live::{Live, Visit},
     notice::{Notice, Notices},
     said::watch_said,
-    visit::{Done, Errand, version_of, visit},
+    visit::{Done, Errand, LAST_VISITS, version_of, visit},
 };
 use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, source};
 
@@ -31,10 +33,10 @@ use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, source};
 const MOST_BACKOFF: Duration = Duration::from_secs(30);
 /// How often deadlines are looked at even if none is near: a clock may be set.
 const TICK: Duration = Duration::from_secs(10);
-/// How often the ledger is looked through, and what is tracked where that is owed.
+/// How often the ledger is looked through, what is tracked where that is owed, and whether the
+/// cluster's state went back in time.
 const CHORES: Duration = Duration::from_secs(15);
-/// How often everything is listed anew: what no event told, and what a restored etcd took back,
-/// is found by then.
+/// How often everything is listed anew: what no event told is found by then.
 const RELIST: Duration = Duration::from_secs(3600);
 /// Failed visits after which an execution is said to be blocked.
 const BLOCKED_AFTER: u32 = 3;
@@ -72,6 +74,12 @@ pub struct Controller {
     sweep_owed: bool,
     /// Turns the break-glass ledger into gaps.
     drain: JoinSet<Result<(), Trouble>>,
+    /// Looks whether the cluster's state went back in time.
+    look: JoinSet<Option<Look>>,
+    /// The newest version of it that was seen.
+    newest: u64,
+    /// Tells the visits by when they have to be over.
+    stopping: watch::Sender<Option<Instant>>,
     /// The present listing is through: what it did not show is gone.
     listed: bool,
     dice: u64,
@@ -88,7 +96,9 @@ impl Controller {
         metrics: Arc<Metrics>,
         options: Options,
     ) -> Self {
+        let stopping = watch::Sender::new(None);
         let executor = Executor {
+            stopping: stopping.subscribe(),
             ledger: Arc::new(Ledger::new(client.clone(), &options.home)),
             notices: Notices::new(client.clone()),
             kind: source::api_resource(),
@@ -111,18 +121,22 @@ impl Controller {
             sweep: JoinSet::new(),
             sweep_owed: false,
             drain: JoinSet::new(),
+            look: JoinSet::new(),
+            newest: 0,
+            stopping,
             listed: false,
             dice: 0x9E37_79B9_7F4A_7C15,
         }
     }
 
-    /// Runs until `stop`, then lets the visits under way finish.
+    /// Runs until `stop`, then lets the visits under way finish, for a while: whatever is cut short
+    /// can be taken up by the next start, by the resource or by what is tracked of it.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut events = self.watch();
         let mut stop = pin!(stop);
         let mut chores = tokio::time::interval(CHORES);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut relist = interval_at(tokio::time::Instant::now() + RELIST, RELIST);
+        let mut relist = interval_at(Instant::now() + RELIST, RELIST);
         loop {
             let has_room = self.visits.len() < self.options.concurrency;
             let has_room_for_due = self.has_room_for_due();
@@ -132,6 +146,9 @@ impl Controller {
                 Some(done) = self.visits.join_next() => self.finish(done.expect("visits are caught")),
                 Some(done) = self.sweep.join_next() => self.finish_sweep(done),
                 Some(done) = self.drain.join_next() => self.finish_drain(done),
+                Some(look) = self.look.join_next() => if self.finish_look(look) {
+                    events = self.watch();
+                },
                 _ = chores.tick() => self.start_chores(),
                 _ = relist.tick() => events = self.watch(),
                 () = sleep(wait), if has_room_for_due => self.start_due(),
@@ -142,22 +159,32 @@ impl Controller {
                 },
             }
         }
+        self.stopping.send_replace(Some(Instant::now() + LAST_VISITS));
         while let Some(done) = self.visits.join_next().await {
             self.finish(done.expect("visits are caught"));
         }
-        self.executor.ingest.flush_tracking().await;
+        if !self.executor.ingest.flush_tracking().await {
+            tracing::error!(
+                "the database does not take what was seen last; what vanishes before the next start is known by \
+                 an earlier state, or not at all"
+            );
+        }
     }
 
     fn watch(&self) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
-        let (client, kind) = (self.watch_client.clone(), &self.executor.kind);
-        let api: Api<DynamicObject> = match &self.options.watch_namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, kind),
-            None => Api::all_with(client, kind),
-        };
-        watcher(api, watcher::Config::default().page_size(500))
+        watcher(self.watched(&self.watch_client), watcher::Config::default().page_size(500))
             .inspect_err(|error| tracing::warn!(error = %watch_said(error), "watching failed; trying again"))
             .default_backoff()
             .boxed()
+    }
+
+    /// The executions that are watched.
+    fn watched(&self, client: &Client) -> Api<DynamicObject> {
+        let (client, kind) = (client.clone(), &self.executor.kind);
+        match &self.options.watch_namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, kind),
+            None => Api::all_with(client, kind),
+        }
     }
 
     fn take(&mut self, event: watcher::Event<DynamicObject>) {
@@ -191,6 +218,7 @@ impl Controller {
         let name = metadata.name.as_deref().unwrap_or_default();
         let listing = self.live.listing;
         self.live.get_or_insert(&id, namespace, name).listing = listing;
+        self.newest = self.newest.max(version_of(object));
         Some(id)
     }
 
@@ -288,9 +316,12 @@ impl Controller {
         self.metrics.retained.set(self.live.retained() as i64);
     }
 
-    /// Sends the errand that waited for a visit to end.
+    /// Sends the errand that waited for a visit to end. At the end only what no listing will show again
+    /// still matters.
     fn pass_on(&mut self, id: String, errand: Errand) {
+        let is_stopping = self.stopping.borrow().is_some();
         match errand {
+            Errand::Seen(_) | Errand::Fetch { .. } if is_stopping => {}
             Errand::Seen(object) => self.see(object, false),
             errand => self.send(id, errand),
         }
@@ -357,6 +388,7 @@ impl Controller {
         }
         // The command line writes to the ledger too.
         self.start_drain();
+        self.start_look();
     }
 
     fn start_drain(&mut self) {
@@ -366,20 +398,57 @@ impl Controller {
     }
 
     fn finish_sweep(&mut self, done: Result<Result<(), Trouble>, JoinError>) {
-        if let Err(trouble) = outcome(done) {
+        if let Err(trouble) = done.unwrap_or_else(|error| Err(defect(&error))) {
             tracing::warn!(%trouble, "not every execution that is gone could be accounted for; trying again");
             self.sweep_owed = true;
         }
     }
 
     fn finish_drain(&mut self, done: Result<Result<(), Trouble>, JoinError>) {
-        if let Err(trouble) = outcome(done) {
+        if let Err(trouble) = done.unwrap_or_else(|error| Err(defect(&error))) {
             tracing::warn!(%trouble, "the break-glass ledger could not be taken over; trying again");
         }
     }
+
+    /// Asks how far the cluster's state has come.
+    fn start_look(&mut self) {
+        if self.look.is_empty() {
+            let (api, before) = (self.watched(&self.executor.client), self.newest);
+            self.look.spawn(async move {
+                // Where the API server is away the watch says so.
+                let list = api.list_metadata(&ListParams::default().limit(1)).await.ok()?;
+                let now = list.metadata.resource_version?.parse().ok()?;
+                Some(Look { before, now })
+            });
+        }
+    }
+
+    /// Whether the cluster's state went back in time, so that everything has to be listed anew: a watch
+    /// that goes on from a version still to come shows nothing until then.
+    fn finish_look(&mut self, look: Result<Option<Look>, JoinError>) -> bool {
+        let Ok(Some(Look { before, now })) = look else { return false };
+        if now >= before {
+            self.newest = self.newest.max(now);
+            return false;
+        }
+        tracing::warn!(
+            "the cluster's state went back from version {before} to {now}, as when etcd is restored; listing \
+             everything anew"
+        );
+        self.newest = now;
+        true
+    }
 }
 
-/// What came of a chore; a panic is trouble like any other.
-fn outcome(done: Result<Result<(), Trouble>, JoinError>) -> Result<(), Trouble> {
-    done.unwrap_or_else(|error| Err(Trouble::Mismatch(format!("a defect of dualaudit: {error}"))))
+/// How far the cluster's state has come.
+struct Look {
+    /// The newest version that had been seen when it was asked.
+    before: u64,
+    /// The version it is at.
+    now: u64,
+}
+
+/// A panic in a chore is trouble like any other.
+fn defect(error: &JoinError) -> Trouble {
+    Trouble::Mismatch(format!("a defect of dualaudit: {error}"))
 }

@@ -1,11 +1,12 @@
 //! Resources that are gone: whatever left without its record becomes a record, or a gap (P7).
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, future, sync::Arc};
 
 use dualaudit_record::{
     WorkflowExecutionAudit,
     entry::{Gap, GapCause},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use kube::core::DynamicObject;
 
 use super::execute::{Executor, Trouble};
@@ -16,13 +17,15 @@ use crate::{
 
 /// Tracked rows read at a time.
 const PAGE: u32 = 200;
+/// Accounted for at once: what these append shares commits.
+const AT_ONCE: usize = 32;
 
 impl Executor {
     /// Accounts for a resource that is gone, by the last state that was seen of it; `object` is that
     /// state where it is at hand as it was.
     ///
     /// A state that had ended is recorded; of one that had not, only its absence can be told, and
-    /// only after a GET by name has shown it.
+    /// only after a GET by name has shown it: made here, or by whoever has no object at hand.
     pub(super) async fn settle(&self, gone: &Tracked, object: Option<DynamicObject>) -> Result<(), Trouble> {
         let known = self.ingest.known(std::slice::from_ref(&gone.id)).await?.pop().unwrap_or_default();
         let closed = known.tracked == Some(TrackedState::Closed) || gone.state == TrackedState::Closed;
@@ -45,7 +48,7 @@ impl Executor {
                 self.quarantine_gone(gone, &reason, &object).await?;
             }
             _ if closed => {}
-            _ if self.is_present(gone).await? => return Ok(()),
+            _ if at_hand && self.is_present(gone).await? => return Ok(()),
             _ => {
                 self.ingest.submit(DraftContent::Gap(gap_of(gone))).await?;
             }
@@ -93,6 +96,14 @@ impl Executor {
         Ok(present.is_some_and(|present| present.metadata.uid.as_ref() == Some(&gone.id)))
     }
 
+    /// Settles a tracked execution that no listing shows, unless it came after the listing.
+    async fn settle_unless_present(&self, row: Tracked) -> Result<(), Trouble> {
+        if self.is_present(&row).await? {
+            return Ok(());
+        }
+        self.settle(&row, None).await
+    }
+
     /// Settles every tracked execution that no listing shows any more. One that cannot be settled
     /// does not keep the others from it.
     pub(super) async fn sweep(self: Arc<Self>, live: HashSet<String>) -> Result<(), Trouble> {
@@ -106,13 +117,10 @@ impl Executor {
             let rows = self.ingest.tracked(after.as_deref(), PAGE).await?;
             let Some(last) = rows.last() else { return trouble.map_or(Ok(()), Err) };
             after = Some(last.id.clone());
-            for row in rows.iter().filter(|row| !live.contains(&row.id)) {
-                // It may have come after the listing.
-                let settled = match self.is_present(row).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => self.settle(row, None).await,
-                    Err(error) => Err(error),
-                };
+            let unlisted = rows.into_iter().filter(|row| !live.contains(&row.id));
+            let mut settled =
+                stream::iter(unlisted).map(|row| self.settle_unless_present(row)).buffer_unordered(AT_ONCE);
+            while let Some(settled) = settled.next().await {
                 trouble = trouble.or(settled.err());
             }
         }
@@ -124,9 +132,11 @@ impl Executor {
         let mut trouble = None;
         for page in self.ledger.pages().await? {
             let (released, unreadable) = super::Ledger::entries(&page);
-            for released in released {
-                self.ingest.submit(DraftContent::Gap(Gap::from(released))).await?;
-            }
+            stream::iter(released)
+                .map(|released| self.ingest.submit(DraftContent::Gap(Gap::from(released))))
+                .buffer_unordered(AT_ONCE)
+                .try_for_each(|_| future::ready(Ok(())))
+                .await?;
             match unreadable {
                 None => self.ledger.discard(&page).await?,
                 Some(unreadable) => trouble = Some(Trouble::Mismatch(unreadable)),

@@ -4,15 +4,18 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use kube::core::DynamicObject;
+use tokio::time::{Instant, sleep_until};
 
 use super::execute::{Executor, Next, Trouble};
 use crate::ingest::{Known, TrackedState, TrackingChange};
 
 /// How long one visit may take.
 const LONGEST_VISIT: Duration = Duration::from_secs(60);
-/// How long settling a resource that is gone may take: less, so that what is left of it is still
-/// noted.
-const LONGEST_FAREWELL: Duration = Duration::from_secs(50);
+/// How long visits may go on once dualaudit stops.
+pub(super) const LAST_VISITS: Duration = Duration::from_secs(5);
+/// By so much settling a resource that is gone ends before its visit has to, so that what is left of
+/// it is still noted.
+const TIME_TO_NOTE: Duration = Duration::from_secs(1);
 
 /// Why somebody goes there.
 pub(super) enum Errand {
@@ -31,7 +34,8 @@ pub(super) struct Done {
     pub(super) known: Option<Known>,
     /// The version of the state that was looked at; 0 when none was.
     pub(super) version: u64,
-    /// Whether it ended and its record is still owed; `None` when nobody could look.
+    /// Whether it ended and its record is still owed, or cannot be read back; `None` when nobody could
+    /// look.
     pub(super) owed: Option<bool>,
     /// It is not there any more. With an error, what is left of it is tracked.
     pub(super) gone: bool,
@@ -57,12 +61,33 @@ pub(super) async fn visit(
     let gone = matches!(errand, Errand::Gone(_));
     let was_due = matches!(errand, Errand::Fetch { .. });
     let work = AssertUnwindSafe(carry_out(&executor, id.clone(), errand, known, overfull)).catch_unwind();
-    let trouble = match tokio::time::timeout(LONGEST_VISIT, work).await {
-        Ok(Ok(done)) => return Done { was_due, ..done },
-        Ok(Err(_)) => "a defect of dualaudit: the visit panicked".to_owned(),
-        Err(_) => format!("no answer within {LONGEST_VISIT:?}"),
+    let trouble = tokio::select! {
+        biased;
+        done = work => match done {
+            Ok(done) => return Done { was_due, ..done },
+            Err(_) => "a defect of dualaudit: the visit panicked",
+        },
+        trouble = too_late(&executor, Duration::ZERO) => trouble,
     };
-    Done { gone, was_due, ..Done::blind(id, None, Err(Trouble::Mismatch(trouble))) }
+    Done { gone, was_due, ..Done::blind(id, None, Err(Trouble::Mismatch(trouble.to_owned()))) }
+}
+
+/// Comes so much `sooner` than a visit that began now has to be over, and says why.
+async fn too_late(executor: &Executor, sooner: Duration) -> &'static str {
+    let began = Instant::now();
+    let mut stopping = executor.stopping.clone();
+    let last = async {
+        let end = stopping.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        match end {
+            Some(end) => sleep_until(end - sooner).await,
+            // Whoever says when to stop is gone, and took the visits along.
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = sleep_until(began + LONGEST_VISIT - sooner) => "no answer within a minute",
+        () = last => "no answer before dualaudit stopped",
+    }
 }
 
 async fn carry_out(
@@ -97,22 +122,24 @@ async fn look(
     let mut visitor = executor.visitor(object, known, overfull);
     let result = visitor.advance().await;
     let owed = result.is_err() && visitor.is_owed();
+    let unproved = matches!(result, Err(Trouble::ReadBack { .. }));
     if owed {
         // Should it vanish before it can be recorded, this is what is left of it.
         visitor.track(TrackedState::Open);
     }
     // What failed may rest on what was believed: ask the store again.
     let known = if result.is_err() { None } else { visitor.known };
-    Done { id, result, known, version, owed: Some(owed), gone: false, was_due: false }
+    Done { id, result, known, version, owed: Some(owed || unproved), gone: false, was_due: false }
 }
 
 /// The resource is gone, and this was its last state.
 async fn farewell(executor: &Executor, id: String, object: DynamicObject) -> Done {
     let tracked = executor.visitor(object.clone(), None, false).tracked(TrackedState::Open);
-    let settled = tokio::time::timeout(LONGEST_FAREWELL, executor.settle(&tracked, Some(object))).await;
-    let result = settled
-        .unwrap_or_else(|_| Err(Trouble::Mismatch(format!("no answer within {LONGEST_FAREWELL:?}"))))
-        .map(|()| Next::Watch);
+    let result = tokio::select! {
+        biased;
+        settled = executor.settle(&tracked, Some(object)) => settled.map(|()| Next::Watch),
+        trouble = too_late(executor, TIME_TO_NOTE) => Err(Trouble::Mismatch(trouble.to_owned())),
+    };
     if result.is_err() {
         executor.ingest.track(TrackingChange::Seen(tracked));
     }

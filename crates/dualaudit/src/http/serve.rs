@@ -20,8 +20,9 @@ const CONNECTIONS: usize = 4096;
 const HEADER_BYTES: usize = 64 << 10;
 /// How long a client may take to send its headers, and how long an idle connection is kept.
 const HEADER_TIME: Duration = Duration::from_secs(30);
-/// How long what was accepted may take to finish: the longest request, and a little.
-const GRACE: Duration = Duration::from_secs(35);
+/// How long what was accepted may take to finish: the longest request takes 27 s, and Kubernetes kills
+/// after 30 s unless told otherwise.
+const GRACE: Duration = Duration::from_secs(28);
 /// How long to wait when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -19,11 +19,18 @@ pub(super) struct Pending {
     changes: HashMap<String, Vec<TrackingChange>>,
     count: usize,
     bytes: usize,
+    /// Some were taken, and it is not known yet whether they could be stored.
+    under_way: bool,
 }
 
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether all that was ever put here is in the database.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_empty() && !self.under_way
     }
 
     pub(super) fn len(&self) -> usize {
@@ -57,9 +64,16 @@ impl Pending {
         }
     }
 
-    /// Takes the changes of some executions, about `most` in all.
-    pub(super) fn take(&mut self, most: usize) -> Vec<TrackingChange> {
-        let mut taken = Vec::new();
+    /// Takes the changes of these executions, and of others, about `most` in all. What could not be stored
+    /// of them comes back by [`Self::restore`].
+    ///
+    /// What is appended about an execution must not go before what was seen of it earlier.
+    pub(super) fn take<'a>(
+        &mut self,
+        first: impl Iterator<Item = &'a str>,
+        most: usize,
+    ) -> Vec<TrackingChange> {
+        let mut taken: Vec<_> = first.filter_map(|id| self.changes.remove(id)).flatten().collect();
         while taken.len() < most
             && let Some(id) = self.changes.keys().next().cloned()
         {
@@ -67,11 +81,13 @@ impl Pending {
         }
         self.count -= taken.len();
         self.bytes -= taken.iter().map(TrackingChange::size).sum::<usize>();
+        self.under_way = !taken.is_empty();
         taken
     }
 
-    /// Puts changes back that could not be stored, before those that came meanwhile.
+    /// Puts changes back that could not be stored, before those that came meanwhile; with none, all are.
     pub(super) fn restore(&mut self, changes: Vec<TrackingChange>) {
+        self.under_way = false;
         for change in changes {
             let newer = self.changes.remove(change.id()).unwrap_or_default();
             self.count -= newer.len();
@@ -98,6 +114,8 @@ impl TrackingChange {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use dualaudit_record::Time;
 
     use super::*;
@@ -124,7 +142,7 @@ mod tests {
         let mut pending = Pending::default();
         changes.iter().for_each(|change| pending.put(change.clone()));
         assert_eq!(pending.len(), pending.changes.values().map(Vec::len).sum::<usize>());
-        let taken = pending.take(usize::MAX);
+        let taken = pending.take(iter::empty(), usize::MAX);
         assert!(pending.is_empty() && pending.bytes == 0);
         taken
     }
@@ -147,10 +165,36 @@ mod tests {
     fn what_could_not_be_stored_goes_before_what_came_meanwhile() {
         let mut pending = Pending::default();
         pending.put(seen("a", Some(1), "1"));
-        let taken = pending.take(1);
+        let taken = pending.take(iter::empty(), 1);
         pending.put(seen("a", Some(1), "2"));
         pending.restore(taken);
-        assert_eq!(pending.take(9), [seen("a", Some(1), "2")]);
+        assert_eq!(pending.take(iter::empty(), 9), [seen("a", Some(1), "2")]);
+    }
+
+    #[test]
+    fn those_that_something_is_appended_about_go_first() {
+        let mut pending = Pending::default();
+        for id in ["a", "b", "c"] {
+            pending.put(seen(id, Some(1), "1"));
+            pending.put(seen(id, Some(2), "2"));
+        }
+        let drafted = ["b", "b", "unknown"];
+        assert_eq!(pending.take(drafted.into_iter(), 1), [seen("b", Some(1), "1"), seen("b", Some(2), "2")]);
+        assert_eq!(pending.len(), 4);
+    }
+
+    #[test]
+    fn what_is_on_its_way_into_the_database_is_not_there_yet() {
+        let mut pending = Pending::default();
+        assert!(pending.is_settled());
+        pending.put(gone("a"));
+        let taken = pending.take(iter::empty(), 1);
+        assert!(pending.is_empty() && !pending.is_settled());
+        pending.restore(taken);
+        assert!(!pending.is_settled());
+        pending.take(iter::empty(), 1);
+        pending.restore(Vec::new());
+        assert!(pending.is_settled());
     }
 
     #[test]
@@ -158,7 +202,7 @@ mod tests {
         let mut pending = Pending::default();
         pending.put(seen("a", None, &"x".repeat(MOST_BYTES)));
         pending.put(seen("b", None, "state"));
-        let taken = pending.take(9);
+        let taken = pending.take(iter::empty(), 9);
         assert_eq!(taken.len(), 2);
         assert!(taken.contains(&seen("b", None, "")));
     }

@@ -123,7 +123,7 @@ pub struct Log {
 pub struct Batch {
     /// At most 500, and at most 8 MiB in all.
     pub drafts: Vec<Draft>,
-    /// Applied after the drafts, in order.
+    /// Applied before the drafts, in order: what was seen of an execution before it was drafted.
     pub tracking: Vec<TrackingChange>,
 }
 

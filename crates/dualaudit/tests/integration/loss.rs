@@ -2,11 +2,14 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Cluster, Dualaudit, eventually, verified};
 
 const LONG: &[&str] = &["--window", "1h"];
+/// When attempts began.
+const FIRST: &str = "2026-01-01T00:00:00.000000Z";
+const SECOND: &str = "2026-02-01T00:00:00.000000Z";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stripped_finalizer_leaves_a_gap_with_the_last_known_state() {
@@ -131,4 +134,68 @@ async fn a_ledger_that_somebody_garbled_keeps_no_gap_from_being_found() {
     })
     .await;
     assert_eq!(cluster.ledger().await, 1, "it is a person's to mend");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_overtaken_while_the_database_is_down_is_a_gap_and_the_next_one_is_recorded() {
+    let cluster = Cluster::new().await;
+    let dualaudit = Dualaudit::run(&cluster, LONG);
+    // One had begun when the database went down; of the other it does not even know that.
+    let names = ["known", "unknown"];
+    for name in names {
+        cluster.create(name).await;
+        cluster.protected(name).await;
+    }
+    cluster.status("known", executing(FIRST)).await;
+    eventually("one is known to have begun", || async {
+        let mut phases = cluster.tracked_phases();
+        phases.sort_unstable();
+        (phases == ["Executing", "Pending"]).then_some(())
+    })
+    .await;
+    let lock = cluster.lock_database();
+    for name in names {
+        cluster.status(name, completed(FIRST)).await;
+    }
+    // The second append that fails has all that was there when the first one did.
+    eventually("neither first attempt can be recorded", || async {
+        (dualaudit.metric("dualaudit_append_failures_total").await > 1).then_some(())
+    })
+    .await;
+    for name in names {
+        cluster.status(name, completed(SECOND)).await;
+    }
+    assert!(cluster.gaps().is_empty());
+    drop(lock);
+
+    eventually("the second attempts are recorded", || async {
+        let recorded = dualaudit.recorded().await;
+        (recorded.iter().filter(|item| item["started_at"] == SECOND).count() == 2).then_some(())
+    })
+    .await;
+    for name in names {
+        cluster.delete(name).await;
+        cluster.gone(name).await;
+    }
+    eventually("nothing is tracked any more", || async { (cluster.tracked() == 0).then_some(()) }).await;
+    let recorded = dualaudit.recorded().await;
+    for name in names {
+        // One that was tried once more as the database came back may have made it.
+        let in_time = recorded.iter().filter(|item| item["name"] == name && item["started_at"] == FIRST);
+        let gaps: Vec<_> = cluster.gaps().into_iter().filter(|gap| gap["name"] == name).collect();
+        assert_eq!(in_time.count() + gaps.len(), 1, "{name}: {gaps:#?} {recorded:#?}");
+        for gap in gaps {
+            assert_eq!((&gap["cause"], &gap["started_at"]), (&json!("overtaken"), &json!(FIRST)));
+            assert_eq!(gap["last_phase"], "Completed", "the gap holds what was seen of it last");
+        }
+    }
+    verified(&cluster);
+}
+
+fn executing(started_at: &str) -> Value {
+    json!({ "phase": "Executing", "startTime": started_at, "completionTime": null, "steps": [] })
+}
+
+fn completed(started_at: &str) -> Value {
+    json!({ "phase": "Completed", "startTime": started_at, "completionTime": "2026-03-01T00:00:00Z" })
 }

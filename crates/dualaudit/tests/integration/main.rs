@@ -14,4 +14,7 @@ mod loss;
 mod outage;
 mod policy;
 mod producer;
+mod restore;
+mod retained;
 mod scale;
+mod shutdown;

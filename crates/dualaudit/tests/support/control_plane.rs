@@ -71,6 +71,28 @@ impl ControlPlane {
         assert!(answer.get("error").is_none(), "{verb} {part}: {answer}");
     }
 
+    /// Copies etcd's data as it is now; etcd stands still meanwhile.
+    pub fn back_up(&self) {
+        self.command("stop", "etcd");
+        copy(&self.path("data/etcd"), &self.path("backup"));
+        self.command("continue", "etcd");
+    }
+
+    /// Brings etcd's data back to what was copied, as an administrator does: with etcd and the API
+    /// server down. Resource versions go back in time with it.
+    pub fn restore(&self) {
+        self.command("kill", "apiserver");
+        self.command("kill", "etcd");
+        std::fs::remove_dir_all(self.path("data/etcd")).expect("etcd's data can be removed");
+        std::fs::rename(self.path("backup"), self.path("data/etcd")).expect("a backup");
+        self.command("start", "etcd");
+        self.command("start", "apiserver");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.as_ref().expect("a control plane of our own").path().join(name)
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
@@ -107,6 +129,19 @@ pub async fn config(path: &Path) -> Config {
 /// The root of the source tree.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a new directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("its type").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("it can be copied");
+        }
+    }
 }
 
 fn read_line(stdout: &mut BufReader<ChildStdout>) -> Value {

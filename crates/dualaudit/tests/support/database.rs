@@ -47,6 +47,17 @@ impl Cluster {
         objects.into_iter().map(|object| String::from_utf8(text(object)).expect("UTF-8")).collect()
     }
 
+    /// Changes a record past the trigger that forbids it, as whoever owns the file can.
+    pub fn tamper(&self, change: &str) {
+        const TRIGGER: &str = "workflow_execution_audit_is_only_amended";
+        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE);
+        let trigger: String = connection
+            .query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [TRIGGER], |row| row.get(0))
+            .expect("the trigger");
+        let batch = format!("BEGIN IMMEDIATE; DROP TRIGGER {TRIGGER}; {change}; {trigger}; COMMIT");
+        connection.execute_batch(&batch).expect("the change");
+    }
+
     /// Locks the database against every other writer.
     pub fn lock_database(&self) -> Lock {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE);

@@ -42,6 +42,15 @@ impl Cluster {
         .await;
     }
 
+    /// Takes every finalizer off by hand, and deletes.
+    pub async fn lose_many(&self, numbers: Range<usize>) {
+        each(numbers, |name| async move {
+            self.strip(&name).await;
+            self.delete(&name).await;
+        })
+        .await;
+    }
+
     /// The metadata of every execution that is still there.
     pub async fn present(&self) -> Vec<PartialObjectMeta<DynamicObject>> {
         eventually("the API server lists", || async {

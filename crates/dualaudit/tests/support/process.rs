@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 
+/// Kubernetes kills a pod that has not ended so long after it was asked to.
+const STOPPING: Duration = Duration::from_secs(30);
+
 /// `dualaudit` with this kubeconfig and nothing else of the environment that could change it.
 pub fn command(kubeconfig: &Path) -> Command {
     let mut command = Command::new(binary());
@@ -122,10 +125,14 @@ impl Dualaudit {
 
     /// SIGTERM, and waits for its end.
     pub fn stop(self) {
-        let mut child = self.child.lock().expect("no holder panics");
-        let asked = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+        let asked = Command::new("kill").arg(self.pid().to_string()).status().expect("kill runs");
         assert!(asked.success());
-        let status = child.wait().expect("it ends");
+        let asked = Instant::now();
+        while self.is_running() {
+            assert!(asked.elapsed() < STOPPING, "it does not end: {:#?}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let status = self.child.lock().expect("no holder panics").wait().expect("it ended");
         assert!(status.success(), "{status}: {:#?}", self.log());
     }
 

@@ -1,5 +1,5 @@
 //! A proxy in front of the API server that sees each request, can end the process that sent it, and
-//! can be cut.
+//! can be cut or fall silent.
 
 use std::{
     net::SocketAddr,
@@ -56,6 +56,7 @@ struct Shared {
     judge: Mutex<Judge>,
     requests: Mutex<Vec<String>>,
     cut: watch::Sender<bool>,
+    silent: AtomicBool,
     expire: AtomicBool,
 }
 
@@ -69,6 +70,7 @@ impl FaultProxy {
             judge: Mutex::new(Arc::new(Mutex::new(|_| Verdict::Pass))),
             requests: Mutex::default(),
             cut: watch::Sender::new(false),
+            silent: AtomicBool::new(false),
             expire: AtomicBool::new(false),
         });
         let serving = Arc::clone(&shared);
@@ -90,6 +92,11 @@ impl FaultProxy {
     /// Lets requests through again.
     pub fn restore(&self) {
         self.shared.cut.send_replace(false);
+    }
+
+    /// From now on no request is answered. Watches that are open go on.
+    pub fn fall_silent(&self) {
+        self.shared.silent.store(true, Ordering::SeqCst);
     }
 
     /// Tells the next watch that the version it asks for is too old, as an API server does after a
@@ -117,6 +124,9 @@ async fn forward(shared: Arc<Shared>, request: Request) -> Response {
     let mut cut = shared.cut.subscribe();
     if *cut.borrow() {
         return dropped();
+    }
+    if shared.silent.load(Ordering::SeqCst) {
+        return std::future::pending().await;
     }
     if path.contains("watch=true") && shared.expire.swap(false, Ordering::SeqCst) {
         return too_old();

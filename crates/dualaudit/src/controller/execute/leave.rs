@@ -26,12 +26,16 @@ impl Visitor<'_> {
         };
         if matches!(released, Some(Next::Watch)) {
             self.executor.metrics.released.inc();
-            if self.overfull {
-                let note = "more finished executions are retained than --max-retained allows";
-                self.executor.notices.publish(&self.target(), Notice::ReleasedEarly, note, None);
-            }
+            self.say_if_early();
         }
         Ok(released)
+    }
+
+    fn say_if_early(&self) {
+        if self.overfull {
+            let note = "more finished executions are retained than --max-retained allows";
+            self.executor.notices.publish(&self.target(), Notice::ReleasedEarly, note, None);
+        }
     }
 
     async fn retain(&mut self) -> Result<Option<Next>, Trouble> {
@@ -53,7 +57,10 @@ impl Visitor<'_> {
         let api = self.executor.api(&self.observed.namespace);
         match api.delete(&self.observed.name, &params).await {
             // Somebody else's finalizer is at work now, and what it adds is a revision.
-            Ok(_) if self.observed.has_foreign_finalizer() => Ok(Some(Next::Refetch)),
+            Ok(_) if self.observed.has_foreign_finalizer() => {
+                self.say_if_early();
+                Ok(Some(Next::Refetch))
+            }
             Ok(either::Either::Left(object)) => {
                 self.take_metadata(object.metadata);
                 self.patch_metadata(json!({}), Protection::Off).await
@@ -78,8 +85,7 @@ impl Visitor<'_> {
     /// P2: the final observed state is committed and reads back with the same digest.
     async fn read_back(&self) -> Result<(), Trouble> {
         let attempt = self.recorded().and_then(|recorded| recorded.receipt.attempt).unwrap_or_default();
-        let id = &self.observed.id;
-        let found = self.executor.ingest.read_back(id, attempt).await?;
+        let found = self.executor.ingest.read_back(&self.observed.id, attempt).await?;
         let problem = match found {
             None => "it is not there",
             Some(found) if !found.intact => "the row does not match its entry in the log",
@@ -89,7 +95,7 @@ impl Visitor<'_> {
             }
             Some(_) => return Ok(()),
         };
-        Err(Trouble::Mismatch(format!("the record of {id} attempt {attempt} was read back: {problem}")))
+        Err(Trouble::ReadBack { id: self.observed.id.clone(), attempt, problem })
     }
 
     /// Lets it go, recorded if that is possible and otherwise by an entry in the ledger, which

@@ -4,9 +4,9 @@ use dualaudit_record::{Entry, EntryKind, WorkflowExecutionAudit, entry::GapCause
 
 use super::{
     check::check_log,
-    sample::{LOG, append, at, from_resource, open, receipt, record, seen, started, stored, tracked},
+    sample::{LOG, append, at, batch, from_resource, open, receipt, record, seen, started, stored, tracked},
 };
-use crate::store::{ReceiptResult, Store, StoredEntry, TrackedState};
+use crate::store::{Batch, ReceiptResult, Store, StoredEntry, Tracked, TrackedState, TrackingChange};
 
 fn gap_of(entry: &StoredEntry) -> &dualaudit_record::entry::Gap {
     match &entry.body {
@@ -75,6 +75,28 @@ pub(crate) async fn an_attempt_overtaken_unrecorded_leaves_a_gap_before_its_succ
     stored(store, from_resource(started("a", at(600)))).await;
     stored(store, from_resource(started("a", at(900)))).await;
     assert_eq!(check_log(store, LOG).await.len(), 3, "a recorded attempt that is overtaken is no gap");
+}
+
+pub(crate) async fn an_attempt_that_is_noted_along_with_its_successor_leaves_a_gap_with_its_last_state(
+    store: &dyn Store,
+) {
+    open(store, LOG).await;
+    let began = tracked("a", Some(at(0)));
+    let ended = Tracked { phase: "Completed".to_owned(), ..began.clone() };
+    for (id, before) in [("a", Some(began)), ("b", Some(tracked("b", None))), ("c", None)] {
+        if let Some(before) = before {
+            seen(store, before).await;
+        }
+        let noted = Tracked { id: id.to_owned(), ..ended.clone() };
+        let drafts = batch([from_resource(started(id, at(600)))]).drafts.clone();
+        let tracking = vec![TrackingChange::Seen(noted)];
+        store.append(LOG, Batch { drafts, tracking }.into(), at(100)).await.unwrap();
+        let entries = check_log(store, LOG).await;
+        let [.., gap, record] = &entries[..] else { panic!("{id}: {entries:?}") };
+        assert_eq!((gap_of(gap).execution_id.as_str(), record.kind), (id, EntryKind::Execution));
+        assert_eq!((gap_of(gap).started_at, gap_of(gap).last_phase.as_str()), (Some(at(0)), "Completed"));
+    }
+    assert_eq!(check_log(store, LOG).await.len(), 6);
 }
 
 pub(crate) async fn an_older_attempt_that_arrives_late_overtakes_nothing(store: &dyn Store) {

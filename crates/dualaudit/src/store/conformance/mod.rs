@@ -35,6 +35,7 @@ macro_rules! suite {
             attempts: a_resource_that_returns_to_an_earlier_content_is_a_new_revision,
             attempts: two_attempts_in_one_batch_are_numbered_in_its_order,
             attempts: an_attempt_overtaken_unrecorded_leaves_a_gap_before_its_successor,
+            attempts: an_attempt_that_is_noted_along_with_its_successor_leaves_a_gap_with_its_last_state,
             attempts: an_older_attempt_that_arrives_late_overtakes_nothing,
             attempts: an_execution_that_merely_starts_leaves_no_gap,
             attempts: a_running_attempt_overtaken_by_another_leaves_a_gap,

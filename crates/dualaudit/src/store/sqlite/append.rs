@@ -93,12 +93,11 @@ impl<F: Faults> Append<'_, F> {
 
     fn batch(&mut self, batch: &Batch) -> Result<Vec<Answer>> {
         let recorded_at = self.recorded_at;
-        let answers =
-            ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))?;
+        // What was seen first comes first: an attempt that a draft overtakes leaves its last state.
         for change in &batch.tracking {
             self.track(change)?;
         }
-        Ok(answers)
+        ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))
     }
 
     fn draft(&mut self, draft: &Draft, prepared: Option<Prepared>) -> Result<Answer> {
