@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
+    entry::Hold,
     execution::{Source, StoredExecution, Target},
     log::Nonce,
 };
@@ -45,6 +46,9 @@ macro_rules! receipt_columns {
 
 pub(super) use {execution_columns, listed_columns, receipt_columns};
 
+const API_VERSION: usize = 25;
+const UID: usize = 27;
+const LABELS: usize = 33;
 const CONTENT_DIGEST: usize = 35;
 
 /// An execution with what its row holds besides the record.
@@ -62,6 +66,26 @@ pub(super) fn full(row: &Row<'_>) -> Result<FullRow> {
     Ok(FullRow { execution, nonce: Nonce(nonce) })
 }
 
+/// What [`full`] read, if its row says it the way it was written. A key that stands twice in JSON, or
+/// a part of a source without its kind, says one thing here and another to whoever asks with SQL.
+pub(super) fn as_written(row: &Row<'_>, full: FullRow) -> Result<FullRow> {
+    let record = &full.execution.record;
+    let source = [API_VERSION, UID].map(|column| row.get_ref(column).map(|part| part == ValueRef::Null));
+    if record.source.is_none() && source != [Ok(true), Ok(true)] {
+        return Err(unreadable(row, API_VERSION, "there is no source_kind"));
+    }
+    for (column, written) in [
+        (LABELS, serde_json::to_string(&record.labels)),
+        (CONTENT_DIGEST + 2, serde_json::to_string(&record.step_executions)),
+        (CONTENT_DIGEST + 3, serde_json::to_string(&record.adaptive_adjustments)),
+    ] {
+        if written.ok().as_deref() != row.get_ref(column)?.as_str().ok() {
+            return Err(unreadable(row, column, "it is not written as this JSON is"));
+        }
+    }
+    Ok(full)
+}
+
 /// Reads the content digest of [`execution_columns`].
 pub(super) fn content_digest(row: &Row<'_>) -> Result<Option<Digest>> {
     optional_digest(row, CONTENT_DIGEST)
@@ -71,7 +95,7 @@ pub(super) fn content_digest(row: &Row<'_>) -> Result<Option<Digest>> {
 pub(super) fn listed(row: &Row<'_>) -> Result<StoredExecution> {
     let source = match row.get::<_, Option<String>>(26)? {
         None => None,
-        Some(kind) => Some(Source { api_version: row.get(25)?, kind, uid: row.get(27)? }),
+        Some(kind) => Some(Source { api_version: row.get(API_VERSION)?, kind, uid: row.get(UID)? }),
     };
     let target =
         Target { api_version: row.get(29)?, kind: row.get(30)?, namespace: row.get(31)?, name: row.get(32)? };
@@ -103,7 +127,7 @@ pub(super) fn listed(row: &Row<'_>) -> Result<StoredExecution> {
         queued_duration: row.get(15)?,
         incident_type: row.get(28)?,
         target: (!ahead::names_nothing(&target)).then_some(target),
-        labels: labels(row, 33)?,
+        labels: labels(row, LABELS)?,
     };
     Ok(StoredExecution {
         record,
@@ -134,6 +158,12 @@ pub(super) fn first_result(revision: Option<u32>) -> ReceiptResult {
         None | Some(1) => ReceiptResult::Created,
         Some(_) => ReceiptResult::Amended,
     }
+}
+
+/// Reads reason, actor and time of a hold on an execution.
+pub(super) fn hold(row: &Row<'_>, execution_id: &str) -> Result<(Hold, Time)> {
+    let hold = Hold { execution_id: execution_id.to_owned(), reason: row.get(0)?, actor: row.get(1)? };
+    Ok((hold, time(row, 2)?))
 }
 
 /// Reads the columns of `tracked` after `log`, in the order of the table.
@@ -211,7 +241,8 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     serde_json::from_str(text).map_err(|error| unreadable(row, column, &error.to_string()))
 }
 
-fn unreadable(row: &Row<'_>, column: usize, why: &str) -> Error {
+/// A value that makes no sense.
+pub(super) fn unreadable(row: &Row<'_>, column: usize, why: &str) -> Error {
     let name = row.as_ref().column_name(column).unwrap_or("?").to_owned();
     Error::damaged(format!("column {name} cannot be read: {why}"))
 }
