@@ -8,7 +8,6 @@
 //! - A batch that the database refuses is retried in halves, so that one bad row harms only itself.
 
 use std::{
-    io,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -20,7 +19,6 @@ use dualaudit_record::{
     log::Nonce,
     redact::{redact_object, redact_record},
 };
-use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -244,31 +242,13 @@ impl DraftContent {
         match self {
             Self::Execution(draft) => {
                 let source = draft.source.as_ref().map_or(0, |source| source.compressed.len());
-                512 + json_size(&draft.record) + source
+                512 + draft.record.json_size() + source
             }
             Self::Gap(gap) => 512 + gap.last_state.len(),
             Self::Quarantine { entry, object } => 512 + entry.reason.len() + object.compressed.len(),
             Self::Hold(hold) => 512 + hold.reason.len(),
         }
     }
-}
-
-/// How long its JSON is, without keeping it.
-fn json_size(value: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    serde_json::to_writer(&mut count, value).expect("a record is JSON, and counting cannot fail");
-    count.0
 }
 
 fn compress(object: &str) -> SourceObject {
@@ -326,7 +306,7 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>) {
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
     let batch = Batch { drafts, tracking };
-    let (answers, unstored) = append_in_halves(shared, batch).await;
+    let (answers, unstored) = append_in_halves(shared, Arc::new(batch)).await;
     let unavailable = answers.iter().any(|answer| matches!(answer, Err(StoreError::Unavailable(_))));
     for (reply, answer) in replies.into_iter().zip(answers) {
         // A sender that went away may ask again and gets the same receipt.
@@ -350,7 +330,7 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>) {
 /// refused alone is dropped and said: it is a copy of what the cluster still has.
 async fn append_in_halves(
     shared: &Shared,
-    batch: Batch,
+    batch: Arc<Batch>,
 ) -> (Vec<Result<Answer, StoreError>>, Vec<TrackingChange>) {
     let mut answers = Vec::with_capacity(batch.drafts.len());
     let mut unstored = Vec::new();
@@ -361,7 +341,7 @@ async fn append_in_halves(
             continue;
         }
         let began = Instant::now();
-        let appended = shared.store.append(&shared.log.name, &part, shared.clock.now()).await;
+        let appended = shared.store.append(&shared.log.name, Arc::clone(&part), shared.clock.now()).await;
         shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());
         if appended.is_err() {
             shared.metrics.append_failures.inc();
@@ -378,9 +358,9 @@ async fn append_in_halves(
             Err(StoreError::Rejected(_) | StoreError::Corrupt(_))
                 if part.drafts.len() + part.tracking.len() > 1 =>
             {
-                let (left, right) = halves(part);
-                parts.push(right);
-                parts.push(left);
+                let (left, right) = halves(Arc::unwrap_or_clone(part));
+                parts.push(Arc::new(right));
+                parts.push(Arc::new(left));
             }
             Err(error) => {
                 if let StoreError::Rejected(reason) = &error {
@@ -388,7 +368,7 @@ async fn append_in_halves(
                         tracing::error!(execution = change.id(), %reason, "a tracked state cannot be stored");
                     }
                 } else {
-                    unstored.extend(part.tracking);
+                    unstored.extend_from_slice(&part.tracking);
                 }
                 answers.extend(part.drafts.iter().map(|_| Err(error.clone())));
             }

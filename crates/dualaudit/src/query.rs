@@ -16,15 +16,15 @@ mod summary;
 
 pub(crate) use parameters::reject_repeats;
 pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
-pub use single::{Found, GetError, GetRequest, HeldSince, MAX_REVISIONS, Revision, get};
+pub use single::{Found, GetError, HeldSince, Revision, get, wanted};
 pub use summary::{MESSAGE_BYTES, Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
-pub use crate::store::{SharedStore, StoreError};
+pub use crate::store::{SharedStore, StoreError, Wanted};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Cursor, Store};
+use crate::store::{self, Cursor, Store};
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,11 +40,8 @@ pub struct Page {
 /// # Errors
 /// Those of [`Store::list`].
 pub async fn list(store: &dyn Store, request: &ListRequest) -> Result<Page, StoreError> {
-    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    // One row more than asked for tells whether there is a next page.
-    let mut rows = store.list(&request.filter, request.after.as_ref(), request.limit + 1).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
+    let store::Page { rows, more } =
+        store.list(&request.filter, request.after.as_ref(), request.limit).await?;
     let next_cursor = rows.last().filter(|_| more).map(|last| {
         request.question.cursor(&Cursor {
             created_at: last.execution.record.created_at,

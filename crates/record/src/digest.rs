@@ -69,30 +69,34 @@ const CONTENT: &[u8] = b"dualaudit/content/v1\0";
 /// What the sameness of two records is judged by: HMAC-SHA256, under the log's secret, of
 /// `dualaudit/content/v1`, a zero byte and the canonical record as mapped, before redaction.
 ///
-/// `attempt` is left out: it is part of the identity, and for a resource only known once stored.
+/// `attempt` is left out: it is part of the identity, and for a resource only known once stored. So is
+/// `created_at`, which an execution keeps from its first revision, whatever is said later.
 pub fn content_digest(record: &WorkflowExecutionAudit, secret: &[u8; 32]) -> Digest {
     let record = canonical(record);
-    let (before, after) = around_attempt(&record);
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     mac.update(CONTENT);
-    mac.update(before);
-    mac.update(after);
+    let mut rest = record.as_slice();
+    for key in [b",\"attempt\":".as_slice(), b",\"created_at\":"] {
+        let (before, after) = around_member(rest, key);
+        mac.update(before);
+        rest = after;
+    }
+    mac.update(rest);
     Digest(mac.finalize().into_bytes().into())
 }
 
-/// The bytes before and after `,"attempt":N` in a canonical record: with them gone it is the
-/// canonical form of the record without it.
+/// The bytes before and after the member with this key, whose value is a number or a time: joined, they
+/// are the canonical form of the record without it.
 ///
-/// The first place is the right one. Canonical keys are sorted, so only `adaptive_adjustments` comes
-/// before, and its parts have no such key; inside a string these bytes can't stand, because a quote
-/// there has a backslash before it.
-fn around_attempt(record: &[u8]) -> (&[u8], &[u8]) {
-    const KEY: &[u8] = b",\"attempt\":";
-    let start = record.windows(KEY.len()).position(|bytes| bytes == KEY).unwrap_or(record.len());
+/// The first place is the right one. Canonical keys are sorted, so of what has parts only
+/// `adaptive_adjustments` comes before, and its parts have no such keys; inside a string these bytes can't
+/// stand, because a quote there has a backslash before it.
+fn around_member<'a>(record: &'a [u8], key: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let start = record.windows(key.len()).position(|bytes| bytes == key).unwrap_or(record.len());
     let (before, rest) = record.split_at(start);
-    let number = rest.get(KEY.len()..).unwrap_or_default();
-    let digits = number.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(number.len());
-    (before, &number[digits..])
+    let value = rest.get(key.len()..).unwrap_or_default();
+    let end = value.iter().position(|byte| matches!(byte, b',' | b'}')).unwrap_or(value.len());
+    (before, &value[end..])
 }
 
 #[cfg(test)]
@@ -113,7 +117,9 @@ mod tests {
     /// The definition, word by word.
     fn defined(record: &WorkflowExecutionAudit) -> Digest {
         let mut value = serde_json::to_value(record).unwrap();
-        value.as_object_mut().unwrap().remove("attempt").unwrap();
+        for member in ["attempt", "created_at"] {
+            value.as_object_mut().unwrap().remove(member).unwrap();
+        }
         let mut mac = Hmac::<Sha256>::new_from_slice(&SECRET).unwrap();
         mac.update(CONTENT);
         mac.update(&canonical(&value));
@@ -137,15 +143,15 @@ mod tests {
     #[test]
     fn attempts_are_told_apart_by_their_content_only() {
         let first = plain_record();
-        let again = WorkflowExecutionAudit { attempt: 17, ..first.clone() };
+        let again = WorkflowExecutionAudit { attempt: 17, created_at: crate::time::ZERO, ..first.clone() };
         assert_eq!(content_digest(&first, &SECRET), content_digest(&again, &SECRET));
         assert_ne!(content_digest(&first, &SECRET), content_digest(&first, &[4; 32]));
     }
 
     #[test]
-    fn texts_that_look_like_the_attempt_are_left_alone() {
+    fn texts_that_look_like_what_is_left_out_are_left_alone() {
         let mut record = plain_record();
-        let text = r#"",,"attempt":1,"#;
+        let text = r#"",,"attempt":1,"created_at":1,"#;
         record.adaptive_adjustments[0].reason = text.to_owned();
         record.adaptive_adjustments[0].from = Some(",".to_owned());
         record.labels.insert(text.to_owned(), text.to_owned());
@@ -155,13 +161,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_content_digest_is_that_of_the_record_without_its_attempt(record in record()) {
+        fn the_content_digest_is_that_of_the_record_without_what_is_no_content(record in record()) {
             prop_assert_eq!(content_digest(&record, &SECRET), defined(&record));
         }
 
         #[test]
         fn any_other_change_changes_the_digest(record in record(), other in record()) {
-            let same = WorkflowExecutionAudit { attempt: other.attempt, ..record.clone() } == other;
+            let WorkflowExecutionAudit { attempt, created_at, .. } = other;
+            let same = WorkflowExecutionAudit { attempt, created_at, ..record.clone() } == other;
             prop_assert_eq!(content_digest(&record, &SECRET) == content_digest(&other, &SECRET), same);
             let mut changed = record.clone();
             changed.error_message.push('!');

@@ -77,6 +77,16 @@ impl Entry {
             Self::Hold(_) => EntryKind::Hold,
         }
     }
+
+    /// The execution it concerns.
+    pub fn execution_id(&self) -> &str {
+        match self {
+            Self::Execution(execution) => &execution.record.id,
+            Self::Gap(gap) => &gap.execution_id,
+            Self::Quarantine(quarantine) => &quarantine.execution_id,
+            Self::Hold(hold) => &hold.execution_id,
+        }
+    }
 }
 
 /// Why an execution is missing.

@@ -3,7 +3,7 @@
 //! A value of these types has passed [`crate::submitted::Submitted::validate`]: it is within every
 //! limit and every derived field is filled in. Its JSON is the wire form of the public API.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +183,13 @@ pub struct WorkflowExecutionAudit {
     pub labels: BTreeMap<String, String>,
 }
 
+impl WorkflowExecutionAudit {
+    /// How many bytes of JSON it has; nothing is kept to find out.
+    pub fn json_size(&self) -> usize {
+        json_size(self)
+    }
+}
+
 /// One step, as it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -266,4 +273,28 @@ pub struct StoredExecution {
     /// SHA-256 of the source object's bytes, in hex; absent for records sent by producers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_digest: Option<crate::digest::Digest>,
+}
+
+impl StoredExecution {
+    /// How many bytes of JSON it has; nothing is kept to find out.
+    pub fn json_size(&self) -> usize {
+        json_size(self)
+    }
+}
+
+fn json_size(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("a record is JSON, and counting cannot fail");
+    count.0
 }

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned};
 use tlog_tiles::tlog;
 
-use crate::{Entry, EntryKind, Time, canonical::canonical, digest::Digest};
+use crate::{Entry, EntryKind, Time, canonical::canonical, digest::Digest, execution::StoredExecution};
 
 mod tree;
 
@@ -105,11 +105,16 @@ struct Body<T> {
 /// The canonical body of an entry, its nonce inside it.
 pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
     match entry {
-        Entry::Execution(content) => canonical(&Body { nonce, content }),
+        Entry::Execution(content) => execution_body(content, nonce),
         Entry::Gap(content) => canonical(&Body { nonce, content }),
         Entry::Quarantine(content) => canonical(&Body { nonce, content }),
         Entry::Hold(content) => canonical(&Body { nonce, content }),
     }
+}
+
+/// [`body`] of the entry of an execution.
+pub fn execution_body(execution: &StoredExecution, nonce: Nonce) -> Vec<u8> {
+    canonical(&Body { nonce, content: execution })
 }
 
 /// The bytes are not the body of an entry of that kind.
@@ -149,11 +154,10 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
 mod tests {
     use proptest::{option, prelude::*};
 
-    use super::{Digest, EntryKind, FORMAT, Leaf, Nonce, body, parse_body};
+    use super::{Digest, EntryKind, FORMAT, Leaf, Nonce, StoredExecution, body, parse_body};
     use crate::{
         Entry, Time,
         entry::{Gap, GapCause, Hold, Quarantine},
-        execution::StoredExecution,
         testing::{now, plain_record, record},
     };
 

@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -59,13 +60,13 @@ async fn appends(database: &Path) -> Duration {
     };
     store.open_log(opening).await.expect("a log");
     let batches: Vec<_> = (0..ROWS / BATCH)
-        .map(|batch| Batch {
-            drafts: (0..BATCH).map(|row| draft(batch * BATCH + row, &secret)).collect(),
-            tracking: Vec::new(),
+        .map(|batch| {
+            let drafts = (0..BATCH).map(|row| draft(batch * BATCH + row, &secret)).collect();
+            Arc::new(Batch { drafts, tracking: Vec::new() })
         })
         .collect();
     let began = Instant::now();
-    for batch in &batches {
+    for batch in batches {
         store.append(LOG, batch, SystemClock.now()).await.expect("an append");
     }
     began.elapsed()

@@ -7,7 +7,7 @@ use super::{
     reader::ReaderArgs,
 };
 use crate::{
-    query::{Found, GetRequest},
+    query::{Found, Wanted},
     store::Receipt,
 };
 
@@ -41,8 +41,8 @@ pub struct Args {
 /// That there is none like that, or several; what could not be reached or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let reader = args.reader.open().await?;
-    let request = GetRequest { id: args.id, log: args.log, attempt: args.attempt };
-    let found = reader.get(&request).await?;
+    let wanted = Wanted { id: args.id, log: args.log, attempt: args.attempt };
+    let found = reader.get(&wanted).await?;
     output::document(&mut output::stdout(), args.output, &found, || page(&found))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -103,7 +103,7 @@ fn page(found: &Found) -> String {
         });
         let shown = found.revisions.len();
         let title = match found.revisions_total {
-            total if total > shown => format!("Revisions (the latest {shown} of {total})"),
+            total if total as usize > shown => format!("Revisions (the latest {shown} of {total})"),
             _ => "Revisions".to_owned(),
         };
         section(&mut page, &title, &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions);
@@ -207,8 +207,8 @@ mod tests {
         let amendment = posting("/api/v1/executions?amend=true").header("if-match", "1");
         let answered = served.send(amendment.body(full.to_string().into()).unwrap()).await;
         assert_eq!(answered.status, 201, "{answered:?}");
-        let request = GetRequest { id: "order-4711".into(), log: None, attempt: None };
-        let found = query::get(served.store.inner.as_ref(), &request).await.unwrap();
+        let wanted = Wanted { id: "order-4711".into(), log: None, attempt: None };
+        let found = query::get(served.store.inner.as_ref(), &wanted).await.unwrap();
         let leaf = found.receipt.leaf_hash.to_string();
         insta::assert_snapshot!(page(&found).replace(&leaf, "LEAF"), @r#"
         ID           order-4711

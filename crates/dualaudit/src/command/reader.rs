@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::database::DatabaseArgs;
 use crate::{
     clock::{Clock, SystemClock},
-    query::{self, Found, GetRequest, ListRequest, Page},
+    query::{self, Found, ListRequest, Page, Wanted},
     store::SharedStore,
 };
 
@@ -79,14 +79,14 @@ impl Reader {
     ///
     /// # Errors
     /// That there is none like that, or several; else what could not be reached and why.
-    pub async fn get(&self, request: &GetRequest) -> anyhow::Result<Found> {
+    pub async fn get(&self, wanted: &Wanted) -> anyhow::Result<Found> {
         match self {
-            Self::Database(store) => Ok(query::get(store.as_ref(), request).await?),
+            Self::Database(store) => Ok(query::get(store.as_ref(), wanted).await?),
             Self::Server { client, base } => {
-                let log = request.log.iter().map(|log| ("log".to_owned(), log.clone()));
-                let attempt = request.attempt.iter().map(|n| ("attempt".to_owned(), n.to_string()));
+                let log = wanted.log.iter().map(|log| ("log".to_owned(), log.clone()));
+                let attempt = wanted.attempt.iter().map(|n| ("attempt".to_owned(), n.to_string()));
                 let pairs: Vec<_> = log.chain(attempt).collect();
-                fetch(client, at(base, &["api", "v1", "executions", &request.id]), &pairs).await
+                fetch(client, at(base, &["api", "v1", "executions", &wanted.id]), &pairs).await
             }
         }
     }

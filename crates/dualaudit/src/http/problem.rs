@@ -59,6 +59,8 @@ pub enum Kind {
     Internal,
     /// The database does not answer.
     Unavailable,
+    /// The question takes longer than a question may.
+    QuestionTooSlow,
     /// Too many requests at once.
     Overloaded,
     /// The request took too long.
@@ -95,6 +97,7 @@ impl Kind {
             }
             Self::Internal => ("internal", "Something is wrong with the server", S::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "The database does not answer", S::SERVICE_UNAVAILABLE),
+            Self::QuestionTooSlow => ("question-too-slow", "The question takes too long", S::GATEWAY_TIMEOUT),
             Self::Overloaded => ("overloaded", "Too many requests at once", S::SERVICE_UNAVAILABLE),
             Self::Timeout => ("timeout", "The request took too long", S::SERVICE_UNAVAILABLE),
         }
@@ -189,6 +192,7 @@ impl From<StoreError> for Problem {
                 Kind::Unavailable,
                 "The database does not answer at present. Sending the same request again is safe.",
             ),
+            StoreError::TooSlow(detail) => return Self::new(Kind::QuestionTooSlow, detail.clone()),
             StoreError::Rejected(_) => Self::new(
                 Kind::RejectedByDatabase,
                 "The database refuses it though it breaks no known rule; the server's log says why.",

@@ -26,8 +26,8 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     store::{
-        Answer, Batch, Cursor, Detail, Filter, Head, Known, Listed, Log, LogOpening, Owner, ReadBack, RowKey,
-        SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked,
+        Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Owner, Page, ReadBack, RowKey,
+        SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -244,7 +244,7 @@ impl Store for Faulty {
     async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError> {
         self.inner.open_log(opening).await
     }
-    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
+    async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.pass().await?;
         let answer = self.inner.append(log, batch, now).await;
         for (last, then) in [
@@ -265,13 +265,13 @@ impl Store for Faulty {
     async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
         self.inner.read_back(log, id, attempt).await
     }
-    async fn list(&self, f: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+    async fn list(&self, f: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError> {
         self.pass().await?;
         self.inner.list(f, after, limit).await
     }
-    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError> {
+    async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError> {
         self.pass().await?;
-        self.inner.get(id).await
+        self.inner.get(wanted).await
     }
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {
         self.pass().await?;

@@ -88,13 +88,6 @@ fn is_same_attempt(before: &Tracked, now: &Tracked) -> bool {
 }
 
 impl TrackingChange {
-    pub(super) fn id(&self) -> &str {
-        match self {
-            Self::Seen(tracked) => &tracked.id,
-            Self::Gone { id } => id,
-        }
-    }
-
     fn size(&self) -> usize {
         match self {
             Self::Seen(tracked) => tracked.last_state.len(),

@@ -1,18 +1,19 @@
-//! Bodies are hashed ahead: while one draft of a batch is written, the next are hashed on another
-//! thread.
+//! Executions are prepared ahead: while one draft of a batch is written, the next are put into the form
+//! they are stored in, and hashed, on another thread.
 //!
 //! What a body says depends on what the log knows. But nearly every execution turns out to be the
-//! first revision of the attempt that can be guessed, so that one is hashed; when it turns out
-//! otherwise, the guess is thrown away.
+//! first revision of the attempt that can be guessed, so that one is prepared; when it turns out
+//! otherwise, it is prepared anew.
 
 use std::{sync::mpsc::sync_channel, thread};
 
 use dualaudit_record::{
-    Entry, Time, WorkflowExecutionAudit,
+    Time, WorkflowExecutionAudit,
     digest::Digest,
     execution::{StoredExecution, Target},
-    log::{Nonce, body},
+    log::{Nonce, execution_body},
 };
+use serde::Serialize;
 
 use super::{Draft, DraftContent, ExecutionDraft, Origin};
 
@@ -22,83 +23,104 @@ const CHUNK: usize = 16;
 /// Chunks that may wait for the writer.
 const WAITING: usize = 4;
 
-/// The digest of a draft's body, should it become revision 1 of this attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Guess {
-    attempt: u32,
-    body_digest: Digest,
+/// An execution in the form it is stored in.
+pub(super) struct Prepared {
+    pub(super) execution: StoredExecution,
+    /// SHA-256 of its body.
+    pub(super) body_digest: Digest,
+    /// JSON of its labels.
+    pub(super) labels: String,
+    /// JSON of its steps.
+    pub(super) step_executions: String,
+    /// JSON of its adjustments.
+    pub(super) adaptive_adjustments: String,
 }
 
-impl Guess {
-    /// The digest, if this is what the draft became.
-    pub(super) fn if_right(self, attempt: u32, revision: u32) -> Option<Digest> {
-        (revision == 1 && attempt == self.attempt).then_some(self.body_digest)
+/// Which revision of an execution a draft becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Becomes {
+    pub(super) attempt: u32,
+    pub(super) revision: u32,
+    pub(super) recorded_at: Time,
+    /// Of the attempt's first revision, which later ones keep.
+    pub(super) created_at: Option<Time>,
+}
+
+impl Prepared {
+    /// Prepares a draft to become that revision.
+    pub(super) fn new(draft: &ExecutionDraft, nonce: Nonce, becomes: Becomes) -> Self {
+        let Becomes { attempt, revision, recorded_at, created_at } = becomes;
+        let mut record = kept(draft.record.clone());
+        record.attempt = attempt;
+        record.created_at = created_at.unwrap_or(record.created_at);
+        let (labels, step_executions, adaptive_adjustments) =
+            (json(&record.labels), json(&record.step_executions), json(&record.adaptive_adjustments));
+        let source_digest = draft.source.as_ref().map(|source| source.digest);
+        let execution = StoredExecution { record, revision, recorded_at, source_digest };
+        let body_digest = Digest::sha256(&execution_body(&execution, nonce));
+        Self { execution, body_digest, labels, step_executions, adaptive_adjustments }
+    }
+
+    /// This, if it is what the draft becomes.
+    pub(super) fn if_right(self, becomes: Becomes) -> Option<Self> {
+        let right = becomes.revision == self.execution.revision
+            && becomes.attempt == self.execution.record.attempt
+            && becomes.created_at.is_none();
+        right.then_some(self)
+    }
+
+    /// A draft as what it will most likely become.
+    fn guess(draft: &Draft, recorded_at: Time) -> Option<Self> {
+        let Draft { nonce, content } = draft;
+        let DraftContent::Execution(draft) = content else { return None };
+        let attempt = match draft.origin {
+            Origin::Resource => 1,
+            Origin::Producer { .. } => draft.record.attempt,
+        };
+        let becomes = Becomes { attempt, revision: 1, recorded_at, created_at: None };
+        Some(Self::new(draft, *nonce, becomes))
     }
 }
 
-/// Calls `each` on every draft in order, with what was guessed of it.
+fn json(part: &impl Serialize) -> String {
+    serde_json::to_string(part).expect("the parts of a record are JSON")
+}
+
+/// Calls `each` on every draft in order, with what was prepared of it.
 ///
 /// # Errors
 /// The first of `each`, which is called no more then.
 pub(super) fn try_each<T, E>(
-    drafts: Vec<Draft>,
+    drafts: &[Draft],
     recorded_at: Time,
-    mut each: impl FnMut(Draft, Option<Guess>) -> Result<T, E>,
+    mut each: impl FnMut(&Draft, Option<Prepared>) -> Result<T, E>,
 ) -> Result<Vec<T>, E> {
     if drafts.len() < 2 * CHUNK {
-        return drafts.into_iter().map(|draft| each(draft, None)).collect();
+        return drafts.iter().map(|draft| each(draft, None)).collect();
     }
     let mut answers = Vec::with_capacity(drafts.len());
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(WAITING);
         scope.spawn(move || {
-            let mut drafts = drafts.into_iter().map(|draft| guess(draft, recorded_at));
-            loop {
-                let chunk: Vec<_> = drafts.by_ref().take(CHUNK).collect();
+            for chunk in drafts.chunks(CHUNK) {
+                let prepared: Vec<_> =
+                    chunk.iter().map(|draft| Prepared::guess(draft, recorded_at)).collect();
                 // The receiver goes away at an error.
-                if chunk.is_empty() || sender.send(chunk).is_err() {
+                if sender.send(prepared).is_err() {
                     return;
                 }
             }
         });
-        for (draft, guess) in receiver.into_iter().flatten() {
-            answers.push(each(draft, guess)?);
+        for (draft, prepared) in drafts.iter().zip(receiver.into_iter().flatten()) {
+            answers.push(each(draft, prepared)?);
         }
         Ok(answers)
     })
 }
 
-fn guess(draft: Draft, recorded_at: Time) -> (Draft, Option<Guess>) {
-    let Draft { nonce, content } = draft;
-    let DraftContent::Execution(draft) = content else { return (Draft { nonce, content }, None) };
-    let ExecutionDraft { record, content_digest, origin, source } = *draft;
-    let mut execution = StoredExecution {
-        revision: 1,
-        recorded_at,
-        source_digest: source.as_ref().map(|source| source.digest),
-        record: kept(record),
-    };
-    if origin == Origin::Resource {
-        execution.record.attempt = 1;
-    }
-    let attempt = execution.record.attempt;
-    let (execution, body_digest) = hash(execution, nonce);
-    let record = execution.record;
-    let draft = ExecutionDraft { record, content_digest, origin, source };
-    let content = DraftContent::Execution(Box::new(draft));
-    (Draft { nonce, content }, Some(Guess { attempt, body_digest }))
-}
-
-fn hash(execution: StoredExecution, nonce: Nonce) -> (StoredExecution, Digest) {
-    let entry = Entry::Execution(Box::new(execution));
-    let digest = Digest::sha256(&body(&entry, nonce));
-    let Entry::Execution(execution) = entry else { unreachable!("it was made above") };
-    (*execution, digest)
-}
-
 /// The record as it is stored and hashed: columns cannot tell a target of which nothing is given
 /// from none, so it is kept as none.
-pub(super) fn kept(mut record: WorkflowExecutionAudit) -> WorkflowExecutionAudit {
+fn kept(mut record: WorkflowExecutionAudit) -> WorkflowExecutionAudit {
     record.target = record.target.filter(|target| !names_nothing(target));
     record
 }
@@ -113,8 +135,12 @@ mod tests {
     use super::*;
     use crate::store::conformance::sample::{at, batch, from_producer, from_resource, hold, record};
 
+    fn becomes(attempt: u32, revision: u32) -> Becomes {
+        Becomes { attempt, revision, recorded_at: at(1), created_at: None }
+    }
+
     #[test]
-    fn drafts_come_in_their_order_with_the_digest_of_their_first_revision() {
+    fn drafts_come_in_their_order_prepared_as_their_first_revision() {
         for count in [0, 1, 2 * CHUNK - 1, 2 * CHUNK, 500] {
             let contents = (0..count).map(|n| match n % 3 {
                 0 => from_resource(WorkflowExecutionAudit { attempt: 9, ..record(&n.to_string()) }),
@@ -122,32 +148,43 @@ mod tests {
                 _ => hold(&n.to_string(), "audit"),
             });
             let mut next = 0;
-            let each = |draft: Draft, guess: Option<Guess>| {
+            let each = |draft: &Draft, prepared: Option<Prepared>| {
                 let n = next;
                 next += 1;
-                assert_eq!(guess.is_some(), count >= 2 * CHUNK && n % 3 != 2);
-                if let (DraftContent::Execution(draft), Some(guess)) = (&draft.content, guess) {
-                    assert_eq!(draft.record.id, n.to_string());
-                    assert_eq!(guess.if_right(1, 1).is_some(), n % 3 == 0);
-                    assert_eq!(guess.if_right(9, 1).is_some(), n % 3 == 1);
-                    assert_eq!(guess.if_right(guess.attempt, 2), None);
+                assert_eq!(prepared.is_some(), count >= 2 * CHUNK && n % 3 != 2);
+                if let (DraftContent::Execution(sent), Some(prepared)) = (&draft.content, prepared) {
+                    let attempt = if n % 3 == 0 { 1 } else { 9 };
+                    let anew = Prepared::new(sent, draft.nonce, becomes(attempt, 1));
+                    assert_eq!(prepared.execution.record.id, n.to_string());
+                    assert_eq!(prepared.execution, anew.execution);
+                    assert_eq!(prepared.body_digest, anew.body_digest);
                 }
                 Ok::<_, ()>(n)
             };
-            let answers = try_each(batch(contents).drafts, at(1), each).unwrap();
+            let answers = try_each(&batch(contents).drafts, at(1), each).unwrap();
             assert_eq!(answers, (0..count).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn only_what_it_was_prepared_as_is_right() {
+        let content = from_producer(record("a"), None);
+        let DraftContent::Execution(draft) = &content else { unreachable!() };
+        let right = |what| Prepared::new(draft, Nonce([1; 16]), becomes(1, 1)).if_right(what).is_some();
+        assert!(right(becomes(1, 1)));
+        assert!(!right(becomes(2, 1)) && !right(becomes(1, 2)));
+        assert!(!right(Becomes { created_at: Some(at(0)), ..becomes(1, 1) }));
     }
 
     #[test]
     fn an_error_stops_everything() {
         let contents = (0..500).map(|n| from_resource(record(&n.to_string())));
         let mut calls = 0;
-        let each = |_: Draft, _: Option<Guess>| {
+        let each = |_: &Draft, _: Option<Prepared>| {
             calls += 1;
             if calls == 7 { Err("enough") } else { Ok(()) }
         };
-        assert_eq!(try_each(batch(contents).drafts, at(1), each), Err("enough"));
+        assert_eq!(try_each(&batch(contents).drafts, at(1), each), Err("enough"));
         assert_eq!(calls, 7);
     }
 }

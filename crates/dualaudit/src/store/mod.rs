@@ -25,14 +25,18 @@ mod beside;
 #[cfg(test)]
 mod conformance;
 mod filter;
+mod lookup;
 mod names;
 mod objects;
+mod page;
 mod rules;
 pub mod sqlite;
 mod strays;
 
 pub use beside::{Beside, ObjectDigest, Quarantined};
 pub use filter::{Cursor, Filter, LabelRequirement};
+pub use lookup::{Detail, Lookup, MAX_REVISIONS, Wanted};
+pub use page::Page;
 pub use rules::check_key;
 pub use strays::{RowKey, Strays, Table};
 
@@ -52,7 +56,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Answers in the order of the drafts. A draft equal to something already there answers with
     /// the first receipt; one that contradicts it is [`Answer::Refused`]; neither stops the others.
-    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError>;
+    async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError>;
 
     /// What is known of each of these execution ids, in their order.
     async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError>;
@@ -64,17 +68,12 @@ pub trait Store: Send + Sync + 'static {
     /// under; `body_digest` is computed anew from what was read.
     async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError>;
 
-    /// One page of executions (latest revision of each attempt), newest `created_at` first.
-    async fn list(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: u32,
-    ) -> Result<Vec<Listed>, StoreError>;
+    /// One page of executions (latest revision of each attempt), newest `created_at` first: at most
+    /// `limit` rows, and fewer where they are large.
+    async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError>;
 
-    /// Everything stored of an execution id, in every log that has it: one item for each
-    /// (log, attempt), newest attempt first within a log.
-    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError>;
+    /// One execution in full, or why there is no such one.
+    async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError>;
 
     /// Every log with its head.
     async fn logs(&self) -> Result<Vec<Head>, StoreError>;
@@ -180,6 +179,18 @@ pub enum DraftContent {
     Hold(Hold),
 }
 
+impl DraftContent {
+    /// The execution it concerns.
+    pub fn execution_id(&self) -> &str {
+        match self {
+            Self::Execution(draft) => &draft.record.id,
+            Self::Gap(gap) => &gap.execution_id,
+            Self::Quarantine { entry, .. } => &entry.execution_id,
+            Self::Hold(hold) => &hold.execution_id,
+        }
+    }
+}
+
 /// An execution to append.
 #[derive(Clone, Debug)]
 pub struct ExecutionDraft {
@@ -199,8 +210,8 @@ pub enum Origin {
     /// A resource. A new `started_at` is a new attempt; equal to the latest revision is nothing
     /// new; anything else is a new revision.
     Resource,
-    /// A producer. Equal to any revision is a duplicate, `created_at` aside; a difference is
-    /// refused, unless the producer amends the revision it names.
+    /// A producer. Equal to any revision is a duplicate; a difference is refused, unless the
+    /// producer amends the revision it names.
     Producer {
         /// The latest revision the producer knows of, when it means to amend.
         amend: Option<u32>,
@@ -359,6 +370,16 @@ pub enum TrackingChange {
     },
 }
 
+impl TrackingChange {
+    /// The execution it concerns.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Seen(tracked) => &tracked.id,
+            Self::Gone { id } => id,
+        }
+    }
+}
+
 /// A row read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadBack {
@@ -377,17 +398,6 @@ pub struct Listed {
     pub log: String,
     /// The record without steps and adjustments (both empty here).
     pub execution: StoredExecution,
-}
-
-/// Everything stored of one attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Detail {
-    /// The log it is in.
-    pub log: String,
-    /// Revisions, latest first, each with its receipt.
-    pub revisions: Vec<(StoredExecution, Receipt)>,
-    /// Holds on it, oldest first, with when they were placed.
-    pub holds: Vec<(Hold, Time)>,
 }
 
 /// A log and its newest state.
@@ -441,6 +451,10 @@ pub enum StoreError {
     /// acknowledged is lost. The commit may or may not have taken effect.
     #[error("{0}")]
     Unavailable(String),
+    /// The question takes longer than a question may. Asking the same again will not help; asking for
+    /// less may.
+    #[error("{0}")]
+    TooSlow(String),
     /// The database refuses this batch. Halve it to find the row; nothing of it was stored.
     #[error("the database refuses the batch: {0}")]
     Rejected(String),

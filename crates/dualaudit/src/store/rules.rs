@@ -1,7 +1,7 @@
 //! What an append decides, apart from any database: every store asks these functions.
 
 use dualaudit_record::{
-    Entry, Time, WorkflowExecutionAudit,
+    Entry, Time,
     digest::Digest,
     entry::{Gap, Hold, Quarantine},
     log::Nonce,
@@ -82,19 +82,6 @@ fn from_producer<'a>(known: &'a [Revision], draft: &ExecutionDraft, amend: Optio
         Some(revision) if revision == latest.revision => next_of(latest),
         Some(_) => Decision::Refuse(Refusal::Stale { latest_revision: Some(latest.revision) }),
     }
-}
-
-/// Whether a producer's record says nothing but another `created_at` than what is stored: the producer
-/// may have left it out, and what stands for it then follows from the rest of what it sent.
-///
-/// Records with the same `created_at` are told apart by their content digests alone, which also cover
-/// what is redacted here.
-pub(super) fn differs_in_created_at_only(
-    stored: &WorkflowExecutionAudit,
-    sent: &WorkflowExecutionAudit,
-) -> bool {
-    let sent = WorkflowExecutionAudit { created_at: stored.created_at, ..sent.clone() };
-    sent == *stored
 }
 
 /// The latest revision of each attempt, newest attempt first.

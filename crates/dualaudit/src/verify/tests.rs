@@ -72,7 +72,7 @@ impl Audit {
     async fn append(&self, contents: Vec<DraftContent>) {
         let draft = |content| Draft { nonce: Nonce([9; 16]), content };
         let batch = Batch { drafts: contents.into_iter().map(draft).collect(), tracking: Vec::new() };
-        self.store.append(LOG, &batch, now()).await.unwrap();
+        self.store.append(LOG, batch.into(), now()).await.unwrap();
     }
 
     /// Runs SQL with nothing in its way.

@@ -17,7 +17,7 @@ use crate::{
         Api,
         problem::{Kind, Problem},
     },
-    query::{self, Found, GetRequest},
+    query::{self, Found},
 };
 
 pub(in crate::http) async fn get(
@@ -26,8 +26,8 @@ pub(in crate::http) async fn get(
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Found>, Problem> {
     let Path(id) = id.map_err(|rejection| Problem::new(Kind::MalformedRequest, rejection.body_text()))?;
-    let request = GetRequest::parse(id, &pairs(query)?)?;
-    Ok(Json(query::get(api.store.as_ref(), &request).await?))
+    let wanted = query::wanted(id, &pairs(query)?)?;
+    Ok(Json(query::get(api.store.as_ref(), &wanted).await?))
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! Appends of executions.
 
+use std::sync::Arc;
+
 use dualaudit_record::{Entry, EntryKind, WorkflowExecutionAudit, execution::Target};
 
 use super::{
     check::check_log,
     sample::{
-        LOG, append as append_drafts, at, batch, from_producer, from_resource, open, receipt, record,
+        LOG, append as append_drafts, at, batch, detail, from_producer, from_resource, open, receipt, record,
         started, stored,
     },
 };
-use crate::store::{Answer, Batch, Receipt, ReceiptResult, Refusal, Store, StoreError};
+use crate::store::{Answer, Receipt, ReceiptResult, Refusal, Store, StoreError};
 
 fn result(answer: &Answer) -> ReceiptResult {
     match answer {
@@ -47,7 +49,7 @@ pub(crate) async fn a_record_gets_a_receipt_and_comes_back_field_for_field(store
         ..record("bare")
     };
     stored(store, from_producer(bare.clone(), None)).await;
-    let detail = store.get("bare").await.unwrap().remove(0);
+    let detail = detail(store, "bare").await;
     assert_eq!(detail.revisions[0].0.record, bare);
     check_log(store, LOG).await;
 }
@@ -68,7 +70,7 @@ pub(crate) async fn a_batch_is_answered_in_its_order_and_its_entries_are_dense(s
 pub(crate) async fn recorded_at_never_runs_backwards(store: &dyn Store) {
     open(store, LOG).await;
     for (id, now, recorded_at) in [("a", 100, 100), ("b", 40, 100), ("c", 101, 101)] {
-        let answers = store.append(LOG, &batch([from_resource(record(id))]), at(now)).await.unwrap();
+        let answers = store.append(LOG, batch([from_resource(record(id))]), at(now)).await.unwrap();
         assert_eq!(receipt(answers[0].clone()).recorded_at, at(recorded_at));
     }
     check_log(store, LOG).await;
@@ -78,7 +80,7 @@ pub(crate) async fn what_is_sent_again_answers_with_its_first_receipt(store: &dy
     open(store, LOG).await;
     for content in [from_resource(record("a")), from_producer(record("b"), None)] {
         let first = stored(store, content.clone()).await;
-        let again = store.append(LOG, &batch([content]), at(500)).await.unwrap();
+        let again = store.append(LOG, batch([content]), at(500)).await.unwrap();
         let expected = Receipt { result: ReceiptResult::Duplicate, ..first };
         assert_eq!(again, [Answer::Stored(expected)]);
     }
@@ -132,7 +134,7 @@ pub(crate) async fn an_amendment_keeps_the_old_revision_and_its_created_at(store
     stored(store, from_producer(first.clone(), None)).await;
     let amended = stored(store, from_producer(second.clone(), Some(1))).await;
     assert_eq!((amended.revision, amended.result, amended.index), (Some(2), ReceiptResult::Amended, 1));
-    let detail = store.get("a").await.unwrap().remove(0);
+    let detail = detail(store, "a").await;
     let kept = WorkflowExecutionAudit { created_at: first.created_at, ..second.clone() };
     let records: Vec<_> = detail.revisions.iter().map(|(execution, _)| &execution.record).collect();
     assert_eq!(records, [&kept, &first]);
@@ -189,9 +191,9 @@ pub(crate) async fn logs_share_nothing(store: &dyn Store) {
     open(store, "one").await;
     open(store, "two").await;
     for log in ["one", "two", "one"] {
-        store.append(log, &batch([from_resource(record("a"))]), at(100)).await.unwrap();
+        store.append(log, batch([from_resource(record("a"))]), at(100)).await.unwrap();
     }
-    store.append("two", &batch([from_resource(record("b"))]), at(7)).await.unwrap();
+    store.append("two", batch([from_resource(record("b"))]), at(7)).await.unwrap();
     assert_eq!(check_log(store, "one").await.len(), 1);
     assert_eq!(check_log(store, "two").await.len(), 2);
     let names: Vec<String> = store.logs().await.unwrap().into_iter().map(|head| head.log).collect();
@@ -199,7 +201,7 @@ pub(crate) async fn logs_share_nothing(store: &dyn Store) {
 }
 
 pub(crate) async fn a_log_that_was_never_opened_takes_nothing(store: &dyn Store) {
-    let error = store.append("nowhere", &batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
+    let error = store.append("nowhere", batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
     assert!(matches!(error, StoreError::Rejected(_)), "{error}");
     assert!(store.logs().await.unwrap().is_empty());
 }
@@ -232,10 +234,10 @@ pub(crate) async fn concurrent_appenders_lose_and_repeat_nothing(store: &dyn Sto
 
 pub(crate) async fn an_empty_batch_changes_nothing(store: &dyn Store) {
     open(store, LOG).await;
-    assert_eq!(store.append(LOG, &Batch::default(), at(9)).await.unwrap(), []);
+    assert_eq!(store.append(LOG, Arc::default(), at(9)).await.unwrap(), []);
     let again = from_resource(started("a", at(0)));
     stored(store, again.clone()).await;
     let before = store.logs().await.unwrap();
-    store.append(LOG, &batch([again]), at(999)).await.unwrap();
+    store.append(LOG, batch([again]), at(999)).await.unwrap();
     assert_eq!(store.logs().await.unwrap(), before, "a duplicate moves nothing");
 }

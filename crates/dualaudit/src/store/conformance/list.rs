@@ -17,7 +17,7 @@ use proptest::{
 };
 
 use super::sample::{at, batch, from_producer, open, record};
-use crate::store::{Cursor, Filter, LabelRequirement, Listed, Store};
+use crate::store::{Cursor, Filter, LabelRequirement, Listed, Page, Store};
 
 const LOGS: [&str; 2] = ["one", "two"];
 
@@ -191,13 +191,35 @@ async fn in_pages(store: &dyn Store, filter: &Filter, size: u32) -> Vec<Listed> 
     let mut found: Vec<Listed> = Vec::new();
     loop {
         let after = found.last().map(cursor);
-        let page = store.list(filter, after.as_ref(), size).await.unwrap();
-        assert!(page.len() <= size as usize);
-        if page.is_empty() {
+        let Page { rows, more } = store.list(filter, after.as_ref(), size).await.unwrap();
+        assert!(rows.len() <= size as usize && (!more || !rows.is_empty()));
+        found.extend(rows);
+        if !more {
+            let after = found.last().map(cursor);
+            assert_eq!(store.list(filter, after.as_ref(), size).await.unwrap().rows, found[..0]);
             return found;
         }
-        found.extend(page);
     }
+}
+
+pub(crate) async fn a_page_of_large_rows_ends_early_and_says_so(store: &dyn Store) {
+    open(store, "one").await;
+    for n in 0..10 {
+        let large = WorkflowExecutionAudit {
+            created_at: at(-n / 3),
+            error_message: "x".repeat(1_500_000),
+            ..record(&n.to_string())
+        };
+        store.append("one", batch([from_producer(large, None)]), at(1)).await.unwrap();
+    }
+    let page = store.list(&Filter::default(), None, 100).await.unwrap();
+    assert_eq!((page.rows.len(), page.more), (5, true));
+    let ids: Vec<String> = in_pages(store, &Filter::default(), 100)
+        .await
+        .into_iter()
+        .map(|row| row.execution.record.id)
+        .collect();
+    assert_eq!(ids, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 pub(crate) async fn pages_join_to_the_whole_list_whatever_the_filter(store: &dyn Store) {
@@ -211,7 +233,7 @@ pub(crate) async fn pages_join_to_the_whole_list_whatever_the_filter(store: &dyn
         records.sort_by(|a, b| (&a.id, a.attempt).cmp(&(&b.id, b.attempt)));
         records.dedup_by(|a, b| (&a.id, a.attempt) == (&b.id, b.attempt));
         let drafts = records.iter().map(|record| from_producer(record.clone(), None));
-        store.append(log, &batch(drafts), at(1)).await.unwrap();
+        store.append(log, batch(drafts), at(1)).await.unwrap();
         model.extend(records.into_iter().map(|record| (log, record)));
     }
     model.sort_by_key(|(log, record)| (Reverse(record.created_at), *log, record.id.clone(), record.attempt));
@@ -249,17 +271,17 @@ pub(crate) async fn pages_miss_and_repeat_nothing_while_others_insert(store: &dy
         from_producer(WorkflowExecutionAudit { created_at: at(second), ..record(&id) }, None)
     };
     let before: Vec<_> = (0..200).map(|n| at_second(format!("old-{n:03}"), n % 7)).collect();
-    store.append("one", &batch(before), at(1)).await.unwrap();
+    store.append("one", batch(before), at(1)).await.unwrap();
     let mut found: Vec<Listed> = Vec::new();
     for round in 0.. {
         let after = found.last().map(cursor);
-        let page = store.list(&Filter::default(), after.as_ref(), 9).await.unwrap();
-        if page.is_empty() {
+        let Page { rows, more } = store.list(&Filter::default(), after.as_ref(), 9).await.unwrap();
+        found.extend(rows);
+        if !more {
             break;
         }
-        found.extend(page);
         let more = (0..3).map(|n| at_second(format!("new-{round}-{n}"), (round + n) % 7));
-        store.append("one", &batch(more), at(1)).await.unwrap();
+        store.append("one", batch(more), at(1)).await.unwrap();
         assert!(round < 10_000, "it ends");
     }
     let old = found.iter().filter(|listed| listed.execution.record.id.starts_with("old")).count();

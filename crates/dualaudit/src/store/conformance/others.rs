@@ -5,7 +5,8 @@ use dualaudit_record::{EntryKind, entry::GapCause};
 use super::{
     check::check_log,
     sample::{
-        LOG, append, at, from_resource, gap, hold, open, quarantine, receipt, record, seen, stored, tracked,
+        LOG, append, at, detail, from_resource, gap, hold, open, quarantine, receipt, record, seen, stored,
+        tracked,
     },
 };
 use crate::store::{Answer, DraftContent, Receipt, ReceiptResult, Store, Tracked, TrackedState};
@@ -86,7 +87,7 @@ pub(crate) async fn a_hold_is_placed_once_for_each_reason(store: &dyn Store) {
     assert_eq!(indexes, [0, 0, 1, 2]);
     assert_eq!(receipts[1].result, ReceiptResult::Duplicate);
     stored(store, from_resource(record("a"))).await;
-    let holds = store.get("a").await.unwrap().remove(0).holds;
+    let holds = detail(store, "a").await.holds;
     let reasons: Vec<&str> = holds.iter().map(|(hold, _)| hold.reason.as_str()).collect();
     assert_eq!(reasons, ["audit", "dispute"]);
     let known = store.known(LOG, &["a".to_owned(), "c".to_owned()]).await.unwrap();

@@ -7,15 +7,17 @@ use dualaudit_record::{Time, WorkflowExecutionAudit, time};
 use super::{
     check::check_log,
     sample::{
-        LOG, append, at, batch, digest_of, from_producer, from_resource, hold, object, open, opening,
+        LOG, append, at, batch, detail, digest_of, from_producer, from_resource, hold, object, open, opening,
         quarantine, record, seen, started, stored, tracked,
     },
 };
-use crate::store::{DraftContent, Filter, Known, LogOpening, Owner, Store, StoreError, TrackedState};
+use crate::store::{
+    DraftContent, Filter, Known, LogOpening, Lookup, Owner, Store, StoreError, TrackedState, Wanted,
+};
 
 pub(crate) async fn what_is_known_is_said_for_each_id_in_order(store: &dyn Store) {
     open(store, LOG).await;
-    store.append(LOG, &batch([from_resource(record("a"))]), at(10)).await.unwrap();
+    store.append(LOG, batch([from_resource(record("a"))]), at(10)).await.unwrap();
     let changed = WorkflowExecutionAudit { effectiveness_score: 0.1, ..record("a") };
     let amended = stored(store, from_resource(changed.clone())).await;
     append(store, [hold("b", "audit"), quarantine("c", "{}")]).await;
@@ -52,17 +54,41 @@ pub(crate) async fn everything_of_an_id_is_found_in_every_log(store: &dyn Store)
     open(store, "one").await;
     open(store, "two").await;
     let runs = [started("a", at(0)), started("a", at(600))];
-    store.append("two", &batch(runs.map(from_resource)), at(1)).await.unwrap();
-    store.append("one", &batch([from_producer(record("a"), None)]), at(1)).await.unwrap();
-    let found: Vec<_> = store
-        .get("a")
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|detail| (detail.log, detail.revisions[0].0.record.attempt, detail.revisions.len()))
-        .collect();
-    assert_eq!(found, [("one".to_owned(), 1, 1), ("two".to_owned(), 2, 1), ("two".to_owned(), 1, 1)]);
-    assert_eq!(store.get("b").await.unwrap(), []);
+    store.append("two", batch(runs.map(from_resource)), at(1)).await.unwrap();
+    store.append("one", batch([from_producer(record("a"), None)]), at(1)).await.unwrap();
+    let get = async |id: &str, log: Option<&str>, attempt| {
+        let wanted = Wanted { id: id.to_owned(), log: log.map(str::to_owned), attempt };
+        match store.get(&wanted).await.unwrap() {
+            Lookup::Found(detail) => {
+                Ok((detail.log, detail.revisions[0].0.record.attempt, detail.revisions_total))
+            }
+            other => Err(other),
+        }
+    };
+    let logs = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(get("a", Some("two"), None).await, Ok(("two".to_owned(), 2, 1)));
+    assert_eq!(get("a", Some("two"), Some(1)).await, Ok(("two".to_owned(), 1, 1)));
+    assert_eq!(get("a", Some("one"), Some(1)).await, Ok(("one".to_owned(), 1, 1)));
+    assert_eq!(get("a", None, None).await, Err(Lookup::Ambiguous { logs: logs(&["one", "two"]) }));
+    assert_eq!(get("a", Some("two"), Some(3)).await, Err(Lookup::NoAttempt { latest: 2 }));
+    let elsewhere = logs(&["one", "two"]);
+    assert_eq!(get("a", Some("three"), None).await, Err(Lookup::NotInLog { elsewhere }));
+    assert_eq!(get("b", None, None).await, Err(Lookup::NotInLog { elsewhere: Vec::new() }));
+}
+
+pub(crate) async fn the_latest_revisions_are_given_and_all_are_counted(store: &dyn Store) {
+    open(store, LOG).await;
+    for (id, message, revisions, given) in [("many", 1, 23, 20), ("large", 2_000_000, 6, 4)] {
+        for revision in 0..revisions {
+            let error_message = format!("{revision}{}", "x".repeat(message));
+            let sent = WorkflowExecutionAudit { error_message, ..record(id) };
+            stored(store, from_producer(sent, (revision > 0).then_some(revision))).await;
+        }
+        let detail = detail(store, id).await;
+        let told: Vec<u32> = detail.revisions.iter().map(|(execution, _)| execution.revision).collect();
+        assert_eq!(told, (1..=revisions).rev().take(given).collect::<Vec<_>>());
+        assert_eq!(detail.revisions_total, revisions);
+    }
 }
 
 pub(crate) async fn text_of_every_script_and_times_at_the_edges_survive(store: &dyn Store) {
@@ -93,10 +119,10 @@ pub(crate) async fn text_of_every_script_and_times_at_the_edges_survive(store: &
         sent.step_executions[0].error_message = text.clone();
         sent.adaptive_adjustments[0].reason = text.clone();
         stored(store, from_producer(sent.clone(), None)).await;
-        let detail = store.get(&sent.id).await.unwrap().remove(0);
+        let detail = detail(store, &sent.id).await;
         assert_eq!(detail.revisions[0].0.record, sent);
         let named = Filter { workflow: Some(sent.workflow_name.clone()), ..Filter::default() };
-        assert_eq!(store.list(&named, None, 10).await.unwrap().len(), 1);
+        assert_eq!(store.list(&named, None, 10).await.unwrap().rows.len(), 1);
         assert!(store.read_back(LOG, &sent.id, 1).await.unwrap().unwrap().intact);
     }
     check_log(store, LOG).await;
@@ -114,7 +140,7 @@ pub(crate) async fn large_records_and_objects_survive(store: &dyn Store) {
         draft.source = Some(object(&noise));
     }
     stored(store, content).await;
-    assert_eq!(store.get("large").await.unwrap()[0].revisions[0].0.record, sent);
+    assert_eq!(detail(store, "large").await.revisions[0].0.record, sent);
     assert!(store.read_back(LOG, "large", 1).await.unwrap().unwrap().intact);
     check_log(store, LOG).await;
 }

@@ -1,11 +1,10 @@
 //! Records and batches to test with.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
-    canonical::canonical,
-    digest::Digest,
+    digest::{Digest, content_digest},
     entry::{Gap, GapCause, Hold, Quarantine},
     execution::{
         AdaptiveAdjustment, AdjustmentType, Outcome, ScoreSource, Source, Status, StepExecutionAudit,
@@ -15,8 +14,8 @@ use dualaudit_record::{
 };
 
 use crate::store::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, LogOpening, Origin, Owner, Receipt, SourceObject,
-    Store, Tracked, TrackedState, TrackingChange,
+    Answer, Batch, Detail, Draft, DraftContent, ExecutionDraft, LogOpening, Lookup, Origin, Owner, Receipt,
+    SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted,
 };
 
 pub(crate) const LOG: &str = "default";
@@ -110,7 +109,7 @@ pub(crate) fn started(id: &str, started_at: Time) -> WorkflowExecutionAudit {
 }
 
 pub(crate) fn digest_of(record: &WorkflowExecutionAudit) -> Digest {
-    Digest::sha256(&canonical(&WorkflowExecutionAudit { attempt: 1, ..record.clone() }))
+    content_digest(record, &opening(LOG).secret)
 }
 
 pub(crate) fn object(content: impl AsRef<[u8]>) -> SourceObject {
@@ -179,20 +178,20 @@ pub(crate) fn tracked(id: &str, started_at: Option<Time>) -> Tracked {
 }
 
 /// A batch of these drafts, each with a nonce of its own.
-pub(crate) fn batch(contents: impl IntoIterator<Item = DraftContent>) -> Batch {
+pub(crate) fn batch(contents: impl IntoIterator<Item = DraftContent>) -> Arc<Batch> {
     let draft = |(place, content)| {
         let place = u8::try_from(place % 251).unwrap();
         Draft { nonce: Nonce([place; 16]), content }
     };
-    Batch { drafts: contents.into_iter().enumerate().map(draft).collect(), tracking: Vec::new() }
+    Arc::new(Batch { drafts: contents.into_iter().enumerate().map(draft).collect(), tracking: Vec::new() })
 }
 
-pub(crate) fn tracking(changes: impl IntoIterator<Item = TrackingChange>) -> Batch {
-    Batch { drafts: Vec::new(), tracking: changes.into_iter().collect() }
+pub(crate) fn tracking(changes: impl IntoIterator<Item = TrackingChange>) -> Arc<Batch> {
+    Arc::new(Batch { drafts: Vec::new(), tracking: changes.into_iter().collect() })
 }
 
 pub(crate) async fn seen(store: &dyn Store, tracked: Tracked) {
-    store.append(LOG, &tracking([TrackingChange::Seen(tracked)]), at(50)).await.unwrap();
+    store.append(LOG, tracking([TrackingChange::Seen(tracked)]), at(50)).await.unwrap();
 }
 
 /// Appends drafts to [`LOG`] and answers in their order.
@@ -200,7 +199,7 @@ pub(crate) async fn append(
     store: &dyn Store,
     contents: impl IntoIterator<Item = DraftContent>,
 ) -> Vec<Answer> {
-    store.append(LOG, &batch(contents), at(100)).await.unwrap()
+    store.append(LOG, batch(contents), at(100)).await.unwrap()
 }
 
 /// Appends one draft that must be stored.
@@ -212,5 +211,14 @@ pub(crate) fn receipt(answer: Answer) -> Receipt {
     match answer {
         Answer::Stored(receipt) => receipt,
         other => panic!("not stored: {other:?}"),
+    }
+}
+
+/// The execution with this id, which one log has: its latest attempt.
+pub(crate) async fn detail(store: &dyn Store, id: &str) -> Detail {
+    let wanted = Wanted { id: id.to_owned(), log: None, attempt: None };
+    match store.get(&wanted).await.unwrap() {
+        Lookup::Found(detail) => *detail,
+        other => panic!("not found: {other:?}"),
     }
 }

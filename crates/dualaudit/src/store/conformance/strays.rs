@@ -33,7 +33,7 @@ pub(crate) async fn whatever_was_appended_is_vouched_for_and_looked_at_once(stor
     for log in logs {
         open(store, log).await;
         for round in 0..40 {
-            store.append(log, &batch(contents(&round.to_string())), at(1)).await.unwrap();
+            store.append(log, batch(contents(&round.to_string())), at(1)).await.unwrap();
         }
     }
     for (table, rows) in [

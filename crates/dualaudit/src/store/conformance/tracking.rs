@@ -8,7 +8,7 @@ pub(crate) async fn what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_
     open(store, "other").await;
     let ids: Vec<String> = (0..25).map(|n| format!("{n:02}")).collect();
     let changes = ids.iter().rev().map(|id| TrackingChange::Seen(tracked(id, None)));
-    store.append(LOG, &tracking(changes), at(1)).await.unwrap();
+    store.append(LOG, tracking(changes), at(1)).await.unwrap();
     let mut found: Vec<Tracked> = Vec::new();
     loop {
         let after = found.last().map(|tracked| tracked.id.clone());
@@ -24,7 +24,7 @@ pub(crate) async fn what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_
     let later = Tracked { phase: "Monitoring".to_owned(), last_seen_at: at(9), ..tracked("03", Some(at(2))) };
     seen(store, later.clone()).await;
     let gone = ["00", "01", "01", "never"].map(|id| TrackingChange::Gone { id: id.to_owned() });
-    store.append(LOG, &tracking(gone), at(1)).await.unwrap();
+    store.append(LOG, tracking(gone), at(1)).await.unwrap();
     assert_eq!(store.tracked(LOG, None, 2).await.unwrap(), [tracked("02", None), later]);
 }
 

@@ -3,23 +3,23 @@
 use std::collections::HashMap;
 
 use dualaudit_record::{
-    Entry, Time,
+    Entry, EntryKind, Time,
     digest::Digest,
     entry::{Gap, GapCause, Hold, Quarantine},
     execution::StoredExecution,
-    log::{Leaf, Nonce, Tree, body},
+    log::{FORMAT, Leaf, Nonce, Tree, body},
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     error::{Error, Result},
-    known, read, rows, tree,
+    known, rows, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
     Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, Receipt, ReceiptResult, SourceObject,
     Tracked, TrackingChange,
-    ahead::{self, Guess},
+    ahead::{self, Becomes, Prepared},
     names,
     rules::{self, Decision, Revision},
 };
@@ -41,7 +41,7 @@ impl Writer {
     pub(super) fn append<F: Faults>(
         &mut self,
         log: &str,
-        batch: Batch,
+        batch: &Batch,
         now: Time,
         faults: &F,
     ) -> Result<Vec<Answer>> {
@@ -91,95 +91,62 @@ impl<F: Faults> Append<'_, F> {
         format!("log {}, execution {}", self.log, self.about)
     }
 
-    fn batch(&mut self, batch: Batch) -> Result<Vec<Answer>> {
+    fn batch(&mut self, batch: &Batch) -> Result<Vec<Answer>> {
         let recorded_at = self.recorded_at;
-        let answers = ahead::try_each(batch.drafts, recorded_at, |draft, guess| self.draft(draft, guess))?;
-        for change in batch.tracking {
+        let answers =
+            ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))?;
+        for change in &batch.tracking {
             self.track(change)?;
         }
         Ok(answers)
     }
 
-    fn draft(&mut self, Draft { nonce, content }: Draft, guess: Option<Guess>) -> Result<Answer> {
-        let id = match &content {
-            DraftContent::Execution(draft) => &draft.record.id,
-            DraftContent::Gap(gap) => &gap.execution_id,
-            DraftContent::Quarantine { entry, .. } => &entry.execution_id,
-            DraftContent::Hold(hold) => &hold.execution_id,
-        };
-        id.clone_into(&mut self.about);
+    fn draft(&mut self, draft: &Draft, prepared: Option<Prepared>) -> Result<Answer> {
+        let Draft { nonce, content } = draft;
+        content.execution_id().clone_into(&mut self.about);
         match content {
-            DraftContent::Execution(draft) => self.execution(*draft, nonce, guess),
-            DraftContent::Gap(gap) => self.gap(gap, |_| nonce),
-            DraftContent::Quarantine { entry, object } => self.quarantine(entry, &object, nonce),
-            DraftContent::Hold(hold) => self.hold(hold, nonce),
+            DraftContent::Execution(draft) => self.execution(draft, *nonce, prepared),
+            DraftContent::Gap(gap) => self.gap(gap, |_| *nonce),
+            DraftContent::Quarantine { entry, object } => self.quarantine(entry, object, *nonce),
+            DraftContent::Hold(hold) => self.hold(hold, *nonce),
         }
     }
 
-    fn execution(&mut self, draft: ExecutionDraft, nonce: Nonce, guess: Option<Guess>) -> Result<Answer> {
+    fn execution(
+        &mut self,
+        draft: &ExecutionDraft,
+        nonce: Nonce,
+        prepared: Option<Prepared>,
+    ) -> Result<Answer> {
         let known = known::revisions(self.writes.connection(), self.log, &draft.record.id)?;
-        let mut decision = rules::execution(&known, &draft);
-        if let Some(same) = self.same_but_created(&known, &draft, &decision)? {
-            decision = Decision::Duplicate(same);
-        }
-        let (attempt, revision, created_at) = match decision {
+        let becomes = match rules::execution(&known, draft) {
             Decision::Duplicate(first) => {
                 return Ok(Answer::Stored(self.duplicate(&draft.record.id, first)));
             }
             Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
-            Decision::New { attempt, revision, created_at } => (attempt, revision, created_at),
+            Decision::New { attempt, revision, created_at } => {
+                Becomes { attempt, revision, recorded_at: self.recorded_at, created_at }
+            }
         };
         if draft.origin == Origin::Resource {
-            self.close_overtaken(&known, &draft, nonce)?;
+            self.close_overtaken(&known, draft, nonce)?;
         }
-        let ExecutionDraft { record, content_digest, source, .. } = draft;
-        let mut record = ahead::kept(record);
-        record.attempt = attempt;
-        record.created_at = created_at.unwrap_or(record.created_at);
-        let entry = Entry::Execution(Box::new(StoredExecution {
-            record,
-            revision,
-            recorded_at: self.recorded_at,
-            source_digest: source.as_ref().map(|source| source.digest),
-        }));
-        let hashed = guess.and_then(|guess| guess.if_right(attempt, revision));
-        let receipt = self.append(&entry, nonce, None, hashed)?;
-        let Entry::Execution(execution) = entry else { unreachable!("it was made above") };
-        self.row(&execution, content_digest, nonce)?;
-        if let Some(source) = source {
+        let prepared = prepared
+            .and_then(|prepared| prepared.if_right(becomes))
+            .unwrap_or_else(|| Prepared::new(draft, nonce, becomes));
+        let receipt = self.append(New {
+            kind: EntryKind::Execution,
+            execution_id: &draft.record.id,
+            execution: Some(&prepared.execution),
+            key: None,
+            body_digest: prepared.body_digest,
+            body: None,
+        })?;
+        self.row(&prepared, draft.content_digest, nonce)?;
+        if let Some(source) = &draft.source {
             self.writes.write(Step::SourceObject, params![self.log, receipt.index, source.compressed])?;
         }
         Ok(Answer::Stored(receipt))
-    }
-
-    /// The newest revision that a producer's record, decided to differ, differs from in
-    /// `created_at` only. An attempt keeps its first, so that is no difference.
-    fn same_but_created<'a>(
-        &self,
-        known: &'a [Revision],
-        draft: &ExecutionDraft,
-        decision: &Decision<'_>,
-    ) -> Result<Option<&'a Revision>> {
-        let record = &draft.record;
-        let attempt = known.iter().rev().filter(|known| known.attempt == record.attempt);
-        if draft.origin == Origin::Resource || matches!(decision, Decision::Duplicate(_)) {
-            return Ok(None);
-        }
-        let mut sent = None;
-        for revision in attempt.filter(|known| known.created_at.is_some_and(|at| at != record.created_at)) {
-            let sent = sent.get_or_insert_with(|| ahead::kept(record.clone()));
-            let stored = read::execution(
-                self.writes.connection(),
-                self.log,
-                &record.id,
-                revision.attempt,
-                revision.revision,
-            )?;
-            if stored.is_some_and(|row| rules::differs_in_created_at_only(&row.execution.record, sent)) {
-                return Ok(Some(revision));
-            }
-        }
-        Ok(None)
     }
 
     fn duplicate(&self, id: &str, first: &Revision) -> Receipt {
@@ -206,11 +173,11 @@ impl<F: Faults> Append<'_, F> {
         let Some(tracked) = known::tracked_row(self.writes.connection(), self.log, id)? else {
             return Ok(());
         };
-        self.gap_unless_accounted(known, overtaken(tracked), |key| rules::derived_nonce(&nonce.0, key))?;
+        self.gap_unless_accounted(known, &overtaken(tracked), |key| rules::derived_nonce(&nonce.0, key))?;
         self.writes.write(Step::Started, params![self.log, id, started_at.map(Time::as_micros)]).map(drop)
     }
 
-    fn gap(&mut self, gap: Gap, nonce: impl FnOnce(&str) -> Nonce) -> Result<Answer> {
+    fn gap(&mut self, gap: &Gap, nonce: impl FnOnce(&str) -> Nonce) -> Result<Answer> {
         let known = known::revisions(self.writes.connection(), self.log, &gap.execution_id)?;
         self.gap_unless_accounted(&known, gap, nonce)
     }
@@ -218,11 +185,11 @@ impl<F: Faults> Append<'_, F> {
     fn gap_unless_accounted(
         &mut self,
         known: &[Revision],
-        gap: Gap,
+        gap: &Gap,
         nonce: impl FnOnce(&str) -> Nonce,
     ) -> Result<Answer> {
         let connection = self.writes.connection();
-        let key = rules::gap_key(&gap);
+        let key = rules::gap_key(gap);
         if let Some(receipt) = known::by_key(connection, self.log, &key)? {
             return Ok(Answer::Stored(receipt));
         }
@@ -233,22 +200,21 @@ impl<F: Faults> Append<'_, F> {
             return Ok(Answer::Accounted);
         }
         let nonce = nonce(&key);
-        self.entry(&Entry::Gap(gap), nonce, &key).map(Answer::Stored)
+        self.entry(&Entry::Gap(gap.clone()), nonce, &key).map(Answer::Stored)
     }
 
-    fn quarantine(&mut self, quarantine: Quarantine, object: &SourceObject, nonce: Nonce) -> Result<Answer> {
-        let key = rules::quarantine_key(&quarantine);
+    fn quarantine(&mut self, quarantine: &Quarantine, object: &SourceObject, nonce: Nonce) -> Result<Answer> {
+        let key = rules::quarantine_key(quarantine);
         if let Some(receipt) = known::by_key(self.writes.connection(), self.log, &key)? {
             return Ok(Answer::Stored(receipt));
         }
-        let source_digest = quarantine.source_digest;
-        let receipt = self.entry(&Entry::Quarantine(quarantine), nonce, &key)?;
+        let receipt = self.entry(&Entry::Quarantine(quarantine.clone()), nonce, &key)?;
         self.writes.write(
             Step::Quarantine,
             params![
                 self.log,
                 receipt.id,
-                source_digest.0,
+                quarantine.source_digest.0,
                 receipt.index,
                 receipt.recorded_at.as_micros(),
                 object.compressed
@@ -257,58 +223,46 @@ impl<F: Faults> Append<'_, F> {
         Ok(Answer::Stored(receipt))
     }
 
-    fn hold(&mut self, hold: Hold, nonce: Nonce) -> Result<Answer> {
+    fn hold(&mut self, hold: &Hold, nonce: Nonce) -> Result<Answer> {
         let connection = self.writes.connection();
-        let earlier = known::holds_with_reason(connection, self.log, &hold)?;
+        let earlier = known::holds_with_reason(connection, self.log, hold)?;
         if let Some(receipt) = earlier.open {
             return Ok(Answer::Stored(receipt));
         }
-        let key = rules::hold_key(&hold, earlier.released);
-        let (reason, actor) = (hold.reason.clone(), hold.actor.clone());
-        let receipt = self.entry(&Entry::Hold(hold), nonce, &key)?;
+        let key = rules::hold_key(hold, earlier.released);
+        let receipt = self.entry(&Entry::Hold(hold.clone()), nonce, &key)?;
+        let placed_at = receipt.recorded_at.as_micros();
         self.writes.write(
             Step::Hold,
-            params![self.log, receipt.id, receipt.index, reason, actor, receipt.recorded_at.as_micros()],
+            params![self.log, receipt.id, receipt.index, hold.reason, hold.actor, placed_at],
         )?;
         Ok(Answer::Stored(receipt))
     }
 
     /// Appends an entry that is no execution.
     fn entry(&mut self, entry: &Entry, nonce: Nonce, key: &str) -> Result<Receipt> {
-        self.append(entry, nonce, Some(key), None)
+        let body = String::from_utf8(body(entry, nonce));
+        let body = body.map_err(|error| Error::rejected(error.to_string()))?;
+        self.append(New {
+            kind: entry.kind(),
+            execution_id: entry.execution_id(),
+            execution: None,
+            key: Some(key),
+            body_digest: Digest::sha256(body.as_bytes()),
+            body: Some(&body),
+        })
     }
 
-    /// Appends an entry: its leaf into the tree, its row into `log_entry`. `hashed` is the digest
-    /// of its body, where that is known.
-    fn append(
-        &mut self,
-        entry: &Entry,
-        nonce: Nonce,
-        key: Option<&str>,
-        hashed: Option<Digest>,
-    ) -> Result<Receipt> {
-        let (execution_id, execution) = match entry {
-            Entry::Execution(execution) => (&execution.record.id, Some(execution)),
-            Entry::Gap(gap) => (&gap.execution_id, None),
-            Entry::Quarantine(quarantine) => (&quarantine.execution_id, None),
-            Entry::Hold(hold) => (&hold.execution_id, None),
-        };
-        let (body_digest, kept) = match (execution, hashed) {
-            (Some(_), Some(digest)) => (digest, None),
-            (Some(_), None) => (Digest::sha256(&body(entry, nonce)), None),
-            (None, _) => {
-                let body = String::from_utf8(body(entry, nonce));
-                let body = body.map_err(|error| Error::rejected(error.to_string()))?;
-                (Digest::sha256(body.as_bytes()), Some(body))
-            }
-        };
+    /// Appends an entry: its leaf into the tree, its row into `log_entry`.
+    fn append(&mut self, new: New<'_>) -> Result<Receipt> {
+        let New { kind, execution_id, execution, key, body_digest, body } = new;
         let leaf = Leaf {
-            format: dualaudit_record::log::FORMAT,
+            format: FORMAT,
             log: self.log.to_owned(),
             index: self.tree.size(),
-            kind: entry.kind(),
+            kind,
             recorded_at: self.recorded_at,
-            execution_id: Some(execution_id.clone()),
+            execution_id: Some(execution_id.to_owned()),
             attempt: execution.map(|execution| execution.record.attempt),
             revision: execution.map(|execution| execution.revision),
             body_digest,
@@ -329,12 +283,12 @@ impl<F: Faults> Append<'_, F> {
                 key,
                 leaf.body_digest.0,
                 leaf_hash.0,
-                kept
+                body
             ],
         )?;
         self.tree.push(leaf_hash);
         Ok(Receipt {
-            id: execution_id.clone(),
+            id: execution_id.to_owned(),
             attempt: leaf.attempt,
             revision: leaf.revision,
             log: leaf.log,
@@ -346,12 +300,8 @@ impl<F: Faults> Append<'_, F> {
     }
 
     /// Writes an execution's row; an amended one moves to the revisions first.
-    fn row(&mut self, execution: &StoredExecution, content_digest: Digest, nonce: Nonce) -> Result<()> {
-        let StoredExecution { record, revision, recorded_at, source_digest } = execution;
-        let json = |error: serde_json::Error| Error::rejected(error.to_string());
-        let steps = serde_json::to_string(&record.step_executions).map_err(json)?;
-        let adjustments = serde_json::to_string(&record.adaptive_adjustments).map_err(json)?;
-        let labels = serde_json::to_string(&record.labels).map_err(json)?;
+    fn row(&mut self, prepared: &Prepared, content_digest: Digest, nonce: Nonce) -> Result<()> {
+        let StoredExecution { record, revision, recorded_at, source_digest } = &prepared.execution;
         let (source, target) = (record.source.as_ref(), record.target.as_ref());
         let step = if *revision == 1 { Step::Row } else { Step::Amend };
         if step == Step::Amend {
@@ -393,12 +343,12 @@ impl<F: Faults> Append<'_, F> {
                 target.and_then(|target| target.kind.as_ref()),
                 target.and_then(|target| target.namespace.as_ref()),
                 target.and_then(|target| target.name.as_ref()),
-                labels,
+                prepared.labels,
                 source_digest.map(|digest| digest.0),
                 content_digest.0,
                 nonce.0,
-                steps,
-                adjustments
+                prepared.step_executions,
+                prepared.adaptive_adjustments
             ],
         )?;
         if written == 1 {
@@ -410,11 +360,10 @@ impl<F: Faults> Append<'_, F> {
         )))
     }
 
-    fn track(&mut self, change: TrackingChange) -> Result<()> {
-        let (TrackingChange::Seen(Tracked { id, .. }) | TrackingChange::Gone { id }) = &change;
-        id.clone_into(&mut self.about);
+    fn track(&mut self, change: &TrackingChange) -> Result<()> {
+        change.id().clone_into(&mut self.about);
         match change {
-            TrackingChange::Seen(seen) => self.seen(&seen),
+            TrackingChange::Seen(seen) => self.seen(seen),
             TrackingChange::Gone { id } => self.writes.write(Step::Gone, params![self.log, id]).map(drop),
         }
     }
@@ -426,7 +375,7 @@ impl<F: Faults> Append<'_, F> {
             && let Some(before) = known::tracked_row(connection, self.log, &seen.id)?
         {
             let secret = self.secret;
-            self.gap(overtaken(before), |key| rules::derived_nonce(&secret, key))?;
+            self.gap(&overtaken(before), |key| rules::derived_nonce(&secret, key))?;
         }
         self.writes
             .write(
@@ -461,6 +410,16 @@ impl<F: Faults> Append<'_, F> {
         self.writes.write(Step::Head, head)?;
         Ok(self.tree)
     }
+}
+
+/// An entry to append. Of an execution the body is not kept: it is put together from its row.
+struct New<'a> {
+    kind: EntryKind,
+    execution_id: &'a str,
+    execution: Option<&'a StoredExecution>,
+    key: Option<&'a str>,
+    body_digest: Digest,
+    body: Option<&'a str>,
 }
 
 /// The gap that an overtaken attempt leaves, from its tracked row.

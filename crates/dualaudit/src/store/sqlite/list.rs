@@ -4,10 +4,12 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::{
     error::Result,
-    known::collect,
     rows::{self, listed_columns},
 };
-use crate::store::{Cursor, Filter, LabelRequirement, Listed, names};
+use crate::store::{
+    Cursor, Filter, LabelRequirement, Listed, names,
+    page::{Filling, Page},
+};
 
 /// See [`crate::store::Store::list`].
 ///
@@ -19,28 +21,35 @@ pub(super) fn list(
     filter: &Filter,
     after: Option<&Cursor>,
     limit: u32,
-) -> Result<Vec<Listed>> {
-    let Some(after) = after else {
-        return page(connection, filter, limit, |_| {});
-    };
-    let mut found = page(connection, filter, limit, |query| query.rest_of_instant(after))?;
-    let rest = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
-    if rest > 0 {
-        found.extend(page(connection, filter, rest, |query| query.before_instant(after))?);
+) -> Result<Page> {
+    let mut page = Filling::new(limit);
+    match after {
+        None => fill(&mut page, connection, filter, |_| {})?,
+        Some(after) => {
+            fill(&mut page, connection, filter, |query| query.rest_of_instant(after))?;
+            if !page.is_full() {
+                fill(&mut page, connection, filter, |query| query.before_instant(after))?;
+            }
+        }
     }
-    Ok(found)
+    Ok(page.finish())
 }
 
-fn page(
+fn fill(
+    page: &mut Filling,
     connection: &Connection,
     filter: &Filter,
-    limit: u32,
     position: impl FnOnce(&mut Query),
-) -> Result<Vec<Listed>> {
-    let Query { sql, values } = statement(filter, limit, position);
-    collect(connection, &sql, params_from_iter(values), |row| {
-        Ok(Listed { log: row.get(0)?, execution: rows::listed(row)? })
-    })
+) -> Result<()> {
+    let Query { sql, values } = statement(filter, page.wanted(), position);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(values))?;
+    while let Some(row) = found.next()? {
+        if !page.push(Listed { log: row.get(0)?, execution: rows::listed(row)? }) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn statement(filter: &Filter, limit: u32, position: impl FnOnce(&mut Query)) -> Query {
@@ -183,7 +192,7 @@ mod tests {
     use dualaudit_record::{Time, execution::Outcome};
 
     use super::*;
-    use crate::store::sqlite::migrate;
+    use crate::store::sqlite::{known::collect, migrate};
 
     #[test]
     fn every_list_seeks_in_an_index_and_sorts_nothing() {

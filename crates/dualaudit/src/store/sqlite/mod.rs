@@ -25,8 +25,8 @@ use self::{
     write::Faults,
 };
 use super::{
-    Answer, Batch, Cursor, Detail, Filter, Head, Known, Listed, Log, LogOpening, ReadBack, RowKey, Store,
-    StoreError, StoredEntry, Strays, Table, Tracked,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
+    StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
 };
 
 mod append;
@@ -175,7 +175,7 @@ impl SqliteStore {
         let limit = self.question_limit;
         match question::ask(reader, limit, |connection| act(&*connection.transaction()?)).await {
             Ok(Some(done)) => done.map_err(|error| error.at(&self.file)),
-            Ok(None) => Err(StoreError::Unavailable(format!(
+            Ok(None) => Err(StoreError::TooSlow(format!(
                 "this question took longer than {:?}: narrow it, for instance to a shorter time",
                 limit.unwrap_or_default()
             ))),
@@ -197,12 +197,12 @@ impl SqliteStore {
     async fn append_with(
         &self,
         log: &str,
-        batch: &Batch,
+        batch: Arc<Batch>,
         now: Time,
         faults: impl Faults + Send + 'static,
     ) -> Result<Vec<Answer>, StoreError> {
-        let (log, batch) = (log.to_owned(), batch.clone());
-        self.write(move |writer| writer.append(&log, batch, now, &faults)).await
+        let log = log.to_owned();
+        self.write(move |writer| writer.append(&log, &batch, now, &faults)).await
     }
 }
 
@@ -212,7 +212,7 @@ impl Store for SqliteStore {
         self.write(move |writer| log::open(&mut writer.connection, &opening)).await
     }
 
-    async fn append(&self, log: &str, batch: &Batch, now: Time) -> Result<Vec<Answer>, StoreError> {
+    async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.append_with(log, batch, now, ()).await
     }
 
@@ -231,19 +231,14 @@ impl Store for SqliteStore {
         self.read(move |reader| read::read_back(reader, &log, &id, attempt)).await
     }
 
-    async fn list(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: u32,
-    ) -> Result<Vec<Listed>, StoreError> {
+    async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError> {
         let (filter, after) = (filter.clone(), after.cloned());
         self.ask(move |reader| list::list(reader, &filter, after.as_ref(), limit)).await
     }
 
-    async fn get(&self, id: &str) -> Result<Vec<Detail>, StoreError> {
-        let id = id.to_owned();
-        self.ask(move |reader| read::get(reader, &id)).await
+    async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError> {
+        let wanted = wanted.clone();
+        self.ask(move |reader| read::get(reader, &wanted)).await
     }
 
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {

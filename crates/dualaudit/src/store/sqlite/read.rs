@@ -4,6 +4,7 @@ use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
     entry::Hold,
+    execution::StoredExecution,
     log::{FORMAT, Leaf, TileData, body},
 };
 use rusqlite::{Connection, Row, params};
@@ -13,7 +14,7 @@ use super::{
     known::{collect, first},
     rows::{self, FullRow, execution_columns, receipt_columns},
 };
-use crate::store::{Detail, Head, ReadBack, Tracked};
+use crate::store::{Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, Tracked, Wanted, lookup};
 
 /// See [`crate::store::Store::tracked`].
 pub(super) fn tracked(
@@ -178,43 +179,76 @@ fn leaf(log: &str, id: &str, attempt: u32, entry: &Row<'_>) -> Result<(Leaf, Dig
 }
 
 /// See [`crate::store::Store::get`].
-pub(super) fn get(connection: &Connection, id: &str) -> Result<Vec<Detail>> {
-    // The order of the joins is a must: each log is asked for the id, by its key.
+pub(super) fn get(connection: &Connection, wanted: &Wanted) -> Result<Lookup> {
+    let latest = latest_attempts(connection, &wanted.id)?;
+    let (log, attempt) = match lookup::choose(latest.clone(), wanted) {
+        Ok(chosen) => chosen,
+        Err(instead) => return Ok(instead),
+    };
+    let revisions = revisions(connection, &log, &wanted.id, attempt)?;
+    let Some((_, receipt)) = revisions.first() else {
+        let latest = latest.into_iter().find(|(candidate, _)| *candidate == log).map_or(0, |(_, at)| at);
+        return Ok(Lookup::NoAttempt { latest });
+    };
+    // Revisions are 1, 2, 3 …, so the latest counts them.
+    let revisions_total = receipt.revision.unwrap_or_default();
+    let holds = holds(connection, &log, &wanted.id)?;
+    Ok(Lookup::Found(Box::new(Detail { log, revisions, revisions_total, holds })))
+}
+
+/// The latest attempt of an id in each log that has it.
+fn latest_attempts(connection: &Connection, id: &str) -> Result<Vec<(String, u32)>> {
+    const LATEST: &str = "
+        -- latest attempt of an execution in each log
+        SELECT name, latest
+        FROM (
+            SELECT
+                name,
+                (
+                    SELECT max(attempt)
+                    FROM log_entry
+                    WHERE log_entry.log = log.name AND execution_id = ?1
+                ) AS latest
+            FROM log
+        )
+        WHERE latest IS NOT NULL
+        ORDER BY name";
+    collect(connection, LATEST, [id], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The latest revisions of an attempt, as many as one answer has.
+fn revisions(
+    connection: &Connection,
+    log: &str,
+    id: &str,
+    attempt: u32,
+) -> Result<Vec<(StoredExecution, Receipt)>> {
     const RECEIPTS: &str = concat!(
         "
-        -- entries of an execution in all logs
+        -- receipts of the latest revisions
         SELECT ",
         receipt_columns!(),
         "
-        FROM log CROSS JOIN log_entry ON log_entry.log = log.name
-        WHERE execution_id = ?1 AND attempt IS NOT NULL
-        ORDER BY log, attempt DESC, revision DESC"
+        FROM log_entry
+        WHERE log = ?1 AND execution_id = ?2 AND attempt = ?3
+        ORDER BY revision DESC
+        LIMIT ?4"
     );
-    let receipts =
-        collect(connection, &RECEIPTS.replace("recorded_at", "log_entry.recorded_at"), [id], |row| {
-            rows::receipt(row, 0)
-        })?;
-    let mut details: Vec<Detail> = Vec::new();
-    let mut attempt_before = None;
-    for receipt in receipts {
-        let (Some(attempt), Some(revision)) = (receipt.attempt, receipt.revision) else { continue };
-        let Some(row) = execution(connection, &receipt.log, id, attempt, revision)? else {
+    let of = params![log, id, attempt, MAX_REVISIONS];
+    let mut taken = Vec::new();
+    for receipt in collect(connection, RECEIPTS, of, |row| rows::receipt(row, 0))? {
+        let revision = receipt.revision.unwrap_or_default();
+        let Some(row) = execution(connection, log, id, attempt, revision)? else {
             return Err(Error::damaged(format!(
-                "log {}: {id} attempt {attempt} revision {revision} has an entry, and no row",
-                receipt.log
+                "log {log}: {id} attempt {attempt} revision {revision} has an entry, and no row"
             )));
         };
-        let of = (receipt.log.clone(), attempt);
-        if attempt_before.as_ref() != Some(&of) {
-            let holds = holds(connection, &receipt.log, id)?;
-            details.push(Detail { log: receipt.log.clone(), revisions: Vec::new(), holds });
-            attempt_before = Some(of);
+        if !lookup::fits(&taken, &row.execution) {
+            break;
         }
-        if let Some(detail) = details.last_mut() {
-            detail.revisions.push((row.execution, receipt));
-        }
+        taken.push((row.execution, receipt));
     }
-    Ok(details)
+    Ok(taken)
 }
 
 /// The open holds on an execution, oldest first.

@@ -75,10 +75,10 @@ async fn prepared() -> Fresh {
     store
 }
 
-fn eventful() -> Batch {
+fn eventful() -> Arc<Batch> {
     let amended =
         dualaudit_record::WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("earlier-7") };
-    let mut batch = batch([
+    let batch = batch([
         from_resource(record("new")),
         from_producer(amended, Some(1)),
         from_resource(started("overtaken", at(600))),
@@ -87,8 +87,8 @@ fn eventful() -> Batch {
         DraftContent::Gap(gap("vanished", None, GapCause::Vanished)),
     ]);
     let closed = Tracked { state: TrackedState::Closed, ..tracked("new", Some(at(0))) };
-    batch.tracking = vec![TrackingChange::Seen(closed), TrackingChange::Gone { id: "gone".to_owned() }];
-    batch
+    let tracking = vec![TrackingChange::Seen(closed), TrackingChange::Gone { id: "gone".to_owned() }];
+    Arc::new(Batch { tracking, ..Arc::unwrap_or_clone(batch) })
 }
 
 #[tokio::test]
@@ -97,13 +97,13 @@ async fn whichever_write_fails_the_batch_can_be_sent_again_and_is_stored_once() 
         for after in [false, true] {
             let store = prepared().await;
             let case = Failing { step, after, code: ffi::SQLITE_IOERR };
-            let error = store.store.append_with(LOG, &eventful(), at(200), case).await.unwrap_err();
+            let error = store.store.append_with(LOG, eventful(), at(200), case).await.unwrap_err();
             assert!(matches!(error, StoreError::Unavailable(_)), "{case:?}: {error}");
             let took_effect = step == Step::Commit && after;
             let size = check_log(&*store, LOG).await.len();
             assert_eq!(size, if took_effect { 261 } else { 254 }, "{case:?}");
 
-            let answers = store.append(LOG, &eventful(), at(300)).await.unwrap();
+            let answers = store.append(LOG, eventful(), at(300)).await.unwrap();
             for answer in answers {
                 let receipt = receipt(answer);
                 assert_eq!(receipt.result == ReceiptResult::Duplicate, took_effect, "{case:?}");
@@ -155,7 +155,7 @@ async fn the_eventful_batch_takes_every_step() {
     }
     let store = prepared().await;
     let taken = Seen(Arc::default());
-    store.store.append_with(LOG, &eventful(), at(200), taken.clone()).await.unwrap();
+    store.store.append_with(LOG, eventful(), at(200), taken.clone()).await.unwrap();
     let taken = taken.0.lock().unwrap();
     for step in STEPS {
         assert!(taken.contains(&step), "{step:?}");
@@ -177,9 +177,9 @@ async fn an_append_that_panics_leaves_the_store_usable() {
         }
     }
     let store = prepared().await;
-    let error = store.store.append_with(LOG, &eventful(), at(200), Panicking).await.unwrap_err();
+    let error = store.store.append_with(LOG, eventful(), at(200), Panicking).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
-    let answers = store.append(LOG, &eventful(), at(300)).await.unwrap();
+    let answers = store.append(LOG, eventful(), at(300)).await.unwrap();
     assert!(answers.iter().all(|answer| matches!(answer, Answer::Stored(_))));
     assert_eq!(check_log(&*store, LOG).await.len(), 261);
 }
@@ -195,7 +195,7 @@ async fn a_commit_that_fails_names_the_file_and_is_open_to_another_try_unless_it
     ] {
         let store = prepared().await;
         let case = Failing { step: Step::Commit, after: false, code };
-        let error = store.store.append_with(LOG, &eventful(), at(200), case).await.unwrap_err();
+        let error = store.store.append_with(LOG, eventful(), at(200), case).await.unwrap_err();
         assert_eq!(matches!(error, StoreError::Unavailable(_)), retry, "{error}");
         let error = error.to_string();
         assert!(error.contains("audit.db") && error.contains(text), "{error}");

@@ -68,9 +68,9 @@ async fn a_locked_file_is_unavailable_until_it_is_free() {
     open(&*store, LOG).await;
     let other = Connection::open(file(&store)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = store.append(LOG, &batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
+    let error = store.append(LOG, batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
     sentence(error, unavailable, &["audit.db", "locked by another process"]);
-    assert!(store.list(&Filter::default(), None, 1).await.unwrap().is_empty(), "readers go on");
+    assert!(store.list(&Filter::default(), None, 1).await.unwrap().rows.is_empty(), "readers go on");
     other.execute_batch("ROLLBACK").unwrap();
     stored(&*store, from_resource(record("a"))).await;
     check_log(&*store, LOG).await;
@@ -91,7 +91,7 @@ async fn a_full_disk_loses_nothing_acknowledged() {
     let mut acknowledged = 0;
     let error = loop {
         let drafts = (0..20).map(|n| from_producer(record(&format!("{acknowledged}-{n}")), None));
-        match store.append(LOG, &batch(drafts), at(1)).await {
+        match store.append(LOG, batch(drafts), at(1)).await {
             Ok(answers) => acknowledged += answers.len(),
             Err(error) => break error,
         }
@@ -115,7 +115,7 @@ async fn a_read_only_connection_says_so() {
     let store = fresh();
     open(&*store, LOG).await;
     store.store.write(|writer| Ok(writer.connection.pragma_update(None, "query_only", 1)?)).await.unwrap();
-    let error = store.append(LOG, &batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
+    let error = store.append(LOG, batch([from_resource(record("a"))]), at(1)).await.unwrap_err();
     sentence(error, unavailable, &["audit.db", "read-only"]);
 }
 
@@ -131,7 +131,7 @@ async fn a_reader_of_an_existing_file_creates_and_writes_nothing() {
     open(&*store, LOG).await;
     stored(&*store, from_resource(record("a"))).await;
     let reader = SqliteStore::open_existing(file(&store), Options::default()).unwrap();
-    let error = reader.append(LOG, &batch([from_resource(record("b"))]), at(1)).await.unwrap_err();
+    let error = reader.append(LOG, batch([from_resource(record("b"))]), at(1)).await.unwrap_err();
     sentence(error, unavailable, &["opened for reading only"]);
     assert_eq!(check_log(&reader, LOG).await.len(), 1);
     stored(&*store, from_resource(record("b"))).await;
@@ -285,7 +285,7 @@ async fn a_database_that_contradicts_itself_is_damaged_and_says_where() {
             .unwrap();
         shell.execute_batch(sql).unwrap();
         let again = SqliteStore::open(file(&store), Options::default()).unwrap();
-        let error = again.append(LOG, &batch([from_resource(record("c"))]), at(1)).await.unwrap_err();
+        let error = again.append(LOG, batch([from_resource(record("c"))]), at(1)).await.unwrap_err();
         sentence(error, corrupt, &["audit.db", "log default", "execution c", "dualaudit verify"]);
     }
 }
@@ -295,7 +295,7 @@ async fn what_sqlite_alone_refuses_is_rejected() {
     let store = fresh();
     open(&*store, LOG).await;
     let many = dualaudit_record::WorkflowExecutionAudit { steps_failed: 99, ..record("a") };
-    let error = store.append(LOG, &batch([from_resource(many)]), at(1)).await.unwrap_err();
+    let error = store.append(LOG, batch([from_resource(many)]), at(1)).await.unwrap_err();
     sentence(error, |error| matches!(error, StoreError::Rejected(_)), &["CHECK"]);
 }
 

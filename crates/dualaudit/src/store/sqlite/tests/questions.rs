@@ -31,7 +31,7 @@ fn endless(connection: &rusqlite::Connection) -> error::Result<i64> {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(5), future).await.expect("it answers soon")
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it answers soon")
 }
 
 #[tokio::test]
@@ -40,9 +40,9 @@ async fn a_question_that_takes_too_long_is_ended_and_says_so() {
     let began = Instant::now();
     let error = soon(store.store.ask(endless)).await.unwrap_err();
     assert!(began.elapsed() >= Duration::from_millis(100));
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    assert!(matches!(error, StoreError::TooSlow(_)), "{error:?}");
     insta::assert_snapshot!(error, @"this question took longer than 100ms: narrow it, for instance to a shorter time");
-    assert_eq!(soon(store.list(&Filter::default(), None, 9)).await.unwrap().len(), 1);
+    assert_eq!(soon(store.list(&Filter::default(), None, 9)).await.unwrap().rows.len(), 1);
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_question_nobody_waits_for_any_more_is_ended() {
         let asked = futures::future::join_all(asked);
         assert!(tokio::time::timeout(Duration::from_millis(50), asked).await.is_err());
     }
-    assert_eq!(soon(store.list(&Filter::default(), None, 9)).await.unwrap().len(), 1);
+    assert_eq!(soon(store.list(&Filter::default(), None, 9)).await.unwrap().rows.len(), 1);
 }
 
 #[tokio::test]

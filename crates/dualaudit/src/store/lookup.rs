@@ -1,0 +1,105 @@
+//! Which of the executions with one id is meant, and how much of it one answer holds.
+
+use dualaudit_record::{Time, entry::Hold, execution::StoredExecution};
+
+use super::Receipt;
+
+/// How many revisions one answer has.
+pub const MAX_REVISIONS: u32 = 20;
+
+/// How many bytes of JSON the records of those revisions have; the latest is there however large.
+const REVISION_BYTES: usize = 8 << 20;
+
+/// Which execution is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its id.
+    pub id: String,
+    /// Its log; needed where the id is in several.
+    pub log: Option<String>,
+    /// Its attempt; the latest unless given.
+    pub attempt: Option<u32>,
+}
+
+/// What a lookup finds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// The one that is meant.
+    Found(Box<Detail>),
+    /// The id is not in the log that was named, or in none.
+    NotInLog {
+        /// The logs that do have it.
+        elsewhere: Vec<String>,
+    },
+    /// The log has the id, and no such attempt of it.
+    NoAttempt {
+        /// The latest there is.
+        latest: u32,
+    },
+    /// The id is in several logs, and none was named.
+    Ambiguous {
+        /// The logs that have it.
+        logs: Vec<String>,
+    },
+}
+
+/// One attempt of an execution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detail {
+    /// The log it is in.
+    pub log: String,
+    /// Revisions, latest first, each with its receipt: the latest [`MAX_REVISIONS`], or fewer of large
+    /// records. At least one.
+    pub revisions: Vec<(StoredExecution, Receipt)>,
+    /// How many there are.
+    pub revisions_total: u32,
+    /// Holds open on it, oldest first, with when they were placed.
+    pub holds: Vec<(Hold, Time)>,
+}
+
+/// The log and attempt that are meant, given the latest attempt in each log that has the id; or what the
+/// lookup finds instead.
+pub(super) fn choose(mut latest: Vec<(String, u32)>, wanted: &Wanted) -> Result<(String, u32), Lookup> {
+    if let Some(log) = &wanted.log {
+        let elsewhere = latest.iter().map(|(log, _)| log.clone()).collect();
+        latest.retain(|(candidate, _)| candidate == log);
+        if latest.is_empty() {
+            return Err(Lookup::NotInLog { elsewhere });
+        }
+    }
+    if latest.len() > 1 {
+        return Err(Lookup::Ambiguous { logs: latest.into_iter().map(|(log, _)| log).collect() });
+    }
+    let (log, latest) = latest.pop().ok_or(Lookup::NotInLog { elsewhere: Vec::new() })?;
+    Ok((log, wanted.attempt.unwrap_or(latest)))
+}
+
+/// Whether another revision still fits beside those taken.
+pub(super) fn fits(taken: &[(StoredExecution, Receipt)], another: &StoredExecution) -> bool {
+    let bytes: usize = taken.iter().map(|(execution, _)| execution.json_size()).sum();
+    taken.is_empty() || bytes + another.json_size() <= REVISION_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_attempt_in_the_one_log_is_meant_unless_another_is_named() {
+        let one = || vec![("one".to_owned(), 3)];
+        let two = || vec![("one".to_owned(), 3), ("two".to_owned(), 7)];
+        let logs = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        for (latest, log, attempt, expected) in [
+            (one(), None, None, Ok(("one", 3))),
+            (one(), None, Some(1), Ok(("one", 1))),
+            (two(), Some("two"), None, Ok(("two", 7))),
+            (two(), None, None, Err(Lookup::Ambiguous { logs: logs(&["one", "two"]) })),
+            (two(), Some("three"), None, Err(Lookup::NotInLog { elsewhere: logs(&["one", "two"]) })),
+            (Vec::new(), None, Some(1), Err(Lookup::NotInLog { elsewhere: Vec::new() })),
+        ] {
+            let wanted = Wanted { id: "a".to_owned(), log: log.map(str::to_owned), attempt };
+            let expected = expected.map(|(log, attempt)| (log.to_owned(), attempt));
+            assert_eq!(choose(latest, &wanted), expected, "{log:?} {attempt:?}");
+        }
+    }
+}
