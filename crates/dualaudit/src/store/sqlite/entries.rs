@@ -99,7 +99,7 @@ impl Reading<'_> {
             return Ok((Err("an execution without attempt or revision".to_owned()), beside(Ok(None))));
         };
         let read = revision(self.connection, self.log, id, attempt, number, |row| {
-            let full = rows::full(row).and_then(|full| rows::as_written(row, full));
+            let full = rows::full(row).and_then(|full| rows::unambiguous(row, full));
             Ok((readable(full)?, readable(rows::content_digest(row))?))
         })?;
         let Some((row, content_digest)) = read else {

@@ -66,21 +66,25 @@ pub(super) fn full(row: &Row<'_>) -> Result<FullRow> {
     Ok(FullRow { execution, nonce: Nonce(nonce) })
 }
 
-/// What [`full`] read, if its row says it the way it was written. A key that stands twice in JSON, or
-/// a part of a source without its kind, says one thing here and another to whoever asks with SQL.
-pub(super) fn as_written(row: &Row<'_>, full: FullRow) -> Result<FullRow> {
+/// What [`full`] read, if its row says nothing else to whoever asks with SQL: a label that is there
+/// twice, a step that is an array of its fields, a part of a source without its kind.
+pub(super) fn unambiguous(row: &Row<'_>, full: FullRow) -> Result<FullRow> {
     let record = &full.execution.record;
     let source = [API_VERSION, UID].map(|column| row.get_ref(column).map(|part| part == ValueRef::Null));
     if record.source.is_none() && source != [Ok(true), Ok(true)] {
         return Err(unreadable(row, API_VERSION, "there is no source_kind"));
     }
-    for (column, written) in [
-        (LABELS, serde_json::to_string(&record.labels)),
-        (CONTENT_DIGEST + 2, serde_json::to_string(&record.step_executions)),
-        (CONTENT_DIGEST + 3, serde_json::to_string(&record.adaptive_adjustments)),
+    let labels = serde_json::to_string(&record.labels).ok();
+    if row.get_ref(LABELS)?.as_str().ok() != labels.as_deref() {
+        return Err(unreadable(row, LABELS, "it is not written as labels are"));
+    }
+    // Not by their text: the order of fields may change.
+    for (column, read) in [
+        (CONTENT_DIGEST + 2, serde_json::to_value(&record.step_executions)),
+        (CONTENT_DIGEST + 3, serde_json::to_value(&record.adaptive_adjustments)),
     ] {
-        if written.ok().as_deref() != row.get_ref(column)?.as_str().ok() {
-            return Err(unreadable(row, column, "it is not written as this JSON is"));
+        if json::<serde_json::Value>(row, column).ok() != read.ok() {
+            return Err(unreadable(row, column, "its parts are not written as they are"));
         }
     }
     Ok(full)

@@ -38,6 +38,8 @@ fn object(content: &str) -> SourceObject {
 fn with_source(id: &str, score: f64, amend: Option<u32>) -> DraftContent {
     let DraftContent::Execution(mut draft) = execution(id, score, amend) else { unreachable!() };
     draft.record.started_at = Some(now());
+    let step = json!({"step_number": 1, "action": "restart", "duration": 5, "status": "completed", "retries_attempted": 0});
+    draft.record.step_executions = vec![serde_json::from_value(step).unwrap()];
     draft.source = Some(object(&format!("{{\"{id}\":{score}}}")));
     DraftContent::Execution(draft)
 }
@@ -152,7 +154,12 @@ async fn every_execution_that_says_another_thing_or_stands_elsewhere_is_found() 
             Some(5),
             "body",
         ),
-        ("UPDATE workflow_execution_audit SET step_executions = '[ ]' WHERE id = 'r3'", Some(5), "body"),
+        (
+            r#"UPDATE workflow_execution_audit SET step_executions = '[[1,"restart",5,"completed",0]]'
+               WHERE id = 's1'"#,
+            Some(9),
+            "body",
+        ),
         ("UPDATE workflow_execution_audit SET source_uid = 'x' WHERE id = 'r3'", Some(5), "body"),
         // Rows that the newest entry of their attempt does not vouch for.
         (
