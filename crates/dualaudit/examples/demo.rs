@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("  {left} WorkflowExecutions in the cluster, {} records in the database", recorded.len());
     ensure!(left == 0 && recorded.len() == EXECUTIONS, "each execution must be a record and no resource");
 
-    say("Verifying every body, every leaf and the tree");
+    say("Verifying every body, every leaf, every row and the tree");
     show(command(&cluster.kubeconfig).args(["verify", "--database", &cluster.database()]))?;
 
     if once {

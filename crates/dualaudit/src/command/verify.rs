@@ -17,7 +17,8 @@ Examples:
   dualaudit verify
   dualaudit verify --database sqlite:/var/lib/dualaudit/dualaudit.db --log prod -o json";
 
-/// Recompute every body digest, every leaf and the tree, and compare them with what is stored.
+/// Recompute every body, every leaf and the tree, compare them with what is stored, and find what no
+/// entry vouches for.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -71,7 +72,7 @@ fn page(report: &Report) -> String {
     let rows: Vec<_> = rows.collect();
     let mut page = Columns::default().lay_out(Some(&["LOG", "ENTRIES", "ROOT", "UP TO"]), &rows);
     if report.is_clean() {
-        page.push_str("\nEvery body, every leaf and the tree agree.\n");
+        page.push_str("\nEvery body, every leaf, every row and the tree agree.\n");
         return page;
     }
     let _ = writeln!(page, "\n{} findings:", report.findings_total);
@@ -100,7 +101,7 @@ mod tests {
         LOG   ENTRIES  ROOT                                                              UP TO
         http  1        ROOT  0, 2026-05-01T12:00:00.000002Z
 
-        Every body, every leaf and the tree agree.
+        Every body, every leaf, every row and the tree agree.
         ");
         report.findings_total = 102;
         report.findings.push(crate::verify::Finding {

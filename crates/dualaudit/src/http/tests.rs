@@ -26,8 +26,8 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     store::{
-        Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Owner, Page, ReadBack,
-        SharedStore, Store, StoreError, StoredEntry, Tracked, Wanted,
+        Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Owner, Page, ReadBack, RowKey,
+        SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -279,6 +279,15 @@ impl Store for Faulty {
     }
     async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
         self.inner.entries(log, from, limit).await
+    }
+    async fn strays(
+        &self,
+        table: Table,
+        log: Option<&str>,
+        after: Option<&RowKey>,
+        limit: u32,
+    ) -> Result<Strays, StoreError> {
+        self.inner.strays(table, log, after, limit).await
     }
     async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
         self.inner.tiles(log, level, from, limit).await

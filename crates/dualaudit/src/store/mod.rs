@@ -21,18 +21,24 @@ use dualaudit_record::{
 use serde::{Deserialize, Serialize};
 
 mod ahead;
+mod beside;
 #[cfg(test)]
 mod conformance;
 mod filter;
 mod lookup;
 mod names;
+mod objects;
 mod page;
 mod rules;
 pub mod sqlite;
+mod strays;
 
+pub use beside::{Beside, ObjectDigest, Quarantined};
 pub use filter::{Cursor, Filter, LabelRequirement};
 pub use lookup::{Detail, Lookup, MAX_REVISIONS, Wanted};
 pub use page::Page;
+pub use rules::check_key;
+pub use strays::{RowKey, Strays, Table};
 
 /// A store that can be handed around.
 pub type SharedStore = Arc<dyn Store>;
@@ -73,8 +79,26 @@ pub trait Store: Send + Sync + 'static {
     async fn logs(&self) -> Result<Vec<Head>, StoreError>;
 
     /// Entries of a log from index `from`, at most `limit`, in order, each with the body as it can
-    /// be put together from the tables.
+    /// be put together from the tables, and with what stands beside it. A page is one snapshot.
+    ///
+    /// What cannot be read of a body, or of what stands beside it, is said where it would be.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] names the entry of which a column cannot be read.
     async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError>;
+
+    /// Looks at the next rows of a table, of one log or of all there are, in the order of their keys
+    /// after `after`, at most `limit`, and names those that nothing vouches for; see [`Table`].
+    ///
+    /// A page is one snapshot, so what is appended meanwhile is no stray and hides none. Rows of a log
+    /// that does not exist are strays too.
+    async fn strays(
+        &self,
+        table: Table,
+        log: Option<&str>,
+        after: Option<&RowKey>,
+        limit: u32,
+    ) -> Result<Strays, StoreError>;
 
     /// The stored tiles of one level of a log's tree, from tile index `from`, at most `limit`.
     async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError>;
@@ -406,12 +430,18 @@ pub struct StoredEntry {
     pub attempt: Option<u32>,
     /// Of an execution entry.
     pub revision: Option<u32>,
+    /// Of an execution entry that says when it began.
+    pub started_at: Option<Time>,
+    /// Of any other entry; see [`check_key`].
+    pub idempotency_key: Option<String>,
     /// The digest its leaf names.
     pub body_digest: Digest,
     /// The stored RFC 6962 hash of its leaf.
     pub leaf_hash: Digest,
     /// What it says and the nonce, put together from the tables; an error names what cannot be read.
     pub body: Result<(Entry, Nonce), String>,
+    /// What else is stored of it.
+    pub beside: Beside,
 }
 
 /// What went wrong, told apart by what the caller can do about it.

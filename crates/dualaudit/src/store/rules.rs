@@ -1,7 +1,7 @@
 //! What an append decides, apart from any database: every store asks these functions.
 
 use dualaudit_record::{
-    Time,
+    Entry, Time,
     digest::Digest,
     entry::{Gap, Hold, Quarantine},
     log::Nonce,
@@ -164,6 +164,26 @@ pub(super) fn hold_key(hold: &Hold, earlier: u64) -> String {
     format!("hold:{}:{}:{earlier}", hold.execution_id, Digest::sha256(hold.reason.as_bytes()))
 }
 
+/// Checks the idempotency key that an entry is stored under against what the entry says.
+///
+/// A hold's ends in how many with its reason were released before it. Releases are no entries, so
+/// nothing in the log says that number: any is right that is written as [`hold_key`] writes it.
+///
+/// # Errors
+/// The key it should have.
+pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
+    let expected = match entry {
+        Entry::Execution(_) => None,
+        Entry::Gap(gap) => Some(gap_key(gap)),
+        Entry::Quarantine(quarantine) => Some(quarantine_key(quarantine)),
+        Entry::Hold(hold) => {
+            let number = key.and_then(|key| key.rsplit_once(':')).and_then(|(_, number)| number.parse().ok());
+            Some(hold_key(hold, number.unwrap_or(0)))
+        }
+    };
+    if expected.as_deref() == key { Ok(()) } else { Err(expected.unwrap_or_else(|| "none".to_owned())) }
+}
+
 /// The nonce of a gap that the store adds of its own accord: from the nonce of the draft that brought
 /// it to light, or the log's secret, and the gap's idempotency key.
 pub(super) fn derived_nonce(random: &[u8], key: &str) -> Nonce {
@@ -175,8 +195,10 @@ pub(super) fn derived_nonce(random: &[u8], key: &str) -> Nonce {
 
 #[cfg(test)]
 mod tests {
+    use dualaudit_record::entry::GapCause;
+
     use super::*;
-    use crate::store::conformance::sample::{at, started};
+    use crate::store::conformance::sample::{at, gap, started};
 
     const A: Digest = Digest([1; 32]);
     const B: Digest = Digest([2; 32]);
@@ -313,5 +335,28 @@ mod tests {
             derived_nonce(&[2; 16], "gap:a"),
         ];
         assert!(nonces[0] != nonces[1] && nonces[0] != nonces[2] && nonces[1] != nonces[2]);
+    }
+    #[test]
+    fn an_entry_has_the_key_of_what_it_says() {
+        let hold = |reason: &str| Hold {
+            execution_id: "a:b".to_owned(),
+            reason: reason.to_owned(),
+            actor: "me".to_owned(),
+        };
+        let entry = Entry::Hold(hold("audit"));
+        for number in [0, 7, u64::MAX] {
+            assert_eq!(check_key(&entry, Some(&hold_key(&hold("audit"), number))), Ok(()));
+        }
+        let right = hold_key(&hold("audit"), 0);
+        let prefix = right.strip_suffix('0').unwrap();
+        for number in ["", "-1", "+1", "01", "1 ", "x", "18446744073709551616"] {
+            let wrong = format!("{prefix}{number}");
+            assert!(check_key(&entry, Some(&wrong)).is_err(), "{wrong}");
+        }
+        assert_eq!(check_key(&entry, Some(&hold_key(&hold("other"), 0))), Err(right.clone()));
+        assert_eq!(check_key(&entry, None), Err(right));
+        let gap = Entry::Gap(gap("a", Some(at(0)), GapCause::Vanished));
+        assert_eq!(check_key(&gap, Some("gap:a:2025-10-09T08:53:20.000000Z")), Ok(()));
+        check_key(&gap, Some("gap:a:-")).unwrap_err();
     }
 }

@@ -8,18 +8,18 @@ use dualaudit_record::{
     log::{FORMAT, Leaf, body},
 };
 
-use crate::store::StoredEntry;
+use super::{beside, shown};
+use crate::store::{StoredEntry, check_key};
 
-/// Compares what one entry's columns, body and leaf say, tells `find` what differs (what, expected,
-/// found), and returns the hash of the leaf built anew.
+/// Is told what differs: what was compared, what was expected, what was found.
+pub(super) type Find<'a> = &'a mut dyn FnMut(&'static str, String, String);
+
+/// Compares what one entry's columns, body, leaf and rows say, tells `find` what differs, and returns
+/// the hash of the leaf built anew.
 ///
 /// The leaf is built from the columns and the digest stored beside them; that this digest is the
 /// body's is compared separately, so that a changed body and a changed leaf read differently.
-pub(super) fn check(
-    log: &str,
-    stored: &StoredEntry,
-    mut find: impl FnMut(&'static str, String, String),
-) -> Digest {
+pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
     match &stored.body {
         Err(unreadable) => find("body", "one that can be read".into(), unreadable.clone()),
         Ok((entry, nonce)) => {
@@ -31,11 +31,12 @@ pub(super) fn check(
             if from_body != from_columns {
                 find("columns", from_body.to_string(), from_columns.to_string());
             }
-            if let Entry::Execution(execution) = entry
-                && execution.recorded_at != stored.recorded_at
-            {
-                find("recorded_at", execution.recorded_at.to_string(), stored.recorded_at.to_string());
+            check_times(entry, stored, find);
+            if let Err(expected) = check_key(entry, stored.idempotency_key.as_deref()) {
+                let found = stored.idempotency_key.as_deref().unwrap_or("none");
+                find("idempotency key", expected, found.to_owned());
             }
+            beside::check(entry, stored, find);
         }
     }
     let leaf = Leaf {
@@ -54,6 +55,22 @@ pub(super) fn check(
         find("leaf hash", hash.to_string(), stored.leaf_hash.to_string());
     }
     hash
+}
+
+/// The times that an entry's columns repeat of its body: of an execution only.
+fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
+    let started_at = match entry {
+        Entry::Execution(execution) => {
+            if execution.recorded_at != stored.recorded_at {
+                find("recorded_at", execution.recorded_at.to_string(), stored.recorded_at.to_string());
+            }
+            execution.record.started_at
+        }
+        Entry::Gap(_) | Entry::Quarantine(_) | Entry::Hold(_) => None,
+    };
+    if started_at != stored.started_at {
+        find("started_at", shown(started_at), shown(stored.started_at));
+    }
 }
 
 /// What an entry's columns repeat of its body.

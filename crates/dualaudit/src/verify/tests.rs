@@ -15,6 +15,8 @@ use crate::store::{
     sqlite::{Options, SqliteStore},
 };
 
+mod tampered;
+
 const LOG: &str = "test";
 
 struct Audit {
@@ -44,19 +46,8 @@ impl Audit {
             store.open_log(opening).await.unwrap();
         }
         let audit = Self { store, file, _dir: dir };
-        let gap = Gap {
-            cause: GapCause::Vanished,
-            execution_id: "lost".into(),
-            namespace: "shop".into(),
-            name: "web".into(),
-            started_at: None,
-            last_phase: "Executing".into(),
-            last_state: "{}".into(),
-            last_state_digest: None,
-            last_seen_at: now(),
-        };
         let hold = Hold { execution_id: "r0".into(), reason: "look".into(), actor: "me".into() };
-        audit.append(vec![DraftContent::Gap(gap), DraftContent::Hold(hold)]).await;
+        audit.append(vec![DraftContent::Gap(gap("lost")), DraftContent::Hold(hold)]).await;
         audit.record(0..executions).await;
         audit.append(vec![execution("r0", 0.25, Some(1))]).await;
         audit
@@ -100,6 +91,20 @@ impl Audit {
 
     async fn verify(&self) -> Report {
         verify(&self.store, None, |_| {}).await.unwrap()
+    }
+}
+
+fn gap(id: &str) -> Gap {
+    Gap {
+        cause: GapCause::Vanished,
+        execution_id: id.into(),
+        namespace: "shop".into(),
+        name: "web".into(),
+        started_at: None,
+        last_phase: "Executing".into(),
+        last_state: "{}".into(),
+        last_state_digest: None,
+        last_seen_at: now(),
     }
 }
 

@@ -8,7 +8,7 @@ use dualaudit_record::{
     log::{FORMAT, Leaf, TileData, Tree, body},
 };
 
-use crate::store::{Head, Store, StoredEntry};
+use crate::store::{Beside, Head, RowKey, Store, StoredEntry, Table, check_key};
 
 /// Checks a whole log and answers its entries.
 pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
@@ -26,9 +26,31 @@ pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> 
         let identity = (entry.execution_id.clone(), entry.attempt, entry.revision);
         assert!(seen.insert(identity), "{:?} is recorded once", entry.execution_id);
     }
+    for table in Table::ALL {
+        assert_eq!(strays(store, table, Some(log), 100).await.0, [], "every row has its entry: {table:?}");
+    }
     check_tiles(store, &head, leaves).await;
     check_edge(store, &head).await;
     entries
+}
+
+/// The strays of a table, and how many pages it took to find them.
+pub(crate) async fn strays(
+    store: &dyn Store,
+    table: Table,
+    log: Option<&str>,
+    limit: u32,
+) -> (Vec<RowKey>, u32) {
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = store.strays(table, log, after.as_ref(), limit).await.unwrap();
+        pages += 1;
+        found.extend(page.rows);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return (found, pages),
+        }
+    }
 }
 
 async fn all_entries(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
@@ -46,7 +68,10 @@ fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
     assert_eq!(entry.index, place as u64, "indexes are dense");
     let (content, nonce) = entry.body.as_ref().expect("the body can be put together");
     assert_eq!(content.kind(), entry.kind);
+    check_beside(content, entry);
+    assert_eq!(check_key(content, entry.idempotency_key.as_deref()), Ok(()));
     if let Entry::Execution(execution) = content {
+        assert_eq!(execution.record.started_at, entry.started_at);
         assert_eq!(Some(&execution.record.id), entry.execution_id.as_ref());
         assert_eq!(Some(execution.record.attempt), entry.attempt);
         assert_eq!(Some(execution.revision), entry.revision);
@@ -66,6 +91,23 @@ fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
     };
     assert_eq!(entry.leaf_hash, leaf.hash(), "the leaf is the one appended");
     entry.leaf_hash
+}
+
+fn check_beside(content: &Entry, entry: &StoredEntry) {
+    match (content, &entry.beside) {
+        (Entry::Execution(execution), Beside::Execution { content_digest: Ok(Some(_)), source_object }) => {
+            assert_eq!(source_object, &execution.source_digest.map(Ok));
+        }
+        (Entry::Gap(_), Beside::Gap) => {}
+        (Entry::Quarantine(quarantine), Beside::Quarantine(Ok(Some(row)))) => {
+            assert_eq!((row.index, row.recorded_at), (entry.index, entry.recorded_at));
+            assert_eq!(row.object, Ok(quarantine.source_digest));
+        }
+        (Entry::Hold(hold), Beside::Hold(Ok(Some(row)))) => {
+            assert_eq!(row, &(hold.clone(), entry.recorded_at));
+        }
+        (content, beside) => panic!("{beside:?} beside {content:?}"),
+    }
 }
 
 async fn check_tiles(store: &dyn Store, head: &Head, leaves: Vec<Digest>) {

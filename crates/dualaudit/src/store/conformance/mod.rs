@@ -10,6 +10,7 @@ pub(super) mod list;
 pub(super) mod others;
 pub(super) mod read;
 pub(super) mod sample;
+pub(super) mod strays;
 pub(super) mod tracking;
 
 /// Makes a test of every function of the suite.
@@ -58,6 +59,8 @@ macro_rules! suite {
             list: pages_join_to_the_whole_list_whatever_the_filter,
             list: a_page_of_large_rows_ends_early_and_says_so,
             list: pages_miss_and_repeat_nothing_while_others_insert,
+            strays: whatever_was_appended_is_vouched_for_and_looked_at_once,
+            strays: what_is_appended_meanwhile_is_no_stray,
         }
     };
     ($open:path; $($module:ident: $name:ident,)+) => {

@@ -136,8 +136,8 @@ pub(crate) async fn large_records_and_objects_survive(store: &dyn Store) {
     let mut content = from_resource(sent.clone());
     if let DraftContent::Execution(draft) = &mut content {
         // Incompressible, as a worst case: 2 MiB.
-        let noise = (0..2 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        draft.source = Some(crate::store::SourceObject { compressed: noise, ..object("large") });
+        let noise: Vec<u8> = (0..2 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        draft.source = Some(object(&noise));
     }
     stored(store, content).await;
     assert_eq!(detail(store, "large").await.revisions[0].0.record, sent);

@@ -112,15 +112,13 @@ pub(crate) fn digest_of(record: &WorkflowExecutionAudit) -> Digest {
     content_digest(record, &opening(LOG).secret)
 }
 
-pub(crate) fn object(content: &str) -> SourceObject {
-    SourceObject {
-        compressed: zstd::bulk::compress(content.as_bytes(), 3).unwrap(),
-        digest: Digest::sha256(content.as_bytes()),
-    }
+pub(crate) fn object(content: impl AsRef<[u8]>) -> SourceObject {
+    let content = content.as_ref();
+    SourceObject { compressed: zstd::bulk::compress(content, 3).unwrap(), digest: Digest::sha256(content) }
 }
 
 pub(crate) fn from_resource(record: WorkflowExecutionAudit) -> DraftContent {
-    let source = Some(object(&format!(r#"{{"metadata":{{"uid":"{}"}}}}"#, record.id)));
+    let source = Some(object(format!(r#"{{"metadata":{{"uid":"{}"}}}}"#, record.id)));
     let content_digest = digest_of(&record);
     let origin = Origin::Resource;
     DraftContent::Execution(Box::new(ExecutionDraft { record, content_digest, origin, source }))

@@ -25,13 +25,14 @@ use self::{
     write::Faults,
 };
 use super::{
-    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, Store, StoreError,
-    StoredEntry, Tracked, Wanted,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
+    StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
 };
 
 mod append;
 mod backup;
 mod connect;
+mod entries;
 mod error;
 mod filesystem;
 mod known;
@@ -41,6 +42,7 @@ mod migrate;
 mod question;
 mod read;
 mod rows;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -61,7 +63,7 @@ pub struct Options {
     /// How long to wait for another process that holds the lock.
     pub busy_timeout: Duration,
     /// How long a question may take; `None`: as long as it takes. Questions are
-    /// [`Store::list`], [`Store::get`], [`Store::entries`] and [`Store::tiles`].
+    /// [`Store::list`], [`Store::get`], [`Store::entries`], [`Store::strays`] and [`Store::tiles`].
     pub question_limit: Option<Duration>,
 }
 
@@ -245,7 +247,18 @@ impl Store for SqliteStore {
 
     async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
         let log = log.to_owned();
-        self.ask(move |reader| read::entries(reader, &log, from, limit)).await
+        self.ask(move |reader| entries::entries(reader, &log, from, limit)).await
+    }
+
+    async fn strays(
+        &self,
+        table: Table,
+        log: Option<&str>,
+        after: Option<&RowKey>,
+        limit: u32,
+    ) -> Result<Strays, StoreError> {
+        let (log, after) = (log.map(str::to_owned), after.cloned());
+        self.ask(move |reader| strays::strays(reader, table, log.as_deref(), after.as_ref(), limit)).await
     }
 
     async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {

@@ -1,11 +1,11 @@
-//! Reads of logs, entries, tiles and single executions.
+//! Reads of logs, tiles and single executions.
 
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
     entry::Hold,
     execution::StoredExecution,
-    log::{FORMAT, Leaf, Nonce, TileData, body, parse_body},
+    log::{FORMAT, Leaf, TileData, body},
 };
 use rusqlite::{Connection, Row, params};
 
@@ -14,9 +14,7 @@ use super::{
     known::{collect, first},
     rows::{self, FullRow, execution_columns, receipt_columns},
 };
-use crate::store::{
-    Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, StoredEntry, Tracked, Wanted, lookup,
-};
+use crate::store::{Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, Tracked, Wanted, lookup};
 
 /// See [`crate::store::Store::tracked`].
 pub(super) fn tracked(
@@ -75,64 +73,6 @@ pub(super) fn tiles(
     })
 }
 
-/// See [`crate::store::Store::entries`].
-pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>> {
-    const ENTRIES: &str = "
-        -- entries
-        SELECT idx, kind, recorded_at, execution_id, attempt, revision, body_digest, leaf_hash, body
-        FROM log_entry
-        WHERE log = ?1 AND idx >= ?2
-        ORDER BY idx
-        LIMIT ?3";
-    collect(connection, ENTRIES, params![log, beyond(from), limit], |row| {
-        let kind: EntryKind = row
-            .get_ref(1)?
-            .as_str()
-            .ok()
-            .and_then(|kind| kind.parse().ok())
-            .ok_or_else(|| Error::damaged(format!("log {log}: an entry is of no known kind")))?;
-        let execution_id: String = row.get(3)?;
-        let (attempt, revision) = (row.get(4)?, row.get(5)?);
-        let body = match kind {
-            EntryKind::Execution => execution_body(connection, log, &execution_id, attempt, revision)?,
-            _ => match row.get_ref(8)?.as_str() {
-                Ok(body) => parse_body(kind, body.as_bytes()).map_err(|error| error.to_string()),
-                Err(error) => Err(format!("the body cannot be read: {error}")),
-            },
-        };
-        Ok(StoredEntry {
-            index: row.get(0)?,
-            kind,
-            recorded_at: rows::time(row, 2)?,
-            execution_id: Some(execution_id),
-            attempt,
-            revision,
-            body_digest: rows::digest(row, 6)?,
-            leaf_hash: rows::digest(row, 7)?,
-            body,
-        })
-    })
-}
-
-/// The body of an execution's entry, put together from its row. The inner error says why it
-/// cannot be; the outer one is the database's.
-fn execution_body(
-    connection: &Connection,
-    log: &str,
-    id: &str,
-    attempt: Option<u32>,
-    revision: Option<u32>,
-) -> Result<std::result::Result<(Entry, Nonce), String>> {
-    let (Some(attempt), Some(revision)) = (attempt, revision) else {
-        return Ok(Err("an execution without attempt or revision".to_owned()));
-    };
-    match execution(connection, log, id, attempt, revision) {
-        Ok(Some(row)) => Ok(Ok((Entry::Execution(Box::new(row.execution)), row.nonce))),
-        Ok(None) => Ok(Err(format!("{id} attempt {attempt} revision {revision} has an entry, and no row"))),
-        Err(error) => error.into_unreadable().map(Err),
-    }
-}
-
 /// One revision, from whichever table holds it.
 pub(super) fn execution(
     connection: &Connection,
@@ -141,6 +81,18 @@ pub(super) fn execution(
     attempt: u32,
     revision: u32,
 ) -> Result<Option<FullRow>> {
+    self::revision(connection, log, id, attempt, revision, rows::full)
+}
+
+/// The same, read as the caller wants it.
+pub(super) fn revision<T>(
+    connection: &Connection,
+    log: &str,
+    id: &str,
+    attempt: u32,
+    revision: u32,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Option<T>> {
     const LATEST: &str = concat!(
         "
         -- execution by revision, if it is the latest
@@ -160,9 +112,9 @@ pub(super) fn execution(
         WHERE log = ?1 AND id = ?2 AND attempt = ?3 AND revision = ?4"
     );
     let of = params![log, id, attempt, revision];
-    match first(connection, LATEST, of, rows::full)? {
+    match first(connection, LATEST, of, &read)? {
         Some(row) => Ok(Some(row)),
-        None => first(connection, EARLIER, of, rows::full),
+        None => first(connection, EARLIER, of, &read),
     }
 }
 
@@ -307,13 +259,10 @@ fn holds(connection: &Connection, log: &str, id: &str) -> Result<Vec<(Hold, dual
         FROM hold
         WHERE log = ?1 AND execution_id = ?2 AND released_at IS NULL
         ORDER BY idx";
-    collect(connection, HOLDS, params![log, id], |row| {
-        let hold = Hold { execution_id: id.to_owned(), reason: row.get(0)?, actor: row.get(1)? };
-        Ok((hold, rows::time(row, 2)?))
-    })
+    collect(connection, HOLDS, params![log, id], |row| rows::hold(row, id))
 }
 
 /// An index as SQLite can compare it; no log is that long.
-fn beyond(index: u64) -> i64 {
+pub(super) fn beyond(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }

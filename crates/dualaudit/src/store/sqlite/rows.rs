@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
+    entry::Hold,
     execution::{Source, StoredExecution, Target},
     log::Nonce,
 };
@@ -45,6 +46,9 @@ macro_rules! receipt_columns {
 
 pub(super) use {execution_columns, listed_columns, receipt_columns};
 
+const API_VERSION: usize = 25;
+const UID: usize = 27;
+const LABELS: usize = 33;
 const CONTENT_DIGEST: usize = 35;
 
 /// An execution with what its row holds besides the record.
@@ -62,6 +66,30 @@ pub(super) fn full(row: &Row<'_>) -> Result<FullRow> {
     Ok(FullRow { execution, nonce: Nonce(nonce) })
 }
 
+/// What [`full`] read, if its row says nothing else to whoever asks with SQL: a label that is there
+/// twice, a step that is an array of its fields, a part of a source without its kind.
+pub(super) fn unambiguous(row: &Row<'_>, full: FullRow) -> Result<FullRow> {
+    let record = &full.execution.record;
+    let source = [API_VERSION, UID].map(|column| row.get_ref(column).map(|part| part == ValueRef::Null));
+    if record.source.is_none() && source != [Ok(true), Ok(true)] {
+        return Err(unreadable(row, API_VERSION, "there is no source_kind"));
+    }
+    let labels = serde_json::to_string(&record.labels).ok();
+    if row.get_ref(LABELS)?.as_str().ok() != labels.as_deref() {
+        return Err(unreadable(row, LABELS, "it is not written as labels are"));
+    }
+    // Not by their text: the order of fields may change.
+    for (column, read) in [
+        (CONTENT_DIGEST + 2, serde_json::to_value(&record.step_executions)),
+        (CONTENT_DIGEST + 3, serde_json::to_value(&record.adaptive_adjustments)),
+    ] {
+        if json::<serde_json::Value>(row, column).ok() != read.ok() {
+            return Err(unreadable(row, column, "its parts are not written as they are"));
+        }
+    }
+    Ok(full)
+}
+
 /// Reads the content digest of [`execution_columns`].
 pub(super) fn content_digest(row: &Row<'_>) -> Result<Option<Digest>> {
     optional_digest(row, CONTENT_DIGEST)
@@ -71,7 +99,7 @@ pub(super) fn content_digest(row: &Row<'_>) -> Result<Option<Digest>> {
 pub(super) fn listed(row: &Row<'_>) -> Result<StoredExecution> {
     let source = match row.get::<_, Option<String>>(26)? {
         None => None,
-        Some(kind) => Some(Source { api_version: row.get(25)?, kind, uid: row.get(27)? }),
+        Some(kind) => Some(Source { api_version: row.get(API_VERSION)?, kind, uid: row.get(UID)? }),
     };
     let target =
         Target { api_version: row.get(29)?, kind: row.get(30)?, namespace: row.get(31)?, name: row.get(32)? };
@@ -103,7 +131,7 @@ pub(super) fn listed(row: &Row<'_>) -> Result<StoredExecution> {
         queued_duration: row.get(15)?,
         incident_type: row.get(28)?,
         target: (!ahead::names_nothing(&target)).then_some(target),
-        labels: labels(row, 33)?,
+        labels: labels(row, LABELS)?,
     };
     Ok(StoredExecution {
         record,
@@ -134,6 +162,12 @@ pub(super) fn first_result(revision: Option<u32>) -> ReceiptResult {
         None | Some(1) => ReceiptResult::Created,
         Some(_) => ReceiptResult::Amended,
     }
+}
+
+/// Reads reason, actor and time of a hold on an execution.
+pub(super) fn hold(row: &Row<'_>, execution_id: &str) -> Result<(Hold, Time)> {
+    let hold = Hold { execution_id: execution_id.to_owned(), reason: row.get(0)?, actor: row.get(1)? };
+    Ok((hold, time(row, 2)?))
 }
 
 /// Reads the columns of `tracked` after `log`, in the order of the table.
@@ -211,7 +245,8 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     serde_json::from_str(text).map_err(|error| unreadable(row, column, &error.to_string()))
 }
 
-fn unreadable(row: &Row<'_>, column: usize, why: &str) -> Error {
+/// A value that makes no sense.
+pub(super) fn unreadable(row: &Row<'_>, column: usize, why: &str) -> Error {
     let name = row.as_ref().column_name(column).unwrap_or("?").to_owned();
     Error::damaged(format!("column {name} cannot be read: {why}"))
 }

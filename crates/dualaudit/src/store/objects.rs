@@ -1,0 +1,61 @@
+//! Source objects taken out of their compression, for their digests only.
+
+use dualaudit_record::digest::Digest;
+use zstd::bulk::Decompressor;
+
+use super::ObjectDigest;
+
+/// More bytes than an object has, compressed or not: etcd takes 1.5 MiB unless told otherwise, and
+/// a record has at most 2 MiB. A few bytes can be made to decompress to any length.
+pub(super) const MAX_OBJECT: usize = 16 << 20;
+
+/// Decompresses one object after the other into the same memory, [`MAX_OBJECT`] at most.
+#[derive(Default)]
+pub(super) struct Objects {
+    decompressor: Decompressor<'static>,
+    object: Vec<u8>,
+}
+
+impl Objects {
+    /// SHA-256 of an object's bytes.
+    pub(super) fn digest(&mut self, compressed: &[u8]) -> ObjectDigest {
+        self.object.clear();
+        // As much as is ever written to it: a buffer that is full is an error, not made longer.
+        self.object.reserve_exact(MAX_OBJECT);
+        match self.decompressor.decompress_to_buffer(compressed, &mut self.object) {
+            Ok(_) => Ok(Digest::sha256(&self.object)),
+            Err(error) => Err(format!("it does not decompress to at most {MAX_OBJECT} bytes: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(compressed: &[u8]) -> ObjectDigest {
+        Objects::default().digest(compressed)
+    }
+
+    #[test]
+    fn objects_have_the_digest_of_their_bytes_one_after_the_other() {
+        let mut objects = Objects::default();
+        for object in [&b"{\"a\":1}"[..], b"", &[7; MAX_OBJECT], b"{}"] {
+            let compressed = zstd::bulk::compress(object, 3).unwrap();
+            assert_eq!(objects.digest(&compressed), Ok(Digest::sha256(object)));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_object_is_said_and_not_kept() {
+        let bomb = zstd::bulk::compress(&vec![0; 1 << 26], 1).unwrap();
+        assert!(bomb.len() < MAX_OBJECT);
+        let too_large = digest(&zstd::bulk::compress(&[7; MAX_OBJECT + 1], 3).unwrap());
+        insta::assert_snapshot!(too_large.unwrap_err(), @"it does not decompress to at most 16777216 bytes: Destination buffer is too small");
+        let mut cut = zstd::bulk::compress(b"{\"a\":1}", 3).unwrap();
+        cut.pop();
+        for other in [&bomb[..], &cut, b"{}", &[0; 100]] {
+            digest(other).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Entries, each with all that the tables hold of it.
+
+use dualaudit_record::{
+    Entry, EntryKind, Time,
+    entry::{Hold, Quarantine},
+    log::{Nonce, parse_body},
+};
+use rusqlite::{Connection, Row, params, types::ValueRef};
+
+use super::{
+    error::{Error, Result},
+    known::{collect, first},
+    read::{beyond, revision},
+    rows::{self, FullRow},
+};
+use crate::store::{
+    Beside, ObjectDigest, Quarantined, StoredEntry,
+    objects::{MAX_OBJECT, Objects},
+};
+
+/// What was read, or why it cannot be: of one value, where the rest can go on.
+type Readable<T> = std::result::Result<T, String>;
+
+/// See [`crate::store::Store::entries`].
+pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>> {
+    const ENTRIES: &str = "
+        -- entries
+        SELECT idx, kind, recorded_at, execution_id, attempt, revision, started_at, idempotency_key,
+            body_digest, leaf_hash, body
+        FROM log_entry
+        WHERE log = ?1 AND idx >= ?2
+        ORDER BY idx
+        LIMIT ?3";
+    let mut reading = Reading { connection, log, objects: Objects::default() };
+    collect(connection, ENTRIES, params![log, beyond(from), limit], |row| {
+        let index = row.get(0)?;
+        reading.entry(index, row).map_err(|error| match error.into_unreadable() {
+            Ok(what) => Error::damaged(format!("log {log}, entry {index}: {what}")),
+            Err(error) => error,
+        })
+    })
+}
+
+struct Reading<'a> {
+    connection: &'a Connection,
+    log: &'a str,
+    objects: Objects,
+}
+
+impl Reading<'_> {
+    fn entry(&mut self, index: u64, row: &Row<'_>) -> Result<StoredEntry> {
+        let kind = row.get_ref(1)?.as_str().ok().and_then(|kind| kind.parse().ok());
+        let kind: EntryKind = kind.ok_or_else(|| rows::unreadable(row, 1, "no kind is called so"))?;
+        let execution_id: String = row.get(3)?;
+        let (attempt, revision) = (row.get(4)?, row.get(5)?);
+        let (body, beside) = match kind {
+            EntryKind::Execution => {
+                let (body, beside) = self.execution(index, &execution_id, attempt, revision)?;
+                // Whoever asks with SQL would take it for what was recorded.
+                let own = row.get_ref(10)? != ValueRef::Null;
+                (if own { Err("an execution's entry holds a body".to_owned()) } else { body }, beside)
+            }
+            _ => {
+                let body = match row.get_ref(10)?.as_str() {
+                    Ok(body) => parse_body(kind, body.as_bytes()).map_err(|error| error.to_string()),
+                    Err(error) => Err(format!("the body cannot be read: {error}")),
+                };
+                let beside = self.beside(index, kind, &execution_id, &body)?;
+                (body, beside)
+            }
+        };
+        Ok(StoredEntry {
+            index,
+            kind,
+            recorded_at: rows::time(row, 2)?,
+            execution_id: Some(execution_id),
+            attempt,
+            revision,
+            started_at: rows::optional_time(row, 6)?,
+            idempotency_key: row.get(7)?,
+            body_digest: rows::digest(row, 8)?,
+            leaf_hash: rows::digest(row, 9)?,
+            body,
+            beside,
+        })
+    }
+
+    /// The body of an execution's entry, put together from its row, and what stands beside it.
+    fn execution(
+        &mut self,
+        index: u64,
+        id: &str,
+        attempt: Option<u32>,
+        number: Option<u32>,
+    ) -> Result<(Readable<(Entry, Nonce)>, Beside)> {
+        let source_object = self.source_object(index)?;
+        let beside = |content_digest| Beside::Execution { content_digest, source_object };
+        let (Some(attempt), Some(number)) = (attempt, number) else {
+            return Ok((Err("an execution without attempt or revision".to_owned()), beside(Ok(None))));
+        };
+        let read = revision(self.connection, self.log, id, attempt, number, |row| {
+            let full = rows::full(row).and_then(|full| rows::unambiguous(row, full));
+            Ok((readable(full)?, readable(rows::content_digest(row))?))
+        })?;
+        let Some((row, content_digest)) = read else {
+            let missing = format!("{id} attempt {attempt} revision {number} has an entry, and no row");
+            return Ok((Err(missing), beside(Ok(None))));
+        };
+        let body = row.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
+        Ok((body, beside(content_digest)))
+    }
+
+    fn source_object(&mut self, index: u64) -> Result<Option<ObjectDigest>> {
+        // Longer ones stay where they are: reading one would take its length in memory.
+        const SOURCE_OBJECT: &str = "
+            -- source object of an entry
+            SELECT CASE WHEN length(object) <= ?3 THEN object END
+            FROM source_object
+            WHERE log = ?1 AND idx = ?2";
+        let of = params![self.log, index, MAX_OBJECT];
+        first(self.connection, SOURCE_OBJECT, of, |row| object(&mut self.objects, row, 0))
+    }
+
+    /// What stands beside an entry that is no execution.
+    fn beside(
+        &mut self,
+        index: u64,
+        kind: EntryKind,
+        execution_id: &str,
+        body: &Readable<(Entry, Nonce)>,
+    ) -> Result<Beside> {
+        Ok(match (kind, body) {
+            (EntryKind::Quarantine, Ok((Entry::Quarantine(quarantine), _))) => {
+                Beside::Quarantine(readable(self.quarantined(quarantine))?)
+            }
+            // Without the body it is not known which row it is.
+            (EntryKind::Quarantine, _) => Beside::Quarantine(Ok(None)),
+            (EntryKind::Hold, _) => Beside::Hold(readable(self.hold(execution_id, index))?),
+            (EntryKind::Gap | EntryKind::Execution, _) => Beside::Gap,
+        })
+    }
+
+    fn quarantined(&mut self, quarantine: &Quarantine) -> Result<Option<Quarantined>> {
+        const QUARANTINED: &str = "
+            -- quarantined object of an entry
+            SELECT idx, recorded_at, CASE WHEN length(object) <= ?4 THEN object END
+            FROM quarantine
+            WHERE log = ?1 AND execution_id = ?2 AND source_digest = ?3";
+        let of = params![self.log, quarantine.execution_id, quarantine.source_digest.0, MAX_OBJECT];
+        first(self.connection, QUARANTINED, of, |row| {
+            Ok(Quarantined {
+                index: row.get(0)?,
+                recorded_at: rows::time(row, 1)?,
+                object: object(&mut self.objects, row, 2)?,
+            })
+        })
+    }
+
+    fn hold(&self, execution_id: &str, index: u64) -> Result<Option<(Hold, Time)>> {
+        const HOLD: &str = "
+            -- hold of an entry
+            SELECT reason, actor, placed_at
+            FROM hold
+            WHERE log = ?1 AND execution_id = ?2 AND idx = ?3";
+        first(self.connection, HOLD, params![self.log, execution_id, index], |row| {
+            rows::hold(row, execution_id)
+        })
+    }
+}
+
+/// The digest of a compressed object that is read only where it is not too long.
+fn object(objects: &mut Objects, row: &Row<'_>, column: usize) -> Result<ObjectDigest> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Blob(compressed) => objects.digest(compressed),
+        _ => Err(format!("it has more than {MAX_OBJECT} bytes before it is decompressed")),
+    })
+}
+
+fn readable<T>(read: Result<T>) -> Result<Readable<T>> {
+    match read {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => error.into_unreadable().map(Err),
+    }
+}

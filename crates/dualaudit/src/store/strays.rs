@@ -1,0 +1,125 @@
+//! Rows that nothing vouches for, asked for page by page.
+//!
+//! A row is committed together with its entry. So in one snapshot a row without its entry is a
+//! stray, whatever is appended meanwhile, and none can hide behind an append.
+
+use std::fmt;
+
+/// A table whose rows something else must vouch for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Entries: the head of their log, which counts them.
+    Entry,
+    /// Executions: the newest entry of their attempt.
+    Execution,
+    /// Earlier revisions: their entry, which a newer one of the attempt has followed.
+    Revision,
+    /// Source objects: the entry of their execution.
+    SourceObject,
+    /// Quarantined objects: their entry, by execution id and source digest.
+    Quarantine,
+    /// Holds: their entry.
+    Hold,
+    /// Tiles: the head of their log, which has leaves for them.
+    Tile,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Entry,
+        Self::Execution,
+        Self::Revision,
+        Self::SourceObject,
+        Self::Quarantine,
+        Self::Hold,
+        Self::Tile,
+    ];
+
+    /// Its name in every database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "log_entry",
+            Self::Execution => "workflow_execution_audit",
+            Self::Revision => "workflow_execution_revision",
+            Self::SourceObject => "source_object",
+            Self::Quarantine => "quarantine",
+            Self::Hold => "hold",
+            Self::Tile => "log_tile",
+        }
+    }
+
+    /// The columns of its key, which all begin with `log`.
+    pub(super) fn key(self) -> &'static [&'static str] {
+        match self {
+            Self::Entry | Self::SourceObject => &["log", "idx"],
+            Self::Execution => &["log", "id", "attempt"],
+            Self::Revision => &["log", "id", "attempt", "revision"],
+            Self::Quarantine => &["log", "execution_id", "source_digest"],
+            Self::Hold => &["log", "execution_id", "idx"],
+            Self::Tile => &["log", "level", "idx"],
+        }
+    }
+}
+
+/// What one look at a table found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strays {
+    /// The rows that nothing vouches for, among those looked at.
+    pub rows: Vec<RowKey>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<RowKey>,
+}
+
+/// The key of a row: which one it is, and a place in the order of its table.
+///
+/// Whatever the database holds, not what it should: a number may be negative, a digest short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowKey {
+    pub(super) columns: Vec<(&'static str, KeyPart)>,
+}
+
+/// A value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum KeyPart {
+    Text(String),
+    Number(i64),
+    Bytes(Vec<u8>),
+}
+
+impl RowKey {
+    /// The log it is in, or says it is.
+    pub fn log(&self) -> &str {
+        match self.column("log") {
+            Some(KeyPart::Text(log)) => log,
+            _ => "",
+        }
+    }
+
+    /// The index of the entry that it is, or says it belongs to.
+    pub fn index(&self) -> Option<u64> {
+        match self.column("idx") {
+            Some(KeyPart::Number(index)) => u64::try_from(*index).ok(),
+            _ => None,
+        }
+    }
+
+    fn column(&self, name: &str) -> Option<&KeyPart> {
+        self.columns.iter().find(|(column, _)| *column == name).map(|(_, part)| part)
+    }
+}
+
+/// Its columns after the log.
+impl fmt::Display for RowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (column, part)) in self.columns.iter().filter(|(name, _)| *name != "log").enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            match part {
+                KeyPart::Text(text) => write!(f, "{comma}{column} {text}")?,
+                KeyPart::Number(number) => write!(f, "{comma}{column} {number}")?,
+                KeyPart::Bytes(bytes) => write!(f, "{comma}{column} {}", hex::encode(bytes))?,
+            }
+        }
+        Ok(())
+    }
+}
