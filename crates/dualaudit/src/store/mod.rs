@@ -21,14 +21,18 @@ use dualaudit_record::{
 use serde::{Deserialize, Serialize};
 
 mod ahead;
+mod append;
 mod beside;
 #[cfg(test)]
 mod conformance;
 mod filter;
+mod head;
 mod lookup;
 mod names;
 mod objects;
+mod owner;
 mod page;
+mod rows;
 mod rules;
 pub mod sqlite;
 mod strays;
@@ -103,7 +107,10 @@ pub trait Store: Send + Sync + 'static {
     /// The stored tiles of one level of a log's tree, from tile index `from`, at most `limit`.
     async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError>;
 
-    /// Writes a consistent copy of the whole database to a new file.
+    /// Writes a consistent copy of the whole database to a new file, where the database is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] where it is a server's, which has backups of its own.
     async fn backup(&self, file: &Path) -> Result<(), StoreError>;
 }
 
@@ -278,6 +285,16 @@ pub enum ReceiptResult {
     Duplicate,
     /// It became a new revision.
     Amended,
+}
+
+impl ReceiptResult {
+    /// What the sending did that an entry was first stored by.
+    fn first(revision: Option<u32>) -> Self {
+        match revision {
+            None | Some(1) => Self::Created,
+            Some(_) => Self::Amended,
+        }
+    }
 }
 
 /// Why a draft was not taken.

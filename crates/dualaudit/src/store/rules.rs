@@ -7,7 +7,7 @@ use dualaudit_record::{
     log::Nonce,
 };
 
-use super::{ExecutionDraft, Origin, Refusal, TrackedState};
+use super::{ExecutionDraft, Origin, Receipt, ReceiptResult, Recorded, Refusal, TrackedState};
 
 /// One revision of an execution id that the log has.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,29 @@ pub(super) struct Revision {
     pub(super) index: u64,
     pub(super) leaf_hash: Digest,
     pub(super) recorded_at: Time,
+}
+
+/// The latest revision of each attempt; `revisions` come in the order of attempt and revision.
+pub(super) fn recorded(log: &str, id: &str, revisions: &[Revision]) -> Vec<Recorded> {
+    let attempts = revisions.chunk_by(|a, b| a.attempt == b.attempt);
+    attempts
+        .filter_map(|attempt| Some((attempt.first()?, attempt.last()?)))
+        .map(|(first, latest)| Recorded {
+            receipt: Receipt {
+                id: id.to_owned(),
+                attempt: Some(latest.attempt),
+                revision: Some(latest.revision),
+                log: log.to_owned(),
+                index: latest.index,
+                leaf_hash: latest.leaf_hash,
+                recorded_at: latest.recorded_at,
+                result: ReceiptResult::first(Some(latest.revision)),
+            },
+            content_digest: latest.content_digest,
+            started_at: latest.started_at,
+            first_recorded_at: first.recorded_at,
+        })
+        .collect()
 }
 
 /// What becomes of an execution draft.

@@ -55,7 +55,6 @@ macro_rules! suite {
             read: text_of_every_script_and_times_at_the_edges_survive,
             read: large_records_and_objects_survive,
             read: a_log_belongs_to_its_first_owner,
-            read: a_backup_holds_everything_and_overwrites_nothing,
             list: pages_join_to_the_whole_list_whatever_the_filter,
             list: a_page_of_large_rows_ends_early_and_says_so,
             list: pages_miss_and_repeat_nothing_while_others_insert,

@@ -160,18 +160,3 @@ pub(crate) async fn a_log_belongs_to_its_first_owner(store: &dyn Store) {
     store.open_log(producers).await.unwrap();
     assert!(store.open_log(opening("No Name")).await.is_err());
 }
-
-pub(crate) async fn a_backup_holds_everything_and_overwrites_nothing(store: &dyn Store) {
-    open(store, LOG).await;
-    append(store, (0..300).map(|n| from_resource(record(&n.to_string())))).await;
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("it's a backup.db");
-    store.backup(&file).await.unwrap();
-    let error = store.backup(&file).await.unwrap_err();
-    assert!(error.to_string().contains("exists"), "{error}");
-    let names: Vec<_> =
-        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["it's a backup.db"], "nothing else is left behind");
-    let missing = store.backup(&directory.path().join("missing/backup.db")).await.unwrap_err();
-    assert!(matches!(missing, StoreError::Unavailable(_)), "{missing}");
-}

@@ -2,26 +2,19 @@
 
 use std::collections::HashMap;
 
-use dualaudit_record::{
-    Entry, EntryKind, Time,
-    digest::Digest,
-    entry::{Gap, GapCause, Hold, Quarantine},
-    execution::StoredExecution,
-    log::{FORMAT, Leaf, Nonce, Tree, body},
-};
+use dualaudit_record::{Time, digest::Digest, entry::Hold, execution::StoredExecution, log::Tree};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     error::{Error, Result},
-    known, rows, tree,
+    known, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, Receipt, ReceiptResult, SourceObject,
-    Tracked, TrackingChange,
-    ahead::{self, Becomes, Prepared},
+    Answer, Batch, Receipt, Tracked,
+    append::{Append, HoldsWithReason, NewEntry, NewRow, Tables},
     names,
-    rules::{self, Decision, Revision},
+    rules::{Revision, TrackedAs},
 };
 
 /// The one connection that writes.
@@ -48,19 +41,15 @@ impl Writer {
         let cached = self.trees.remove(log);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let head = tree::head(&transaction, log)?;
-        let mut append = Append {
-            writes: Writes::new(&transaction, faults),
-            log,
-            secret: head.secret,
-            // The clock may have run backwards; a log does not.
-            recorded_at: head.recorded_at.map_or(now, |newest| newest.max(now)),
-            tree: tree::resume(&transaction, &head, cached)?,
-            about: String::new(),
-        };
-        let answers = append.batch(batch);
-        let answers = answers.map_err(|error| error.within(|| append.place()))?;
-        let tree =
-            append.finish(head.size).map_err(|error| error.within(|| format!("log {log}, its head")))?;
+        let recorded_at = head.next_recorded_at(now);
+        let tables = Inside { writes: Writes::new(&transaction, faults), log };
+        let tree = tree::resume(&transaction, &head, cached)?;
+        let mut append = Append::new(tables, log, head.secret, recorded_at, tree);
+        let answers = append.batch(batch).map_err(|error| error.within(|| append.place()))?;
+        let (tables, tree) = append.into_parts();
+        let tree = tables
+            .finish(tree, head.size, recorded_at)
+            .map_err(|error| error.within(|| format!("log {log}, its head")))?;
         commit(transaction, faults)?;
         self.trees.insert(log.to_owned(), tree);
         Ok(answers)
@@ -76,230 +65,65 @@ fn commit<F: Faults>(transaction: rusqlite::Transaction<'_>, faults: &F) -> Resu
         .map_err(Error::Commit)
 }
 
-struct Append<'a, F> {
+/// A log inside the transaction of an append.
+struct Inside<'a, F> {
     writes: Writes<'a, F>,
     log: &'a str,
-    secret: [u8; 32],
-    recorded_at: Time,
-    tree: Tree,
-    /// The execution that is being written.
-    about: String,
 }
 
-impl<F: Faults> Append<'_, F> {
-    fn place(&self) -> String {
-        format!("log {}, execution {}", self.log, self.about)
+impl<F: Faults> Tables for Inside<'_, F> {
+    type Error = Error;
+
+    fn revisions(&mut self, id: &str) -> Result<Vec<Revision>> {
+        known::revisions(self.writes.connection(), self.log, id)
     }
 
-    fn batch(&mut self, batch: &Batch) -> Result<Vec<Answer>> {
-        let recorded_at = self.recorded_at;
-        // What was seen first comes first: an attempt that a draft overtakes leaves its last state.
-        for change in &batch.tracking {
-            self.track(change)?;
-        }
-        ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))
+    fn by_key(&mut self, _: &str, key: &str) -> Result<Option<Receipt>> {
+        known::by_key(self.writes.connection(), self.log, key)
     }
 
-    fn draft(&mut self, draft: &Draft, prepared: Option<Prepared>) -> Result<Answer> {
-        let Draft { nonce, content } = draft;
-        content.execution_id().clone_into(&mut self.about);
-        match content {
-            DraftContent::Execution(draft) => self.execution(draft, *nonce, prepared),
-            DraftContent::Gap(gap) => self.gap(gap, |_| *nonce),
-            DraftContent::Quarantine { entry, object } => self.quarantine(entry, object, *nonce),
-            DraftContent::Hold(hold) => self.hold(hold, *nonce),
-        }
+    fn quarantined(&mut self, id: &str) -> Result<Option<Time>> {
+        Ok(known::quarantined(self.writes.connection(), self.log, id)?.map(|(_, at)| at))
     }
 
-    fn execution(
-        &mut self,
-        draft: &ExecutionDraft,
-        nonce: Nonce,
-        prepared: Option<Prepared>,
-    ) -> Result<Answer> {
-        let known = known::revisions(self.writes.connection(), self.log, &draft.record.id)?;
-        let becomes = match rules::execution(&known, draft) {
-            Decision::Duplicate(first) => {
-                return Ok(Answer::Stored(self.duplicate(&draft.record.id, first)));
-            }
-            Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
-            Decision::New { attempt, revision, created_at } => {
-                Becomes { attempt, revision, recorded_at: self.recorded_at, created_at }
-            }
-        };
-        if draft.origin == Origin::Resource {
-            self.close_overtaken(&known, draft, nonce)?;
-        }
-        let prepared = prepared
-            .and_then(|prepared| prepared.if_right(becomes))
-            .unwrap_or_else(|| Prepared::new(draft, nonce, becomes));
-        let receipt = self.append(New {
-            kind: EntryKind::Execution,
-            execution_id: &draft.record.id,
-            execution: Some(&prepared.execution),
-            key: None,
-            body_digest: prepared.body_digest,
-            body: None,
-        })?;
-        self.row(&prepared, draft.content_digest, nonce)?;
-        if let Some(source) = &draft.source {
-            self.writes.write(Step::SourceObject, params![self.log, receipt.index, source.compressed])?;
-        }
-        Ok(Answer::Stored(receipt))
+    fn holds_with_reason(&mut self, hold: &Hold) -> Result<HoldsWithReason> {
+        known::holds_with_reason(self.writes.connection(), self.log, hold)
     }
 
-    fn duplicate(&self, id: &str, first: &Revision) -> Receipt {
-        Receipt {
-            id: id.to_owned(),
-            attempt: Some(first.attempt),
-            revision: Some(first.revision),
-            log: self.log.to_owned(),
-            index: first.index,
-            leaf_hash: first.leaf_hash,
-            recorded_at: first.recorded_at,
-            result: ReceiptResult::Duplicate,
-        }
+    fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>> {
+        known::tracked_as(self.writes.connection(), self.log, id)
     }
 
-    /// The tracked attempt that the draft's has overtaken, if nothing accounts for it, is a gap.
-    fn close_overtaken(&mut self, known: &[Revision], draft: &ExecutionDraft, nonce: Nonce) -> Result<()> {
-        let id = &draft.record.id;
-        let started_at = draft.record.started_at;
-        let Some(row) = known::tracked_as(self.writes.connection(), self.log, id)? else { return Ok(()) };
-        if !rules::is_overtaken(row, started_at, true) {
-            return Ok(());
-        }
-        let Some(tracked) = known::tracked_row(self.writes.connection(), self.log, id)? else {
-            return Ok(());
-        };
-        self.gap_unless_accounted(known, &overtaken(tracked), |key| rules::derived_nonce(&nonce.0, key))?;
-        self.writes.write(Step::Started, params![self.log, id, started_at.map(Time::as_micros)]).map(drop)
+    fn tracked_row(&mut self, id: &str) -> Result<Option<Tracked>> {
+        known::tracked_row(self.writes.connection(), self.log, id)
     }
 
-    fn gap(&mut self, gap: &Gap, nonce: impl FnOnce(&str) -> Nonce) -> Result<Answer> {
-        let known = known::revisions(self.writes.connection(), self.log, &gap.execution_id)?;
-        self.gap_unless_accounted(&known, gap, nonce)
+    fn entry(&mut self, entry: NewEntry<'_>) -> Result<()> {
+        let NewEntry { leaf, leaf_hash, execution, key, body } = entry;
+        let started_at = execution.and_then(|row| row.prepared.execution.record.started_at);
+        self.writes
+            .write(
+                Step::Entry(leaf.kind),
+                params![
+                    self.log,
+                    leaf.index,
+                    leaf.kind.as_str(),
+                    leaf.recorded_at.as_micros(),
+                    leaf.execution_id,
+                    leaf.attempt,
+                    leaf.revision,
+                    started_at.map(Time::as_micros),
+                    key,
+                    leaf.body_digest.0,
+                    leaf_hash.0,
+                    body
+                ],
+            )
+            .map(drop)
     }
 
-    fn gap_unless_accounted(
-        &mut self,
-        known: &[Revision],
-        gap: &Gap,
-        nonce: impl FnOnce(&str) -> Nonce,
-    ) -> Result<Answer> {
-        let connection = self.writes.connection();
-        let key = rules::gap_key(gap);
-        if let Some(receipt) = known::by_key(connection, self.log, &key)? {
-            return Ok(Answer::Stored(receipt));
-        }
-        let id = &gap.execution_id;
-        let quarantined = known::quarantined(connection, self.log, id)?.map(|(_, at)| at);
-        let tracked = known::tracked_as(connection, self.log, id)?;
-        if rules::is_accounted(known, quarantined, tracked, gap.started_at) {
-            return Ok(Answer::Accounted);
-        }
-        let nonce = nonce(&key);
-        self.entry(&Entry::Gap(gap.clone()), nonce, &key).map(Answer::Stored)
-    }
-
-    fn quarantine(&mut self, quarantine: &Quarantine, object: &SourceObject, nonce: Nonce) -> Result<Answer> {
-        let key = rules::quarantine_key(quarantine);
-        if let Some(receipt) = known::by_key(self.writes.connection(), self.log, &key)? {
-            return Ok(Answer::Stored(receipt));
-        }
-        let receipt = self.entry(&Entry::Quarantine(quarantine.clone()), nonce, &key)?;
-        self.writes.write(
-            Step::Quarantine,
-            params![
-                self.log,
-                receipt.id,
-                quarantine.source_digest.0,
-                receipt.index,
-                receipt.recorded_at.as_micros(),
-                object.compressed
-            ],
-        )?;
-        Ok(Answer::Stored(receipt))
-    }
-
-    fn hold(&mut self, hold: &Hold, nonce: Nonce) -> Result<Answer> {
-        let connection = self.writes.connection();
-        let earlier = known::holds_with_reason(connection, self.log, hold)?;
-        if let Some(receipt) = earlier.open {
-            return Ok(Answer::Stored(receipt));
-        }
-        let key = rules::hold_key(hold, earlier.released);
-        let receipt = self.entry(&Entry::Hold(hold.clone()), nonce, &key)?;
-        let placed_at = receipt.recorded_at.as_micros();
-        self.writes.write(
-            Step::Hold,
-            params![self.log, receipt.id, receipt.index, hold.reason, hold.actor, placed_at],
-        )?;
-        Ok(Answer::Stored(receipt))
-    }
-
-    /// Appends an entry that is no execution.
-    fn entry(&mut self, entry: &Entry, nonce: Nonce, key: &str) -> Result<Receipt> {
-        let body = String::from_utf8(body(entry, nonce));
-        let body = body.map_err(|error| Error::rejected(error.to_string()))?;
-        self.append(New {
-            kind: entry.kind(),
-            execution_id: entry.execution_id(),
-            execution: None,
-            key: Some(key),
-            body_digest: Digest::sha256(body.as_bytes()),
-            body: Some(&body),
-        })
-    }
-
-    /// Appends an entry: its leaf into the tree, its row into `log_entry`.
-    fn append(&mut self, new: New<'_>) -> Result<Receipt> {
-        let New { kind, execution_id, execution, key, body_digest, body } = new;
-        let leaf = Leaf {
-            format: FORMAT,
-            log: self.log.to_owned(),
-            index: self.tree.size(),
-            kind,
-            recorded_at: self.recorded_at,
-            execution_id: Some(execution_id.to_owned()),
-            attempt: execution.map(|execution| execution.record.attempt),
-            revision: execution.map(|execution| execution.revision),
-            body_digest,
-        };
-        let leaf_hash = leaf.hash();
-        let started_at = execution.and_then(|execution| execution.record.started_at);
-        self.writes.write(
-            Step::Entry(leaf.kind),
-            params![
-                self.log,
-                leaf.index,
-                leaf.kind.as_str(),
-                leaf.recorded_at.as_micros(),
-                execution_id,
-                leaf.attempt,
-                leaf.revision,
-                started_at.map(Time::as_micros),
-                key,
-                leaf.body_digest.0,
-                leaf_hash.0,
-                body
-            ],
-        )?;
-        self.tree.push(leaf_hash);
-        Ok(Receipt {
-            id: execution_id.to_owned(),
-            attempt: leaf.attempt,
-            revision: leaf.revision,
-            log: leaf.log,
-            index: leaf.index,
-            leaf_hash,
-            recorded_at: leaf.recorded_at,
-            result: rows::first_result(leaf.revision),
-        })
-    }
-
-    /// Writes an execution's row; an amended one moves to the revisions first.
-    fn row(&mut self, prepared: &Prepared, content_digest: Digest, nonce: Nonce) -> Result<()> {
+    fn row(&mut self, row: NewRow<'_>) -> Result<()> {
+        let NewRow { prepared, content_digest, nonce } = row;
         let StoredExecution { record, revision, recorded_at, source_digest } = &prepared.execution;
         let (source, target) = (record.source.as_ref(), record.target.as_ref());
         let step = if *revision == 1 { Step::Row } else { Step::Amend };
@@ -359,23 +183,23 @@ impl<F: Faults> Append<'_, F> {
         )))
     }
 
-    fn track(&mut self, change: &TrackingChange) -> Result<()> {
-        change.id().clone_into(&mut self.about);
-        match change {
-            TrackingChange::Seen(seen) => self.seen(seen),
-            TrackingChange::Gone { id } => self.writes.write(Step::Gone, params![self.log, id]).map(drop),
-        }
+    fn source_object(&mut self, index: u64, _: &StoredExecution, object: &[u8]) -> Result<()> {
+        self.writes.write(Step::SourceObject, params![self.log, index, object]).map(drop)
+    }
+
+    fn quarantine(&mut self, receipt: &Receipt, digest: Digest, object: &[u8]) -> Result<()> {
+        let recorded_at = receipt.recorded_at.as_micros();
+        let row = params![self.log, receipt.id, digest.0, receipt.index, recorded_at, object];
+        self.writes.write(Step::Quarantine, row).map(drop)
+    }
+
+    fn hold(&mut self, receipt: &Receipt, hold: &Hold) -> Result<()> {
+        let placed_at = receipt.recorded_at.as_micros();
+        let row = params![self.log, receipt.id, receipt.index, hold.reason, hold.actor, placed_at];
+        self.writes.write(Step::Hold, row).map(drop)
     }
 
     fn seen(&mut self, seen: &Tracked) -> Result<()> {
-        let connection = self.writes.connection();
-        let before = known::tracked_as(connection, self.log, &seen.id)?;
-        if before.is_some_and(|row| rules::is_overtaken(row, seen.started_at, false))
-            && let Some(before) = known::tracked_row(connection, self.log, &seen.id)?
-        {
-            let secret = self.secret;
-            self.gap(&overtaken(before), |key| rules::derived_nonce(&secret, key))?;
-        }
         self.writes
             .write(
                 Step::Seen,
@@ -394,44 +218,29 @@ impl<F: Faults> Append<'_, F> {
             .map(drop)
     }
 
+    fn started(&mut self, id: &str, started_at: Option<Time>) -> Result<()> {
+        self.writes.write(Step::Started, params![self.log, id, started_at.map(Time::as_micros)]).map(drop)
+    }
+
+    fn gone(&mut self, id: &str) -> Result<()> {
+        self.writes.write(Step::Gone, params![self.log, id]).map(drop)
+    }
+}
+
+impl<F: Faults> Inside<'_, F> {
     /// Writes what the batch changed of the tree, and the head, if it appended anything.
-    fn finish(mut self, before: u64) -> Result<Tree> {
-        if self.tree.size() == before {
-            return Ok(self.tree);
+    fn finish(mut self, mut tree: Tree, before: u64, recorded_at: Time) -> Result<Tree> {
+        if tree.size() == before {
+            return Ok(tree);
         }
-        for tile in self.tree.take_changed() {
+        for tile in tree.take_changed() {
             let params = params![self.log, tile.level, tile.index, tile.hashes];
             if self.writes.write(Step::GrowTile, params)? == 0 {
                 self.writes.write(Step::NewTile, params)?;
             }
         }
-        let head = params![self.log, self.tree.size(), self.tree.root().0, self.recorded_at.as_micros()];
+        let head = params![self.log, tree.size(), tree.root().0, recorded_at.as_micros()];
         self.writes.write(Step::Head, head)?;
-        Ok(self.tree)
-    }
-}
-
-/// An entry to append. Of an execution the body is not kept: it is put together from its row.
-struct New<'a> {
-    kind: EntryKind,
-    execution_id: &'a str,
-    execution: Option<&'a StoredExecution>,
-    key: Option<&'a str>,
-    body_digest: Digest,
-    body: Option<&'a str>,
-}
-
-/// The gap that an overtaken attempt leaves, from its tracked row.
-fn overtaken(tracked: Tracked) -> Gap {
-    Gap {
-        cause: GapCause::Overtaken,
-        execution_id: tracked.id,
-        namespace: tracked.namespace,
-        name: tracked.name,
-        started_at: tracked.started_at,
-        last_phase: tracked.phase,
-        last_state: tracked.last_state,
-        last_state_digest: None,
-        last_seen_at: tracked.last_seen_at,
+        Ok(tree)
     }
 }

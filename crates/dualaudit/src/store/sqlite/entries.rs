@@ -11,11 +11,12 @@ use super::{
     error::{Error, Result},
     known::{collect, first},
     read::{beyond, revision},
-    rows::{self, FullRow},
+    rows::{content_digest, unambiguous_execution},
 };
 use crate::store::{
     Beside, ObjectDigest, Quarantined, StoredEntry,
     objects::{MAX_OBJECT, Objects},
+    rows::{self, Cells, FullRow},
 };
 
 /// What was read, or why it cannot be: of one value, where the rest can go on.
@@ -50,7 +51,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn entry(&mut self, index: u64, row: &Row<'_>) -> Result<StoredEntry> {
         let kind = row.get_ref(1)?.as_str().ok().and_then(|kind| kind.parse().ok());
-        let kind: EntryKind = kind.ok_or_else(|| rows::unreadable(row, 1, "no kind is called so"))?;
+        let kind: EntryKind = kind.ok_or_else(|| row.unreadable(1, "no kind is called so"))?;
         let execution_id: String = row.get(3)?;
         let (attempt, revision) = (row.get(4)?, row.get(5)?);
         let (body, beside) = match kind {
@@ -72,14 +73,14 @@ impl Reading<'_> {
         Ok(StoredEntry {
             index,
             kind,
-            recorded_at: rows::time(row, 2)?,
+            recorded_at: row.time(2)?,
             execution_id: Some(execution_id),
             attempt,
             revision,
-            started_at: rows::optional_time(row, 6)?,
+            started_at: row.optional(6, Cells::time)?,
             idempotency_key: row.get(7)?,
-            body_digest: rows::digest(row, 8)?,
-            leaf_hash: rows::digest(row, 9)?,
+            body_digest: row.digest(8)?,
+            leaf_hash: row.digest(9)?,
             body,
             beside,
         })
@@ -99,8 +100,7 @@ impl Reading<'_> {
             return Ok((Err("an execution without attempt or revision".to_owned()), beside(Ok(None))));
         };
         let read = revision(self.connection, self.log, id, attempt, number, |row| {
-            let full = rows::full(row).and_then(|full| rows::unambiguous(row, full));
-            Ok((readable(full)?, readable(rows::content_digest(row))?))
+            Ok((readable(unambiguous_execution(row))?, readable(content_digest(row))?))
         })?;
         let Some((row, content_digest)) = read else {
             let missing = format!("{id} attempt {attempt} revision {number} has an entry, and no row");
@@ -150,7 +150,7 @@ impl Reading<'_> {
         first(self.connection, QUARANTINED, of, |row| {
             Ok(Quarantined {
                 index: row.get(0)?,
-                recorded_at: rows::time(row, 1)?,
+                recorded_at: row.time(1)?,
                 object: object(&mut self.objects, row, 2)?,
             })
         })

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 
 /// An error on its way out, before it is known which file it is about.
 #[derive(Debug)]
-pub(super) enum Error {
+pub(in crate::store) enum Error {
     /// SQLite's own.
     Sqlite(Sqlite),
     /// SQLite's at a commit, which may have taken effect all the same.
@@ -19,7 +19,7 @@ pub(super) enum Error {
     Store(StoreError),
 }
 
-pub(super) type Result<T> = std::result::Result<T, Error>;
+pub(in crate::store) type Result<T> = std::result::Result<T, Error>;
 
 impl From<Sqlite> for Error {
     fn from(error: Sqlite) -> Self {

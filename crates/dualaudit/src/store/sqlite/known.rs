@@ -3,13 +3,12 @@
 use dualaudit_record::{Time, digest::Digest, entry::Hold};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{
-    error::Result,
-    rows::{self, receipt_columns},
-};
+use super::error::Result;
 use crate::store::{
-    Known, Receipt, ReceiptResult, Recorded, Tracked,
-    rules::{Revision, TrackedAs},
+    Known, Receipt, ReceiptResult, Tracked,
+    append::HoldsWithReason,
+    rows::{self, Cells, receipt_columns},
+    rules::{self, Revision, TrackedAs},
 };
 
 /// Every revision of an id, in the order of attempt and revision. All of them: only the sender of
@@ -33,12 +32,12 @@ pub(super) fn revisions(connection: &Connection, log: &str, id: &str) -> Result<
         Ok(Revision {
             attempt: row.get(0)?,
             revision: row.get(1)?,
-            started_at: rows::optional_time(row, 2)?,
+            started_at: row.optional(2, Cells::time)?,
             index: row.get(3)?,
-            leaf_hash: rows::digest(row, 4)?,
-            recorded_at: rows::time(row, 5)?,
-            content_digest: rows::optional_digest(row, 6)?,
-            created_at: rows::optional_time(row, 7)?,
+            leaf_hash: row.digest(4)?,
+            recorded_at: row.time(5)?,
+            content_digest: row.optional(6, Cells::digest)?,
+            created_at: row.optional(7, Cells::time)?,
         })
     })
 }
@@ -66,15 +65,7 @@ pub(super) fn quarantined(connection: &Connection, log: &str, id: &str) -> Resul
         WHERE log = ?1 AND execution_id = ?2
         ORDER BY idx DESC
         LIMIT 1";
-    first(connection, QUARANTINED, params![log, id], |row| Ok((rows::digest(row, 0)?, rows::time(row, 1)?)))
-}
-
-/// The holds there have been on an execution with one reason.
-pub(super) struct HoldsWithReason {
-    /// The open one, as the receipt of a duplicate.
-    pub(super) open: Option<Receipt>,
-    /// How many were released.
-    pub(super) released: u64,
+    first(connection, QUARANTINED, params![log, id], |row| Ok((row.digest(0)?, row.time(1)?)))
 }
 
 /// The holds on the hold's execution that have its reason.
@@ -124,8 +115,8 @@ pub(super) fn tracked_as(connection: &Connection, log: &str, id: &str) -> Result
     first(connection, STATE, params![log, id], |row| {
         Ok(TrackedAs {
             state: rows::tracked_state(row, 0)?,
-            started_at: rows::optional_time(row, 1)?,
-            last_seen_at: rows::time(row, 2)?,
+            started_at: row.optional(1, Cells::time)?,
+            last_seen_at: row.time(2)?,
         })
     })
 }
@@ -137,44 +128,21 @@ pub(super) fn tracked_row(connection: &Connection, log: &str, id: &str) -> Resul
         SELECT id, namespace, name, phase, started_at, last_state, last_seen_at, state
         FROM tracked
         WHERE log = ?1 AND id = ?2";
-    first(connection, ROW, params![log, id], rows::tracked)
+    first(connection, ROW, params![log, id], |row| rows::tracked(row))
 }
 
 /// See [`crate::store::Store::known`].
 pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Known> {
     Ok(Known {
-        recorded: recorded(log, id, &revisions(connection, log, id)?),
+        recorded: rules::recorded(log, id, &revisions(connection, log, id)?),
         held: is_held(connection, log, id)?,
         quarantined: quarantined(connection, log, id)?,
         tracked: tracked_as(connection, log, id)?.map(|row| row.state),
     })
 }
 
-/// The latest revision of each attempt; `revisions` come in the order of attempt and revision.
-fn recorded(log: &str, id: &str, revisions: &[Revision]) -> Vec<Recorded> {
-    let attempts = revisions.chunk_by(|a, b| a.attempt == b.attempt);
-    attempts
-        .filter_map(|attempt| Some((attempt.first()?, attempt.last()?)))
-        .map(|(first, latest)| Recorded {
-            receipt: Receipt {
-                id: id.to_owned(),
-                attempt: Some(latest.attempt),
-                revision: Some(latest.revision),
-                log: log.to_owned(),
-                index: latest.index,
-                leaf_hash: latest.leaf_hash,
-                recorded_at: latest.recorded_at,
-                result: rows::first_result(Some(latest.revision)),
-            },
-            content_digest: latest.content_digest,
-            started_at: latest.started_at,
-            first_recorded_at: first.recorded_at,
-        })
-        .collect()
-}
-
 fn duplicate(row: &Row<'_>) -> Result<Receipt> {
-    Ok(Receipt { result: ReceiptResult::Duplicate, ..rows::receipt(row, 0)? })
+    Ok(Receipt { result: ReceiptResult::Duplicate, ..rows::receipt(row)? })
 }
 
 /// The first row of a query, if there is one.

@@ -2,13 +2,11 @@
 
 use rusqlite::{Connection, params_from_iter, types::Value};
 
-use super::{
-    error::Result,
-    rows::{self, listed_columns},
-};
+use super::error::Result;
 use crate::store::{
     Cursor, Filter, LabelRequirement, Listed, names,
     page::{Filling, Page},
+    rows::{self, listed_columns},
 };
 
 /// See [`crate::store::Store::list`].

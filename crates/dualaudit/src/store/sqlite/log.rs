@@ -3,8 +3,8 @@
 use dualaudit_record::log::Tree;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{error::Result, known::first, rows};
-use crate::store::{Log, LogOpening, Owner, StoreError};
+use super::{error::Result, known::first};
+use crate::store::{Log, LogOpening, rows::Cells as _};
 
 /// See [`crate::store::Store::open_log`].
 pub(super) fn open(connection: &mut Connection, opening: &LogOpening) -> Result<Log> {
@@ -20,7 +20,7 @@ pub(super) fn open(connection: &mut Connection, opening: &LogOpening) -> Result<
         -- open log: create
         INSERT INTO log (name, owner, cluster_uid, origin, secret, created_at, size, root, recorded_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, NULL)";
-    let (owner, cluster_uid) = columns(&opening.owner);
+    let (owner, cluster_uid) = opening.owner.columns();
     let created_at = opening.now.as_micros();
     let root = Tree::empty().root();
     transaction.execute(
@@ -39,30 +39,10 @@ fn find(connection: &Connection, opening: &LogOpening) -> Result<Option<Log>> {
         WHERE name = ?1";
     let found = first(connection, FIND, [&opening.log], |row| {
         let owner: (String, Option<String>) = (row.get(0)?, row.get(1)?);
-        let log = Log { name: opening.log.clone(), origin: row.get(2)?, secret: rows::bytes(row, 3)? };
+        let log = Log { name: opening.log.clone(), origin: row.get(2)?, secret: row.bytes(3)? };
         Ok((owner, log))
     })?;
     let Some(((owner, cluster_uid), log)) = found else { return Ok(None) };
-    if (owner.as_str(), cluster_uid.as_deref()) == columns(&opening.owner) {
-        return Ok(Some(log));
-    }
-    let described = |owner: &str, cluster_uid: Option<&str>| match cluster_uid {
-        Some(uid) => format!("the cluster whose kube-system namespace has the uid {uid}"),
-        None => format!("HTTP {owner}"),
-    };
-    let (wanted, wanted_uid) = columns(&opening.owner);
-    Err(StoreError::Foreign(format!(
-        "the log {:?} belongs to {}, and takes nothing from {}: choose another name for the log",
-        opening.log,
-        described(&owner, cluster_uid.as_deref()),
-        described(wanted, wanted_uid),
-    ))
-    .into())
-}
-
-fn columns(owner: &Owner) -> (&'static str, Option<&str>) {
-    match owner {
-        Owner::Cluster(uid) => ("cluster", Some(uid)),
-        Owner::Producers => ("producers", None),
-    }
+    opening.check_owner(&owner, cluster_uid.as_deref())?;
+    Ok(Some(log))
 }

@@ -12,9 +12,12 @@ use rusqlite::{Connection, Row, params};
 use super::{
     error::{Error, Result},
     known::{collect, first},
-    rows::{self, FullRow, execution_columns, receipt_columns},
+    rows::{content_digest, execution, execution_columns},
 };
-use crate::store::{Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, Tracked, Wanted, lookup};
+use crate::store::{
+    Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, Tracked, Wanted, lookup,
+    rows::{self, Cells, FullRow, receipt_columns},
+};
 
 /// See [`crate::store::Store::tracked`].
 pub(super) fn tracked(
@@ -31,7 +34,7 @@ pub(super) fn tracked(
         WHERE log = ?1 AND id > ?2
         ORDER BY id
         LIMIT ?3";
-    collect(connection, TRACKED, params![log, after.unwrap_or(""), limit], rows::tracked)
+    collect(connection, TRACKED, params![log, after.unwrap_or(""), limit], |row| rows::tracked(row))
 }
 
 /// See [`crate::store::Store::logs`].
@@ -46,8 +49,8 @@ pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
             log: row.get(0)?,
             origin: row.get(1)?,
             size: row.get(2)?,
-            root: rows::digest(row, 3)?,
-            recorded_at: rows::optional_time(row, 4)?,
+            root: row.digest(3)?,
+            recorded_at: row.optional(4, Cells::time)?,
         })
     })
 }
@@ -73,18 +76,7 @@ pub(super) fn tiles(
     })
 }
 
-/// One revision, from whichever table holds it.
-pub(super) fn execution(
-    connection: &Connection,
-    log: &str,
-    id: &str,
-    attempt: u32,
-    revision: u32,
-) -> Result<Option<FullRow>> {
-    self::revision(connection, log, id, attempt, revision, rows::full)
-}
-
-/// The same, read as the caller wants it.
+/// One revision, from whichever table holds it, read as the caller wants it.
 pub(super) fn revision<T>(
     connection: &Connection,
     log: &str,
@@ -144,11 +136,11 @@ pub(super) fn read_back(
         LIMIT 1";
     let of = params![log, id, attempt];
     let found = first(connection, ROW, of, |row| {
-        let row_read = match rows::full(row) {
+        let row_read = match execution(row) {
             Ok(full) => Some(full),
             Err(error) => error.into_unreadable().map(|_| None)?,
         };
-        Ok((row.get(3)?, rows::content_digest(row)?, row_read))
+        Ok((row.get(3)?, content_digest(row)?, row_read))
     })?;
     let Some((revision, content_digest, row)) = found else { return Ok(None) };
     let leaf = first(connection, ENTRY, of, |entry| leaf(log, id, attempt, entry))?;
@@ -169,13 +161,13 @@ fn leaf(log: &str, id: &str, attempt: u32, entry: &Row<'_>) -> Result<(Leaf, Dig
         log: log.to_owned(),
         index: entry.get(0)?,
         kind: EntryKind::Execution,
-        recorded_at: rows::time(entry, 2)?,
+        recorded_at: entry.time(2)?,
         execution_id: Some(id.to_owned()),
         attempt: Some(attempt),
         revision: entry.get(1)?,
-        body_digest: rows::digest(entry, 3)?,
+        body_digest: entry.digest(3)?,
     };
-    Ok((leaf, rows::digest(entry, 4)?))
+    Ok((leaf, entry.digest(4)?))
 }
 
 /// See [`crate::store::Store::get`].
@@ -236,9 +228,9 @@ fn revisions(
     );
     let of = params![log, id, attempt, MAX_REVISIONS];
     let mut taken = Vec::new();
-    for receipt in collect(connection, RECEIPTS, of, |row| rows::receipt(row, 0))? {
+    for receipt in collect(connection, RECEIPTS, of, |row| rows::receipt(row))? {
         let revision = receipt.revision.unwrap_or_default();
-        let Some(row) = execution(connection, log, id, attempt, revision)? else {
+        let Some(row) = self::revision(connection, log, id, attempt, revision, execution)? else {
             return Err(Error::damaged(format!(
                 "log {log}: {id} attempt {attempt} revision {revision} has an entry, and no row"
             )));

@@ -5,11 +5,11 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
-use super::{
-    error::{Error, Result},
-    rows::unreadable,
+use super::error::{Error, Result};
+use crate::store::{
+    rows::Cells as _,
+    strays::{KeyPart, RowKey, Strays, Table},
 };
-use crate::store::strays::{KeyPart, RowKey, Strays, Table};
 
 /// See [`crate::store::Store::strays`].
 ///
@@ -125,12 +125,12 @@ fn key(table: Table, row: &Row<'_>) -> Result<RowKey> {
         let part = match row.get_ref(column)? {
             ValueRef::Text(text) => match std::str::from_utf8(text) {
                 Ok(text) => KeyPart::Text(text.to_owned()),
-                Err(error) => return Err(of(table, unreadable(row, column, &error.to_string()))),
+                Err(error) => return Err(of(table, row.unreadable(column, &error.to_string()))),
             },
             ValueRef::Integer(number) => KeyPart::Number(number),
             ValueRef::Blob(bytes) => KeyPart::Bytes(bytes.to_owned()),
             ValueRef::Null | ValueRef::Real(_) => {
-                return Err(of(table, unreadable(row, column, "no key holds such a value")));
+                return Err(of(table, row.unreadable(column, "no key holds such a value")));
             }
         };
         Ok((name, part))

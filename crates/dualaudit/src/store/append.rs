@@ -1,0 +1,348 @@
+//! What one append does, in which order, apart from any database.
+//!
+//! Every store goes through here, so that on each the same batch meets the same decisions. A store
+//! says what is known and takes what is to be written; see [`Tables`].
+
+use dualaudit_record::{
+    Entry, EntryKind, Time,
+    digest::Digest,
+    entry::{Gap, GapCause, Hold, Quarantine},
+    execution::StoredExecution,
+    log::{FORMAT, Leaf, Nonce, Tree, body},
+};
+
+use super::{
+    Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, Receipt, ReceiptResult, SourceObject,
+    Tracked, TrackingChange,
+    ahead::{self, Becomes, Prepared},
+    rules::{self, Decision, Revision, TrackedAs},
+};
+
+/// A log inside the transaction of one append: what it knows, and where the append writes.
+///
+/// # Assumptions
+/// What was written is known from then on, before the transaction commits.
+pub(super) trait Tables {
+    /// Why something could not be read or written.
+    type Error;
+
+    /// Every revision of an id, in the order of attempt and revision. All of them: only the sender
+    /// of a record knows which one it repeats.
+    fn revisions(&mut self, id: &str) -> Result<Vec<Revision>, Self::Error>;
+    /// The entry of an id with this idempotency key, as the receipt of a duplicate.
+    fn by_key(&mut self, id: &str, key: &str) -> Result<Option<Receipt>, Self::Error>;
+    /// When the newest quarantined object of an id was put there.
+    fn quarantined(&mut self, id: &str) -> Result<Option<Time>, Self::Error>;
+    /// The holds on the hold's execution that have its reason.
+    fn holds_with_reason(&mut self, hold: &Hold) -> Result<HoldsWithReason, Self::Error>;
+    /// What decisions need of a tracked row.
+    fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Self::Error>;
+    /// A tracked row.
+    fn tracked_row(&mut self, id: &str) -> Result<Option<Tracked>, Self::Error>;
+
+    /// Takes an entry at the end of the log.
+    fn entry(&mut self, entry: NewEntry<'_>) -> Result<(), Self::Error>;
+    /// Takes the row of an execution whose entry came just before; an amended one takes the place
+    /// of the row before it, which moves to the revisions.
+    fn row(&mut self, row: NewRow<'_>) -> Result<(), Self::Error>;
+    /// Takes the object that the revision of this entry was mapped from.
+    fn source_object(&mut self, index: u64, of: &StoredExecution, object: &[u8]) -> Result<(), Self::Error>;
+    /// Takes an object that could not be mapped, of the entry with this receipt.
+    fn quarantine(&mut self, receipt: &Receipt, digest: Digest, object: &[u8]) -> Result<(), Self::Error>;
+    /// Takes a hold, of the entry with this receipt.
+    fn hold(&mut self, receipt: &Receipt, hold: &Hold) -> Result<(), Self::Error>;
+    /// Takes a tracked execution as it was seen. An open attempt keeps its start while its resource
+    /// shows none, and what was last seen of it while only its name is known.
+    fn seen(&mut self, seen: &Tracked) -> Result<(), Self::Error>;
+    /// Takes the start that a tracked execution is known to have by now.
+    fn started(&mut self, id: &str, started_at: Option<Time>) -> Result<(), Self::Error>;
+    /// Takes that the resource of a tracked execution is gone.
+    fn gone(&mut self, id: &str) -> Result<(), Self::Error>;
+}
+
+/// The holds there have been on an execution with one reason.
+#[derive(Clone, Default)]
+pub(super) struct HoldsWithReason {
+    /// The open one, as the receipt of a duplicate.
+    pub(super) open: Option<Receipt>,
+    /// How many were released.
+    pub(super) released: u64,
+}
+
+/// An entry to write.
+pub(super) struct NewEntry<'a> {
+    /// What it is identified by, and its digest.
+    pub(super) leaf: &'a Leaf,
+    pub(super) leaf_hash: Digest,
+    /// What it says, of an execution.
+    pub(super) execution: Option<NewRow<'a>>,
+    /// Of any other kind: the same key is the same entry.
+    pub(super) key: Option<&'a str>,
+    /// Of any other kind. An execution's is put together from its row.
+    pub(super) body: Option<&'a str>,
+}
+
+/// The row of an execution to write.
+#[derive(Clone, Copy)]
+pub(super) struct NewRow<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) content_digest: Digest,
+    pub(super) nonce: Nonce,
+}
+
+/// An append that is under way.
+pub(super) struct Append<'a, T> {
+    tables: T,
+    log: &'a str,
+    secret: [u8; 32],
+    recorded_at: Time,
+    tree: Tree,
+    /// The execution that is being written.
+    about: String,
+}
+
+impl<'a, T: Tables> Append<'a, T> {
+    /// An append to the log that ends in `tree`, whose commitments are under `secret`.
+    pub(super) fn new(tables: T, log: &'a str, secret: [u8; 32], recorded_at: Time, tree: Tree) -> Self {
+        Self { tables, log, secret, recorded_at, tree, about: String::new() }
+    }
+
+    /// What is being written, for whoever has to look at an error.
+    pub(super) fn place(&self) -> String {
+        format!("log {}, execution {}", self.log, self.about)
+    }
+
+    /// The tree with what was appended, and where it was written.
+    pub(super) fn into_parts(self) -> (T, Tree) {
+        (self.tables, self.tree)
+    }
+
+    /// Decides and writes a batch; answers in the order of its drafts.
+    pub(super) fn batch(&mut self, batch: &Batch) -> Result<Vec<Answer>, T::Error> {
+        let recorded_at = self.recorded_at;
+        // What was seen first comes first: an attempt that a draft overtakes leaves its last state.
+        for change in &batch.tracking {
+            self.track(change)?;
+        }
+        ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))
+    }
+
+    fn draft(&mut self, draft: &Draft, prepared: Option<Prepared>) -> Result<Answer, T::Error> {
+        let Draft { nonce, content } = draft;
+        content.execution_id().clone_into(&mut self.about);
+        match content {
+            DraftContent::Execution(draft) => self.execution(draft, *nonce, prepared),
+            DraftContent::Gap(gap) => self.gap(gap, |_| *nonce),
+            DraftContent::Quarantine { entry, object } => self.quarantine(entry, object, *nonce),
+            DraftContent::Hold(hold) => self.hold(hold, *nonce),
+        }
+    }
+
+    fn execution(
+        &mut self,
+        draft: &ExecutionDraft,
+        nonce: Nonce,
+        prepared: Option<Prepared>,
+    ) -> Result<Answer, T::Error> {
+        let known = self.tables.revisions(&draft.record.id)?;
+        let becomes = match rules::execution(&known, draft) {
+            Decision::Duplicate(first) => {
+                return Ok(Answer::Stored(self.duplicate(&draft.record.id, first)));
+            }
+            Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
+            Decision::New { attempt, revision, created_at } => {
+                Becomes { attempt, revision, recorded_at: self.recorded_at, created_at }
+            }
+        };
+        if draft.origin == Origin::Resource {
+            self.close_overtaken(&known, draft, nonce)?;
+        }
+        let prepared = prepared
+            .and_then(|prepared| prepared.if_right(becomes))
+            .unwrap_or_else(|| Prepared::new(draft, nonce, becomes));
+        let row = NewRow { prepared: &prepared, content_digest: draft.content_digest, nonce };
+        let receipt = self.append(New {
+            kind: EntryKind::Execution,
+            execution_id: &draft.record.id,
+            execution: Some(row),
+            key: None,
+            body_digest: prepared.body_digest,
+            body: None,
+        })?;
+        self.tables.row(row)?;
+        if let Some(source) = &draft.source {
+            self.tables.source_object(receipt.index, &prepared.execution, &source.compressed)?;
+        }
+        Ok(Answer::Stored(receipt))
+    }
+
+    fn duplicate(&self, id: &str, first: &Revision) -> Receipt {
+        Receipt {
+            id: id.to_owned(),
+            attempt: Some(first.attempt),
+            revision: Some(first.revision),
+            log: self.log.to_owned(),
+            index: first.index,
+            leaf_hash: first.leaf_hash,
+            recorded_at: first.recorded_at,
+            result: ReceiptResult::Duplicate,
+        }
+    }
+
+    /// The tracked attempt that the draft's has overtaken, if nothing accounts for it, is a gap.
+    fn close_overtaken(
+        &mut self,
+        known: &[Revision],
+        draft: &ExecutionDraft,
+        nonce: Nonce,
+    ) -> Result<(), T::Error> {
+        let id = &draft.record.id;
+        let started_at = draft.record.started_at;
+        let Some(row) = self.tables.tracked_as(id)? else { return Ok(()) };
+        if !rules::is_overtaken(row, started_at, true) {
+            return Ok(());
+        }
+        let Some(tracked) = self.tables.tracked_row(id)? else { return Ok(()) };
+        self.gap_unless_accounted(known, &overtaken(tracked), |key| rules::derived_nonce(&nonce.0, key))?;
+        self.tables.started(id, started_at)
+    }
+
+    fn gap(&mut self, gap: &Gap, nonce: impl FnOnce(&str) -> Nonce) -> Result<Answer, T::Error> {
+        let known = self.tables.revisions(&gap.execution_id)?;
+        self.gap_unless_accounted(&known, gap, nonce)
+    }
+
+    fn gap_unless_accounted(
+        &mut self,
+        known: &[Revision],
+        gap: &Gap,
+        nonce: impl FnOnce(&str) -> Nonce,
+    ) -> Result<Answer, T::Error> {
+        let id = &gap.execution_id;
+        let key = rules::gap_key(gap);
+        if let Some(receipt) = self.tables.by_key(id, &key)? {
+            return Ok(Answer::Stored(receipt));
+        }
+        let quarantined = self.tables.quarantined(id)?;
+        let tracked = self.tables.tracked_as(id)?;
+        if rules::is_accounted(known, quarantined, tracked, gap.started_at) {
+            return Ok(Answer::Accounted);
+        }
+        let nonce = nonce(&key);
+        self.entry(&Entry::Gap(gap.clone()), nonce, &key).map(Answer::Stored)
+    }
+
+    fn quarantine(
+        &mut self,
+        quarantine: &Quarantine,
+        object: &SourceObject,
+        nonce: Nonce,
+    ) -> Result<Answer, T::Error> {
+        let id = &quarantine.execution_id;
+        let key = rules::quarantine_key(quarantine);
+        if let Some(receipt) = self.tables.by_key(id, &key)? {
+            return Ok(Answer::Stored(receipt));
+        }
+        let receipt = self.entry(&Entry::Quarantine(quarantine.clone()), nonce, &key)?;
+        self.tables.quarantine(&receipt, quarantine.source_digest, &object.compressed)?;
+        Ok(Answer::Stored(receipt))
+    }
+
+    fn hold(&mut self, hold: &Hold, nonce: Nonce) -> Result<Answer, T::Error> {
+        let earlier = self.tables.holds_with_reason(hold)?;
+        if let Some(receipt) = earlier.open {
+            return Ok(Answer::Stored(receipt));
+        }
+        let key = rules::hold_key(hold, earlier.released);
+        let receipt = self.entry(&Entry::Hold(hold.clone()), nonce, &key)?;
+        self.tables.hold(&receipt, hold)?;
+        Ok(Answer::Stored(receipt))
+    }
+
+    /// Appends an entry that is no execution.
+    fn entry(&mut self, entry: &Entry, nonce: Nonce, key: &str) -> Result<Receipt, T::Error> {
+        let body = String::from_utf8(body(entry, nonce)).expect("canonical JSON is UTF-8");
+        self.append(New {
+            kind: entry.kind(),
+            execution_id: entry.execution_id(),
+            execution: None,
+            key: Some(key),
+            body_digest: Digest::sha256(body.as_bytes()),
+            body: Some(&body),
+        })
+    }
+
+    /// Appends an entry: its leaf into the tree, its row into the tables.
+    fn append(&mut self, new: New<'_>) -> Result<Receipt, T::Error> {
+        let New { kind, execution_id, execution, key, body_digest, body } = new;
+        let stored = execution.map(|row| &row.prepared.execution);
+        let leaf = Leaf {
+            format: FORMAT,
+            log: self.log.to_owned(),
+            index: self.tree.size(),
+            kind,
+            recorded_at: self.recorded_at,
+            execution_id: Some(execution_id.to_owned()),
+            attempt: stored.map(|execution| execution.record.attempt),
+            revision: stored.map(|execution| execution.revision),
+            body_digest,
+        };
+        let leaf_hash = leaf.hash();
+        self.tables.entry(NewEntry { leaf: &leaf, leaf_hash, execution, key, body })?;
+        self.tree.push(leaf_hash);
+        Ok(Receipt {
+            id: execution_id.to_owned(),
+            attempt: leaf.attempt,
+            revision: leaf.revision,
+            log: leaf.log,
+            index: leaf.index,
+            leaf_hash,
+            recorded_at: leaf.recorded_at,
+            result: ReceiptResult::first(leaf.revision),
+        })
+    }
+
+    fn track(&mut self, change: &TrackingChange) -> Result<(), T::Error> {
+        change.id().clone_into(&mut self.about);
+        match change {
+            TrackingChange::Seen(seen) => self.seen(seen),
+            TrackingChange::Gone { id } => self.tables.gone(id),
+        }
+    }
+
+    fn seen(&mut self, seen: &Tracked) -> Result<(), T::Error> {
+        let before = self.tables.tracked_as(&seen.id)?;
+        if before.is_some_and(|row| rules::is_overtaken(row, seen.started_at, false))
+            && let Some(before) = self.tables.tracked_row(&seen.id)?
+        {
+            let secret = self.secret;
+            self.gap(&overtaken(before), |key| rules::derived_nonce(&secret, key))?;
+        }
+        self.tables.seen(seen)
+    }
+}
+
+/// An entry to append. Of an execution the body is not kept: it is put together from its row.
+struct New<'a> {
+    kind: EntryKind,
+    execution_id: &'a str,
+    execution: Option<NewRow<'a>>,
+    key: Option<&'a str>,
+    body_digest: Digest,
+    body: Option<&'a str>,
+}
+
+/// The gap that an overtaken attempt leaves, from its tracked row.
+fn overtaken(tracked: Tracked) -> Gap {
+    Gap {
+        cause: GapCause::Overtaken,
+        execution_id: tracked.id,
+        namespace: tracked.namespace,
+        name: tracked.name,
+        started_at: tracked.started_at,
+        last_phase: tracked.phase,
+        last_state: tracked.last_state,
+        last_state_digest: None,
+        last_seen_at: tracked.last_seen_at,
+    }
+}
