@@ -2,24 +2,31 @@
 
 use std::{
     ffi::OsStr,
-    fmt,
+    fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 
-use crate::store::{
-    SharedStore, StoreError,
-    sqlite::{Options, SqliteStore},
+use crate::{
+    clock::{Clock as _, SystemClock},
+    store::{
+        SharedStore, StoreError,
+        postgres::{self, PostgresStore},
+        sqlite::{self, SqliteStore},
+    },
 };
 
 /// The database a command works on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseArgs {
-    /// The database, as sqlite:PATH.
+    /// The database, as sqlite:PATH or postgres://USER@HOST:PORT/NAME.
+    ///
+    /// Of PostgreSQL, ?sslmode= is disable, prefer (unless given), require or verify-full, and
+    /// &sslrootcert= a file with the authorities that verify-full trusts.
     #[arg(
         long,
         env = "DUALAUDIT_DATABASE",
@@ -29,6 +36,10 @@ pub struct DatabaseArgs {
         value_parser = Unrepeated
     )]
     pub database: Location,
+
+    /// A file that holds PostgreSQL's password; without it, PGPASSWORD is looked at.
+    #[arg(long, env = "DUALAUDIT_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
 }
 
 /// Where a database is.
@@ -36,12 +47,16 @@ pub struct DatabaseArgs {
 pub enum Location {
     /// One file.
     Sqlite(PathBuf),
+    /// A database of a server. Boxed: it is large.
+    Postgres(Box<postgres::Location>),
 }
 
+/// Without a password, as everywhere.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(location) => location.fmt(f),
         }
     }
 }
@@ -52,10 +67,10 @@ impl FromStr for Location {
     // The text is not repeated in an error: it may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Err("PostgreSQL is not in this version; use sqlite:PATH".into());
+            return Ok(Self::Postgres(Box::new(postgres::Location::parse(text)?)));
         }
         let Some(path) = text.strip_prefix("sqlite:") else {
-            return Err("must be sqlite:PATH, such as sqlite:dualaudit.db".into());
+            return Err("must be sqlite:PATH, such as sqlite:dualaudit.db, or postgres://HOST/NAME".into());
         };
         // `sqlite://host/…` is how other programs write it, and would become a path from the root.
         if path.starts_with("//") && !path.starts_with("///") {
@@ -86,12 +101,26 @@ impl TypedValueParser for Unrepeated {
 }
 
 impl DatabaseArgs {
-    /// Opens the database for writing; creates it and brings its schema up to date.
+    /// Opens the database for writing; creates it and brings its schema up to date. A PostgreSQL
+    /// database is there already, and its schema is only changed by a role that may.
     ///
     /// # Errors
     /// Says which database could not be opened and why.
     pub async fn open(&self) -> anyhow::Result<SharedStore> {
-        self.with(|path| SqliteStore::open(path, Options::default())).await
+        let opened = match &self.database {
+            Location::Sqlite(path) => {
+                off_the_async_threads(path, |path| SqliteStore::open(path, sqlite::Options::default()))
+                    .await?
+                    .map(shared)
+            }
+            Location::Postgres(location) => {
+                let location = self.with_password(location)?;
+                PostgresStore::open(&location, postgres::Options::default(), SystemClock.now())
+                    .await
+                    .map(shared)
+            }
+        };
+        opened.with_context(|| format!("cannot open the database {}", self.database))
     }
 
     /// Opens a database that is there, for reading; changes nothing.
@@ -99,18 +128,63 @@ impl DatabaseArgs {
     /// # Errors
     /// Says which database could not be opened and why.
     pub async fn open_existing(&self) -> anyhow::Result<SharedStore> {
-        self.with(|path| SqliteStore::open_existing(path, Options::default())).await
+        let opened = match &self.database {
+            Location::Sqlite(path) => {
+                let open = |path: &Path| SqliteStore::open_existing(path, sqlite::Options::default());
+                off_the_async_threads(path, open).await?.map(shared)
+            }
+            Location::Postgres(location) => {
+                let location = self.with_password(location)?;
+                PostgresStore::open_existing(&location, postgres::Options::default()).await.map(shared)
+            }
+        };
+        opened.with_context(|| format!("cannot open the database {}", self.database))
     }
 
-    /// Opening waits for locks and migrates, so it stays off the async threads.
-    async fn with(
-        &self,
-        open: impl FnOnce(&Path) -> Result<SqliteStore, StoreError> + Send + 'static,
-    ) -> anyhow::Result<SharedStore> {
-        let Location::Sqlite(path) = self.database.clone();
-        let store = tokio::task::spawn_blocking(move || open(&path)).await?;
-        Ok(Arc::new(store.with_context(|| format!("cannot open the database {}", self.database))?))
+    /// Creates the database if it is a file, brings its schema up to date, and lets the role `grant_to`
+    /// do what `dualaudit run` does.
+    ///
+    /// # Errors
+    /// Says which database could not be migrated and why.
+    pub async fn migrate(&self, grant_to: Option<&str>) -> anyhow::Result<()> {
+        let migrated = match &self.database {
+            Location::Sqlite(_) if grant_to.is_some() => {
+                bail!("--grant-to is for PostgreSQL: files have no roles")
+            }
+            Location::Sqlite(path) => off_the_async_threads(path, |path| sqlite::migrate(path)).await?,
+            Location::Postgres(location) => {
+                postgres::migrate(&self.with_password(location)?, SystemClock.now(), grant_to).await
+            }
+        };
+        migrated.with_context(|| format!("cannot migrate the database {}", self.database))
     }
+
+    /// The location with the password from where passwords are kept.
+    fn with_password(&self, location: &postgres::Location) -> anyhow::Result<postgres::Location> {
+        let location = location.clone();
+        if let Some(file) = &self.database_password_file {
+            let password = fs::read_to_string(file)
+                .with_context(|| format!("cannot read --database-password-file {}", file.display()))?;
+            return Ok(location.with_password(password.trim_end_matches(['\r', '\n'])));
+        }
+        Ok(match std::env::var("PGPASSWORD") {
+            Ok(password) if !location.has_password() => location.with_password(password),
+            _ => location,
+        })
+    }
+}
+
+fn shared(store: impl crate::store::Store) -> SharedStore {
+    Arc::new(store)
+}
+
+/// Opening a file waits for locks and migrates.
+async fn off_the_async_threads<T: Send + 'static>(
+    path: &Path,
+    open: impl FnOnce(&Path) -> Result<T, StoreError> + Send + 'static,
+) -> anyhow::Result<Result<T, StoreError>> {
+    let path = path.to_owned();
+    Ok(tokio::task::spawn_blocking(move || open(&path)).await?)
 }
 
 #[cfg(test)]
@@ -127,8 +201,8 @@ mod tests {
     #[test]
     fn what_is_no_database_is_refused_and_its_password_not_repeated() {
         for text in [
-            "postgres://me:hunter2@db/x",
-            "postgresql://me:hunter2@db",
+            "postgres://me:hunter2@db/x?sslmode=hunter2",
+            "postgresql://me:hunter2@db:hunter2",
             "hunter2",
             "sqlite:",
             "sqlite://hunter2",
@@ -136,7 +210,29 @@ mod tests {
             let error = text.parse::<Location>().unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
         }
-        let error = "postgres://db".parse::<Location>().unwrap_err();
-        insta::assert_snapshot!(error, @"PostgreSQL is not in this version; use sqlite:PATH");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let location: Location = "postgres://me:hunter2@db/audit".parse().unwrap();
+        let args = DatabaseArgs { database: location.clone(), database_password_file: None };
+        assert_eq!(location.to_string(), "postgres://me@db:5432/audit");
+        assert!(!format!("{args:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_file_of_the_password_goes_before_the_url() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        fs::write(&file, "from the file\n").unwrap();
+        let Location::Postgres(location) = "postgres://me:url@db/audit".parse().unwrap() else { panic!() };
+        let mut args =
+            DatabaseArgs { database: Location::Postgres(location.clone()), database_password_file: None };
+        assert_eq!(args.with_password(&location).unwrap(), *location);
+        args.database_password_file = Some(file);
+        let expected = (*location).clone().with_password("from the file");
+        assert_eq!(args.with_password(&location).unwrap(), expected);
+        args.database_password_file = Some(dir.path().join("missing"));
+        assert!(args.with_password(&location).unwrap_err().to_string().contains("missing"));
     }
 }

@@ -5,15 +5,20 @@ use std::{io::Write, process::ExitCode};
 use super::{database::DatabaseArgs, output};
 
 const EXAMPLES: &str = "\
-Example:
-  dualaudit migrate --database sqlite:/var/lib/dualaudit/dualaudit.db";
+Examples:
+  dualaudit migrate --database sqlite:/var/lib/dualaudit/dualaudit.db
+  dualaudit migrate --database postgres://owner@db/audit --grant-to dualaudit";
 
-/// Create a database, or bring its schema up to date.
+/// Create a database's tables, or bring its schema up to date. Of PostgreSQL, also gives the months
+/// ahead their partitions: run it every month at least.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
+    /// Let this role do what `dualaudit run` does, and nothing that takes a record away (PostgreSQL).
+    #[arg(long, value_name = "ROLE")]
+    grant_to: Option<String>,
 }
 
 /// Migrates.
@@ -21,7 +26,7 @@ pub struct Args {
 /// # Errors
 /// A database that cannot be opened, or whose schema is newer than this program.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    args.database.open().await?;
+    args.database.migrate(args.grant_to.as_deref()).await?;
     let mut out = output::stdout();
     writeln!(out, "The database {} is up to date.", args.database.database)?;
     out.flush()?;

@@ -32,6 +32,7 @@ mod names;
 mod objects;
 mod owner;
 mod page;
+pub mod postgres;
 mod rows;
 mod rules;
 pub mod sqlite;

@@ -1,0 +1,417 @@
+//! One append: one transaction that reads what is known, decides, writes, and moves the head.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use dualaudit_record::{
+    Time,
+    log::{TileData, Tree},
+};
+use futures::{SinkExt as _, future::try_join_all, join};
+use tokio_postgres::{Row, Statement, types::ToSql};
+
+use super::{
+    error::{Error, Result},
+    known::{ENTRIES_OF, EntriesOf, entries_of},
+    overlay::{Amendment, Overlay, Written},
+    rows::execution_columns,
+    session::Session,
+    tracked::{Concerns, TrackedRows},
+    values::{Micros, at_most, small},
+};
+use crate::store::{
+    Answer, Batch, StoreError, Tracked,
+    append::{Append, HoldsWithReason},
+    head::HeadRow,
+    rows::{self, Cells},
+};
+
+/// The tree of each log as the last append left it. An append takes it out and puts it back after its
+/// commit, so whatever fails in between leaves none behind.
+pub(super) type Trees = Arc<Mutex<HashMap<String, Tree>>>;
+
+/// See [`crate::store::Store::append`].
+pub(super) async fn append(
+    session: &Session,
+    trees: &Trees,
+    log: &str,
+    batch: Arc<Batch>,
+    now: Time,
+) -> Result<Vec<Answer>> {
+    let kept = trees.lock().unwrap_or_else(PoisonError::into_inner).remove(log);
+    let (head, overlay) = begin(session, log, &batch).await?;
+    let tree = match kept.filter(|kept| head.is_of(kept)) {
+        Some(kept) => kept,
+        None => head.tree(&edge(session, &head).await?).map_err(Error::damaged)?,
+    };
+    let before = tree.size();
+    let recorded_at = head.next_recorded_at(now);
+    // Hashing takes its time: off the async threads.
+    let decide = move || {
+        let mut append = Append::new(overlay, &head.log, head.secret, recorded_at, tree);
+        let Ok(answers) = append.batch(&batch);
+        let (overlay, tree) = append.into_parts();
+        (answers, overlay, tree)
+    };
+    let decided = tokio::task::spawn_blocking(decide).await;
+    let (answers, overlay, mut tree) =
+        decided.map_err(|error| StoreError::Unavailable(format!("the append stopped: {error}")))?;
+    let written = write(session, overlay, &mut tree, before, recorded_at).await;
+    written.map_err(|error| error.within(|| format!("log {log}")))?;
+    trees.lock().unwrap_or_else(PoisonError::into_inner).insert(log.to_owned(), tree);
+    Ok(answers)
+}
+
+/// Begins the transaction: locks the head, and reads all that the batch's decisions need.
+///
+/// The statements go out together. The server runs them one after the other, each on what was
+/// committed when it starts, so those after the first see all that earlier holders of the lock wrote.
+async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, Overlay)> {
+    const HEAD: &str = "
+        -- append: lock the head
+        SELECT size, root, recorded_at, secret
+        FROM log
+        WHERE name = $1
+        FOR UPDATE";
+    const TRACKED: &str = "
+        -- append: tracked executions, without their states
+        SELECT tracked.*
+        FROM unnest($2::text[]) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT id, namespace, name, phase, started_at, '' AS last_state, last_seen_at, state
+            FROM tracked
+            WHERE log = $1 AND id = wanted.id
+            LIMIT 1
+        ) AS tracked";
+    const HOLDS: &str = "
+        -- append: holds
+        SELECT execution_id, reason, idx, released_at IS NULL
+        FROM hold
+        WHERE log = $1 AND execution_id = ANY ($2)";
+    let concerns = Concerns::of(batch);
+    let (lock, tracked, entries, holds) = (
+        session.prepare_cached(HEAD).await?,
+        session.prepare_cached(TRACKED).await?,
+        session.prepare_cached(ENTRIES_OF).await?,
+        session.prepare_cached(HOLDS).await?,
+    );
+    let of = |ids: &std::collections::BTreeSet<&str>| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
+    let (tracked_ids, entry_ids, hold_ids) =
+        (of(&concerns.tracked), of(&concerns.entries), of(&concerns.holds));
+    let name: [&(dyn ToSql + Sync); 1] = [&log];
+    // In the order of their first poll, which is this one.
+    let (begun, head, tracked, entries, holds) = join!(
+        session.batch_execute("BEGIN"),
+        session.query_opt(&lock, &name),
+        about(session, &tracked, log, &tracked_ids),
+        about(session, &entries, log, &entry_ids),
+        about(session, &holds, log, &hold_ids),
+    );
+    begun?;
+    let Some(head) = head? else {
+        let what = format!("there is no log {log:?}: it was never opened");
+        return Err(StoreError::Rejected(what).into());
+    };
+    let head = HeadRow {
+        log: log.to_owned(),
+        size: head.number(0)?,
+        root: head.digest(1)?,
+        recorded_at: head.optional(2, Cells::time)?,
+        secret: head.bytes(3)?,
+    };
+    let tracked: Vec<Tracked> = tracked?.iter().map(rows::tracked).collect::<Result<_>>()?;
+    let mut entries = entries_of(&entries?)?;
+    let holds = holds_by_reason(&holds?, &entries)?;
+    let tracked = overtakable(session, log, &concerns, tracked, &mut entries).await?;
+    let overlay = Overlay { log: log.to_owned(), entries, holds, tracked, written: Written::default() };
+    Ok((head, overlay))
+}
+
+async fn about(
+    session: &Session,
+    statement: &Statement,
+    log: &str,
+    ids: &[String],
+) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+    if ids.is_empty() { Ok(Vec::new()) } else { session.query(statement, &[&log, &ids]).await }
+}
+
+/// Reads the rest of what matters of attempts that may have been overtaken: their last state, which
+/// would stand in a gap, and what accounts for them.
+async fn overtakable(
+    session: &Session,
+    log: &str,
+    concerns: &Concerns<'_>,
+    mut tracked: Vec<Tracked>,
+    entries: &mut HashMap<String, EntriesOf>,
+) -> Result<TrackedRows> {
+    const STATES: &str = "
+        -- append: states of tracked executions
+        SELECT id, last_state
+        FROM tracked
+        WHERE log = $1 AND id = ANY ($2)";
+    let ids: Vec<String> =
+        tracked.iter().filter(|row| concerns.may_be_overtaken(row)).map(|row| row.id.clone()).collect();
+    if !ids.is_empty() {
+        let found = session.rows(STATES, &[&log, &ids]).await?;
+        let mut states: HashMap<String, String> = HashMap::new();
+        for row in &found {
+            states.insert(row.string(0)?, row.string(1)?);
+        }
+        for row in &mut tracked {
+            row.last_state = states.remove(&row.id).unwrap_or_default();
+        }
+    }
+    let mut unread: Vec<String> = ids;
+    unread.extend(concerns.started_twice().map(str::to_owned));
+    unread.retain(|id| !concerns.entries.contains(id.as_str()));
+    unread.sort_unstable();
+    unread.dedup();
+    if !unread.is_empty() {
+        entries.extend(entries_of(&session.rows(ENTRIES_OF, &[&log, &unread]).await?)?);
+    }
+    Ok(TrackedRows::of(tracked))
+}
+
+fn holds_by_reason(
+    found: &[Row],
+    entries: &HashMap<String, EntriesOf>,
+) -> Result<HashMap<(String, String), HoldsWithReason>> {
+    let mut holds: HashMap<(String, String), HoldsWithReason> = HashMap::new();
+    for row in found {
+        let (id, reason, index) = (row.string(0)?, row.string(1)?, row.number::<u64>(2)?);
+        let receipt =
+            entries.get(&id).and_then(|of| of.others.values().find(|receipt| receipt.index == index));
+        let with_reason = holds.entry((id, reason)).or_default();
+        if row.try_get(3)? {
+            let missing = || Error::damaged(format!("the hold of entry {index} has no entry"));
+            with_reason.open = Some(receipt.cloned().ok_or_else(missing)?);
+        } else {
+            with_reason.released += 1;
+        }
+    }
+    Ok(holds)
+}
+
+/// The growing tile of each level.
+async fn edge(session: &Session, head: &HeadRow) -> Result<Vec<TileData>> {
+    const TILES: &str = "
+        -- append: growing tiles
+        SELECT level, idx, hashes
+        FROM log_tile
+        WHERE log = $1 AND level = $2 AND idx = $3";
+    let mut tiles = Vec::new();
+    for (level, index) in head.growing_tiles() {
+        let found = session.row(TILES, &[&head.log, &i16::from(level), &at_most(index)]).await?;
+        if let Some(row) = found {
+            tiles.push(TileData { level, index, hashes: row.blob(2)?.to_owned() });
+        }
+    }
+    Ok(tiles)
+}
+
+/// Writes what was decided, and commits.
+async fn write(
+    session: &Session,
+    overlay: Overlay,
+    tree: &mut Tree,
+    before: u64,
+    recorded_at: Time,
+) -> Result<()> {
+    const ENTRIES: &str = "
+        COPY log_entry (
+            log, idx, recorded_at, created_at, started_at, attempt, revision, kind, execution_id,
+            idempotency_key, body_digest, leaf_hash, content_digest, body
+        )
+        FROM STDIN (FORMAT binary) -- append: entries";
+    const EXECUTIONS: &str = concat!(
+        "COPY workflow_execution_audit (",
+        execution_columns!(),
+        ") FROM STDIN (FORMAT binary) -- append: executions"
+    );
+    const SOURCE_OBJECTS: &str = "
+        COPY source_object (log, idx, created_at, object)
+        FROM STDIN (FORMAT binary) -- append: source objects";
+    let Overlay { log, tracked, written, .. } = overlay;
+    let Written { entries, executions, source_objects, amendments, quarantines, holds } = written;
+    copy(session, ENTRIES, entries.finish()).await?;
+    copy(session, EXECUTIONS, executions.finish()).await?;
+    copy(session, SOURCE_OBJECTS, source_objects.finish()).await?;
+    for amendment in &amendments {
+        amend(session, &log, amendment).await?;
+    }
+    const QUARANTINE: &str = "
+        -- append: quarantined object
+        INSERT INTO quarantine (log, execution_id, source_digest, idx, recorded_at, object)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    if !quarantines.is_empty() {
+        let statement = session.prepare_cached(QUARANTINE).await?;
+        let (log, statement) = (&log, &statement);
+        let rows = quarantines.iter().map(async |row| {
+            let (index, recorded_at) = (at_most(row.receipt.index), Micros::from(row.receipt.recorded_at));
+            let digest = row.digest.0.as_slice();
+            session
+                .execute(statement, &[log, &row.receipt.id, &digest, &index, &recorded_at, &row.object])
+                .await
+        });
+        try_join_all(rows).await?;
+    }
+    const HOLD: &str = "
+        -- append: hold
+        INSERT INTO hold (log, execution_id, idx, reason, actor, placed_at)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    if !holds.is_empty() {
+        let statement = session.prepare_cached(HOLD).await?;
+        let (log, statement) = (&log, &statement);
+        let rows = holds.iter().map(async |(receipt, hold)| {
+            let (index, placed_at) = (at_most(receipt.index), Micros::from(receipt.recorded_at));
+            session
+                .execute(statement, &[log, &receipt.id, &index, &hold.reason, &hold.actor, &placed_at])
+                .await
+        });
+        try_join_all(rows).await?;
+    }
+    track(session, &log, &tracked).await?;
+    finish(session, &log, tree, before, recorded_at).await
+}
+
+/// Sends rows into a table, if there are any.
+async fn copy(session: &Session, sql: &str, rows: Option<Bytes>) -> Result<()> {
+    let Some(rows) = rows else { return Ok(()) };
+    let statement = session.prepare_cached(sql).await?;
+    let sink = session.copy_in(&statement).await?;
+    let mut sink = std::pin::pin!(sink);
+    sink.send(rows).await?;
+    sink.finish().await?;
+    Ok(())
+}
+
+/// Moves a row to the revisions, and puts the next one in its place.
+async fn amend(session: &Session, log: &str, amendment: &Amendment) -> Result<()> {
+    const KEEP: &str = concat!(
+        "
+        -- append: keep the row that is amended
+        INSERT INTO workflow_execution_revision (",
+        execution_columns!(),
+        ")
+        SELECT ",
+        execution_columns!(),
+        "
+        FROM workflow_execution_audit
+        WHERE log = $1 AND created_at = $2 AND id = $3 AND attempt = $4"
+    );
+    const AMEND: &str = concat!(
+        "
+        -- append: amend
+        UPDATE workflow_execution_audit
+        SET (",
+        execution_columns!(),
+        ") = (
+            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+            $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38
+        )
+        WHERE log = $1 AND created_at = $6 AND id = $2 AND attempt = $3"
+    );
+    let Amendment { id, attempt, created_at, row } = amendment;
+    let (keep, amend) = (session.prepare_cached(KEEP).await?, session.prepare_cached(AMEND).await?);
+    let (created_at, number) = (Micros::from(*created_at), small(*attempt));
+    session.execute(&keep, &[&log, &created_at, id, &number]).await?;
+    if session.execute_raw(&amend, row).await? == 1 {
+        return Ok(());
+    }
+    Err(Error::damaged(format!("log {log}: {id} attempt {attempt} has an entry, and no row to amend")))
+}
+
+/// Writes what became of what is tracked.
+async fn track(session: &Session, log: &str, tracked: &TrackedRows) -> Result<()> {
+    const DELETE: &str = "
+        -- append: tracked executions gone
+        DELETE FROM tracked
+        WHERE log = $1 AND id = ANY ($2)";
+    // What was last seen of one stays while only its name is known.
+    const UPSERT: &str = "
+        -- append: tracked executions seen
+        INSERT INTO tracked (
+            log, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        )
+        SELECT $1, seen.*
+        FROM unnest(
+            $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
+            $8::timestamptz[], $9::text[]
+        ) AS seen
+        ON CONFLICT (log, id) DO UPDATE
+        SET namespace = excluded.namespace,
+            name = excluded.name,
+            phase = excluded.phase,
+            started_at = excluded.started_at,
+            last_state = CASE excluded.last_state WHEN '' THEN tracked.last_state ELSE excluded.last_state END,
+            last_seen_at = excluded.last_seen_at,
+            state = excluded.state";
+    let (gone, seen) = tracked.changes();
+    if !gone.is_empty() {
+        let delete = session.prepare_cached(DELETE).await?;
+        session.execute(&delete, &[&log, &gone]).await?;
+    }
+    if !seen.ids.is_empty() {
+        let upsert = session.prepare_cached(UPSERT).await?;
+        session
+            .execute(
+                &upsert,
+                &[
+                    &log,
+                    &seen.ids,
+                    &seen.namespaces,
+                    &seen.names,
+                    &seen.phases,
+                    &seen.started_at,
+                    &seen.last_states,
+                    &seen.last_seen_at,
+                    &seen.states,
+                ],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Writes what the batch changed of the tree, and the head, if it appended anything, and commits.
+///
+/// All three go out together: a commit after a statement that failed is a rollback.
+async fn finish(session: &Session, log: &str, tree: &mut Tree, before: u64, recorded_at: Time) -> Result<()> {
+    const TILE: &str = "
+        -- append: tile
+        INSERT INTO log_tile (log, level, idx, hashes)
+        VALUES ($1, $2, $3, $4)
+        ON CONFLICT (log, level, idx) DO UPDATE
+        SET hashes = excluded.hashes";
+    const HEAD: &str = "
+        -- append: head
+        UPDATE log
+        SET size = $2,
+            root = $3,
+            recorded_at = $4
+        WHERE name = $1";
+    let commit = async || session.batch_execute("COMMIT").await.map_err(Error::Commit);
+    if tree.size() == before {
+        return commit().await;
+    }
+    let (tile, head) = (session.prepare_cached(TILE).await?, session.prepare_cached(HEAD).await?);
+    let changed = tree.take_changed();
+    let tiles = changed.iter().map(async |changed| {
+        let (level, index) = (i16::from(changed.level), at_most(changed.index));
+        session.execute(&tile, &[&log, &level, &index, &changed.hashes]).await
+    });
+    let (size, root, recorded_at) = (at_most(tree.size()), tree.root().0, Micros::from(recorded_at));
+    let (root, size): (&[u8], &i64) = (root.as_slice(), &size);
+    let params: [&(dyn ToSql + Sync); 4] = [&log, size, &root, &recorded_at];
+    let (tiles, moved, committed) =
+        join!(futures::future::join_all(tiles), session.execute(&head, &params), commit());
+    for written in tiles {
+        written?;
+    }
+    moved?;
+    committed
+}

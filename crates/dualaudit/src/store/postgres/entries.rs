@@ -1,0 +1,187 @@
+//! Entries, each with all that the tables hold of it.
+
+use std::pin::pin;
+
+use dualaudit_record::{
+    Entry, EntryKind,
+    log::{Nonce, parse_body},
+};
+use futures::TryStreamExt as _;
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{
+    error::{Error, Result},
+    rows::{EXECUTION, revision_of_entry, unambiguous_execution},
+    session::Session,
+    values::at_most,
+};
+use crate::store::{
+    Beside, ObjectDigest, Quarantined, StoredEntry,
+    objects::{MAX_OBJECT, Objects},
+    rows::{Cells, FullRow},
+};
+
+/// What was read, or why it cannot be: of one value, where the rest can go on.
+type Readable<T> = std::result::Result<T, String>;
+
+/// An entry's columns; after them the columns of its execution, then what stands beside it. Objects
+/// that are too long stay where they are: reading one would take its length in memory.
+const ENTRIES: &str = concat!(
+    "
+    -- entries
+    SELECT execution.*,
+        entry.idx, entry.kind, entry.recorded_at, entry.execution_id, entry.attempt, entry.revision,
+        entry.started_at, entry.idempotency_key, entry.body_digest, entry.leaf_hash, entry.body,
+        entry.content_digest,
+        source.idx, source.object,
+        hold.reason, hold.actor, hold.placed_at,
+        quarantine.idx, quarantine.recorded_at, quarantine.object
+    FROM (
+        SELECT *
+        FROM log_entry
+        WHERE log = $1 AND idx >= $2
+        ORDER BY idx
+        LIMIT $3
+    ) AS entry
+    LEFT JOIN LATERAL (",
+    revision_of_entry!("entry.execution_id", "entry.attempt"),
+    ") AS execution ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT idx, CASE WHEN octet_length(object) <= $4 THEN object END AS object
+        FROM source_object
+        WHERE log = $1 AND idx = entry.idx AND created_at = entry.created_at
+        LIMIT 1
+    ) AS source ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT reason, actor, placed_at
+        FROM hold
+        WHERE log = $1 AND execution_id = entry.execution_id AND idx = entry.idx
+        LIMIT 1
+    ) AS hold ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT idx, recorded_at, CASE WHEN octet_length(object) <= $4 THEN object END AS object
+        FROM quarantine
+        WHERE log = $1 AND execution_id = entry.execution_id AND entry.kind = 'quarantine'
+            AND entry.idempotency_key =
+                'quarantine:' || execution_id || ':' || encode(source_digest, 'hex')
+        LIMIT 1
+    ) AS quarantine ON TRUE
+    ORDER BY entry.idx"
+);
+
+const ENTRY: usize = EXECUTION;
+const SOURCE: usize = ENTRY + 12;
+const HOLD: usize = SOURCE + 2;
+const QUARANTINE: usize = HOLD + 3;
+
+/// See [`crate::store::Store::entries`].
+pub(super) async fn entries(session: &Session, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>> {
+    let statement = session.prepare_cached(ENTRIES).await?;
+    let longest = i32::try_from(MAX_OBJECT).unwrap_or(i32::MAX);
+    let of: [&(dyn ToSql + Sync); 4] = [&log, &at_most(from), &i64::from(limit), &longest];
+    // One after the other: a page of objects would else be in memory at once.
+    let mut found = pin!(session.query_raw(&statement, of).await?);
+    let mut objects = Objects::default();
+    let mut entries = Vec::new();
+    while let Some(row) = found.try_next().await? {
+        let index = row.number(ENTRY)?;
+        entries.push(entry(&row, index, &mut objects).map_err(|error| match error.into_unreadable() {
+            Ok(what) => Error::damaged(format!("log {log}, entry {index}: {what}")),
+            Err(error) => error,
+        })?);
+    }
+    Ok(entries)
+}
+
+fn entry(row: &Row, index: u64, objects: &mut Objects) -> Result<StoredEntry> {
+    let kind: EntryKind =
+        row.text(ENTRY + 1)?.parse().map_err(|_| row.unreadable(ENTRY + 1, "no kind is called so"))?;
+    let (body, beside) = match kind {
+        EntryKind::Execution => execution(row, objects)?,
+        _ => {
+            let body = match row.text(ENTRY + 10) {
+                Ok(body) => parse_body(kind, body.as_bytes()).map_err(|error| error.to_string()),
+                Err(error) => Err(format!("the body cannot be read: {}", error.into_unreadable()?)),
+            };
+            (body, beside(row, kind, objects)?)
+        }
+    };
+    Ok(StoredEntry {
+        index,
+        kind,
+        recorded_at: row.time(ENTRY + 2)?,
+        execution_id: Some(row.string(ENTRY + 3)?),
+        attempt: row.optional(ENTRY + 4, Cells::number)?,
+        revision: row.optional(ENTRY + 5, Cells::number)?,
+        started_at: row.optional(ENTRY + 6, Cells::time)?,
+        idempotency_key: row.optional(ENTRY + 7, Cells::string)?,
+        body_digest: row.digest(ENTRY + 8)?,
+        leaf_hash: row.digest(ENTRY + 9)?,
+        body,
+        beside,
+    })
+}
+
+/// The body of an execution's entry, put together from its row, and what stands beside it.
+fn execution(row: &Row, objects: &mut Objects) -> Result<(Readable<(Entry, Nonce)>, Beside)> {
+    let source_object = match row.is_null(SOURCE)? {
+        true => None,
+        false => Some(object(row, SOURCE + 1, objects)?),
+    };
+    let content_digest = readable(row.optional(ENTRY + 11, Cells::digest))?;
+    let beside = Beside::Execution { content_digest, source_object };
+    if row.is_null(0)? {
+        let id = row.text(ENTRY + 3)?;
+        let (attempt, revision) = (row.integer(ENTRY + 4)?, row.integer(ENTRY + 5)?);
+        return Ok((
+            Err(format!("{id} attempt {attempt} revision {revision} has an entry, and no row")),
+            beside,
+        ));
+    }
+    // Whoever asks with SQL would take it for what was recorded.
+    if !row.is_null(ENTRY + 10)? {
+        return Ok((Err("an execution's entry holds a body".to_owned()), beside));
+    }
+    let body = readable(unambiguous_execution(row))?;
+    let body = body.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
+    Ok((body, beside))
+}
+
+/// What stands beside an entry that is no execution.
+fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
+    Ok(match kind {
+        EntryKind::Quarantine if row.is_null(QUARANTINE)? => Beside::Quarantine(Ok(None)),
+        EntryKind::Quarantine => Beside::Quarantine(readable(quarantined(row, objects))?.map(Some)),
+        EntryKind::Hold if row.is_null(HOLD)? => Beside::Hold(Ok(None)),
+        EntryKind::Hold => Beside::Hold(readable(hold(row))?.map(Some)),
+        EntryKind::Gap | EntryKind::Execution => Beside::Gap,
+    })
+}
+
+fn hold(row: &Row) -> Result<(dualaudit_record::entry::Hold, dualaudit_record::Time)> {
+    let (execution_id, reason, actor) = (row.string(ENTRY + 3)?, row.string(HOLD)?, row.string(HOLD + 1)?);
+    Ok((dualaudit_record::entry::Hold { execution_id, reason, actor }, row.time(HOLD + 2)?))
+}
+
+fn quarantined(row: &Row, objects: &mut Objects) -> Result<Quarantined> {
+    Ok(Quarantined {
+        index: row.number(QUARANTINE)?,
+        recorded_at: row.time(QUARANTINE + 1)?,
+        object: object(row, QUARANTINE + 2, objects)?,
+    })
+}
+
+/// The digest of a compressed object that is read only where it is not too long.
+fn object(row: &Row, column: usize, objects: &mut Objects) -> Result<ObjectDigest> {
+    Ok(match row.is_null(column)? {
+        false => objects.digest(row.blob(column)?),
+        true => Err(format!("it has more than {MAX_OBJECT} bytes before it is decompressed")),
+    })
+}
+
+fn readable<T>(read: Result<T>) -> Result<Readable<T>> {
+    match read {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => error.into_unreadable().map(Err),
+    }
+}

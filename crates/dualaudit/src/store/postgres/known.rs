@@ -1,0 +1,123 @@
+//! What a log knows of execution ids: of all that are asked for in one statement.
+
+use std::collections::HashMap;
+
+use dualaudit_record::{Time, digest::Digest};
+use tokio_postgres::Row;
+
+use super::{
+    error::{Error, Result},
+    session::Session,
+};
+use crate::store::{
+    Known, Receipt, ReceiptResult,
+    rows::{self, Cells},
+    rules::{self, Revision},
+};
+
+/// The entries of the ids in `$2`: all revisions of executions, and all others.
+///
+/// Looked up id by id: the statement is served by the index however many ids there are.
+pub(super) const ENTRIES_OF: &str = "
+    -- entries of executions
+    SELECT entry.log, entry.execution_id, entry.attempt, entry.revision, entry.idx, entry.leaf_hash,
+        entry.recorded_at, entry.started_at, entry.content_digest, entry.created_at,
+        entry.idempotency_key, entry.kind
+    FROM unnest($2::text[]) AS wanted (id)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM log_entry
+        WHERE log = $1 AND execution_id = wanted.id
+        ORDER BY attempt, revision
+    ) AS entry";
+
+/// The entries of one execution id.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EntriesOf {
+    /// Of executions, in the order of attempt and revision.
+    pub(super) revisions: Vec<Revision>,
+    /// Of any other kind, by idempotency key, each as the receipt of a duplicate.
+    pub(super) others: HashMap<String, Receipt>,
+    /// When its newest quarantined object was put there.
+    pub(super) quarantined: Option<(u64, Time)>,
+}
+
+/// Reads [`ENTRIES_OF`].
+pub(super) fn entries_of(found: &[Row]) -> Result<HashMap<String, EntriesOf>> {
+    let mut entries: HashMap<String, EntriesOf> = HashMap::new();
+    for row in found {
+        let receipt = rows::receipt(row)?;
+        let of = entries.entry(receipt.id.clone()).or_default();
+        if let (Some(attempt), Some(revision)) = (receipt.attempt, receipt.revision) {
+            of.revisions.push(Revision {
+                attempt,
+                revision,
+                started_at: row.optional(7, Cells::time)?,
+                content_digest: row.optional(8, Cells::digest)?,
+                created_at: row.optional(9, Cells::time)?,
+                index: receipt.index,
+                leaf_hash: receipt.leaf_hash,
+                recorded_at: receipt.recorded_at,
+            });
+            continue;
+        }
+        let at = (receipt.index, receipt.recorded_at);
+        if row.text(11)? == "quarantine" {
+            of.quarantined = of.quarantined.max(Some(at));
+        }
+        let duplicate = Receipt { result: ReceiptResult::Duplicate, ..receipt };
+        of.others.insert(row.string(10)?, duplicate);
+    }
+    Ok(entries)
+}
+
+/// See [`crate::store::Store::known`].
+pub(super) async fn known(session: &Session, log: &str, ids: &[String]) -> Result<Vec<Known>> {
+    const HELD: &str = "
+        -- executions that are held
+        SELECT DISTINCT held.execution_id
+        FROM unnest($2::text[]) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT execution_id
+            FROM hold
+            WHERE log = $1 AND execution_id = wanted.id AND released_at IS NULL
+            LIMIT 1
+        ) AS held";
+    const QUARANTINED: &str = "
+        -- newest quarantined object of executions
+        SELECT newest.execution_id, newest.source_digest, newest.recorded_at
+        FROM unnest($2::text[]) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT execution_id, source_digest, recorded_at
+            FROM quarantine
+            WHERE log = $1 AND execution_id = wanted.id
+            ORDER BY idx DESC
+            LIMIT 1
+        ) AS newest";
+    const TRACKED: &str = "
+        -- state of tracked executions
+        SELECT tracked.id, tracked.state
+        FROM unnest($2::text[]) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT id, state
+            FROM tracked
+            WHERE log = $1 AND id = wanted.id
+            LIMIT 1
+        ) AS tracked";
+    let entries = entries_of(&session.rows(ENTRIES_OF, &[&log, &ids]).await?)?;
+    let held = by_id(&session.rows(HELD, &[&log, &ids]).await?, |_| Ok(()))?;
+    let quarantined: HashMap<String, (Digest, Time)> =
+        by_id(&session.rows(QUARANTINED, &[&log, &ids]).await?, |row| Ok((row.digest(1)?, row.time(2)?)))?;
+    let tracked = by_id(&session.rows(TRACKED, &[&log, &ids]).await?, |row| rows::tracked_state(row, 1))?;
+    let known = |id: &String| Known {
+        recorded: entries.get(id).map_or_else(Vec::new, |of| rules::recorded(log, id, &of.revisions)),
+        held: held.contains_key(id),
+        quarantined: quarantined.get(id).copied(),
+        tracked: tracked.get(id).copied(),
+    };
+    Ok(ids.iter().map(known).collect())
+}
+
+fn by_id<T>(found: &[Row], read: impl Fn(&Row) -> Result<T>) -> Result<HashMap<String, T>> {
+    found.iter().map(|row| Ok::<_, Error>((row.string(0)?, read(row)?))).collect()
+}

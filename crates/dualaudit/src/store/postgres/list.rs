@@ -1,0 +1,206 @@
+//! Pages of executions: SQL built from a filter, every value a parameter.
+
+use std::pin::pin;
+
+use futures::TryStreamExt as _;
+use tokio_postgres::types::ToSql;
+
+use super::{
+    error::Result,
+    session::Session,
+    values::{Micros, at_most, small},
+};
+use crate::store::{
+    Cursor, Filter, LabelRequirement, Listed, names,
+    page::{Filling, Page},
+    rows::{self, Cells as _, listed_columns},
+};
+
+/// See [`crate::store::Store::list`].
+///
+/// A page begins with the rest of the instant its cursor stands in, then goes on to earlier ones.
+/// Two statements, because the order goes down in time and up in the rest, and so has no single
+/// comparison that the index could seek by.
+pub(super) async fn list(
+    session: &Session,
+    filter: &Filter,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<Page> {
+    let mut page = Filling::new(limit);
+    match after {
+        None => fill(&mut page, session, filter, |_| {}).await?,
+        Some(after) => {
+            fill(&mut page, session, filter, |query| query.rest_of_instant(after)).await?;
+            if !page.is_full() {
+                fill(&mut page, session, filter, |query| query.before_instant(after)).await?;
+            }
+        }
+    }
+    Ok(page.finish())
+}
+
+async fn fill(
+    page: &mut Filling,
+    session: &Session,
+    filter: &Filter,
+    position: impl FnOnce(&mut Query),
+) -> Result<()> {
+    let Query { sql, values, .. } = statement(filter, page.wanted(), position);
+    let statement = session.prepare(&sql).await?;
+    let values = values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync));
+    let mut found = pin!(session.query_raw(&statement, values).await?);
+    while let Some(row) = found.try_next().await? {
+        if !page.push(Listed { log: row.string(0)?, execution: rows::listed(&row)? }) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Every log gives its own page, in the order of its index; the whole page is the beginning of all
+/// these together. A filter on the log leaves one.
+pub(super) fn statement(filter: &Filter, limit: u32, position: impl FnOnce(&mut Query)) -> Query {
+    let mut query = Query::of(filter);
+    position(&mut query);
+    let limit = query.bind(i64::from(limit));
+    query.sql = format!(
+        "-- list
+SELECT execution.*
+FROM log AS each
+CROSS JOIN LATERAL (
+    SELECT {columns}
+    FROM workflow_execution_audit
+    WHERE log = each.name{conditions}
+    ORDER BY created_at DESC, id, attempt
+    LIMIT {limit}
+) AS execution
+WHERE TRUE{logs}
+ORDER BY execution.created_at DESC, execution.log, execution.id, execution.attempt
+LIMIT {limit}",
+        columns = listed_columns!(),
+        conditions = query.sql,
+        logs = query.logs,
+    );
+    query
+}
+
+/// A statement under construction: its conditions, until it is put together.
+#[derive(Default)]
+pub(super) struct Query {
+    pub(super) sql: String,
+    /// Conditions on the logs.
+    logs: String,
+    pub(super) values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Query {
+    fn of(filter: &Filter) -> Self {
+        let mut query = Self::default();
+        if let Some(log) = &filter.log {
+            let log = query.bind(log.clone());
+            query.logs = format!(" AND each.name = {log}");
+        }
+        query.texts(filter);
+        query.numbers(filter);
+        query.target(filter);
+        for requirement in &filter.labels {
+            query.label(requirement);
+        }
+        query
+    }
+
+    fn texts(&mut self, filter: &Filter) {
+        let texts = [
+            ("remediation_id", filter.remediation_id.as_deref()),
+            ("workflow_name", filter.workflow.as_deref()),
+            ("workflow_version", filter.version.as_deref()),
+            ("outcome", filter.outcome.map(names::outcome)),
+            ("status", filter.status.map(names::status)),
+            ("cluster", filter.cluster.as_deref()),
+            ("namespace", filter.namespace.as_deref()),
+            ("incident_type", filter.incident_type.as_deref()),
+        ];
+        for (column, value) in texts {
+            if let Some(value) = value {
+                self.compare(column, "=", value.to_owned());
+            }
+        }
+    }
+
+    fn numbers(&mut self, filter: &Filter) {
+        for (comparison, instant) in [(">=", filter.since), ("<", filter.until)] {
+            if let Some(instant) = instant {
+                self.compare("created_at", comparison, Micros::from(instant));
+            }
+        }
+        for (comparison, duration) in [(">=", filter.min_duration), ("<=", filter.max_duration)] {
+            if let Some(duration) = duration {
+                self.compare("total_duration", comparison, at_most(duration));
+            }
+        }
+        for (comparison, score) in [(">=", filter.min_score), ("<=", filter.max_score)] {
+            if let Some(score) = score {
+                self.compare("effectiveness_score", comparison, score);
+            }
+        }
+    }
+
+    fn target(&mut self, filter: &Filter) {
+        let Some(target) = &filter.target else { return };
+        match target.split_once('/') {
+            None => self.compare("target_name", "=", target.clone()),
+            Some((kind, name)) => {
+                self.compare("target_kind", "=", kind.to_owned());
+                self.compare("target_name", "=", name.to_owned());
+            }
+        }
+    }
+
+    // A label's value is a text, never null.
+    fn label(&mut self, requirement: &LabelRequirement) {
+        let (LabelRequirement::In(key, _)
+        | LabelRequirement::NotIn(key, _)
+        | LabelRequirement::Exists(key)
+        | LabelRequirement::Absent(key)) = requirement;
+        let value = format!("labels ->> {}", self.bind(key.clone()));
+        let condition = match requirement {
+            LabelRequirement::In(_, values) => format!("({value}) = ANY ({})", self.bind(values.clone())),
+            LabelRequirement::NotIn(_, values) => {
+                format!("(({value}) = ANY ({})) IS NOT TRUE", self.bind(values.clone()))
+            }
+            LabelRequirement::Exists(_) => format!("({value}) IS NOT NULL"),
+            LabelRequirement::Absent(_) => format!("({value}) IS NULL"),
+        };
+        self.require(&condition);
+    }
+
+    pub(super) fn rest_of_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "=", Micros::from(after.created_at));
+        let log = self.bind(after.log.clone());
+        let id = self.bind(after.id.clone());
+        let attempt = self.bind(small(after.attempt));
+        self.logs.push_str(&format!(" AND each.name >= {log}"));
+        self.require(&format!("(each.name > {log} OR (id, attempt) > ({id}, {attempt}))"));
+    }
+
+    pub(super) fn before_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "<", Micros::from(after.created_at));
+    }
+
+    /// A parameter that stands for a value.
+    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    fn require(&mut self, condition: &str) {
+        self.sql.push_str("\n        AND ");
+        self.sql.push_str(condition);
+    }
+
+    fn compare(&mut self, column: &str, comparison: &str, value: impl ToSql + Sync + Send + 'static) {
+        let value = self.bind(value);
+        self.require(&format!("{column} {comparison} {value}"));
+    }
+}

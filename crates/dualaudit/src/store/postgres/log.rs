@@ -1,0 +1,49 @@
+//! Opening a log.
+
+use dualaudit_record::log::Tree;
+
+use super::{
+    error::{Error, Result},
+    session::Session,
+    values::Micros,
+};
+use crate::store::{Log, LogOpening, rows::Cells as _};
+
+/// See [`crate::store::Store::open_log`].
+pub(super) async fn open(session: &Session, opening: &LogOpening) -> Result<Log> {
+    // Whoever comes first creates it; all others find it.
+    const INSERT: &str = "
+        -- open log: create
+        INSERT INTO log (name, owner, cluster_uid, origin, secret, created_at, size, root, recorded_at)
+        VALUES ($1, $2, $3, $4, $5, $6, 0, $7, NULL)
+        ON CONFLICT (name) DO NOTHING";
+    if let Some(log) = find(session, opening).await? {
+        return Ok(log);
+    }
+    let (owner, cluster_uid) = opening.owner.columns();
+    let statement = session.prepare_cached(INSERT).await?;
+    let created_at = Micros::from(opening.now);
+    let (secret, root) = (opening.secret.as_slice(), Tree::empty().root().0);
+    session
+        .execute(
+            &statement,
+            &[&opening.log, &owner, &cluster_uid, &opening.origin, &secret, &created_at, &root.as_slice()],
+        )
+        .await?;
+    match find(session, opening).await? {
+        Some(log) => Ok(log),
+        None => Err(Error::damaged(format!("log {} is gone", opening.log))),
+    }
+}
+
+async fn find(session: &Session, opening: &LogOpening) -> Result<Option<Log>> {
+    const FIND: &str = "
+        -- open log: find
+        SELECT owner, cluster_uid, origin, secret
+        FROM log
+        WHERE name = $1";
+    let Some(row) = session.row(FIND, &[&opening.log]).await? else { return Ok(None) };
+    let cluster_uid = row.optional(1, |row, column| row.string(column))?;
+    opening.check_owner(row.text(0)?, cluster_uid.as_deref())?;
+    Ok(Some(Log { name: opening.log.clone(), origin: row.string(2)?, secret: row.bytes(3)? }))
+}

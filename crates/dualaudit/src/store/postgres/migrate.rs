@@ -1,0 +1,131 @@
+//! Brings a database to the schema this program knows, and leaves other people's databases alone.
+
+use dualaudit_record::Time;
+use tokio_postgres::Client;
+
+use super::{
+    error::{Error, Result},
+    values::Micros,
+};
+use crate::store::{StoreError, Table};
+
+/// What takes version n to n + 1. A landed migration is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_log_and_executions.sql")];
+
+/// The version of the schema that this program knows.
+const KNOWN: usize = MIGRATIONS.len();
+
+/// Months ahead that have a partition of their own.
+const MONTHS_AHEAD: i32 = 6;
+
+/// The version of a database's schema; 0 for one without tables of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version(usize);
+
+impl Version {
+    /// Whether nothing has to be migrated.
+    pub(super) fn is_latest(self) -> bool {
+        self.0 == KNOWN
+    }
+
+    /// Checks that nothing has to be migrated.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] when something has.
+    pub(super) fn require_latest(self) -> Result<()> {
+        if self.is_latest() {
+            return Ok(());
+        }
+        Err(StoreError::Unsupported(format!(
+            "the database's schema is version {}, this dualaudit needs {KNOWN}: run `dualaudit migrate` as its \
+             owner",
+            self.0
+        ))
+        .into())
+    }
+}
+
+/// Checks that the schema is ours or not there, and not newer than this program. Changes nothing.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] for tables of somebody else's, [`StoreError::Unsupported`] for newer ones.
+pub(super) async fn check(client: &Client) -> Result<Version> {
+    const OURS: &str = "
+        -- whether the schema is ours
+        SELECT to_regclass('dualaudit_schema') IS NOT NULL,
+            (SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL LIMIT 1)";
+    const VERSION: &str = "
+        -- version of the schema
+        SELECT coalesce(max(version), 0)
+        FROM dualaudit_schema";
+    let tables: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
+    let row = client.query_one(OURS, &[&tables]).await?;
+    let (ours, other): (bool, Option<&str>) = (row.try_get(0)?, row.try_get(1)?);
+    if !ours {
+        return match other {
+            None => Ok(Version(0)),
+            Some(table) => Err(StoreError::Corrupt(format!(
+                "the database has a table {table} of another application: nothing was changed; name another \
+                 database"
+            ))
+            .into()),
+        };
+    }
+    let version: i32 = client.query_one(VERSION, &[]).await?.try_get(0)?;
+    match usize::try_from(version) {
+        Ok(version) if version <= KNOWN => Ok(Version(version)),
+        _ => Err(StoreError::Unsupported(format!(
+            "the database's schema is version {version}, this dualaudit knows up to {KNOWN}: use a newer \
+             dualaudit"
+        ))
+        .into()),
+    }
+}
+
+/// Applies what is missing, each migration in a transaction of its own, and makes the partitions of
+/// the months ahead.
+pub(super) async fn migrate(client: &mut Client, now: Time) -> Result<()> {
+    // One at a time; the number is ours alone, as far as numbers can be.
+    const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('dualaudit migrate'))";
+    const VERSIONS: &str = "
+        -- versions of the schema
+        CREATE TABLE IF NOT EXISTS dualaudit_schema (
+            version integer NOT NULL PRIMARY KEY,
+            applied_at timestamptz NOT NULL DEFAULT now()
+        );
+        COMMENT ON TABLE dualaudit_schema IS 'Migrations that were applied.';
+        COMMENT ON COLUMN dualaudit_schema.version IS 'Which, from 1 on.';
+        COMMENT ON COLUMN dualaudit_schema.applied_at IS 'When.'";
+    const APPLIED: &str = "
+        -- a migration is applied
+        INSERT INTO dualaudit_schema (version)
+        VALUES ($1)";
+    const PARTITIONS: &str = "
+        -- partitions ahead
+        SELECT dualaudit_make_partitions($1, $2)";
+    loop {
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(LOCK).await?;
+        // Asked again under the lock: another process may have migrated meanwhile.
+        let Version(version) = check(transaction.client()).await?;
+        let Some(migration) = MIGRATIONS.get(version) else { break };
+        transaction.batch_execute(VERSIONS).await?;
+        transaction.batch_execute(migration).await?;
+        let applied = i32::try_from(version + 1).unwrap_or(i32::MAX);
+        transaction.execute(APPLIED, &[&applied]).await?;
+        transaction.commit().await.map_err(Error::Commit)?;
+    }
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(LOCK).await?;
+    transaction.query_one(PARTITIONS, &[&Micros::from(now), &MONTHS_AHEAD]).await?;
+    transaction.commit().await.map_err(Error::Commit)
+}
+
+/// Lets a role do what `dualaudit run` does, and no more.
+pub(super) async fn grant(client: &Client, role: &str) -> Result<()> {
+    const GRANT: &str = "
+        -- grant
+        SELECT dualaudit_grant($1)";
+    client.query_one(GRANT, &[&role]).await?;
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! Records in a PostgreSQL database.
+//!
+//! Appends, questions, and what ingesting and watching depend on each have a pool of connections of
+//! their own. The schema and the meaning of each column stand in `migrations/postgres/`.
+//!
+//! # Assumptions
+//! The server keeps what it acknowledges (`fsync`, checked at each connection). Any number of
+//! processes may append to the same log and to others: every append locks its log's head.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use dualaudit_record::{Time, log::TileData};
+
+use self::{
+    append::Trees,
+    connect::Pools,
+    error::{Error, Result as PostgresResult},
+    migrate::Version,
+    session::Session,
+};
+use super::{
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
+    StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
+};
+
+mod append;
+mod connect;
+mod entries;
+mod error;
+mod fields;
+mod known;
+mod list;
+mod location;
+mod log;
+mod migrate;
+mod overlay;
+mod read;
+mod rows;
+mod session;
+mod strays;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tracked;
+mod values;
+
+pub use location::Location;
+
+/// How long a question may take unless another limit is asked for.
+pub const QUESTION_LIMIT: Duration = Duration::from_secs(10);
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long a question may take; `None`: as long as it takes. Questions are
+    /// [`Store::list`], [`Store::get`], [`Store::entries`], [`Store::strays`] and [`Store::tiles`].
+    pub question_limit: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { question_limit: Some(QUESTION_LIMIT) }
+    }
+}
+
+/// Brings a database to the schema this program knows, gives the months ahead their partitions, and
+/// lets the role `grant_to`, if there is one, do what `dualaudit run` does. For the database's owner.
+///
+/// # Errors
+/// Those of [`PostgresStore::open`].
+pub async fn migrate(location: &Location, now: Time, grant_to: Option<&str>) -> Result<(), StoreError> {
+    let migrate = async {
+        let mut client = connect::owner(location).await?;
+        migrate::migrate(&mut client, now).await?;
+        match grant_to {
+            Some(role) => migrate::grant(&client, role).await,
+            None => Ok(()),
+        }
+    };
+    migrate.await.map_err(|error| error.at(&location.to_string()))
+}
+
+/// A store in one PostgreSQL database. Cheap to clone; all clones share the connections.
+#[derive(Clone)]
+pub struct PostgresStore {
+    /// What errors call the database: no password is in it.
+    name: Arc<str>,
+    pools: Pools,
+    trees: Trees,
+    question_limit: Option<Duration>,
+    writes: bool,
+}
+
+impl PostgresStore {
+    /// Opens a database to write and read, migrating it if that is needed and this role may.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it cannot be reached, or would not be durable;
+    /// [`StoreError::Corrupt`] when its tables are somebody else's, and [`StoreError::Unsupported`] when
+    /// they are newer, or older and this role may not change them: then nothing was changed.
+    pub async fn open(location: &Location, options: Options, now: Time) -> Result<Self, StoreError> {
+        let open = async {
+            let client = connect::client(location).await?;
+            let version = migrate::check(&client).await?;
+            if !version.is_latest() {
+                Self::migrate(location, version, now).await?;
+            }
+            Self::with(location, options, true)
+        };
+        open.await.map_err(|error| error.at(&location.to_string()))
+    }
+
+    /// Opens a database that is there, to read only: appends answer [`StoreError::Unavailable`].
+    ///
+    /// # Errors
+    /// Those of [`PostgresStore::open`]; also [`StoreError::Unsupported`] when it has to be migrated
+    /// first.
+    pub async fn open_existing(location: &Location, options: Options) -> Result<Self, StoreError> {
+        let open = async {
+            let client = connect::client(location).await?;
+            migrate::check(&client).await?.require_latest()?;
+            Self::with(location, options, false)
+        };
+        open.await.map_err(|error| error.at(&location.to_string()))
+    }
+
+    async fn migrate(location: &Location, version: Version, now: Time) -> PostgresResult<()> {
+        let mut client = connect::owner(location).await?;
+        match migrate::migrate(&mut client, now).await {
+            Err(error) if error.is_forbidden() => version.require_latest(),
+            done => done,
+        }
+    }
+
+    fn with(location: &Location, options: Options, writes: bool) -> PostgresResult<Self> {
+        Ok(Self {
+            name: location.to_string().into(),
+            pools: Pools::new(location, &options)?,
+            trees: Trees::default(),
+            question_limit: options.question_limit,
+            writes,
+        })
+    }
+
+    fn check_writes(&self) -> Result<(), StoreError> {
+        if self.writes {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(format!("{} was opened for reading only", self.name)))
+    }
+
+    /// What `asked` answers, with the database said in its error.
+    async fn told<T>(&self, asked: impl Future<Output = PostgresResult<T>>) -> Result<T, StoreError> {
+        asked.await.map_err(|error| error.at(&self.name))
+    }
+
+    /// What a question answers within its limit.
+    async fn asked<T>(&self, asked: impl Future<Output = PostgresResult<T>>) -> Result<T, StoreError> {
+        self.told(Session::within(self.question_limit, asked)).await
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError> {
+        self.check_writes()?;
+        self.told(async {
+            let session = Session::new(&self.pools.writers).await?;
+            let opened = log::open(&session, &opening).await;
+            session.end(opened).await
+        })
+        .await
+    }
+
+    /// Runs to its end even when the caller goes away.
+    async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError> {
+        self.check_writes()?;
+        let (pools, trees, log) = (self.pools.clone(), Arc::clone(&self.trees), log.to_owned());
+        let run = async move {
+            let session = Session::new(&pools.writers).await?;
+            let appended = append::append(&session, &trees, &log, batch, now).await;
+            session.end(appended).await
+        };
+        let run = async {
+            let stopped =
+                |error| Error::Store(StoreError::Unavailable(format!("an append stopped: {error}")));
+            tokio::spawn(run).await.unwrap_or_else(|error| Err(stopped(error)))
+        };
+        self.told(run).await
+    }
+
+    async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError> {
+        self.told(async {
+            let session = Session::snapshot(&self.pools.reserved).await?;
+            let known = known::known(&session, log, ids).await;
+            session.end(known).await
+        })
+        .await
+    }
+
+    async fn tracked(&self, log: &str, after: Option<&str>, limit: u32) -> Result<Vec<Tracked>, StoreError> {
+        self.told(async {
+            let session = Session::new(&self.pools.reserved).await?;
+            let tracked = read::tracked(&session, log, after, limit).await;
+            session.end(tracked).await
+        })
+        .await
+    }
+
+    async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
+        self.told(async {
+            let session = Session::new(&self.pools.reserved).await?;
+            let read = read::read_back(&session, log, id, attempt).await;
+            session.end(read).await
+        })
+        .await
+    }
+
+    async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError> {
+        self.asked(async {
+            let session = Session::snapshot(&self.pools.readers).await?;
+            let page = list::list(&session, filter, after, limit).await;
+            session.end(page).await
+        })
+        .await
+    }
+
+    async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError> {
+        self.asked(async {
+            let session = Session::snapshot(&self.pools.readers).await?;
+            let found = read::get(&session, wanted).await;
+            session.end(found).await
+        })
+        .await
+    }
+
+    async fn logs(&self) -> Result<Vec<Head>, StoreError> {
+        self.told(async {
+            let session = Session::new(&self.pools.reserved).await?;
+            let logs = read::logs(&session).await;
+            session.end(logs).await
+        })
+        .await
+    }
+
+    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let entries = entries::entries(&session, log, from, limit).await;
+            session.end(entries).await
+        })
+        .await
+    }
+
+    async fn strays(
+        &self,
+        table: Table,
+        log: Option<&str>,
+        after: Option<&RowKey>,
+        limit: u32,
+    ) -> Result<Strays, StoreError> {
+        self.asked(async {
+            let session = Session::snapshot(&self.pools.readers).await?;
+            let strays = strays::strays(&session, table, log, after, limit).await;
+            session.end(strays).await
+        })
+        .await
+    }
+
+    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let tiles = read::tiles(&session, log, level, from, limit).await;
+            session.end(tiles).await
+        })
+        .await
+    }
+
+    async fn backup(&self, _: &Path) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported(format!(
+            "{} is a PostgreSQL database, whose backups are its server's: pg_basebackup with archived WAL, or \
+             pg_dump for a copy of this database alone",
+            self.name
+        )))
+    }
+}

@@ -1,0 +1,252 @@
+//! Reads of logs, tiles and single executions.
+
+use std::pin::pin;
+
+use dualaudit_record::{
+    Entry, EntryKind, Time,
+    digest::Digest,
+    entry::Hold,
+    execution::StoredExecution,
+    log::{FORMAT, Leaf, TileData, body},
+};
+use futures::TryStreamExt as _;
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{
+    error::{Error, Result},
+    rows::{EXECUTION, execution, execution_columns, revision_of_entry},
+    session::Session,
+    values::{at_most, small},
+};
+use crate::store::{
+    Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, Tracked, Wanted, lookup,
+    rows::{self, Cells, FullRow, receipt_columns},
+};
+
+/// See [`crate::store::Store::tracked`].
+pub(super) async fn tracked(
+    session: &Session,
+    log: &str,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Tracked>> {
+    // No id is before the empty one, and none is empty.
+    const TRACKED: &str = "
+        -- tracked executions
+        SELECT id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        FROM tracked
+        WHERE log = $1 AND id > $2
+        ORDER BY id
+        LIMIT $3";
+    let found = session.rows(TRACKED, &[&log, &after.unwrap_or(""), &i64::from(limit)]).await?;
+    found.iter().map(rows::tracked).collect()
+}
+
+/// See [`crate::store::Store::logs`].
+pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
+    const LOGS: &str = "
+        -- logs
+        SELECT name, origin, size, root, recorded_at
+        FROM log
+        ORDER BY name";
+    let head = |row: &Row| {
+        Ok(Head {
+            log: row.string(0)?,
+            origin: row.string(1)?,
+            size: row.number(2)?,
+            root: row.digest(3)?,
+            recorded_at: row.optional(4, Cells::time)?,
+        })
+    };
+    session.rows(LOGS, &[]).await?.iter().map(head).collect()
+}
+
+/// See [`crate::store::Store::tiles`].
+pub(super) async fn tiles(
+    session: &Session,
+    log: &str,
+    level: u8,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<TileData>> {
+    const TILES: &str = "
+        -- tiles
+        SELECT level, idx, hashes
+        FROM log_tile
+        WHERE log = $1 AND level = $2 AND idx >= $3
+        ORDER BY idx
+        LIMIT $4";
+    let of: [&(dyn ToSql + Sync); 4] = [&log, &i16::from(level), &at_most(from), &i64::from(limit)];
+    let tile = |row: &Row| {
+        Ok(TileData { level: row.number(0)?, index: row.number(1)?, hashes: row.blob(2)?.to_owned() })
+    };
+    session.rows(TILES, &of).await?.iter().map(tile).collect()
+}
+
+/// See [`crate::store::Store::read_back`].
+pub(super) async fn read_back(
+    session: &Session,
+    log: &str,
+    id: &str,
+    attempt: u32,
+) -> Result<Option<ReadBack>> {
+    // By the newest entry of the attempt: a row that is behind it is not what was appended.
+    const READ_BACK: &str = concat!(
+        "
+        -- read back
+        SELECT execution.*, entry.idx, entry.revision, entry.recorded_at, entry.body_digest,
+            entry.leaf_hash, entry.content_digest
+        FROM (
+            SELECT *
+            FROM log_entry
+            WHERE log = $1 AND execution_id = $2 AND attempt = $3
+            ORDER BY revision DESC
+            LIMIT 1
+        ) AS entry
+        CROSS JOIN LATERAL (
+            SELECT ",
+        execution_columns!(),
+        "
+            FROM workflow_execution_audit
+            WHERE log = $1 AND created_at = entry.created_at AND id = $2 AND attempt = $3
+            LIMIT 1
+        ) AS execution"
+    );
+    let Some(row) = session.row(READ_BACK, &[&log, &id, &small(attempt)]).await? else { return Ok(None) };
+    let revision = row.number(3)?;
+    let content_digest = row.optional(EXECUTION + 5, Cells::digest)?;
+    let read = match execution(&row) {
+        Ok(full) => Some(full),
+        Err(error) => error.into_unreadable().map(|_| None)?,
+    };
+    let (leaf, leaf_hash) = leaf(log, id, attempt, &row)?;
+    let intact = read.is_some_and(|FullRow { execution, nonce }| {
+        Some(execution.revision) == leaf.revision
+            && execution.recorded_at == leaf.recorded_at
+            && Digest::sha256(&body(&Entry::Execution(Box::new(execution)), nonce)) == leaf.body_digest
+            && leaf.hash() == leaf_hash
+    });
+    Ok(Some(ReadBack { revision, content_digest, intact }))
+}
+
+/// The leaf that the columns of an execution's entry make, and the hash that is stored of it.
+fn leaf(log: &str, id: &str, attempt: u32, row: &Row) -> Result<(Leaf, Digest)> {
+    let leaf = Leaf {
+        format: FORMAT,
+        log: log.to_owned(),
+        index: row.number(EXECUTION)?,
+        kind: EntryKind::Execution,
+        recorded_at: row.time(EXECUTION + 2)?,
+        execution_id: Some(id.to_owned()),
+        attempt: Some(attempt),
+        revision: Some(row.number(EXECUTION + 1)?),
+        body_digest: row.digest(EXECUTION + 3)?,
+    };
+    Ok((leaf, row.digest(EXECUTION + 4)?))
+}
+
+/// See [`crate::store::Store::get`].
+pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
+    let latest = latest_attempts(session, &wanted.id).await?;
+    let (log, attempt) = match lookup::choose(latest.clone(), wanted) {
+        Ok(chosen) => chosen,
+        Err(instead) => return Ok(instead),
+    };
+    let revisions = revisions(session, &log, &wanted.id, attempt).await?;
+    let Some((_, receipt)) = revisions.first() else {
+        let latest = latest.into_iter().find(|(candidate, _)| *candidate == log).map_or(0, |(_, at)| at);
+        return Ok(Lookup::NoAttempt { latest });
+    };
+    // Revisions are 1, 2, 3 …, so the latest counts them.
+    let revisions_total = receipt.revision.unwrap_or_default();
+    let holds = holds(session, &log, &wanted.id).await?;
+    Ok(Lookup::Found(Box::new(Detail { log, revisions, revisions_total, holds })))
+}
+
+/// The latest attempt of an id in each log that has it.
+async fn latest_attempts(session: &Session, id: &str) -> Result<Vec<(String, u32)>> {
+    const LATEST: &str = "
+        -- latest attempt of an execution in each log
+        SELECT log.name, latest.attempt
+        FROM log
+        CROSS JOIN LATERAL (
+            SELECT attempt
+            FROM log_entry
+            WHERE log = log.name AND execution_id = $1 AND attempt IS NOT NULL
+            ORDER BY attempt DESC
+            LIMIT 1
+        ) AS latest
+        ORDER BY log.name";
+    session.rows(LATEST, &[&id]).await?.iter().map(|row| Ok((row.string(0)?, row.number(1)?))).collect()
+}
+
+/// The latest revisions of an attempt, as many as one answer has.
+async fn revisions(
+    session: &Session,
+    log: &str,
+    id: &str,
+    attempt: u32,
+) -> Result<Vec<(StoredExecution, Receipt)>> {
+    const RECEIPTS: &str = concat!(
+        "
+        -- receipts of the latest revisions
+        SELECT ",
+        receipt_columns!(),
+        "
+        FROM log_entry
+        WHERE log = $1 AND execution_id = $2 AND attempt = $3
+        ORDER BY revision DESC
+        LIMIT $4"
+    );
+    // One after the other as they are asked for, so that what does not fit is not read.
+    const REVISIONS: &str = concat!(
+        "
+        -- latest revisions of an execution
+        SELECT execution.*
+        FROM (
+            SELECT revision, created_at
+            FROM log_entry
+            WHERE log = $1 AND execution_id = $2 AND attempt = $3
+            ORDER BY revision DESC
+            LIMIT $4
+        ) AS entry
+        CROSS JOIN LATERAL (",
+        revision_of_entry!("$2", "$3"),
+        ") AS execution
+        ORDER BY execution.revision DESC"
+    );
+    let of: [&(dyn ToSql + Sync); 4] = [&log, &id, &small(attempt), &i64::from(MAX_REVISIONS)];
+    let receipts = session.rows(RECEIPTS, &of).await?;
+    let mut taken = Vec::new();
+    let statement = session.prepare_cached(REVISIONS).await?;
+    let mut found = pin!(session.query_raw(&statement, of).await?);
+    for receipt in &receipts {
+        let receipt = rows::receipt(receipt)?;
+        let revision = receipt.revision.unwrap_or_default();
+        let row = match found.try_next().await? {
+            Some(row) => Some(execution(&row)?.execution),
+            None => None,
+        };
+        let Some(execution) = row.filter(|execution| execution.revision == revision) else {
+            return Err(Error::damaged(format!(
+                "log {log}: {id} attempt {attempt} revision {revision} has an entry, and no row"
+            )));
+        };
+        if !lookup::fits(&taken, &execution) {
+            break;
+        }
+        taken.push((execution, receipt));
+    }
+    Ok(taken)
+}
+
+/// The open holds on an execution, oldest first.
+async fn holds(session: &Session, log: &str, id: &str) -> Result<Vec<(Hold, Time)>> {
+    const HOLDS: &str = "
+        -- open holds
+        SELECT reason, actor, placed_at
+        FROM hold
+        WHERE log = $1 AND execution_id = $2 AND released_at IS NULL
+        ORDER BY idx";
+    session.rows(HOLDS, &[&log, &id]).await?.iter().map(|row| rows::hold(row, id)).collect()
+}

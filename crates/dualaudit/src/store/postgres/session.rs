@@ -1,0 +1,102 @@
+//! A connection taken out of a pool, which only goes back when all that was asked of it has ended.
+
+use std::{ops::Deref, time::Duration};
+
+use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
+use tokio::time::timeout;
+use tokio_postgres::{Row, types::ToSql};
+
+use super::error::{Error, Result};
+use crate::store::StoreError;
+
+/// What is added to a limit that the server keeps, before it is kept here as well: a network that
+/// swallows answers.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A connection that is closed unless it [ends](Session::end) well: whoever takes the next one must
+/// find no statement and no transaction of somebody else's on it.
+pub(super) struct Session {
+    client: Option<Object>,
+    snapshot: bool,
+}
+
+impl Session {
+    /// Takes a connection.
+    pub(super) async fn new(pool: &Pool) -> Result<Self> {
+        let client = pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => Error::Postgres(error),
+            PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => Error::Postgres(error),
+            PoolError::PostCreateHook(deadpool_postgres::HookError::Message(what)) => {
+                StoreError::Unavailable(what.into_owned()).into()
+            }
+            error => StoreError::Unavailable(format!("no connection is free: {error}")).into(),
+        })?;
+        Ok(Self { client: Some(client), snapshot: false })
+    }
+
+    /// Takes a connection that sees one state of the database until it ends.
+    pub(super) async fn snapshot(pool: &Pool) -> Result<Self> {
+        let mut session = Self::new(pool).await?;
+        session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        session.snapshot = true;
+        Ok(session)
+    }
+
+    /// Gives the connection back if all went well.
+    pub(super) async fn end<T>(mut self, done: Result<T>) -> Result<T> {
+        let value = done?;
+        if self.snapshot {
+            self.batch_execute("COMMIT").await?;
+        }
+        // Back to its pool.
+        drop(self.client.take());
+        Ok(value)
+    }
+
+    /// What `asked` answers within the limit for questions.
+    ///
+    /// # Errors
+    /// [`StoreError::TooSlow`] when the limit was over first, here or on the server.
+    pub(super) async fn within<T>(
+        limit: Option<Duration>,
+        asked: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let slow = |limit: Duration| {
+            let what = "this question took longer than";
+            StoreError::TooSlow(format!("{what} {limit:?}: narrow it, for instance to a shorter time"))
+        };
+        let Some(limit) = limit else { return asked.await };
+        match timeout(limit + GRACE, asked).await {
+            Ok(Err(error)) if error.is_timeout() => Err(slow(limit).into()),
+            Ok(done) => done,
+            Err(_) => Err(slow(limit).into()),
+        }
+    }
+
+    /// Every row of a statement that is prepared once for the life of the connection.
+    pub(super) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let statement = self.prepare_cached(sql).await?;
+        Ok(self.query(&statement, params).await?)
+    }
+
+    /// The same of a statement that finds at most one row.
+    pub(super) async fn row(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
+        Ok(self.rows(sql, params).await?.pop())
+    }
+}
+
+impl Deref for Session {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        self.client.as_ref().expect("a session has its connection until it ends")
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Every statement of ours, and how the server carries it out.
+
+use std::{fs, path::Path};
+
+use tokio_postgres::types::ToSql;
+
+use dualaudit_record::{Time, execution::Outcome};
+
+use super::fresh;
+use crate::store::{
+    Cursor, Filter, LabelRequirement, Table,
+    conformance::sample::{LOG, append, at, from_producer, open, record},
+    postgres::{list, session::Session, strays},
+};
+
+/// Statements that name no log, and why.
+const OF_NO_LOG: [&str; 7] = [
+    // Of the table of logs itself, each of which is a row.
+    "logs",
+    // Of the server and the schema.
+    "what a commit promises",
+    "whether the schema is ours",
+    "version of the schema",
+    "a migration is applied",
+    "partitions ahead",
+    "grant",
+];
+
+#[test]
+fn every_statement_names_its_log() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/postgres");
+    let mut named = Vec::new();
+    for file in fs::read_dir(sources).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_dir() || path.ends_with("tests.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        for statement in source.split("&str =").skip(1).filter_map(|rest| rest.split(";\n").next()) {
+            if !["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE ", "COPY "]
+                .iter()
+                .any(|verb| statement.contains(verb))
+            {
+                continue;
+            }
+            if statement.contains("pg_advisory_xact_lock") {
+                continue;
+            }
+            let (_, after) = statement.split_once("-- ").unwrap_or_else(|| panic!("unnamed: {statement}"));
+            let name = after.lines().next().unwrap().trim_end_matches(['"', ')']).to_owned();
+            let of_a_log =
+                ["log = $1", "name = $1", "log, ", "execution_columns!()", "(name, ", "log = log.name"]
+                    .iter()
+                    .any(|part| statement.contains(part));
+            assert!(of_a_log || OF_NO_LOG.contains(&name.as_str()), "{name}: {statement}");
+            named.push(name);
+        }
+    }
+    assert!(named.len() > 30, "the statements were found: {named:?}");
+    for name in OF_NO_LOG {
+        assert!(named.iter().any(|found| found == name), "{name} is gone: take it off the list");
+    }
+}
+
+/// The plan of a statement, as a reader's session makes it.
+async fn plan(session: &Session, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Vec<String> {
+    let rows = session.query(&format!("EXPLAIN (VERBOSE, COSTS off) {sql}"), values).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn every_list_seeks_in_an_index_and_touches_no_step() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, (0..300).map(|n| from_producer(record(&n.to_string()), None))).await;
+    let session = Session::new(&store.store.pools.readers).await.unwrap();
+    let text = || Some("x".to_owned());
+    let filters = [
+        Filter::default(),
+        Filter { log: text(), ..Filter::default() },
+        Filter { workflow: text(), log: text(), ..Filter::default() },
+        Filter { workflow: text(), ..Filter::default() },
+        Filter { remediation_id: text(), workflow: text(), ..Filter::default() },
+        Filter { outcome: Some(Outcome::Failed), since: Time::from_micros(0), ..Filter::default() },
+        Filter { until: Time::from_micros(9), min_score: Some(0.5), ..Filter::default() },
+        Filter { max_duration: Some(u64::MAX), target: Some("Pod/x".to_owned()), ..Filter::default() },
+        Filter { labels: vec![LabelRequirement::Exists("x".to_owned())], ..Filter::default() },
+    ];
+    let after = Cursor { created_at: at(3), log: "l".to_owned(), id: "i".to_owned(), attempt: 1 };
+    for filter in filters {
+        for query in [
+            list::statement(&filter, 9, |_| {}),
+            list::statement(&filter, 9, |query| query.rest_of_instant(&after)),
+            list::statement(&filter, 9, |query| query.before_instant(&after)),
+        ] {
+            let values: Vec<&(dyn ToSql + Sync)> =
+                query.values.iter().map(|value| value.as_ref() as _).collect();
+            let plan = plan(&session, &query.sql, &values).await;
+            let whole = plan.join("\n");
+            let scans =
+                plan.iter().filter(|step| step.contains("Scan") && step.contains("workflow_execution_audit"));
+            for scan in scans {
+                assert!(scan.contains("Index Scan using"), "{filter:?}: {whole}");
+            }
+            // One index gives a log's page in its order; only those of several logs are sorted together.
+            let impossible = whole.contains("One-Time Filter: false");
+            let sorts = plan.iter().filter(|step| step.trim_end().ends_with("Sort")).count();
+            assert!(sorts <= 1 || impossible, "{filter:?}: {whole}");
+            assert!(
+                !whole.contains("step_executions") && !whole.contains("Seq Scan on public.workflow"),
+                "{whole}"
+            );
+        }
+    }
+    session.end(Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_page_of_strays_and_every_voucher_is_sought_by_a_key() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, (0..300).map(|n| from_producer(record(&n.to_string()), None))).await;
+    let session = Session::new(&store.store.pools.readers).await.unwrap();
+    for table in Table::ALL {
+        for sql in strays::pages(table) {
+            let generic = explain_generic(&session, &sql).await;
+            assert!(!generic.contains("Seq Scan"), "{table:?}: {generic}");
+            assert!(
+                !generic.contains("->  Sort") && !generic.contains("Incremental"),
+                "{table:?}: {generic}"
+            );
+        }
+    }
+    session.end(Ok(())).await.unwrap();
+}
+
+/// The plan of a statement without values for its parameters.
+async fn explain_generic(session: &Session, sql: &str) -> String {
+    let statement = session.prepare(sql).await.unwrap();
+    let nulls = vec!["NULL"; statement.params().len()].join(", ");
+    let prepare = format!("SET plan_cache_mode = force_generic_plan; PREPARE page AS {sql}");
+    session.batch_execute(&prepare).await.unwrap();
+    let rows = session.query(&format!("EXPLAIN (COSTS off) EXECUTE page ({nulls})"), &[]).await.unwrap();
+    session.batch_execute("DEALLOCATE page; SET plan_cache_mode = force_custom_plan").await.unwrap();
+    rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,147 @@
+//! What the schema refuses to anyone who has SQL, and what it refuses to the role that runs.
+
+use dualaudit_record::{WorkflowExecutionAudit, entry::GapCause};
+use tokio_postgres::error::SqlState;
+
+use super::{Fresh, fresh};
+use crate::store::{
+    DraftContent,
+    conformance::{
+        check::check_log,
+        sample::{
+            LOG, append, at, from_resource, gap, hold, open, quarantine, record, seen, stored, tracked,
+        },
+    },
+    postgres::{Location, Options, PostgresStore, migrate},
+};
+
+/// A log with a row in every table.
+async fn full() -> Fresh {
+    let store = fresh();
+    open(&*store, LOG).await;
+    fill(&*store).await;
+    store
+}
+
+async fn fill(store: &dyn crate::store::Store) {
+    append(
+        store,
+        [
+            from_resource(record("a")),
+            from_resource(record("b")),
+            quarantine("q", "{}"),
+            hold("a", "audit"),
+            DraftContent::Gap(gap("g", None, GapCause::Vanished)),
+        ],
+    )
+    .await;
+    let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("a") };
+    stored(store, from_resource(amended)).await;
+    seen(store, tracked("t", None)).await;
+}
+
+/// Tables whose rows are for ever, with a column to change.
+const APPEND_ONLY: [(&str, &str); 12] = [
+    ("log", "origin = 'x'"),
+    ("log", "size = size + 1"),
+    ("log_entry", "recorded_at = recorded_at + interval '1 second'"),
+    ("log_entry", "content_digest = NULL"),
+    ("workflow_execution_audit", "effectiveness_score = 1"),
+    ("workflow_execution_audit", "revision = revision + 1"),
+    ("workflow_execution_audit_y2025m10", "effectiveness_score = 1"),
+    ("workflow_execution_revision", "effectiveness_score = 1"),
+    ("source_object", "object = ''"),
+    ("quarantine", "object = ''"),
+    ("hold", "reason = 'x'"),
+    ("log_tile", "hashes = hashes"),
+];
+
+#[tokio::test]
+async fn rows_can_be_neither_updated_nor_deleted_nor_truncated_by_their_owner() {
+    let store = full().await;
+    for (table, change) in APPEND_ONLY {
+        for statement in [
+            format!("UPDATE {table} SET {change}"),
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table} CASCADE"),
+        ] {
+            let error = store.database.execute(&statement).expect_err(&statement);
+            assert_eq!(error.code(), Some(&SqlState::RESTRICT_VIOLATION), "{statement}: {error:?}");
+        }
+    }
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn rows_without_their_entries_cannot_be_added() {
+    let store = full().await;
+    let entry = "INSERT INTO log_entry (log, idx, recorded_at, kind, execution_id, idempotency_key, body_digest, leaf_hash, body)";
+    let values = "'gap', 'x', 'x', sha256(''), sha256(''), '{}'";
+    for statement in [
+        format!("{entry} SELECT 'default', 99, now(), {values}"),
+        format!(
+            "{entry} SELECT 'default', n, now(), {} FROM unnest('{{6,8}}'::int[]) AS n",
+            values.replace("'x', 'x'", "'x', n::text")
+        ),
+        "INSERT INTO source_object VALUES ('default', 99, now(), '')".to_owned(),
+        "INSERT INTO hold VALUES ('default', 'x', 0, 'r', 'a', now(), NULL)".to_owned(),
+        "INSERT INTO quarantine VALUES ('default', 'x', sha256(''), 0, now(), '')".to_owned(),
+        "CREATE TEMP TABLE moved AS SELECT * FROM workflow_execution_revision; UPDATE moved SET id = 'x';
+         INSERT INTO workflow_execution_audit SELECT * FROM moved"
+            .to_owned(),
+        "INSERT INTO workflow_execution_revision SELECT * FROM workflow_execution_revision".to_owned(),
+        "UPDATE hold SET released_at = placed_at + interval '1 s'; UPDATE hold SET released_at = placed_at"
+            .to_owned(),
+    ] {
+        let error = store.database.execute(&statement).expect_err(&statement);
+        assert_eq!(error.code(), Some(&SqlState::RESTRICT_VIOLATION), "{statement}: {error:?}");
+    }
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn the_role_that_runs_can_do_its_work_and_take_nothing_away() {
+    let store = fresh();
+    let role = format!("{}_runner", store.database.name);
+    store.database.execute(&format!("CREATE ROLE {role} LOGIN")).unwrap();
+    migrate(&store.location(), at(0), Some(&role)).await.unwrap();
+    let runs = store.location().with_user(&role);
+    {
+        let running = PostgresStore::open(&runs, Options::default(), at(0)).await.unwrap();
+        open(&running, LOG).await;
+        fill(&running).await;
+        check_log(&running, LOG).await;
+    }
+    for (table, _) in APPEND_ONLY {
+        for statement in [
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table}"),
+            format!("ALTER TABLE {table} DISABLE TRIGGER ALL"),
+            format!("DROP TABLE {table}"),
+        ] {
+            refused(&runs, &statement, &SqlState::INSUFFICIENT_PRIVILEGE).await;
+        }
+    }
+    for statement in [
+        "UPDATE log SET secret = ''",
+        "UPDATE log_entry SET content_digest = NULL",
+        "UPDATE hold SET reason = 'x'",
+        "UPDATE source_object SET object = ''",
+        "INSERT INTO dualaudit_schema VALUES (9)",
+        "SELECT dualaudit_make_partitions(now() + interval '9 years', 6)",
+        "CREATE TABLE mine ()",
+        "SET session_replication_role = replica",
+    ] {
+        refused(&runs, statement, &SqlState::INSUFFICIENT_PRIVILEGE).await;
+    }
+    refused(&runs, "UPDATE workflow_execution_audit SET status = 'failed'", &SqlState::RESTRICT_VIOLATION)
+        .await;
+    store.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
+}
+
+async fn refused(location: &Location, statement: &str, code: &SqlState) {
+    let (client, connection) = location.config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let error = client.batch_execute(statement).await.expect_err(statement);
+    assert_eq!(error.code(), Some(code), "{statement}: {error:?}");
+}

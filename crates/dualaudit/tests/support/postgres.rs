@@ -1,0 +1,204 @@
+//! A PostgreSQL server of the tests' own, in a directory that goes with it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    os::unix::{
+        fs::{MetadataExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tokio_postgres::NoTls;
+
+/// A server that this process started, or was told of.
+pub struct Server {
+    /// Of any database there: `%` stands for its name.
+    url: String,
+    guardian: Option<Child>,
+}
+
+/// Runs the server until standard input closes, so also until the process that has its other end is
+/// killed; then stops it at once and removes its directory.
+const GUARDIAN: &str = r#"
+bin=$1 dir=$2 port=$3; shift 3
+"$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 &&
+"$bin/postgres" -D "$dir/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+    -c max_connections=300 "$@" >"$dir/server.log" 2>&1 &
+server=$!
+cat >/dev/null
+kill -QUIT $server 2>/dev/null
+wait $server
+rm -rf "$dir"
+"#;
+
+impl Server {
+    /// The one that the tests of this process share. `DUALAUDIT_TEST_DATABASE` names another server to
+    /// use instead, by the URL of a database there; its role must be allowed to create databases.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| match std::env::var("DUALAUDIT_TEST_DATABASE") {
+            Ok(url) => Self { url: without_database(&url), guardian: None },
+            Err(_) => Self::start(&[]),
+        })
+    }
+
+    /// Starts one of its own, with these settings besides, such as `fsync=off`.
+    pub fn start(settings: &[&str]) -> Self {
+        let bin = binaries();
+        let dir = tempfile::tempdir().expect("a temporary directory").keep();
+        // PostgreSQL refuses to run as root.
+        let user = (fs::metadata("/proc/self").expect("a process").uid() == 0).then(unprivileged);
+        if let Some((uid, gid)) = user {
+            chown(&dir, Some(uid), Some(gid)).expect("a directory can be given away");
+        }
+        let port = free_port();
+        let mut command = Command::new("sh");
+        command.args(["-c", GUARDIAN, "guardian"]).arg(&bin).arg(&dir).arg(port.to_string());
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        if let Some((uid, gid)) = user {
+            command.uid(uid).gid(gid);
+        }
+        // A group of its own: Ctrl-C is for the tests, and ends them first.
+        let guardian =
+            command.current_dir("/").stdin(Stdio::piped()).process_group(0).spawn().expect("a shell starts");
+        let server =
+            Self { url: format!("postgres://postgres@127.0.0.1:{port}/%"), guardian: Some(guardian) };
+        wait_until_ready(&dir);
+        server
+    }
+
+    /// The URL of a database there.
+    pub fn url(&self, database: &str) -> String {
+        self.url.replace('%', database)
+    }
+
+    /// Runs SQL that has no rows, on a thread of its own, wherever this is called.
+    pub fn execute(&self, database: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
+        let (url, sql) = (self.url(database), sql.to_owned());
+        let run = async move {
+            let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+            tokio::spawn(connection);
+            client.batch_execute(&sql).await
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let on_a_thread = move || runtime.block_on(run);
+        std::thread::spawn(on_a_thread).join().expect("no panic")
+    }
+
+    /// A new database, from a template where there is one.
+    pub fn database(&'static self, template: Option<&str>) -> Database {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("dualaudit_test_{}_{number}", std::process::id());
+        let template = template.unwrap_or("template0");
+        self.execute("postgres", &format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE {template}"))
+            .unwrap_or_else(|error| panic!("a database can be created: {error:?}"));
+        Database { server: self, name }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut guardian) = self.guardian.take() {
+            drop(guardian.stdin.take());
+            let _ = guardian.wait();
+        }
+    }
+}
+
+/// A database that goes with this.
+pub struct Database {
+    /// Where it is.
+    pub server: &'static Server,
+    /// What it is called there.
+    pub name: String,
+}
+
+impl Database {
+    /// Its URL.
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    /// Runs SQL in it that has no rows.
+    pub fn execute(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.server.execute(&self.name, sql)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ =
+            self.server.execute("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+fn binaries() -> PathBuf {
+    if let Some(named) = std::env::var_os("PG_BIN") {
+        return named.into();
+    }
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    found.sort();
+    found.retain(|bin| bin.join("initdb").exists());
+    found.pop().expect(
+        "PostgreSQL 15 or later is missing: run `make setup`, or name its programs' directory in PG_BIN",
+    )
+}
+
+/// A user that may run a server: uid and gid.
+fn unprivileged() -> (u32, u32) {
+    let passwd = BufReader::new(fs::File::open("/etc/passwd").expect("a list of users"));
+    let users: Vec<String> = passwd.lines().map_while(Result::ok).collect();
+    let find = |name: &str| {
+        let fields: Vec<&str> = users
+            .iter()
+            .map(|line| line.split(':').collect())
+            .find(|fields: &Vec<&str>| fields[0] == name)?;
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    };
+    find("postgres").or_else(|| find("nobody")).expect("a user postgres or nobody")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+fn wait_until_ready(dir: &Path) {
+    let started = Instant::now();
+    loop {
+        // The eighth line of a server's PID file is its state.
+        let file = fs::read_to_string(dir.join("data/postmaster.pid")).unwrap_or_default();
+        if file.lines().nth(7).is_some_and(|state| state.trim() == "ready") {
+            return;
+        }
+        let logs = || {
+            ["initdb.log", "server.log"]
+                .map(|log| fs::read_to_string(dir.join(log)).unwrap_or_default())
+                .concat()
+        };
+        assert!(started.elapsed() < Duration::from_secs(60), "PostgreSQL does not start: {}", logs());
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A URL with `%` for the name of the database.
+fn without_database(url: &str) -> String {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let after_scheme = base.find("://").map_or(0, |at| at + 3);
+    let base = base[after_scheme..].find('/').map_or(base, |at| &base[..after_scheme + at]);
+    if query.is_empty() { format!("{base}/%") } else { format!("{base}/%?{query}") }
+}
