@@ -6,7 +6,6 @@ use dualaudit_record::{
     Entry, EntryKind, Time,
     digest::Digest,
     entry::{Gap, GapCause, Hold, Quarantine},
-    execution::StoredExecution,
     log::{FORMAT, Leaf, Nonce, Tree, body},
 };
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -100,7 +99,7 @@ impl<F: Faults> Append<'_, F> {
         ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))
     }
 
-    fn draft(&mut self, draft: &Draft, prepared: Option<Prepared>) -> Result<Answer> {
+    fn draft<'d>(&mut self, draft: &'d Draft, prepared: Option<Prepared<'d>>) -> Result<Answer> {
         let Draft { nonce, content } = draft;
         content.execution_id().clone_into(&mut self.about);
         match content {
@@ -111,11 +110,11 @@ impl<F: Faults> Append<'_, F> {
         }
     }
 
-    fn execution(
+    fn execution<'d>(
         &mut self,
-        draft: &ExecutionDraft,
+        draft: &'d ExecutionDraft,
         nonce: Nonce,
-        prepared: Option<Prepared>,
+        prepared: Option<Prepared<'d>>,
     ) -> Result<Answer> {
         let known = known::revisions(self.writes.connection(), self.log, &draft.record.id)?;
         let becomes = match rules::execution(&known, draft) {
@@ -136,7 +135,7 @@ impl<F: Faults> Append<'_, F> {
         let receipt = self.append(New {
             kind: EntryKind::Execution,
             execution_id: &draft.record.id,
-            execution: Some(&prepared.execution),
+            execution: Some(&prepared),
             key: None,
             body_digest: prepared.body_digest,
             body: None,
@@ -299,8 +298,8 @@ impl<F: Faults> Append<'_, F> {
     }
 
     /// Writes an execution's row; an amended one moves to the revisions first.
-    fn row(&mut self, prepared: &Prepared, content_digest: Digest, nonce: Nonce) -> Result<()> {
-        let StoredExecution { record, revision, recorded_at, source_digest } = &prepared.execution;
+    fn row(&mut self, prepared: &Prepared<'_>, content_digest: Digest, nonce: Nonce) -> Result<()> {
+        let Prepared { record, revision, recorded_at, source_digest, .. } = prepared;
         let (source, target) = (record.source.as_ref(), record.target.as_ref());
         let step = if *revision == 1 { Step::Row } else { Step::Amend };
         if step == Step::Amend {
@@ -415,7 +414,7 @@ impl<F: Faults> Append<'_, F> {
 struct New<'a> {
     kind: EntryKind,
     execution_id: &'a str,
-    execution: Option<&'a StoredExecution>,
+    execution: Option<&'a Prepared<'a>>,
     key: Option<&'a str>,
     body_digest: Digest,
     body: Option<&'a str>,
