@@ -31,7 +31,8 @@ func newAPIServer(dir string, port, etcdPort int, c *credentials) *child {
 	const issuer = "https://kubernetes.default.svc"
 
 	return &child{
-		name: "apiserver",
+		name:  "apiserver",
+		asset: "kube-apiserver",
 		args: []string{
 			"apiserver",
 			"--etcd-servers=" + fmt.Sprintf("http://127.0.0.1:%d", etcdPort),

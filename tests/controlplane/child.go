@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -15,9 +16,11 @@ import (
 // startTimeout is for a slow and busy machine; an idle one needs a second or two for each child.
 const startTimeout = 2 * time.Minute
 
-// child is one process of the control plane: this program again, under another subcommand.
+// child is one process of the control plane: this program again, under another subcommand, which is the
+// first of its args.
 type child struct {
 	name  string
+	asset string // what KUBEBUILDER_ASSETS has for it, if it may be taken from there
 	args  []string
 	log   string
 	ready func(context.Context) error // nil when it serves
@@ -43,9 +46,7 @@ func (c *child) start(died func(error)) error {
 	}
 	defer log.Close()
 
-	// Not the path: the file may have been rebuilt since.
-	cmd := exec.Command("/proc/self/exe", c.args...)
-	cmd.Args[0] = "controlplane"
+	cmd := c.command()
 	cmd.Env = environment()
 	cmd.Stdout, cmd.Stderr = log, log
 	// A group of its own, so that Ctrl-C in a terminal reaches only `up`.
@@ -64,6 +65,16 @@ func (c *child) start(died func(error)) error {
 		}
 	}()
 	return nil
+}
+
+func (c *child) command() *exec.Cmd {
+	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" && c.asset != "" {
+		return exec.Command(filepath.Join(assets, c.asset), c.args[1:]...)
+	}
+	// Not the path: the file may have been rebuilt since.
+	cmd := exec.Command("/proc/self/exe", c.args...)
+	cmd.Args[0] = "controlplane"
+	return cmd
 }
 
 // startAndWait starts the child and returns when it serves.

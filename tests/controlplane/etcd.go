@@ -31,9 +31,10 @@ func newEtcd(dir string, clientPort, peerPort int, fsync bool) *child {
 		args = append(args, "--unsafe-no-fsync")
 	}
 	return &child{
-		name: "etcd",
-		args: args,
-		log:  filepath.Join(dir, "etcd.log"),
+		name:  "etcd",
+		asset: "etcd",
+		args:  args,
+		log:   filepath.Join(dir, "etcd.log"),
 		ready: func(ctx context.Context) error {
 			return get(ctx, http.DefaultClient, client+"/readyz", "")
 		},

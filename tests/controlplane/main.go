@@ -18,6 +18,8 @@
 //	continue NAME  {"continued":NAME}         SIGCONT
 //	anything else  {"error":"…"}
 //
+// With KUBEBUILDER_ASSETS set, etcd and kube-apiserver are the programs in that folder.
+//
 // Guarantees:
 //   - No process outlives `up`, however it ends: the kernel kills the children of a killed parent.
 //   - The end of standard input (so, the death of the test that holds the pipe), SIGTERM, SIGINT and

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use kube::{Api, api::ListParams, core::DynamicObject};
-use support::{Cluster, Dualaudit, command};
+use support::{Cluster, Dualaudit, binary, command};
 
 const EXECUTIONS: usize = 300;
 const WINDOW: &str = "5s";
@@ -70,11 +70,14 @@ async fn main() -> anyhow::Result<ExitCode> {
     if once {
         return Ok(ExitCode::SUCCESS);
     }
+    let program = binary().canonicalize()?;
+    let directory = program.parent().context("a program is in a directory")?;
     println!(
-        "\nIt keeps running. Try next:\n\
-         \n  export KUBECONFIG={}\n  export DUALAUDIT_SERVER={}\n\
+        "\nIt keeps running. Try next, in another terminal:\n\
+         \n  export PATH={}:$PATH KUBECONFIG={} DUALAUDIT_SERVER={}\n\
          \n  dualaudit simulate --count 20 --namespace {ns}\n  kubectl get wfx -n {ns} --watch\
          \n  dualaudit list --outcome failed\n  dualaudit get {id}\n\nCtrl-C ends everything.",
+        directory.display(),
         cluster.admin_kubeconfig().display(),
         dualaudit.url,
         ns = cluster.namespace,

@@ -7,7 +7,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned};
 use tlog_tiles::tlog;
 
-use crate::{Entry, EntryKind, Time, canonical::canonical, digest::Digest, execution::StoredExecution};
+use crate::{
+    Entry, EntryKind, Time, WorkflowExecutionAudit, canonical::canonical, digest::Digest,
+    execution::StoredExecution,
+};
 
 mod tree;
 
@@ -105,16 +108,34 @@ struct Body<T> {
 /// The canonical body of an entry, its nonce inside it.
 pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
     match entry {
-        Entry::Execution(content) => execution_body(content, nonce),
+        Entry::Execution(execution) => {
+            let StoredExecution { record, revision, recorded_at, source_digest } = execution.as_ref();
+            execution_body(record, *revision, *recorded_at, *source_digest, nonce)
+        }
         Entry::Gap(content) => canonical(&Body { nonce, content }),
         Entry::Quarantine(content) => canonical(&Body { nonce, content }),
         Entry::Hold(content) => canonical(&Body { nonce, content }),
     }
 }
 
-/// [`body`] of the entry of an execution.
-pub fn execution_body(execution: &StoredExecution, nonce: Nonce) -> Vec<u8> {
-    canonical(&Body { nonce, content: execution })
+/// [`body`] of the entry of a [`StoredExecution`] with these parts.
+pub fn execution_body(
+    record: &WorkflowExecutionAudit,
+    revision: u32,
+    recorded_at: Time,
+    source_digest: Option<Digest>,
+    nonce: Nonce,
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Parts<'a> {
+        #[serde(flatten)]
+        record: &'a WorkflowExecutionAudit,
+        revision: u32,
+        recorded_at: Time,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_digest: Option<Digest>,
+    }
+    canonical(&Body { nonce, content: Parts { record, revision, recorded_at, source_digest } })
 }
 
 /// The bytes are not the body of an entry of that kind.

@@ -222,7 +222,7 @@ impl Printer {
                 if first {
                     out.write_all(b"items:\n")?;
                 }
-                out.write_all(output::yaml(&items)?.as_bytes())?;
+                out.write_all(output::yaml_items(items)?.as_bytes())?;
             }
             ListForm::Csv => {
                 let mut csv = csv::Writer::from_writer(out);

@@ -96,11 +96,34 @@ pub fn document<T: Serialize>(
 /// # Errors
 /// When the value has no form in YAML.
 pub fn yaml<T: Serialize>(value: &T) -> anyhow::Result<String> {
-    let mut text = serde_saphyr::to_string(value)?;
+    let mut text = escaped_flow(value)?.map_or_else(|| serde_saphyr::to_string(value), Ok)?;
     if !text.ends_with('\n') {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// YAML of the next items of a list, ending with a line end.
+///
+/// # Errors
+/// When an item has no form in YAML.
+pub fn yaml_items<T: Serialize>(items: &[T]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for item in items {
+        match escaped_flow(item)? {
+            Some(flow) => text.push_str(&format!("- {flow}\n")),
+            None => text.push_str(&yaml(&[item])?),
+        }
+    }
+    Ok(text)
+}
+
+/// The value in YAML's flow form, which is JSON, if it holds what [`shown`] escapes: block form leaves
+/// that as it is, where YAML takes it for printable.
+fn escaped_flow<T: Serialize>(value: &T) -> anyhow::Result<Option<String>> {
+    let json = serde_json::to_string(value)?;
+    let safe = safe_json(&json);
+    Ok((safe != json).then_some(safe))
 }
 
 /// Columns without lines between them, as Kubernetes' tools print them.
@@ -211,6 +234,8 @@ pub fn time(time: dualaudit_record::Time) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -236,6 +261,17 @@ mod tests {
         let json = String::from_utf8(out).unwrap();
         assert_eq!(json, "[\n  \"a\\u001b[2Jb\\nc\\u202ed\\u061c é 漢\\u009b2J\"\n]\n");
         assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
+        for text in [text, "\u{1b}[2J", "\u{9b}2J", "a\u{202e}b", "a: b\n- c"] {
+            let of_one = yaml(&BTreeMap::from([("x", text)])).unwrap();
+            let of_many = yaml_items(&[text, "plain"]).unwrap();
+            assert!(
+                !format!("{of_one}{of_many}").contains(|c| commands(c) && c != '\n'),
+                "{of_one}{of_many}"
+            );
+            let read: BTreeMap<String, String> = serde_saphyr::from_str(&of_one).unwrap();
+            assert_eq!(read["x"], text);
+            assert_eq!(serde_saphyr::from_str::<[String; 2]>(&of_many).unwrap(), [text, "plain"]);
+        }
     }
 
     #[test]

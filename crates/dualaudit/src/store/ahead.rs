@@ -5,12 +5,12 @@
 //! first revision of the attempt that can be guessed, so that one is prepared; when it turns out
 //! otherwise, it is prepared anew.
 
-use std::{sync::mpsc::sync_channel, thread};
+use std::{borrow::Cow, sync::mpsc::sync_channel, thread};
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
-    execution::{StoredExecution, Target},
+    execution::Target,
     log::{Nonce, execution_body},
 };
 use serde::Serialize;
@@ -24,8 +24,12 @@ const CHUNK: usize = 16;
 const WAITING: usize = 4;
 
 /// An execution in the form it is stored in.
-pub(super) struct Prepared {
-    pub(super) execution: StoredExecution,
+pub(super) struct Prepared<'a> {
+    /// Borrowed from the draft where it is stored as it was sent.
+    pub(super) record: Cow<'a, WorkflowExecutionAudit>,
+    pub(super) revision: u32,
+    pub(super) recorded_at: Time,
+    pub(super) source_digest: Option<Digest>,
     /// SHA-256 of its body.
     pub(super) body_digest: Digest,
     /// JSON of its labels.
@@ -46,31 +50,38 @@ pub(super) struct Becomes {
     pub(super) created_at: Option<Time>,
 }
 
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// Prepares a draft to become that revision.
-    pub(super) fn new(draft: &ExecutionDraft, nonce: Nonce, becomes: Becomes) -> Self {
+    pub(super) fn new(draft: &'a ExecutionDraft, nonce: Nonce, becomes: Becomes) -> Self {
         let Becomes { attempt, revision, recorded_at, created_at } = becomes;
-        let mut record = kept(draft.record.clone());
-        record.attempt = attempt;
-        record.created_at = created_at.unwrap_or(record.created_at);
+        let record = kept(&draft.record, attempt, created_at.unwrap_or(draft.record.created_at));
         let (labels, step_executions, adaptive_adjustments) =
             (json(&record.labels), json(&record.step_executions), json(&record.adaptive_adjustments));
         let source_digest = draft.source.as_ref().map(|source| source.digest);
-        let execution = StoredExecution { record, revision, recorded_at, source_digest };
-        let body_digest = Digest::sha256(&execution_body(&execution, nonce));
-        Self { execution, body_digest, labels, step_executions, adaptive_adjustments }
+        let body = execution_body(&record, revision, recorded_at, source_digest, nonce);
+        let body_digest = Digest::sha256(&body);
+        Self {
+            record,
+            revision,
+            recorded_at,
+            source_digest,
+            body_digest,
+            labels,
+            step_executions,
+            adaptive_adjustments,
+        }
     }
 
     /// This, if it is what the draft becomes.
     pub(super) fn if_right(self, becomes: Becomes) -> Option<Self> {
-        let right = becomes.revision == self.execution.revision
-            && becomes.attempt == self.execution.record.attempt
+        let right = becomes.revision == self.revision
+            && becomes.attempt == self.record.attempt
             && becomes.created_at.is_none();
         right.then_some(self)
     }
 
     /// A draft as what it will most likely become.
-    fn guess(draft: &Draft, recorded_at: Time) -> Option<Self> {
+    fn guess(draft: &'a Draft, recorded_at: Time) -> Option<Self> {
         let Draft { nonce, content } = draft;
         let DraftContent::Execution(draft) = content else { return None };
         let attempt = match draft.origin {
@@ -90,10 +101,10 @@ fn json(part: &impl Serialize) -> String {
 ///
 /// # Errors
 /// The first of `each`, which is called no more then.
-pub(super) fn try_each<T, E>(
-    drafts: &[Draft],
+pub(super) fn try_each<'a, T, E>(
+    drafts: &'a [Draft],
     recorded_at: Time,
-    mut each: impl FnMut(&Draft, Option<Prepared>) -> Result<T, E>,
+    mut each: impl FnMut(&'a Draft, Option<Prepared<'a>>) -> Result<T, E>,
 ) -> Result<Vec<T>, E> {
     if drafts.len() < 2 * CHUNK {
         return drafts.iter().map(|draft| each(draft, None)).collect();
@@ -118,11 +129,15 @@ pub(super) fn try_each<T, E>(
     })
 }
 
-/// The record as it is stored and hashed: columns cannot tell a target of which nothing is given
-/// from none, so it is kept as none.
-fn kept(mut record: WorkflowExecutionAudit) -> WorkflowExecutionAudit {
-    record.target = record.target.filter(|target| !names_nothing(target));
-    record
+/// The record as it is stored and hashed: with the attempt and creation it is given, and, as columns
+/// cannot tell a target of which nothing is given from none, with none.
+fn kept(sent: &WorkflowExecutionAudit, attempt: u32, created_at: Time) -> Cow<'_, WorkflowExecutionAudit> {
+    let target = sent.target.as_ref().filter(|target| !names_nothing(target));
+    if sent.attempt == attempt && sent.created_at == created_at && sent.target.as_ref() == target {
+        return Cow::Borrowed(sent);
+    }
+    let target = target.cloned();
+    Cow::Owned(WorkflowExecutionAudit { attempt, created_at, target, ..sent.clone() })
 }
 
 /// Whether no part of a target is given.
@@ -148,15 +163,15 @@ mod tests {
                 _ => hold(&n.to_string(), "audit"),
             });
             let mut next = 0;
-            let each = |draft: &Draft, prepared: Option<Prepared>| {
+            let each = |draft: &Draft, prepared: Option<Prepared<'_>>| {
                 let n = next;
                 next += 1;
                 assert_eq!(prepared.is_some(), count >= 2 * CHUNK && n % 3 != 2);
                 if let (DraftContent::Execution(sent), Some(prepared)) = (&draft.content, prepared) {
                     let attempt = if n % 3 == 0 { 1 } else { 9 };
                     let anew = Prepared::new(sent, draft.nonce, becomes(attempt, 1));
-                    assert_eq!(prepared.execution.record.id, n.to_string());
-                    assert_eq!(prepared.execution, anew.execution);
+                    assert_eq!((&prepared.record.id, prepared.revision), (&n.to_string(), 1));
+                    assert_eq!(prepared.record, anew.record);
                     assert_eq!(prepared.body_digest, anew.body_digest);
                 }
                 Ok::<_, ()>(n)
@@ -180,7 +195,7 @@ mod tests {
     fn an_error_stops_everything() {
         let contents = (0..500).map(|n| from_resource(record(&n.to_string())));
         let mut calls = 0;
-        let each = |_: &Draft, _: Option<Prepared>| {
+        let each = |_: &Draft, _: Option<Prepared<'_>>| {
             calls += 1;
             if calls == 7 { Err("enough") } else { Ok(()) }
         };

@@ -4,10 +4,9 @@
 //! says what is known and takes what is to be written; see [`Tables`].
 
 use dualaudit_record::{
-    Entry, EntryKind, Time,
+    Entry, EntryKind, Time, WorkflowExecutionAudit,
     digest::Digest,
     entry::{Gap, GapCause, Hold, Quarantine},
-    execution::StoredExecution,
     log::{FORMAT, Leaf, Nonce, Tree, body},
 };
 
@@ -46,7 +45,12 @@ pub(super) trait Tables {
     /// of the row before it, which moves to the revisions.
     fn row(&mut self, row: NewRow<'_>) -> Result<(), Self::Error>;
     /// Takes the object that the revision of this entry was mapped from.
-    fn source_object(&mut self, index: u64, of: &StoredExecution, object: &[u8]) -> Result<(), Self::Error>;
+    fn source_object(
+        &mut self,
+        index: u64,
+        of: &WorkflowExecutionAudit,
+        object: &[u8],
+    ) -> Result<(), Self::Error>;
     /// Takes an object that could not be mapped, of the entry with this receipt.
     fn quarantine(&mut self, receipt: &Receipt, digest: Digest, object: &[u8]) -> Result<(), Self::Error>;
     /// Takes a hold, of the entry with this receipt.
@@ -85,7 +89,7 @@ pub(super) struct NewEntry<'a> {
 /// The row of an execution to write.
 #[derive(Clone, Copy)]
 pub(super) struct NewRow<'a> {
-    pub(super) prepared: &'a Prepared,
+    pub(super) prepared: &'a Prepared<'a>,
     pub(super) content_digest: Digest,
     pub(super) nonce: Nonce,
 }
@@ -127,7 +131,7 @@ impl<'a, T: Tables> Append<'a, T> {
         ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))
     }
 
-    fn draft(&mut self, draft: &Draft, prepared: Option<Prepared>) -> Result<Answer, T::Error> {
+    fn draft<'d>(&mut self, draft: &'d Draft, prepared: Option<Prepared<'d>>) -> Result<Answer, T::Error> {
         let Draft { nonce, content } = draft;
         content.execution_id().clone_into(&mut self.about);
         match content {
@@ -138,11 +142,11 @@ impl<'a, T: Tables> Append<'a, T> {
         }
     }
 
-    fn execution(
+    fn execution<'d>(
         &mut self,
-        draft: &ExecutionDraft,
+        draft: &'d ExecutionDraft,
         nonce: Nonce,
-        prepared: Option<Prepared>,
+        prepared: Option<Prepared<'d>>,
     ) -> Result<Answer, T::Error> {
         let known = self.tables.revisions(&draft.record.id)?;
         let becomes = match rules::execution(&known, draft) {
@@ -171,7 +175,7 @@ impl<'a, T: Tables> Append<'a, T> {
         })?;
         self.tables.row(row)?;
         if let Some(source) = &draft.source {
-            self.tables.source_object(receipt.index, &prepared.execution, &source.compressed)?;
+            self.tables.source_object(receipt.index, &prepared.record, &source.compressed)?;
         }
         Ok(Answer::Stored(receipt))
     }
@@ -275,7 +279,7 @@ impl<'a, T: Tables> Append<'a, T> {
     /// Appends an entry: its leaf into the tree, its row into the tables.
     fn append(&mut self, new: New<'_>) -> Result<Receipt, T::Error> {
         let New { kind, execution_id, execution, key, body_digest, body } = new;
-        let stored = execution.map(|row| &row.prepared.execution);
+        let stored = execution.map(|row| row.prepared);
         let leaf = Leaf {
             format: FORMAT,
             log: self.log.to_owned(),
@@ -283,8 +287,8 @@ impl<'a, T: Tables> Append<'a, T> {
             kind,
             recorded_at: self.recorded_at,
             execution_id: Some(execution_id.to_owned()),
-            attempt: stored.map(|execution| execution.record.attempt),
-            revision: stored.map(|execution| execution.revision),
+            attempt: stored.map(|prepared| prepared.record.attempt),
+            revision: stored.map(|prepared| prepared.revision),
             body_digest,
         };
         let leaf_hash = leaf.hash();

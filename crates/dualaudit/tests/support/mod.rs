@@ -13,6 +13,6 @@ mod standalone;
 pub use cluster::{Cluster, apply, eventually, finished};
 pub use control_plane::{ControlPlane, workspace};
 pub use load::{CONCURRENCY, each};
-pub use process::{Dualaudit, command, run_command, verified};
+pub use process::{Dualaudit, binary, command, run_command, verified};
 pub use proxy::{FaultProxy, Seam, Verdict};
 pub use standalone::{Standalone, ended, record};

@@ -35,8 +35,8 @@ pub fn run_command(cluster: &Cluster, kubeconfig: &Path, arguments: &[&str]) -> 
     command
 }
 
-/// Cargo tells tests and benchmarks; an example finds it beside itself.
-fn binary() -> PathBuf {
+/// The program. Cargo tells tests and benchmarks; an example finds it beside itself.
+pub fn binary() -> PathBuf {
     option_env!("CARGO_BIN_EXE_dualaudit").map_or_else(
         || std::env::current_exe().expect("a path").parent().expect("examples").join("../dualaudit"),
         PathBuf::from,

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, convert::Infallible};
 
-use dualaudit_record::{Time, digest::Digest, entry::Hold, execution::StoredExecution};
+use dualaudit_record::{Time, WorkflowExecutionAudit, digest::Digest, entry::Hold};
 
 use super::{
     fields::{CopyRows, Field, Fields},
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::store::{
     Receipt, ReceiptResult, Tracked,
+    ahead::Prepared,
     append::{HoldsWithReason, NewEntry, NewRow, Tables},
     names,
     rules::{Revision, TrackedAs},
@@ -100,7 +101,7 @@ impl Tables for Overlay {
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<(), Infallible> {
         let NewEntry { leaf, leaf_hash, execution, key, body } = entry;
         let id = leaf.execution_id.as_deref().unwrap_or_default();
-        let record = execution.map(|row| &row.prepared.execution.record);
+        let record = execution.map(|row| &row.prepared.record);
         let fields = self.written.entries.row();
         fields.text(&self.log);
         fields.int8(leaf.index);
@@ -119,7 +120,7 @@ impl Tables for Overlay {
 
         let of = self.entries.entry(id.to_owned()).or_default();
         if let Some(NewRow { prepared, content_digest, .. }) = execution {
-            let StoredExecution { record, revision, recorded_at, .. } = &prepared.execution;
+            let Prepared { record, revision, recorded_at, .. } = prepared;
             let revision = Revision {
                 attempt: record.attempt,
                 revision: *revision,
@@ -153,7 +154,7 @@ impl Tables for Overlay {
     }
 
     fn row(&mut self, row: NewRow<'_>) -> Result<(), Infallible> {
-        let StoredExecution { record, revision, .. } = &row.prepared.execution;
+        let Prepared { record, revision, .. } = row.prepared;
         if *revision == 1 {
             execution(self.written.executions.row(), &self.log, row);
             return Ok(());
@@ -169,11 +170,16 @@ impl Tables for Overlay {
         Ok(())
     }
 
-    fn source_object(&mut self, index: u64, of: &StoredExecution, object: &[u8]) -> Result<(), Infallible> {
+    fn source_object(
+        &mut self,
+        index: u64,
+        of: &WorkflowExecutionAudit,
+        object: &[u8],
+    ) -> Result<(), Infallible> {
         let fields = self.written.source_objects.row();
         fields.text(&self.log);
         fields.int8(index);
-        fields.time(of.record.created_at);
+        fields.time(of.created_at);
         fields.bytes(object);
         Ok(())
     }
@@ -213,7 +219,7 @@ impl Tables for Overlay {
 /// Puts an execution's columns in the order of its table.
 fn execution(fields: &mut impl Fields, log: &str, row: NewRow<'_>) {
     let NewRow { prepared, nonce, .. } = row;
-    let StoredExecution { record, revision, recorded_at, source_digest } = &prepared.execution;
+    let Prepared { record, revision, recorded_at, source_digest, .. } = prepared;
     let (source, target) = (record.source.as_ref(), record.target.as_ref());
     fields.text(log);
     fields.text(&record.id);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dualaudit_record::{Time, digest::Digest, entry::Hold, execution::StoredExecution, log::Tree};
+use dualaudit_record::{Time, WorkflowExecutionAudit, digest::Digest, entry::Hold, log::Tree};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::store::{
     Answer, Batch, Receipt, Tracked,
+    ahead::Prepared,
     append::{Append, HoldsWithReason, NewEntry, NewRow, Tables},
     names,
     rules::{Revision, TrackedAs},
@@ -100,7 +101,7 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<()> {
         let NewEntry { leaf, leaf_hash, execution, key, body } = entry;
-        let started_at = execution.and_then(|row| row.prepared.execution.record.started_at);
+        let started_at = execution.and_then(|row| row.prepared.record.started_at);
         self.writes
             .write(
                 Step::Entry(leaf.kind),
@@ -124,7 +125,7 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn row(&mut self, row: NewRow<'_>) -> Result<()> {
         let NewRow { prepared, content_digest, nonce } = row;
-        let StoredExecution { record, revision, recorded_at, source_digest } = &prepared.execution;
+        let Prepared { record, revision, recorded_at, source_digest, .. } = prepared;
         let (source, target) = (record.source.as_ref(), record.target.as_ref());
         let step = if *revision == 1 { Step::Row } else { Step::Amend };
         if step == Step::Amend {
@@ -183,7 +184,7 @@ impl<F: Faults> Tables for Inside<'_, F> {
         )))
     }
 
-    fn source_object(&mut self, index: u64, _: &StoredExecution, object: &[u8]) -> Result<()> {
+    fn source_object(&mut self, index: u64, _: &WorkflowExecutionAudit, object: &[u8]) -> Result<()> {
         self.writes.write(Step::SourceObject, params![self.log, index, object]).map(drop)
     }
 
