@@ -20,7 +20,7 @@ setup: ## Check for the tools that everything needs, and install what Debian has
 		command -v $$tool >/dev/null || { echo "$$tool is missing: install it from its own site ($$tool is not taken from Debian, whose version is too old)"; exit 1; }; \
 	done; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
-	[ -n "$$PG_BIN$$DUALAUDIT_TEST_DATABASE" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql-15"; \
+	[ -n "$${PG_BIN-}$${DUALAUDIT_TEST_DATABASE-}" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql-15"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
