@@ -31,7 +31,6 @@ pub struct Server {
 /// killed; then stops it at once and removes its directory.
 const GUARDIAN: &str = r#"
 bin=$1 dir=$2 port=$3; shift 3
-"$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 &&
 "$bin/postgres" -D "$dir/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
     -c max_connections=300 "$@" >"$dir/server.log" 2>&1 &
 server=$!
@@ -54,25 +53,46 @@ impl Server {
 
     /// Starts one of its own, with these settings besides, such as `fsync=off`.
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_with(settings, |_, _| {})
+    }
+
+    /// The same, after `prepare` has put files into its data directory, and has given each to the
+    /// server's user.
+    pub fn start_with(settings: &[&str], prepare: impl FnOnce(&Path, &dyn Fn(&Path))) -> Self {
         let bin = binaries();
         let dir = tempfile::tempdir().expect("a temporary directory").keep();
         // PostgreSQL refuses to run as root.
         let user = (fs::metadata("/proc/self").expect("a process").uid() == 0).then(unprivileged);
-        if let Some((uid, gid)) = user {
-            chown(&dir, Some(uid), Some(gid)).expect("a directory can be given away");
-        }
+        let give = |path: &Path| {
+            if let Some((uid, gid)) = user {
+                chown(path, Some(uid), Some(gid)).expect("a file can be given away");
+            }
+        };
+        let command = |program: &Path| {
+            let mut command = Command::new(program);
+            command.current_dir("/");
+            if let Some((uid, gid)) = user {
+                command.uid(uid).gid(gid);
+            }
+            command
+        };
+        give(&dir);
+        let data = dir.join("data");
+        let made = command(&bin.join("initdb"))
+            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(&data)
+            .output()
+            .expect("initdb starts");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        prepare(&data, &give);
         let port = free_port();
-        let mut command = Command::new("sh");
-        command.args(["-c", GUARDIAN, "guardian"]).arg(&bin).arg(&dir).arg(port.to_string());
+        let mut guardian = command(Path::new("sh"));
+        guardian.args(["-c", GUARDIAN, "guardian"]).arg(&bin).arg(&dir).arg(port.to_string());
         for setting in settings {
-            command.args(["-c", setting]);
-        }
-        if let Some((uid, gid)) = user {
-            command.uid(uid).gid(gid);
+            guardian.args(["-c", setting]);
         }
         // A group of its own: Ctrl-C is for the tests, and ends them first.
-        let guardian =
-            command.current_dir("/").stdin(Stdio::piped()).process_group(0).spawn().expect("a shell starts");
+        let guardian = guardian.stdin(Stdio::piped()).process_group(0).spawn().expect("a shell starts");
         let server =
             Self { url: format!("postgres://postgres@127.0.0.1:{port}/%"), guardian: Some(guardian) };
         wait_until_ready(&dir);
@@ -185,12 +205,8 @@ fn wait_until_ready(dir: &Path) {
         if file.lines().nth(7).is_some_and(|state| state.trim() == "ready") {
             return;
         }
-        let logs = || {
-            ["initdb.log", "server.log"]
-                .map(|log| fs::read_to_string(dir.join(log)).unwrap_or_default())
-                .concat()
-        };
-        assert!(started.elapsed() < Duration::from_secs(60), "PostgreSQL does not start: {}", logs());
+        let log = || fs::read_to_string(dir.join("server.log")).unwrap_or_default();
+        assert!(started.elapsed() < Duration::from_secs(60), "PostgreSQL does not start: {}", log());
         sleep(Duration::from_millis(20));
     }
 }

@@ -12,6 +12,7 @@ use crate::store::{
 mod faults;
 mod schema;
 mod statements;
+mod tls;
 mod triggers;
 
 #[expect(unreachable_pub, reason = "the tests of the binary use it too")]
