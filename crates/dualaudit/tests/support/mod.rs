@@ -6,6 +6,7 @@ mod cluster;
 mod control_plane;
 mod database;
 mod load;
+pub mod postgres;
 mod process;
 mod proxy;
 mod standalone;
