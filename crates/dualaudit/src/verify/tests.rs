@@ -15,6 +15,7 @@ use crate::store::{
     sqlite::{Options, SqliteStore},
 };
 
+mod postgres;
 mod tampered;
 
 const LOG: &str = "test";

@@ -131,12 +131,13 @@ fn execution(row: &Row, objects: &mut Objects) -> Result<(Readable<(Entry, Nonce
     let content_digest = readable(row.optional(ENTRY + 11, Cells::digest))?;
     let beside = Beside::Execution { content_digest, source_object };
     if row.is_null(0)? {
+        let of = |column| row.optional(column, Cells::number::<i64>);
+        let (Some(attempt), Some(revision)) = (of(ENTRY + 4)?, of(ENTRY + 5)?) else {
+            return Ok((Err("an execution without attempt or revision".to_owned()), beside));
+        };
         let id = row.text(ENTRY + 3)?;
-        let (attempt, revision) = (row.integer(ENTRY + 4)?, row.integer(ENTRY + 5)?);
-        return Ok((
-            Err(format!("{id} attempt {attempt} revision {revision} has an entry, and no row")),
-            beside,
-        ));
+        let missing = format!("{id} attempt {attempt} revision {revision} has an entry, and no row");
+        return Ok((Err(missing), beside));
     }
     // Whoever asks with SQL would take it for what was recorded.
     if !row.is_null(ENTRY + 10)? {

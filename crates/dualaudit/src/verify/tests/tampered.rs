@@ -12,20 +12,23 @@ use crate::store::{Lookup, SourceObject, Wanted};
 /// start · 14 `s0` amended.
 async fn full() -> Audit {
     let audit = Audit::with(5).await;
+    audit.append(rest()).await;
+    audit
+}
+
+/// What stands from index 8 on.
+pub(super) fn rest() -> Vec<DraftContent> {
     let begun = Gap { started_at: Some(now()), ..gap("begun") };
     let hold = Hold { execution_id: "r1".into(), reason: "dispute".into(), actor: "you".into() };
-    audit
-        .append(vec![
-            with_source("s0", 0.5, None),
-            with_source("s1", 0.5, None),
-            quarantine("{}"),
-            quarantine("[]"),
-            DraftContent::Hold(hold),
-            DraftContent::Gap(begun),
-            with_source("s0", 0.25, Some(1)),
-        ])
-        .await;
-    audit
+    vec![
+        with_source("s0", 0.5, None),
+        with_source("s1", 0.5, None),
+        quarantine("{}"),
+        quarantine("[]"),
+        DraftContent::Hold(hold),
+        DraftContent::Gap(begun),
+        with_source("s0", 0.25, Some(1)),
+    ]
 }
 
 fn object(content: &str) -> SourceObject {
