@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 mod ahead;
 mod append;
 mod beside;
+mod conditions;
 #[cfg(test)]
 mod conformance;
 mod filter;
