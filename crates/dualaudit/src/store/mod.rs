@@ -39,7 +39,7 @@ mod rules;
 pub mod sqlite;
 mod strays;
 
-pub use beside::{Beside, ObjectDigest, Quarantined};
+pub use beside::{Beside, ContentDigest, ObjectDigest, Quarantined};
 pub use filter::{Cursor, Filter, LabelRequirement};
 pub use lookup::{Detail, Lookup, MAX_REVISIONS, Wanted};
 pub use page::Page;

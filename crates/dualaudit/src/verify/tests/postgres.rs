@@ -93,6 +93,8 @@ async fn an_audit_in_postgresql_agrees_with_itself_until_it_is_tampered_with() {
         ("DELETE FROM workflow_execution_audit WHERE id = 'r3'", Some(5), "body"),
         ("UPDATE log_entry SET content_digest = NULL WHERE idx = 5", Some(5), "content digest"),
         ("UPDATE log_entry SET content_digest = '' WHERE idx = 5", Some(5), "content digest"),
+        ("UPDATE log_entry SET content_digest = sha256('x') WHERE idx = 5", Some(5), "content digest"),
+        ("UPDATE log SET secret = sha256('x') WHERE name = 'test'", Some(5), "content digest"),
         ("UPDATE log_entry SET created_at = '2030-01-01Z' WHERE idx = 5", Some(5), "body"),
         ("UPDATE log_entry SET attempt = NULL WHERE idx = 9", Some(9), "body"),
         ("UPDATE log_entry SET body = '{}' WHERE idx = 8", Some(8), "body"),

@@ -43,6 +43,7 @@ fn with_source(id: &str, score: f64, amend: Option<u32>) -> DraftContent {
     draft.record.started_at = Some(now());
     let step = json!({"step_number": 1, "action": "restart", "duration": 5, "status": "completed", "retries_attempted": 0});
     draft.record.step_executions = vec![serde_json::from_value(step).unwrap()];
+    draft.content_digest = content_digest(&draft.record, &[1; 32]);
     draft.source = Some(object(&format!("{{\"{id}\":{score}}}")));
     DraftContent::Execution(draft)
 }
@@ -151,6 +152,12 @@ async fn every_execution_that_says_another_thing_or_stands_elsewhere_is_found() 
             Some(8),
             "content digest",
         ),
+        (
+            "UPDATE workflow_execution_audit SET content_digest = randomblob(32) WHERE id = 'r3'",
+            Some(5),
+            "content digest",
+        ),
+        ("UPDATE log SET secret = randomblob(32)", Some(5), "content digest"),
         // What reads the same here and differs for whoever asks with SQL.
         (
             r#"UPDATE workflow_execution_audit SET labels = '{"team":"b","team":"a"}' WHERE id = 'r3'"#,
