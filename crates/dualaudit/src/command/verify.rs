@@ -60,11 +60,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// A database so damaged that it cannot be read at all was checked, and found wrong.
+/// A database that is damaged before there is anything to compare was checked all the same, and found
+/// wrong.
 fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
     let found = error.chain().any(|cause| {
-        matches!(cause.downcast_ref(), Some(StoreError::Corrupt(_)))
-            || matches!(cause.downcast_ref(), Some(VerifyError::Store(StoreError::Corrupt(_))))
+        let by_store = matches!(cause.downcast_ref(), Some(StoreError::Corrupt(_)));
+        by_store || matches!(cause.downcast_ref(), Some(VerifyError::Store(StoreError::Corrupt(_))))
     });
     if !found {
         return Err(error);

@@ -42,7 +42,7 @@ fn wrong_usage_ends_with_2_and_the_usage_on_standard_error() {
 #[test]
 fn a_database_that_is_none_of_ours_is_wrong_usage_and_its_password_not_repeated() {
     let standalone = Standalone::new();
-    for url in ["mysql://me:hunter2@db/x", "postgres://me:hunter2@db/x"] {
+    for url in ["mysql://me:hunter2@db/x", "postgres://me:hunter2@db/x?sslmode=hunter2"] {
         let output = standalone.run(&["run", "--database", url]);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
@@ -224,15 +224,17 @@ async fn a_database_that_cannot_be_used_ends_with_1_and_says_what_to_do() {
     fs::write(garbage.file(), "no database at all, and long enough to be looked at. ".repeat(100)).unwrap();
     let foreign = Standalone::new();
     foreign.open().execute_batch("CREATE TABLE shopping (item TEXT)").unwrap();
-    for (standalone, reason) in [
-        (&newer, "version 999, this dualaudit knows up to 1: use a newer dualaudit"),
-        (&garbage, "is no SQLite database"),
-        (&foreign, "another application"),
+    // To verify, one that is no audit is one that was found wrong.
+    for (standalone, verified, reason) in [
+        (&newer, 1, "version 999, this dualaudit knows up to 1: use a newer dualaudit"),
+        (&garbage, 3, "is no SQLite database"),
+        (&foreign, 3, "another application"),
     ] {
         let before = fs::read(standalone.file()).unwrap();
         for arguments in [&["run", "--api-only"][..], &["list"], &["get", "a"], &["verify"], &["migrate"]] {
             let output = standalone.run(arguments);
-            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+            let code = if arguments == ["verify"] { verified } else { 1 };
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
             let said = one_line(&output);
             assert!(said.contains(reason) && said.contains("audit.db"), "{arguments:?}: {said}");
         }
@@ -244,6 +246,21 @@ async fn a_database_that_cannot_be_used_ends_with_1_and_says_what_to_do() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(one_line(&output).contains("there is no database"), "{output:?}");
         assert!(!nowhere.file().exists(), "a reader creates nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_cut_off_is_found_wrong() {
+    for left in [1, 2] {
+        let standalone = with_records(&["a", "b", "c"]).await;
+        standalone.open().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let file = fs::OpenOptions::new().write(true).open(standalone.file()).unwrap();
+        let size = file.metadata().unwrap().len();
+        file.set_len(if left == 1 { size / 2 } else { size - 1000 }).unwrap();
+        let output = standalone.run(&["verify"]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(said.contains("is damaged") || said.contains("findings:"), "{said}");
     }
 }
 

@@ -13,7 +13,6 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// A running control plane. It ends when its standard input closes, so also when this process is
 /// killed or panics.
@@ -21,7 +20,7 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     pipes: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
     child: Mutex<Option<Child>>,
-    dir: Option<TempDir>,
+    dir: Option<PathBuf>,
 }
 
 impl ControlPlane {
@@ -42,10 +41,11 @@ impl ControlPlane {
         let binary = std::env::var_os("DUALAUDIT_CONTROLPLANE")
             .map_or_else(|| workspace().join("target/controlplane/controlplane"), PathBuf::from);
         assert!(binary.exists(), "{} is missing: run `make controlplane`", binary.display());
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        // The control plane removes it at its end, which comes after ours.
+        let dir = tempfile::tempdir().expect("a temporary directory").keep();
         let mut child = Command::new(binary)
             .args(["up", "--dir"])
-            .arg(dir.path().join("data"))
+            .arg(&dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -74,7 +74,7 @@ impl ControlPlane {
     /// Copies etcd's data as it is now; etcd stands still meanwhile.
     pub fn back_up(&self) {
         self.command("stop", "etcd");
-        copy(&self.path("data/etcd"), &self.path("backup"));
+        copy(&self.path("etcd"), &self.path("backup"));
         self.command("continue", "etcd");
     }
 
@@ -83,14 +83,14 @@ impl ControlPlane {
     pub fn restore(&self) {
         self.command("kill", "apiserver");
         self.command("kill", "etcd");
-        std::fs::remove_dir_all(self.path("data/etcd")).expect("etcd's data can be removed");
-        std::fs::rename(self.path("backup"), self.path("data/etcd")).expect("a backup");
+        std::fs::remove_dir_all(self.path("etcd")).expect("etcd's data can be removed");
+        std::fs::rename(self.path("backup"), self.path("etcd")).expect("a backup");
         self.command("start", "etcd");
         self.command("start", "apiserver");
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.as_ref().expect("a control plane of our own").path().join(name)
+        self.dir.as_ref().expect("a control plane of our own").join(name)
     }
 
     /// The administrator's kubeconfig.
