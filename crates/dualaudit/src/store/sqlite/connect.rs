@@ -78,6 +78,7 @@ pub(super) fn writer(file: &Path, options: &Options) -> Result<Connection> {
         .into());
     }
     migrate::migrate(&mut connection)?;
+    migrate::check_unaltered(&connection)?;
     Ok(connection)
 }
 

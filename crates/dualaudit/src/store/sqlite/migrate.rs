@@ -1,5 +1,7 @@
 //! Brings a file to the schema this program knows, and leaves other people's files alone.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::Result;
@@ -61,6 +63,44 @@ impl Version {
         ))
         .into())
     }
+}
+
+/// Checks that tables, indexes, triggers and views are as the migrations made them, so that what the
+/// triggers refuse is refused. Whoever reads may add tables, indexes and views of their own.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] names the first that is missing or was changed, and a trigger that was added.
+pub(super) fn check_unaltered(connection: &Connection) -> Result<()> {
+    let mut pristine = Connection::open_in_memory()?;
+    migrate(&mut pristine)?;
+    let (expected, found) = (objects(&pristine)?, objects(connection)?);
+    let altered = expected.iter().find_map(|(object, sql)| match found.get(object) {
+        None => Some(format!("{object} is missing")),
+        Some(other) if other != sql => Some(format!("{object} was changed")),
+        Some(_) => None,
+    });
+    let added =
+        || found.keys().find(|object| object.starts_with("trigger ") && !expected.contains_key(*object));
+    match altered.or_else(|| added().map(|object| format!("{object} was added"))) {
+        None => Ok(()),
+        Some(what) => Err(StoreError::Corrupt(format!(
+            "the schema is not what dualaudit made: {what}. Nothing is recorded on it, because what it refuses \
+             may have been changed meanwhile: run `dualaudit verify`, and restore a backup"
+        ))
+        .into()),
+    }
+}
+
+/// The objects of a schema by what they are and their names, with the statements that made them.
+fn objects(connection: &Connection) -> Result<BTreeMap<String, String>> {
+    const OBJECTS: &str = "
+        -- schema
+        SELECT type || ' ' || name, sql
+        FROM sqlite_schema
+        WHERE sql IS NOT NULL";
+    let mut statement = connection.prepare(OBJECTS)?;
+    let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(objects.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Applies what is missing, each migration in a transaction of its own.

@@ -251,6 +251,30 @@ async fn a_row_changed_behind_the_triggers_does_not_read_back_intact() {
     assert!(entries[2].body.is_ok());
 }
 
+#[tokio::test]
+async fn nothing_is_recorded_where_the_schema_was_altered() {
+    for (sql, what) in [
+        ("DROP TRIGGER log_is_not_deleted", "trigger log_is_not_deleted is missing"),
+        ("DROP INDEX log_entry_execution", "index log_entry_execution is missing"),
+        ("ALTER TABLE hold ADD COLUMN note TEXT", "table hold was changed"),
+        (
+            "CREATE TRIGGER quiet AFTER INSERT ON log_entry BEGIN DELETE FROM tracked; END",
+            "trigger quiet was added",
+        ),
+    ] {
+        let store = fresh();
+        let file = file(&store);
+        Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        let error = SqliteStore::open(&file, Options::default()).err().unwrap();
+        sentence(error, corrupt, &["audit.db", what, "restore a backup"]);
+        SqliteStore::open_existing(&file, Options::default()).expect("it can be looked at");
+    }
+    let store = fresh();
+    let own = "CREATE TABLE teams (name TEXT); CREATE INDEX own ON workflow_execution_audit (namespace)";
+    Connection::open(file(&store)).unwrap().execute_batch(own).unwrap();
+    SqliteStore::open(file(&store), Options::default()).expect("people may add to it");
+}
+
 #[test]
 fn what_would_not_be_durable_is_refused() {
     for name in [":memory:", ""] {
@@ -284,8 +308,7 @@ async fn a_database_that_contradicts_itself_is_damaged_and_says_where() {
             )
             .unwrap();
         shell.execute_batch(sql).unwrap();
-        let again = SqliteStore::open(file(&store), Options::default()).unwrap();
-        let error = again.append(LOG, batch([from_resource(record("c"))]), at(1)).await.unwrap_err();
+        let error = store.append(LOG, batch([from_resource(record("c"))]), at(1)).await.unwrap_err();
         sentence(error, corrupt, &["audit.db", "log default", "execution c", "dualaudit verify"]);
     }
 }
