@@ -13,6 +13,7 @@ mod life;
 mod loss;
 mod outage;
 mod policy;
+mod postgres;
 mod producer;
 mod restore;
 mod retained;
