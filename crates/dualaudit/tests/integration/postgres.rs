@@ -17,40 +17,29 @@ use crate::support::{
 const PATH: &str = "/api/v1/executions";
 const EXECUTIONS: usize = 45;
 const SHORT: &[&str] = &["--window", "1s"];
-/// How long an outage lasts.
-const AWAY: Duration = Duration::from_secs(10);
 /// The database of a server that belongs to one test.
 const ONLY: &str = "postgres";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgresql_stopped_for_ten_seconds_loses_and_doubles_nothing() {
     let server = Server::start(&[]);
-    survives(
-        &server,
-        &server.url(ONLY),
-        Outage { begin: &|| server.stop(), end: &|| server.restart(), half: false },
-    )
-    .await;
+    let (stop, start) = (|| server.stop(), || server.restart());
+    survives(&server, &server.url(ONLY), Outage::of(10, &stop, &start)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgresql_killed_and_recovered_loses_and_doubles_nothing() {
     let server = Server::start(&[]);
-    survives(
-        &server,
-        &server.url(ONLY),
-        Outage { begin: &|| server.kill(), end: &|| server.restart(), half: false },
-    )
-    .await;
+    let (kill, start) = (|| server.kill(), || server.restart());
+    survives(&server, &server.url(ONLY), Outage::of(3, &kill, &start)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_falls_silent_is_not_waited_for_and_nothing_is_lost_or_doubled() {
     let server = Server::start(&[]);
     let wire = Wire::to(server.address()).await;
-    let url = through(&wire, &server.url(ONLY));
-    survives(&server, &url, Outage { begin: &|| wire.fall_silent(), end: &|| wire.speak(), half: false })
-        .await;
+    let (fall_silent, speak) = (|| wire.fall_silent(), || wire.speak());
+    survives(&server, &through(&wire, &server.url(ONLY)), Outage::of(10, &fall_silent, &speak)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,22 +50,23 @@ async fn a_full_disk_loses_and_doubles_nothing() {
         return;
     }
     let server = Server::start_on_a_small_disk(192, &[]);
-    let end = || {
+    let fill = || server.fill_disk();
+    let empty = || {
+        // Without room for its own log, too, it gives up.
+        let _ = server.execute(ONLY, "SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, '', '')");
+        eventually_away(&server);
         server.empty_disk();
-        // It may have given up without room for its log.
         server.restart();
     };
-    survives(&server, &server.url(ONLY), Outage { begin: &|| server.fill_disk(), end: &end, half: true })
-        .await;
+    survives(&server, &server.url(ONLY), Outage { half: true, ..Outage::of(5, &fill, &empty) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_amid_an_append_lose_and_double_nothing() {
     const CUTS: usize = 4;
-    let server = Server::shared();
-    let database = server.database(None);
+    let server = Server::start(&[]);
     let wire = Wire::to(server.address()).await;
-    let cluster = Cluster::new().await.on_server(through(&wire, &database.url()));
+    let cluster = Cluster::new().await.on_server(through(&wire, &server.url(ONLY)));
     let dualaudit = Dualaudit::run(&cluster, SHORT);
     let producers = Producers::start("producer", &dualaudit.url);
     let uids = cluster.create_many(0..EXECUTIONS).await;
@@ -94,7 +84,7 @@ async fn connections_cut_amid_an_append_lose_and_double_nothing() {
     cluster.all_gone().await;
     let sent = producers.stop().await;
     assert!(sent.turned_away > 0 && dualaudit.is_running(), "{:#?}", dualaudit.log());
-    each_is_stored_once(server, &database.name, &sent, &uids);
+    each_is_stored_once(&server, ONLY, &sent, &uids);
     verified(&cluster);
 }
 
@@ -153,11 +143,19 @@ async fn two_processes_append_to_one_log_and_to_two_without_loss_or_doubles() {
 struct Outage<'a> {
     begin: &'a dyn Fn(),
     end: &'a dyn Fn(),
+    lasts: Duration,
     /// Whether it can be read meanwhile, and whatever there is room for be written.
     half: bool,
 }
 
-/// The database goes away for [`AWAY`] while records come and executions finish.
+impl<'a> Outage<'a> {
+    /// One of so many seconds.
+    fn of(seconds: u64, begin: &'a dyn Fn(), end: &'a dyn Fn()) -> Self {
+        Self { begin, end, lasts: Duration::from_secs(seconds), half: false }
+    }
+}
+
+/// The database goes away while records come and executions finish.
 async fn survives(server: &Server, url: &str, outage: Outage<'_>) {
     const THIRD: usize = EXECUTIONS / 3;
     let cluster = Cluster::new().await.on_server(url.to_owned());
@@ -179,7 +177,7 @@ async fn survives(server: &Server, url: &str, outage: Outage<'_>) {
         tells_that_it_is_away(&dualaudit).await;
     }
     cluster.finish_many(THIRD..2 * THIRD).await;
-    tokio::time::sleep(AWAY.saturating_sub(began.elapsed())).await;
+    tokio::time::sleep(outage.lasts.saturating_sub(began.elapsed())).await;
     if !outage.half {
         tells_that_it_is_away(&dualaudit).await;
     }
@@ -197,6 +195,15 @@ async fn survives(server: &Server, url: &str, outage: Outage<'_>) {
     assert!(sent.turned_away > 0 && dualaudit.is_running(), "{:#?}", dualaudit.log());
     each_is_stored_once(server, ONLY, &sent, &uids);
     verified(&cluster);
+}
+
+/// Waits until the server itself lets nobody in.
+fn eventually_away(server: &Server) {
+    let began = Instant::now();
+    while server.execute(ONLY, "SELECT 1").is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it goes on without room for its log");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Waits until it is known to be away; then what needs the database answers 503 and when to come again.
