@@ -178,12 +178,12 @@ async fn survives(server: &Server, url: &str, outage: Outage<'_>) {
     }
     cluster.finish_many(THIRD..2 * THIRD).await;
     tokio::time::sleep(outage.lasts.saturating_sub(began.elapsed())).await;
-    if !outage.half {
-        tells_that_it_is_away(&dualaudit).await;
-    }
     for number in (THIRD..2 * THIRD).filter(|_| !outage.half) {
         let waiting = cluster.get(&format!("load-{number}")).await.expect("a resource waits for its record");
         assert!(!waiting.metadata.annotations.unwrap_or_default().contains_key("dualaudit.dev/receipt"));
+    }
+    if !outage.half {
+        assert_eq!(status(&dualaudit, "/readyz").await, (503, true));
     }
     tokio::task::block_in_place(outage.end);
 
