@@ -58,6 +58,11 @@ pub fn redact_record(record: &mut WorkflowExecutionAudit, secret: &[u8; 32]) {
     }
 }
 
+/// Whether a record holds commitments, so that what was said before redaction is not known.
+pub fn is_redacted(record: &WorkflowExecutionAudit) -> bool {
+    record.labels.values().any(|value| is_commitment(value))
+}
+
 struct Redaction<'a> {
     secret: &'a [u8; 32],
     id: &'a str,

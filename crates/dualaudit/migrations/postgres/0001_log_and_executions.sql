@@ -134,6 +134,17 @@ CREATE TABLE workflow_execution_audit (
     CHECK ((source_kind IS NULL) = (source_api_version IS NULL) AND (source_kind IS NULL) = (source_uid IS NULL))
 ) PARTITION BY RANGE (created_at);
 
+-- Steps are compressed with what costs appends the least, where the server has it.
+DO $$
+BEGIN
+    ALTER TABLE workflow_execution_audit
+        ALTER COLUMN step_executions SET COMPRESSION lz4,
+        ALTER COLUMN adaptive_adjustments SET COMPRESSION lz4;
+EXCEPTION
+    WHEN feature_not_supported THEN NULL;
+END
+$$;
+
 -- A row's key, and the order of lists: newest first, then id, attempt; keyset pages start anywhere in
 -- it. The time is in it because a unique index needs what partitions go by, and early because the
 -- time is known of every row that is looked for: its entry has it.
@@ -150,7 +161,7 @@ CREATE INDEX workflow_execution_audit_workflow
 -- The revisions before the latest, each as it stood in workflow_execution_audit, whose columns these
 -- are. Amendments are few, so one table without partitions serves.
 CREATE TABLE workflow_execution_revision (
-    LIKE workflow_execution_audit INCLUDING CONSTRAINTS,
+    LIKE workflow_execution_audit INCLUDING CONSTRAINTS INCLUDING COMPRESSION,
     PRIMARY KEY (log, id, attempt, revision)
 );
 

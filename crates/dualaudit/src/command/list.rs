@@ -8,8 +8,12 @@ use std::{
 use super::{
     output::{self, Columns, Out, shown},
     reader::{Reader, ReaderArgs},
+    wrong_usage,
 };
-use crate::query::{BadParameter, MAX_LIMIT, Summary};
+use crate::{
+    clock::{Clock, SystemClock},
+    query::{BadParameter, ListRequest, MAX_LIMIT, Summary},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -140,6 +144,12 @@ impl Filters {
 /// # Errors
 /// What could not be reached or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // What is asked wrongly is told first, whatever becomes of the database.
+    let mut asked = args.filters.pairs();
+    asked.extend(args.cursor.iter().map(|cursor| ("cursor".to_owned(), cursor.clone())));
+    if let Err(bad) = ListRequest::parse(&asked, SystemClock.now()) {
+        return Ok(asked_wrongly(&bad));
+    }
     let reader = args.reader.open().await?;
     let printer = Printer::new(args.output, io::stdout().is_terminal());
     match write(&args, &reader, printer, &mut output::stdout()).await {
@@ -150,14 +160,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => match error.downcast_ref::<BadParameter>() {
-            Some(bad) => {
-                let BadParameter { parameter, value, rule } = bad;
-                eprintln!("error: --{} {value:?}: {rule}", parameter.replace('_', "-"));
-                Ok(ExitCode::from(2))
-            }
+            Some(bad) => Ok(asked_wrongly(bad)),
             None => Err(error),
         },
     }
+}
+
+fn asked_wrongly(bad: &BadParameter) -> ExitCode {
+    let BadParameter { parameter, value, rule } = bad;
+    wrong_usage(&format!("--{} {value:?}: {rule}", parameter.replace('_', "-")))
 }
 
 /// Writes the pages asked for, one at a time; returns where a further list would begin.

@@ -81,13 +81,24 @@ fn explain(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if !error.to_string().contains("Usage:") {
-        let mut command = Cli::command();
-        command.build();
-        let asked_for = std::env::args().skip(1).find(|argument| command.find_subcommand(argument).is_some());
-        let subcommand = asked_for.and_then(|name| command.find_subcommand_mut(name));
-        eprintln!("{}", subcommand.map_or_else(String::new, |command| command.render_usage().to_string()));
+        eprintln!("{}", usage());
     }
     ExitCode::from(2)
+}
+
+/// Says what is wrong with the arguments, beyond what clap can tell, and their usage.
+fn wrong_usage(what: &str) -> ExitCode {
+    eprintln!("error: {what}\n\n{}", usage());
+    ExitCode::from(2)
+}
+
+/// The usage of the subcommand that was asked for.
+fn usage() -> String {
+    let mut command = Cli::command();
+    command.build();
+    let asked_for = std::env::args().skip(1).find(|argument| command.find_subcommand(argument).is_some());
+    let subcommand = asked_for.and_then(|name| command.find_subcommand_mut(name));
+    subcommand.map_or_else(String::new, |command| command.render_usage().to_string())
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -141,7 +141,7 @@ impl Columns {
         table.load_style(NOTHING).force_no_tty();
         let header_row = header.map(|names| names.iter().map(|&name| name.to_owned()).collect());
         for row in header_row.iter().chain(rows) {
-            table.add_row(row.iter().map(|text| Cell::new(shown(text))).collect::<Vec<_>>());
+            table.add_row(row.iter().map(|text| Cell::new(clipped(shown(text)))).collect::<Vec<_>>());
         }
         let content = table.column_max_content_widths();
         self.widths.resize(content.len().max(self.widths.len()), 0);
@@ -159,6 +159,18 @@ impl Columns {
         }
         text
     }
+}
+
+/// How many characters a table shows of one text: enough for any that a person reads. The other forms have
+/// all of it.
+const CELL: usize = 1000;
+
+fn clipped(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(CELL) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Text as it may be shown on a terminal: what would move the cursor, colour or break the line is
@@ -285,6 +297,12 @@ mod tests {
         xxxx  漢字
         x             end
         ");
+    }
+
+    #[test]
+    fn a_table_shows_the_beginning_of_a_long_text() {
+        let table = Columns::default().lay_out(None, &[vec!["漢".repeat(2_000_000), "end".to_owned()]]);
+        assert_eq!(table, format!("{}…  end\n", "漢".repeat(CELL)));
     }
 
     #[test]

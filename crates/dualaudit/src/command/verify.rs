@@ -8,7 +8,10 @@ use super::{
     database::DatabaseArgs,
     output::{self, Columns, Form, shown},
 };
-use crate::verify::{Report, verify};
+use crate::{
+    store::StoreError,
+    verify::{Report, VerifyError, verify},
+};
 
 const EXAMPLES: &str = "\
 Exit status: 0 everything agrees, 1 it could not be checked, 3 something is wrong.
@@ -37,7 +40,10 @@ pub struct Args {
 /// # Errors
 /// What could not be opened or read, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let store = args.database.open_existing().await?;
+    let store = match args.database.open_existing().await {
+        Ok(store) => store,
+        Err(error) => return damaged(error),
+    };
     let bar = progress_bar();
     let checked = verify(store.as_ref(), args.log.as_deref(), |progress| {
         bar.set_length(progress.total);
@@ -46,9 +52,25 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let report = checked.await;
     bar.finish_and_clear();
-    let report = report?;
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => return damaged(error.into()),
+    };
     output::document(&mut output::stdout(), args.output, &report, || page(&report))?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// A database so damaged that it cannot be read at all was checked, and found wrong.
+fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let found = error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(StoreError::Corrupt(_)))
+            || matches!(cause.downcast_ref(), Some(VerifyError::Store(StoreError::Corrupt(_))))
+    });
+    if !found {
+        return Err(error);
+    }
+    eprintln!("dualaudit: {error:#}");
+    Ok(ExitCode::from(3))
 }
 
 /// To stderr; shows nothing unless that is a terminal.
@@ -59,7 +81,7 @@ fn progress_bar() -> ProgressBar {
 
 /// A report for people.
 fn page(report: &Report) -> String {
-    if report.logs.is_empty() {
+    if report.logs.is_empty() && report.is_clean() {
         return "There is no log yet.\n".to_owned();
     }
     let rows = report.logs.iter().map(|log| {
@@ -70,7 +92,10 @@ fn page(report: &Report) -> String {
         vec![log.log.clone(), log.entries.to_string(), log.root.to_string(), upto]
     });
     let rows: Vec<_> = rows.collect();
-    let mut page = Columns::default().lay_out(Some(&["LOG", "ENTRIES", "ROOT", "UP TO"]), &rows);
+    let mut page = match rows.as_slice() {
+        [] => "There is no log any more.\n".to_owned(),
+        rows => Columns::default().lay_out(Some(&["LOG", "ENTRIES", "ROOT", "UP TO"]), rows),
+    };
     if report.is_clean() {
         page.push_str("\nEvery body, every leaf, every row and the tree agree.\n");
         return page;

@@ -27,7 +27,7 @@ pub(super) const AGAIN: &str = "Sending the same records again is safe: what is 
 pub struct Limits {
     /// How long a request may take, its body's way here included.
     pub time: Duration,
-    /// How many requests may be under way.
+    /// How many requests that read may be under way, and how many that record.
     pub requests: usize,
     /// How many bytes of bodies may be held at once; a further body waits, within its time.
     pub bodies: usize,
@@ -48,7 +48,9 @@ pub(super) struct Deadline(pub(super) Instant);
 #[derive(Clone)]
 pub(super) struct Admission {
     limits: Limits,
-    requests: Arc<Semaphore>,
+    /// Apart, so that senders who take their time keep no reader out.
+    reading: Arc<Semaphore>,
+    recording: Arc<Semaphore>,
     /// One permit a KiB.
     bodies: Arc<Semaphore>,
 }
@@ -58,7 +60,8 @@ impl Admission {
         let bodies = (limits.bodies / 1024).max(BODY_BYTES / 1024);
         Self {
             limits,
-            requests: Arc::new(Semaphore::new(limits.requests)),
+            reading: Arc::new(Semaphore::new(limits.requests)),
+            recording: Arc::new(Semaphore::new(limits.requests)),
             bodies: Arc::new(Semaphore::new(bodies)),
         }
     }
@@ -75,8 +78,10 @@ impl Admission {
 
 /// Turns away what is beyond the number of requests.
 pub(super) async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
-    let Ok(_admitted) = admission.requests.try_acquire() else {
-        let detail = format!("{} requests are under way, which is the limit.", admission.limits.requests);
+    let requests = if request.method().is_safe() { &admission.reading } else { &admission.recording };
+    let Ok(_admitted) = requests.try_acquire() else {
+        let detail =
+            format!("{} such requests are under way, which is the limit.", admission.limits.requests);
         return Problem::new(Kind::Overloaded, detail).into_response();
     };
     next.run(request).await

@@ -98,7 +98,7 @@ impl ListRequest {
             "cluster" => filter.cluster = text(value)?,
             "namespace" => filter.namespace = text(value)?,
             "incident_type" => filter.incident_type = text(value)?,
-            "target" => filter.target = text(value)?,
+            "target" => filter.target = target(value)?,
             "labels" => filter.labels = selector::parse(value)?,
             "since" => filter.since = Some(time(value, asked_at)?),
             "until" => filter.until = Some(time(value, asked_at)?),
@@ -128,6 +128,13 @@ pub(crate) fn reject_repeats(pairs: &[(String, String)]) -> Result<(), BadParame
 
 fn text(value: &str) -> Result<Option<String>, String> {
     if value.is_empty() { Err("must not be empty".into()) } else { Ok(Some(value.to_owned())) }
+}
+
+fn target(value: &str) -> Result<Option<String>, String> {
+    match value.split_once('/') {
+        Some(("", _) | (_, "")) => Err("must be KIND/NAME or NAME, none of them empty".into()),
+        _ => text(value),
+    }
 }
 
 fn one_of<'de, T: Deserialize<'de>>(value: &'de str, allowed: &str) -> Result<T, String> {
@@ -294,6 +301,8 @@ mod tests {
             ("max_score", "NaN"),
             ("until", "2026-05-01"),
             ("labels", "a=("),
+            ("target", "/"),
+            ("target", "Pod/"),
             ("cursor", "nonsense"),
         ] {
             assert!(parse(&[(name, value)]).is_err(), "{name}={value}");

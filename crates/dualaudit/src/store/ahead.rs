@@ -192,6 +192,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_copied_only_where_it_is_stored_otherwise_than_sent() {
+        let nowhere = Target { api_version: None, kind: None, namespace: None, name: None };
+        let sent = record("a");
+        assert!(matches!(kept(&sent, 1, sent.created_at), Cow::Borrowed(_)));
+        assert_eq!(kept(&sent, 2, sent.created_at).attempt, 2);
+        assert_eq!(kept(&sent, 1, at(7)).created_at, at(7));
+        let sent = WorkflowExecutionAudit { target: Some(nowhere), ..sent };
+        assert_eq!(kept(&sent, 1, sent.created_at).target, None);
+    }
+
+    #[test]
     fn an_error_stops_everything() {
         let contents = (0..500).map(|n| from_resource(record(&n.to_string())));
         let mut calls = 0;

@@ -1,6 +1,12 @@
 //! What is stored beside an entry without being part of its body.
 
-use dualaudit_record::{Time, digest::Digest, entry::Hold};
+use dualaudit_record::{
+    Time,
+    digest::{Digest, content_digest},
+    entry::Hold,
+    execution::StoredExecution,
+    redact::is_redacted,
+};
 
 /// SHA-256 of a kept object's bytes, or why they cannot be read. The bytes stay in the store: a page
 /// of entries would else have those of all their objects.
@@ -12,8 +18,8 @@ pub type ObjectDigest = Result<Digest, String>;
 pub enum Beside {
     /// An execution.
     Execution {
-        /// What its content was appended under, from its row.
-        content_digest: Result<Option<Digest>, String>,
+        /// What its content was appended under.
+        content_digest: ContentDigest,
         /// Of its source object.
         source_object: Option<ObjectDigest>,
     },
@@ -23,6 +29,46 @@ pub enum Beside {
     Quarantine(Result<Option<Quarantined>, String>),
     /// A hold: its row, with when it was placed.
     Hold(Result<Option<(Hold, Time)>, String>),
+}
+
+/// What sameness with an execution is judged by, as it stands, against the record and the log's secret.
+///
+/// It is judged here, so that the secret stays in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentDigest {
+    /// It is that of the record; or the record is redacted, and nobody can tell any more.
+    Fits,
+    /// It is of another record, or was made under another secret.
+    Differs {
+        /// What it should be.
+        expected: Digest,
+        /// What it is.
+        found: Digest,
+    },
+    /// There is none.
+    Missing,
+    /// It cannot be read, or not the record it would be of; says why.
+    Unreadable(String),
+}
+
+impl ContentDigest {
+    /// Judges what was found beside an execution.
+    pub(super) fn judge(
+        found: Result<Option<Digest>, String>,
+        execution: Result<&StoredExecution, &String>,
+        secret: &[u8; 32],
+    ) -> Self {
+        match (found, execution) {
+            (Err(unreadable), _) => Self::Unreadable(unreadable),
+            (Ok(None), _) => Self::Missing,
+            (Ok(Some(_)), Err(unreadable)) => Self::Unreadable(unreadable.clone()),
+            (Ok(Some(_)), Ok(execution)) if is_redacted(&execution.record) => Self::Fits,
+            (Ok(Some(found)), Ok(execution)) => match content_digest(&execution.record, secret) {
+                expected if expected == found => Self::Fits,
+                expected => Self::Differs { expected, found },
+            },
+        }
+    }
 }
 
 /// The row of an object that could not be mapped, but for its key.

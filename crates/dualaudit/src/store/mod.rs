@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 mod ahead;
 mod append;
 mod beside;
+mod conditions;
 #[cfg(test)]
 mod conformance;
 mod filter;
@@ -38,7 +39,7 @@ mod rules;
 pub mod sqlite;
 mod strays;
 
-pub use beside::{Beside, ObjectDigest, Quarantined};
+pub use beside::{Beside, ContentDigest, ObjectDigest, Quarantined};
 pub use filter::{Cursor, Filter, LabelRequirement};
 pub use lookup::{Detail, Lookup, MAX_REVISIONS, Wanted};
 pub use page::Page;

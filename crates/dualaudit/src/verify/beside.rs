@@ -3,18 +3,25 @@
 use dualaudit_record::{Entry, Time, entry::Hold};
 
 use super::entry::Find;
-use crate::store::{Beside, ObjectDigest, Quarantined, StoredEntry};
+use crate::store::{Beside, ContentDigest, ObjectDigest, Quarantined, StoredEntry};
 
-/// Compares what stands beside an entry with what its body says.
-pub(super) fn check(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
+/// Compares what stands beside an entry with what its body says. Of a body that is not the original one it
+/// is known already that it does not fit its content digest.
+pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find: Find<'_>) {
     match (entry, &stored.beside) {
         (Entry::Execution(execution), Beside::Execution { content_digest, source_object }) => {
             match content_digest {
-                Ok(Some(_)) => {}
+                ContentDigest::Fits => {}
+                ContentDigest::Differs { .. } if !is_original => {}
+                ContentDigest::Differs { expected, found } => {
+                    find("content digest", expected.to_string(), found.to_string());
+                }
                 // It goes with the body, and the body is here. Whatever is sent of this execution would
                 // be taken for a duplicate of it.
-                Ok(None) => find("content digest", "32 bytes".to_owned(), "none".to_owned()),
-                Err(unreadable) => find("content digest", "32 bytes".to_owned(), unreadable.clone()),
+                ContentDigest::Missing => find("content digest", "32 bytes".to_owned(), "none".to_owned()),
+                ContentDigest::Unreadable(why) => {
+                    find("content digest", "32 bytes".to_owned(), why.clone());
+                }
             }
             if source_object != &execution.source_digest.map(Ok) {
                 let expected = shown(execution.source_digest.map(Ok).as_ref());

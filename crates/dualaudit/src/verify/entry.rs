@@ -24,7 +24,8 @@ pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
         Err(unreadable) => find("body", "one that can be read".into(), unreadable.clone()),
         Ok((entry, nonce)) => {
             let digest = Digest::sha256(&body(entry, *nonce));
-            if digest != stored.body_digest {
+            let is_original = digest == stored.body_digest;
+            if !is_original {
                 find("body digest", stored.body_digest.to_string(), format!("{digest}, hashed anew"));
             }
             let (from_body, from_columns) = (Columns::of_body(entry), Columns::of_entry(stored));
@@ -36,7 +37,7 @@ pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
                 let found = stored.idempotency_key.as_deref().unwrap_or("none");
                 find("idempotency key", expected, found.to_owned());
             }
-            beside::check(entry, stored, find);
+            beside::check(entry, is_original, stored, find);
         }
     }
     let leaf = Leaf {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use dualaudit_record::{
+    WorkflowExecutionAudit,
+    digest::content_digest,
     entry::{Gap, GapCause, Hold},
     log::Nonce,
 };
@@ -15,6 +17,7 @@ use crate::store::{
     sqlite::{Options, SqliteStore},
 };
 
+mod postgres;
 mod tampered;
 
 const LOG: &str = "test";
@@ -109,18 +112,18 @@ fn gap(id: &str) -> Gap {
 }
 
 fn execution(id: &str, score: f64, amend: Option<u32>) -> DraftContent {
-    let record = serde_json::from_value(json!({
+    let record: WorkflowExecutionAudit = serde_json::from_value(json!({
         "id": id, "attempt": 1, "remediation_id": "", "workflow_name": "restart", "workflow_version": "v1",
         "total_steps": 0, "steps_completed": 0, "steps_failed": 0, "total_duration": 5,
         "outcome": "success", "effectiveness_score": score, "score_source": "reported",
         "rollbacks_performed": 0, "step_executions": [], "adaptive_adjustments": [],
         "completed_at": "2026-05-01T11:00:00Z", "status": "completed", "created_at": "2026-05-01T10:00:00Z",
         "labels": {"team": "a"},
-    }));
-    let content_digest = Digest::sha256(format!("{id} {score}").as_bytes());
+    }))
+    .unwrap();
     DraftContent::Execution(Box::new(ExecutionDraft {
-        record: record.unwrap(),
-        content_digest,
+        content_digest: content_digest(&record, &[1; 32]),
+        record,
         origin: Origin::Producer { amend },
         source: None,
     }))

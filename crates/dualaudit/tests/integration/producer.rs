@@ -104,7 +104,7 @@ fn with(id: &str, field: &str, value: impl Into<Value>) -> Value {
     record
 }
 
-async fn post(dualaudit: &Dualaudit, body: &str) -> (u16, Value) {
+pub(crate) async fn post(dualaudit: &Dualaudit, body: &str) -> (u16, Value) {
     post_as(dualaudit, "application/json", body.as_bytes().to_vec()).await
 }
 

@@ -112,7 +112,7 @@ impl Server {
         prepare: impl FnOnce(&Path, &dyn Fn(&Path)),
     ) -> Self {
         let bin = binaries();
-        let dir = tempfile::tempdir().expect("a temporary directory").keep();
+        let dir = tempfile::tempdir_in(place()).expect("a temporary directory").keep();
         // PostgreSQL refuses to run as root.
         let user = (fs::metadata("/proc/self").expect("a process").uid() == 0).then(unprivileged);
         let give = |path: &Path| {
@@ -298,6 +298,15 @@ fn binaries() -> PathBuf {
     found.pop().expect(
         "PostgreSQL 15 or later is missing: run `make setup`, or name its programs' directory in PG_BIN",
     )
+}
+
+/// Where a server's directory goes: into memory where there is plenty, as most of what a test waits for
+/// would else be the disk, at each database that is made and dropped.
+fn place() -> PathBuf {
+    const PLENTY: u64 = 4 << 30;
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
+    if free >= PLENTY { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 /// A user that may run a server: uid and gid.

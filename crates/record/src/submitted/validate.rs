@@ -1,8 +1,6 @@
 //! From what was said to a record: every limit checked, everything derived filled in.
 
-use std::{collections::BTreeMap, io};
-
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use super::{
     Invalid, MAX_RECORD_BYTES, Submitted, SubmittedAdjustment, SubmittedSource, SubmittedStep,
@@ -201,29 +199,13 @@ fn before(completed_at: Time, total_duration: u64) -> Time {
 /// they write the one floating point number, so they settle all but the closest cases.
 fn check_size(record: &WorkflowExecutionAudit) -> Result<(), Invalid> {
     const A_NUMBER: usize = 32;
-    if compact_len(record).is_some_and(|bytes| bytes + A_NUMBER <= MAX_RECORD_BYTES) {
+    if record.json_size() + A_NUMBER <= MAX_RECORD_BYTES {
         return Ok(());
     }
     match canonical(record).len() {
         bytes if bytes > MAX_RECORD_BYTES => Err(too_large(bytes)),
         _ => Ok(()),
     }
-}
-
-fn compact_len(value: &impl Serialize) -> Option<usize> {
-    struct Counter(usize);
-    impl io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    serde_json::to_writer(&mut counter, value).ok()?;
-    Some(counter.0)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dualaudit_record::{Entry, EntryKind, WorkflowExecutionAudit, execution::Target};
+use dualaudit_record::{Entry, EntryKind, WorkflowExecutionAudit};
 
 use super::{
     check::check_log,
@@ -147,8 +147,7 @@ pub(crate) async fn an_amendment_keeps_the_old_revision_and_its_created_at(store
 pub(crate) async fn a_record_that_differs_in_created_at_only_is_a_duplicate(store: &dyn Store) {
     open(store, LOG).await;
     let moved = |record| WorkflowExecutionAudit { created_at: at(-99), ..record };
-    let nowhere = Target { api_version: None, kind: None, namespace: None, name: None };
-    let first = WorkflowExecutionAudit { target: Some(nowhere), ..record("a") };
+    let first = record("a");
     let second = WorkflowExecutionAudit { effectiveness_score: 0.25, ..first.clone() };
     stored(store, from_producer(first.clone(), None)).await;
     for amend in [Some(1), None, Some(7)] {

@@ -8,7 +8,7 @@ use dualaudit_record::{
     log::{FORMAT, Leaf, TileData, Tree, body},
 };
 
-use crate::store::{Beside, Head, RowKey, Store, StoredEntry, Table, check_key};
+use crate::store::{Beside, ContentDigest, Head, RowKey, Store, StoredEntry, Table, check_key};
 
 /// Checks a whole log and answers its entries.
 pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
@@ -95,7 +95,10 @@ fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
 
 fn check_beside(content: &Entry, entry: &StoredEntry) {
     match (content, &entry.beside) {
-        (Entry::Execution(execution), Beside::Execution { content_digest: Ok(Some(_)), source_object }) => {
+        (
+            Entry::Execution(execution),
+            Beside::Execution { content_digest: ContentDigest::Fits, source_object },
+        ) => {
             assert_eq!(source_object, &execution.source_digest.map(Ok));
         }
         (Entry::Gap(_), Beside::Gap) => {}

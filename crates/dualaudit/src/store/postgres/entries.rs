@@ -16,7 +16,7 @@ use super::{
     values::at_most,
 };
 use crate::store::{
-    Beside, ObjectDigest, Quarantined, StoredEntry,
+    Beside, ContentDigest, ObjectDigest, Quarantined, StoredEntry,
     objects::{MAX_OBJECT, Objects},
     rows::{Cells, FullRow},
 };
@@ -33,6 +33,7 @@ const ENTRIES: &str = concat!(
         entry.idx, entry.kind, entry.recorded_at, entry.execution_id, entry.attempt, entry.revision,
         entry.started_at, entry.idempotency_key, entry.body_digest, entry.leaf_hash, entry.body,
         entry.content_digest,
+        (SELECT secret FROM log WHERE name = $1) AS secret,
         source.idx, source.object,
         hold.reason, hold.actor, hold.placed_at,
         quarantine.idx, quarantine.recorded_at, quarantine.object
@@ -70,7 +71,7 @@ const ENTRIES: &str = concat!(
 );
 
 const ENTRY: usize = EXECUTION;
-const SOURCE: usize = ENTRY + 12;
+const SOURCE: usize = ENTRY + 13;
 const HOLD: usize = SOURCE + 2;
 const QUARANTINE: usize = HOLD + 3;
 
@@ -128,23 +129,37 @@ fn execution(row: &Row, objects: &mut Objects) -> Result<(Readable<(Entry, Nonce
         true => None,
         false => Some(object(row, SOURCE + 1, objects)?),
     };
+    let read = execution_of(row)?;
     let content_digest = readable(row.optional(ENTRY + 11, Cells::digest))?;
+    let content_digest = match readable(row.optional(ENTRY + 12, Cells::bytes))? {
+        // A log without its row has no secret: whatever was made under one differs.
+        Ok(secret) => ContentDigest::judge(
+            content_digest,
+            read.as_ref().map(|row| &row.execution),
+            &secret.unwrap_or_default(),
+        ),
+        Err(unreadable) => ContentDigest::Unreadable(unreadable),
+    };
     let beside = Beside::Execution { content_digest, source_object };
-    if row.is_null(0)? {
-        let id = row.text(ENTRY + 3)?;
-        let (attempt, revision) = (row.integer(ENTRY + 4)?, row.integer(ENTRY + 5)?);
-        return Ok((
-            Err(format!("{id} attempt {attempt} revision {revision} has an entry, and no row")),
-            beside,
-        ));
-    }
     // Whoever asks with SQL would take it for what was recorded.
-    if !row.is_null(ENTRY + 10)? {
+    if read.is_ok() && !row.is_null(ENTRY + 10)? {
         return Ok((Err("an execution's entry holds a body".to_owned()), beside));
     }
-    let body = readable(unambiguous_execution(row))?;
-    let body = body.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
+    let body = read.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
     Ok((body, beside))
+}
+
+/// The row of an entry's execution.
+fn execution_of(row: &Row) -> Result<Readable<FullRow>> {
+    if !row.is_null(0)? {
+        return readable(unambiguous_execution(row));
+    }
+    let of = |column| row.optional(column, Cells::number::<i64>);
+    let (Some(attempt), Some(revision)) = (of(ENTRY + 4)?, of(ENTRY + 5)?) else {
+        return Ok(Err("an execution without attempt or revision".to_owned()));
+    };
+    let id = row.text(ENTRY + 3)?;
+    Ok(Err(format!("{id} attempt {attempt} revision {revision} has an entry, and no row")))
 }
 
 /// What stands beside an entry that is no execution.

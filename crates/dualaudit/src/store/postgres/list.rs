@@ -8,10 +8,11 @@ use tokio_postgres::types::ToSql;
 use super::{
     error::Result,
     session::Session,
-    values::{Micros, at_most, small},
+    values::{Micros, small},
 };
 use crate::store::{
-    Cursor, Filter, LabelRequirement, Listed, names,
+    Cursor, Filter, LabelRequirement, Listed,
+    conditions::{Compared, Conditions, narrow},
     page::{Filling, Page},
     rows::{self, Cells as _, listed_columns},
 };
@@ -101,60 +102,44 @@ impl Query {
             let log = query.bind(log.clone());
             query.logs = format!(" AND each.name = {log}");
         }
-        query.texts(filter);
-        query.numbers(filter);
-        query.target(filter);
-        for requirement in &filter.labels {
-            query.label(requirement);
-        }
+        narrow(&mut query, filter);
         query
     }
 
-    fn texts(&mut self, filter: &Filter) {
-        let texts = [
-            ("remediation_id", filter.remediation_id.as_deref()),
-            ("workflow_name", filter.workflow.as_deref()),
-            ("workflow_version", filter.version.as_deref()),
-            ("outcome", filter.outcome.map(names::outcome)),
-            ("status", filter.status.map(names::status)),
-            ("cluster", filter.cluster.as_deref()),
-            ("namespace", filter.namespace.as_deref()),
-            ("incident_type", filter.incident_type.as_deref()),
-        ];
-        for (column, value) in texts {
-            if let Some(value) = value {
-                self.compare(column, "=", value.to_owned());
-            }
-        }
+    pub(super) fn rest_of_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "=", Compared::Time(after.created_at));
+        let log = self.bind(after.log.clone());
+        let id = self.bind(after.id.clone());
+        let attempt = self.bind(small(after.attempt));
+        self.logs.push_str(&format!(" AND each.name >= {log}"));
+        self.require(&format!("(each.name > {log} OR (id, attempt) > ({id}, {attempt}))"));
     }
 
-    fn numbers(&mut self, filter: &Filter) {
-        for (comparison, instant) in [(">=", filter.since), ("<", filter.until)] {
-            if let Some(instant) = instant {
-                self.compare("created_at", comparison, Micros::from(instant));
-            }
-        }
-        for (comparison, duration) in [(">=", filter.min_duration), ("<=", filter.max_duration)] {
-            if let Some(duration) = duration {
-                self.compare("total_duration", comparison, at_most(duration));
-            }
-        }
-        for (comparison, score) in [(">=", filter.min_score), ("<=", filter.max_score)] {
-            if let Some(score) = score {
-                self.compare("effectiveness_score", comparison, score);
-            }
-        }
+    pub(super) fn before_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "<", Compared::Time(after.created_at));
     }
 
-    fn target(&mut self, filter: &Filter) {
-        let Some(target) = &filter.target else { return };
-        match target.split_once('/') {
-            None => self.compare("target_name", "=", target.clone()),
-            Some((kind, name)) => {
-                self.compare("target_kind", "=", kind.to_owned());
-                self.compare("target_name", "=", name.to_owned());
-            }
-        }
+    /// A parameter that stands for a value.
+    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    fn require(&mut self, condition: &str) {
+        self.sql.push_str("\n        AND ");
+        self.sql.push_str(condition);
+    }
+}
+
+impl Conditions for Query {
+    fn compare(&mut self, column: &str, comparison: &str, value: Compared<'_>) {
+        let value = match value {
+            Compared::Text(text) => self.bind(text.to_owned()),
+            Compared::Time(time) => self.bind(Micros::from(time)),
+            Compared::Integer(number) => self.bind(number),
+            Compared::Real(number) => self.bind(number),
+        };
+        self.require(&format!("{column} {comparison} {value}"));
     }
 
     // A label's value is a text, never null.
@@ -173,34 +158,5 @@ impl Query {
             LabelRequirement::Absent(_) => format!("({value}) IS NULL"),
         };
         self.require(&condition);
-    }
-
-    pub(super) fn rest_of_instant(&mut self, after: &Cursor) {
-        self.compare("created_at", "=", Micros::from(after.created_at));
-        let log = self.bind(after.log.clone());
-        let id = self.bind(after.id.clone());
-        let attempt = self.bind(small(after.attempt));
-        self.logs.push_str(&format!(" AND each.name >= {log}"));
-        self.require(&format!("(each.name > {log} OR (id, attempt) > ({id}, {attempt}))"));
-    }
-
-    pub(super) fn before_instant(&mut self, after: &Cursor) {
-        self.compare("created_at", "<", Micros::from(after.created_at));
-    }
-
-    /// A parameter that stands for a value.
-    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
-        self.values.push(Box::new(value));
-        format!("${}", self.values.len())
-    }
-
-    fn require(&mut self, condition: &str) {
-        self.sql.push_str("\n        AND ");
-        self.sql.push_str(condition);
-    }
-
-    fn compare(&mut self, column: &str, comparison: &str, value: impl ToSql + Sync + Send + 'static) {
-        let value = self.bind(value);
-        self.require(&format!("{column} {comparison} {value}"));
     }
 }

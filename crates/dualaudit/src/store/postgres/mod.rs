@@ -40,7 +40,7 @@ mod rows;
 mod session;
 mod strays;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod tracked;
 mod values;

@@ -20,9 +20,9 @@ mod triggers;
 pub(crate) mod server;
 
 /// A store in a database that goes with it.
-pub(super) struct Fresh {
-    pub(super) store: PostgresStore,
-    pub(super) database: Database,
+pub(crate) struct Fresh {
+    pub(crate) store: PostgresStore,
+    pub(crate) database: Database,
 }
 
 impl Deref for Fresh {
@@ -34,6 +34,26 @@ impl Deref for Fresh {
 }
 
 impl Fresh {
+    /// Another database with the same in it.
+    pub(crate) fn copy(&self) -> Self {
+        Self::of(&self.database.name)
+    }
+
+    fn of(template: &str) -> Self {
+        let database = Server::shared().database(Some(template));
+        let location = Location::parse(&database.url()).unwrap();
+        let store = PostgresStore::with(&location, Options::default(), true).unwrap();
+        Self { store, database }
+    }
+
+    /// Ends the store's sessions, as a database is only copied while nobody uses it.
+    pub(crate) fn close(&self) {
+        let Database { server, name } = &self.database;
+        let end =
+            format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'");
+        server.execute("postgres", &end).unwrap();
+    }
+
     pub(super) fn location(&self) -> Location {
         Location::parse(&self.database.url()).unwrap()
     }
@@ -55,11 +75,8 @@ fn template() -> &'static str {
     &made.name
 }
 
-pub(super) fn fresh() -> Fresh {
-    let database = Server::shared().database(Some(template()));
-    let location = Location::parse(&database.url()).unwrap();
-    let store = PostgresStore::with(&location, Options::default(), true).unwrap();
-    Fresh { store, database }
+pub(crate) fn fresh() -> Fresh {
+    Fresh::of(template())
 }
 
 conformance::suite!(fresh);

@@ -39,7 +39,7 @@ const STATEMENTS: usize = 64;
 
 /// Opens the file for the writer, creates and migrates it.
 pub(super) fn writer(file: &Path, options: &Options) -> Result<Connection> {
-    refuse_volatile(file)?;
+    refuse_what_is_no_file(file)?;
     filesystem::refuse_network(file)?;
     if !file.exists() {
         // Whoever came first has created it, and why it cannot be created is said by opening it.
@@ -92,7 +92,7 @@ pub(super) fn create_private(file: &Path) -> io::Result<()> {
 
 /// Checks that the file is there, is ours and needs no migration. Changes nothing.
 pub(super) fn check_existing(file: &Path, options: &Options) -> Result<()> {
-    refuse_volatile(file)?;
+    refuse_what_is_no_file(file)?;
     if !file.exists() {
         return Err(StoreError::Unavailable(format!(
             "there is no database {}: name the file that `dualaudit run` writes",
@@ -149,7 +149,15 @@ fn read_only_uri(file: &Path) -> PathBuf {
     PathBuf::from(uri)
 }
 
-fn refuse_volatile(file: &Path) -> Result<()> {
+fn refuse_what_is_no_file(file: &Path) -> Result<()> {
+    if file.is_dir() {
+        return Err(StoreError::Unavailable(format!(
+            "{} is a directory: name a file in it, such as {}",
+            file.display(),
+            file.join("dualaudit.db").display()
+        ))
+        .into());
+    }
     if file.as_os_str().is_empty() || file.as_os_str() == ":memory:" {
         return Err(StoreError::Unavailable(
             "a database in memory would lose what it acknowledged: name a file".to_owned(),

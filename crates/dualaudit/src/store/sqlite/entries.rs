@@ -14,7 +14,7 @@ use super::{
     rows::{content_digest, unambiguous_execution},
 };
 use crate::store::{
-    Beside, ObjectDigest, Quarantined, StoredEntry,
+    Beside, ContentDigest, ObjectDigest, Quarantined, StoredEntry,
     objects::{MAX_OBJECT, Objects},
     rows::{self, Cells, FullRow},
 };
@@ -32,7 +32,8 @@ pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32)
         WHERE log = ?1 AND idx >= ?2
         ORDER BY idx
         LIMIT ?3";
-    let mut reading = Reading { connection, log, objects: Objects::default() };
+    let secret = secret(connection, log)?;
+    let mut reading = Reading { connection, log, secret, objects: Objects::default() };
     collect(connection, ENTRIES, params![log, beyond(from), limit], |row| {
         let index = row.get(0)?;
         reading.entry(index, row).map_err(|error| match error.into_unreadable() {
@@ -42,9 +43,20 @@ pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32)
     })
 }
 
+/// Key of a log's content digests. Of a log that does not exist none fits.
+fn secret(connection: &Connection, log: &str) -> Result<[u8; 32]> {
+    const SECRET: &str = "
+        -- secret of a log
+        SELECT secret
+        FROM log
+        WHERE name = ?1";
+    Ok(first(connection, SECRET, [log], |row| row.bytes(0))?.unwrap_or_default())
+}
+
 struct Reading<'a> {
     connection: &'a Connection,
     log: &'a str,
+    secret: [u8; 32],
     objects: Objects,
 }
 
@@ -97,15 +109,18 @@ impl Reading<'_> {
         let source_object = self.source_object(index)?;
         let beside = |content_digest| Beside::Execution { content_digest, source_object };
         let (Some(attempt), Some(number)) = (attempt, number) else {
-            return Ok((Err("an execution without attempt or revision".to_owned()), beside(Ok(None))));
+            let missing = "an execution without attempt or revision".to_owned();
+            return Ok((Err(missing), beside(ContentDigest::Missing)));
         };
         let read = revision(self.connection, self.log, id, attempt, number, |row| {
             Ok((readable(unambiguous_execution(row))?, readable(content_digest(row))?))
         })?;
         let Some((row, content_digest)) = read else {
             let missing = format!("{id} attempt {attempt} revision {number} has an entry, and no row");
-            return Ok((Err(missing), beside(Ok(None))));
+            return Ok((Err(missing), beside(ContentDigest::Missing)));
         };
+        let execution = row.as_ref().map(|row| &row.execution);
+        let content_digest = ContentDigest::judge(content_digest, execution, &self.secret);
         let body = row.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
         Ok((body, beside(content_digest)))
     }

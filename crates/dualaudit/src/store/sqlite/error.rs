@@ -90,6 +90,9 @@ fn explain_commit(file: &Path, error: &Sqlite) -> StoreError {
 pub(super) fn explain(file: &Path, error: &Sqlite) -> StoreError {
     let name = file.display();
     let unavailable = |what: &str| StoreError::Unavailable(format!("{name} {what} ({error})"));
+    if error.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHORT_READ) {
+        return StoreError::Corrupt(damaged(file, &format!("it was cut off ({error})")));
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
             unavailable("is locked by another process: end it, or wait until it is done")

@@ -4,7 +4,8 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::error::Result;
 use crate::store::{
-    Cursor, Filter, LabelRequirement, Listed, names,
+    Cursor, Filter, LabelRequirement, Listed,
+    conditions::{Compared, Conditions, narrow},
     page::{Filling, Page},
     rows::{self, listed_columns},
 };
@@ -79,61 +80,47 @@ impl Query {
             listed_columns!()
         );
         let mut query = Self { sql, values: Vec::new() };
-        query.texts(filter);
-        query.numbers(filter);
-        query.target(filter);
-        for requirement in &filter.labels {
-            query.label(requirement);
+        if let Some(log) = &filter.log {
+            // The plus keeps the planner from sorting what the index has in order.
+            query.compare("+log", "=", Compared::Text(log));
         }
+        narrow(&mut query, filter);
         query
     }
 
-    fn texts(&mut self, filter: &Filter) {
-        let texts = [
-            ("remediation_id", filter.remediation_id.as_deref()),
-            ("workflow_name", filter.workflow.as_deref()),
-            ("workflow_version", filter.version.as_deref()),
-            // The plus keeps the planner from sorting what the index has in order.
-            ("+log", filter.log.as_deref()),
-            ("outcome", filter.outcome.map(names::outcome)),
-            ("status", filter.status.map(names::status)),
-            ("cluster", filter.cluster.as_deref()),
-            ("namespace", filter.namespace.as_deref()),
-            ("incident_type", filter.incident_type.as_deref()),
-        ];
-        for (column, value) in texts {
-            if let Some(value) = value {
-                self.compare(column, "=", value.to_owned());
-            }
-        }
+    fn rest_of_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "=", Compared::Time(after.created_at));
+        let log = self.bind(after.log.clone());
+        let id = self.bind(after.id.clone());
+        let attempt = self.bind(i64::from(after.attempt));
+        self.require(&format!("(log, id, attempt) > ({log}, {id}, {attempt})"));
     }
 
-    fn numbers(&mut self, filter: &Filter) {
-        let duration = |duration: u64| Value::Integer(i64::try_from(duration).unwrap_or(i64::MAX));
-        let numbers = [
-            ("created_at", ">=", filter.since.map(|time| time.as_micros().into())),
-            ("created_at", "<", filter.until.map(|time| time.as_micros().into())),
-            ("total_duration", ">=", filter.min_duration.map(duration)),
-            ("total_duration", "<=", filter.max_duration.map(duration)),
-            ("effectiveness_score", ">=", filter.min_score.map(Value::Real)),
-            ("effectiveness_score", "<=", filter.max_score.map(Value::Real)),
-        ];
-        for (column, comparison, value) in numbers {
-            if let Some(value) = value {
-                self.compare(column, comparison, value);
-            }
-        }
+    fn before_instant(&mut self, after: &Cursor) {
+        self.compare("created_at", "<", Compared::Time(after.created_at));
     }
 
-    fn target(&mut self, filter: &Filter) {
-        let Some(target) = &filter.target else { return };
-        match target.split_once('/') {
-            None => self.compare("target_name", "=", target.clone()),
-            Some((kind, name)) => {
-                self.compare("target_kind", "=", kind.to_owned());
-                self.compare("target_name", "=", name.to_owned());
-            }
-        }
+    /// A parameter that stands for a value.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("?{}", self.values.len())
+    }
+
+    fn require(&mut self, condition: &str) {
+        self.sql.push_str("\n    AND ");
+        self.sql.push_str(condition);
+    }
+}
+
+impl Conditions for Query {
+    fn compare(&mut self, column: &str, comparison: &str, value: Compared<'_>) {
+        let value = match value {
+            Compared::Text(text) => self.bind(text.to_owned()),
+            Compared::Time(time) => self.bind(time.as_micros()),
+            Compared::Integer(number) => self.bind(number),
+            Compared::Real(number) => self.bind(number),
+        };
+        self.require(&format!("{column} {comparison} {value}"));
     }
 
     fn label(&mut self, requirement: &LabelRequirement) {
@@ -154,34 +141,6 @@ impl Query {
         self.require(&format!(
             "{negated}EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = {key}{among})"
         ));
-    }
-
-    fn rest_of_instant(&mut self, after: &Cursor) {
-        self.compare("created_at", "=", after.created_at.as_micros());
-        let log = self.bind(after.log.clone());
-        let id = self.bind(after.id.clone());
-        let attempt = self.bind(i64::from(after.attempt));
-        self.require(&format!("(log, id, attempt) > ({log}, {id}, {attempt})"));
-    }
-
-    fn before_instant(&mut self, after: &Cursor) {
-        self.compare("created_at", "<", after.created_at.as_micros());
-    }
-
-    /// A parameter that stands for a value.
-    fn bind(&mut self, value: impl Into<Value>) -> String {
-        self.values.push(value.into());
-        format!("?{}", self.values.len())
-    }
-
-    fn require(&mut self, condition: &str) {
-        self.sql.push_str("\n    AND ");
-        self.sql.push_str(condition);
-    }
-
-    fn compare(&mut self, column: &str, comparison: &str, value: impl Into<Value>) {
-        let value = self.bind(value);
-        self.require(&format!("{column} {comparison} {value}"));
     }
 }
 

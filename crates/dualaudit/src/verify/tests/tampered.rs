@@ -12,20 +12,23 @@ use crate::store::{Lookup, SourceObject, Wanted};
 /// start · 14 `s0` amended.
 async fn full() -> Audit {
     let audit = Audit::with(5).await;
+    audit.append(rest()).await;
+    audit
+}
+
+/// What stands from index 8 on.
+pub(super) fn rest() -> Vec<DraftContent> {
     let begun = Gap { started_at: Some(now()), ..gap("begun") };
     let hold = Hold { execution_id: "r1".into(), reason: "dispute".into(), actor: "you".into() };
-    audit
-        .append(vec![
-            with_source("s0", 0.5, None),
-            with_source("s1", 0.5, None),
-            quarantine("{}"),
-            quarantine("[]"),
-            DraftContent::Hold(hold),
-            DraftContent::Gap(begun),
-            with_source("s0", 0.25, Some(1)),
-        ])
-        .await;
-    audit
+    vec![
+        with_source("s0", 0.5, None),
+        with_source("s1", 0.5, None),
+        quarantine("{}"),
+        quarantine("[]"),
+        DraftContent::Hold(hold),
+        DraftContent::Gap(begun),
+        with_source("s0", 0.25, Some(1)),
+    ]
 }
 
 fn object(content: &str) -> SourceObject {
@@ -40,6 +43,7 @@ fn with_source(id: &str, score: f64, amend: Option<u32>) -> DraftContent {
     draft.record.started_at = Some(now());
     let step = json!({"step_number": 1, "action": "restart", "duration": 5, "status": "completed", "retries_attempted": 0});
     draft.record.step_executions = vec![serde_json::from_value(step).unwrap()];
+    draft.content_digest = content_digest(&draft.record, &[1; 32]);
     draft.source = Some(object(&format!("{{\"{id}\":{score}}}")));
     DraftContent::Execution(draft)
 }
@@ -148,6 +152,12 @@ async fn every_execution_that_says_another_thing_or_stands_elsewhere_is_found() 
             Some(8),
             "content digest",
         ),
+        (
+            "UPDATE workflow_execution_audit SET content_digest = randomblob(32) WHERE id = 'r3'",
+            Some(5),
+            "content digest",
+        ),
+        ("UPDATE log SET secret = randomblob(32)", Some(5), "content digest"),
         // What reads the same here and differs for whoever asks with SQL.
         (
             r#"UPDATE workflow_execution_audit SET labels = '{"team":"b","team":"a"}' WHERE id = 'r3'"#,

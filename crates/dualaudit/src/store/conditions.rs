@@ -1,0 +1,73 @@
+//! What a filter asks of a row, column by column; each database has its own way to say it.
+
+use dualaudit_record::Time;
+
+use super::{Filter, LabelRequirement, names};
+
+/// A statement that takes conditions, all of which must hold.
+pub(super) trait Conditions {
+    /// That a column compares so with a value.
+    fn compare(&mut self, column: &str, comparison: &str, value: Compared<'_>);
+    /// That the labels meet a requirement.
+    fn label(&mut self, requirement: &LabelRequirement);
+}
+
+/// What a column is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Compared<'a> {
+    Text(&'a str),
+    Time(Time),
+    Integer(i64),
+    Real(f64),
+}
+
+/// Adds all that a filter asks for, but for its log: where in a statement that stands, each database
+/// knows.
+pub(super) fn narrow(conditions: &mut impl Conditions, filter: &Filter) {
+    let texts = [
+        ("remediation_id", filter.remediation_id.as_deref()),
+        ("workflow_name", filter.workflow.as_deref()),
+        ("workflow_version", filter.version.as_deref()),
+        ("outcome", filter.outcome.map(names::outcome)),
+        ("status", filter.status.map(names::status)),
+        ("cluster", filter.cluster.as_deref()),
+        ("namespace", filter.namespace.as_deref()),
+        ("incident_type", filter.incident_type.as_deref()),
+    ];
+    for (column, value) in texts {
+        if let Some(value) = value {
+            conditions.compare(column, "=", Compared::Text(value));
+        }
+    }
+    // No duration is longer than the longest number that a database compares.
+    let duration = |duration: u64| Compared::Integer(i64::try_from(duration).unwrap_or(i64::MAX));
+    let numbers = [
+        ("created_at", ">=", filter.since.map(Compared::Time)),
+        ("created_at", "<", filter.until.map(Compared::Time)),
+        ("total_duration", ">=", filter.min_duration.map(duration)),
+        ("total_duration", "<=", filter.max_duration.map(duration)),
+        ("effectiveness_score", ">=", filter.min_score.map(Compared::Real)),
+        ("effectiveness_score", "<=", filter.max_score.map(Compared::Real)),
+    ];
+    for (column, comparison, value) in numbers {
+        if let Some(value) = value {
+            conditions.compare(column, comparison, value);
+        }
+    }
+    target(conditions, filter);
+    for requirement in &filter.labels {
+        conditions.label(requirement);
+    }
+}
+
+fn target(conditions: &mut impl Conditions, filter: &Filter) {
+    let Some(target) = &filter.target else { return };
+    let name = match target.split_once('/') {
+        None => target,
+        Some((kind, name)) => {
+            conditions.compare("target_kind", "=", Compared::Text(kind));
+            name
+        }
+    };
+    conditions.compare("target_name", "=", Compared::Text(name));
+}

@@ -1,0 +1,138 @@
+//! The same on PostgreSQL: the checks are the same, what they are told is put together otherwise.
+
+use super::*;
+use crate::store::postgres::tests::{Fresh, fresh};
+
+/// What `tampered.rs` has.
+async fn full() -> Fresh {
+    let audit = fresh();
+    for log in [LOG, "empty"] {
+        let opening = LogOpening {
+            log: log.into(),
+            owner: Owner::Producers,
+            origin: "dualaudit.dev/test".into(),
+            secret: [1; 32],
+            now: now(),
+        };
+        audit.store.open_log(opening).await.unwrap();
+    }
+    let hold = Hold { execution_id: "r0".into(), reason: "look".into(), actor: "me".into() };
+    append(&audit, vec![DraftContent::Gap(gap("lost")), DraftContent::Hold(hold)]).await;
+    append(&audit, (0..5).map(|n| execution(&format!("r{n}"), 0.5, None)).collect()).await;
+    append(&audit, vec![execution("r0", 0.25, Some(1))]).await;
+    append(&audit, tampered::rest()).await;
+    audit
+}
+
+async fn append(audit: &Fresh, contents: Vec<DraftContent>) {
+    let draft = |content| Draft { nonce: Nonce([9; 16]), content };
+    let batch = Batch { drafts: contents.into_iter().map(draft).collect(), tracking: Vec::new() };
+    audit.store.append(LOG, batch.into(), now()).await.unwrap();
+}
+
+/// Runs SQL with nothing in its way.
+fn tamper(audit: &Fresh, sql: &str) {
+    const UNCHECKED: &str = "
+        SET session_replication_role = replica;
+        DO $$
+        DECLARE checked record;
+        BEGIN
+            FOR checked IN
+                SELECT conrelid::regclass AS kept, conname FROM pg_constraint
+                WHERE contype = 'c' AND connamespace = 'public'::regnamespace AND coninhcount = 0
+            LOOP
+                EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', checked.kept, checked.conname);
+            END LOOP;
+        END
+        $$;";
+    audit.database.execute(&format!("{UNCHECKED} {sql}")).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+}
+
+#[tokio::test]
+async fn an_audit_in_postgresql_agrees_with_itself_until_it_is_tampered_with() {
+    let untouched = full().await;
+    assert_eq!(verify(&untouched.store, None, |_| {}).await.unwrap().findings, []);
+    untouched.close();
+    for (sql, index, what) in [
+        (
+            "UPDATE workflow_execution_audit SET effectiveness_score = 1 WHERE id = 'r3'",
+            Some(5),
+            "body digest",
+        ),
+        (
+            "UPDATE workflow_execution_audit SET nonce = substr(sha256(''), 1, 16) WHERE id = 'r3'",
+            Some(5),
+            "body digest",
+        ),
+        ("UPDATE workflow_execution_audit SET nonce = '' WHERE id = 'r3'", Some(5), "body"),
+        ("UPDATE workflow_execution_audit SET labels = '{}' WHERE id = 'r3'", Some(5), "body digest"),
+        ("UPDATE workflow_execution_audit SET labels = '{\"team\": 7}' WHERE id = 'r3'", Some(5), "body"),
+        ("UPDATE workflow_execution_audit SET outcome = 'superb' WHERE id = 'r3'", Some(5), "body"),
+        ("UPDATE workflow_execution_audit SET completed_at = 'infinity' WHERE id = 'r3'", Some(5), "body"),
+        ("UPDATE workflow_execution_audit SET total_duration = -1 WHERE id = 'r3'", Some(5), "body"),
+        ("UPDATE workflow_execution_audit SET source_uid = 'x' WHERE id = 'r3'", Some(5), "body"),
+        ("UPDATE workflow_execution_audit SET step_executions = '[7]' WHERE id = 'r3'", Some(5), "body"),
+        (
+            "UPDATE workflow_execution_audit SET step_executions = '[[1, \"restart\", 5, \"completed\", 0]]' WHERE id = 's1'",
+            Some(9),
+            "body",
+        ),
+        ("UPDATE workflow_execution_audit SET created_at = '2030-01-01Z' WHERE id = 'r3'", Some(5), "body"),
+        (
+            "UPDATE workflow_execution_audit SET created_at = '2030-01-01Z' WHERE id = 'r3'",
+            None,
+            "executions",
+        ),
+        ("UPDATE workflow_execution_audit SET log = 'ghost' WHERE id = 'r3'", None, "executions"),
+        (
+            "UPDATE workflow_execution_revision SET error_message = 'x' WHERE id = 'r0'",
+            Some(2),
+            "body digest",
+        ),
+        ("UPDATE workflow_execution_revision SET revision = 9 WHERE id = 's0'", None, "revisions"),
+        ("DELETE FROM workflow_execution_audit WHERE id = 'r3'", Some(5), "body"),
+        ("UPDATE log_entry SET content_digest = NULL WHERE idx = 5", Some(5), "content digest"),
+        ("UPDATE log_entry SET content_digest = '' WHERE idx = 5", Some(5), "content digest"),
+        ("UPDATE log_entry SET content_digest = sha256('x') WHERE idx = 5", Some(5), "content digest"),
+        ("UPDATE log SET secret = sha256('x') WHERE name = 'test'", Some(5), "content digest"),
+        ("UPDATE log_entry SET created_at = '2030-01-01Z' WHERE idx = 5", Some(5), "body"),
+        ("UPDATE log_entry SET attempt = NULL WHERE idx = 9", Some(9), "body"),
+        ("UPDATE log_entry SET body = '{}' WHERE idx = 8", Some(8), "body"),
+        ("UPDATE log_entry SET body = NULL WHERE idx = 10", Some(10), "body"),
+        ("UPDATE log_entry SET kind = 'purge' WHERE idx = 8", None, "database"),
+        ("UPDATE log_entry SET leaf_hash = sha256('') WHERE idx = 12", Some(12), "leaf hash"),
+        (
+            "UPDATE log_entry SET recorded_at = recorded_at - interval '1 us' WHERE idx = 10",
+            Some(10),
+            "leaf hash",
+        ),
+        ("UPDATE log_entry SET idempotency_key = 'gap:lost:0' WHERE idx = 0", Some(0), "idempotency key"),
+        ("DELETE FROM log_entry WHERE idx = 9", Some(9), "index"),
+        ("UPDATE log_entry SET idx = -1 WHERE idx = 14", None, "size"),
+        ("UPDATE source_object SET object = '' WHERE idx = 8", Some(8), "source object"),
+        ("DELETE FROM source_object WHERE idx = 9", Some(9), "source object"),
+        ("UPDATE source_object SET created_at = '2030-01-01Z' WHERE idx = 8", None, "source objects"),
+        (
+            "INSERT INTO source_object SELECT log, 99, created_at, object FROM source_object WHERE idx = 8",
+            None,
+            "source objects",
+        ),
+        ("UPDATE quarantine SET object = '' WHERE idx = 10", Some(10), "quarantine"),
+        ("UPDATE quarantine SET source_digest = sha256('x') WHERE idx = 10", Some(10), "quarantine"),
+        ("UPDATE quarantine SET source_digest = sha256('x') WHERE idx = 10", None, "quarantine"),
+        ("UPDATE hold SET reason = 'x' WHERE idx = 1", Some(1), "hold"),
+        ("UPDATE hold SET idx = 2 WHERE idx = 1", None, "holds"),
+        ("DELETE FROM hold WHERE idx = 1", Some(1), "hold"),
+        ("UPDATE log_tile SET hashes = sha256('')", None, "tile"),
+        ("UPDATE log_tile SET log = 'ghost'", None, "tile"),
+        ("UPDATE log SET root = sha256('x') WHERE name = 'empty'", None, "root"),
+        ("UPDATE log SET size = size - 1 WHERE name = 'test'", Some(14), "size"),
+        ("DELETE FROM log WHERE name = 'test'", Some(0), "size"),
+    ] {
+        let audit = untouched.copy();
+        tamper(&audit, sql);
+        let findings = verify(&audit.store, None, |_| {}).await.unwrap().findings;
+        let found = findings.iter().any(|finding| finding.index == index && finding.what == what);
+        assert!(found, "{sql}\nexpected {what} at {index:?}, found:\n{findings:#?}");
+    }
+}
