@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{
     Break, Cluster, Dualaudit, Producers, Sent, Wire, command, eventually,
-    postgres::{Server, can_mount},
+    postgres::{Disk, Server, can_mount},
     record, verified,
 };
 
@@ -49,7 +49,7 @@ async fn a_full_disk_loses_and_doubles_nothing() {
         eprintln!("not tested: a full disk, which takes the right to mount one");
         return;
     }
-    let server = Server::start_on_a_small_disk(192, &[]);
+    let server = Server::start_with(&[], Disk::Small(192), |_, _| {});
     let fill = || server.fill_disk();
     let empty = || {
         // Without room for its own log, too, it gives up.

@@ -27,6 +27,30 @@ pub struct Server {
     guardian: Option<Mutex<Guardian>>,
 }
 
+/// What a server's directory is on.
+#[derive(Clone, Copy, Debug)]
+pub enum Disk {
+    /// Memory where there is plenty, as most of what a test waits for would else be the disk, at each
+    /// database that is made and dropped.
+    Fastest,
+    /// Where temporary files are.
+    Real,
+    /// A file system of its own of so many MiB, where [`can_mount`] says so.
+    Small(u32),
+}
+
+impl Disk {
+    fn place(self) -> PathBuf {
+        const PLENTY: u64 = 4 << 30;
+        let memory = Path::new("/dev/shm");
+        let free = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
+        match self {
+            Self::Fastest if free >= PLENTY => memory.to_owned(),
+            _ => std::env::temp_dir(),
+        }
+    }
+}
+
 /// The shell that runs a server. It answers each order with a line, when it is done.
 struct Guardian {
     child: Child,
@@ -96,23 +120,14 @@ impl Server {
 
     /// Starts one of its own, with these settings besides, such as `fsync=off`.
     pub fn start(settings: &[&str]) -> Self {
-        Self::start_with(settings, None, |_, _| {})
-    }
-
-    /// The same, on a file system of so many MiB of its own, where [`can_mount`] says so.
-    pub fn start_on_a_small_disk(mib: u32, settings: &[&str]) -> Self {
-        Self::start_with(settings, Some(mib), |_, _| {})
+        Self::start_with(settings, Disk::Fastest, |_, _| {})
     }
 
     /// The same, after `prepare` has put files into its data directory, and has given each to the
     /// server's user.
-    pub fn start_with(
-        settings: &[&str],
-        small_disk: Option<u32>,
-        prepare: impl FnOnce(&Path, &dyn Fn(&Path)),
-    ) -> Self {
+    pub fn start_with(settings: &[&str], disk: Disk, prepare: impl FnOnce(&Path, &dyn Fn(&Path))) -> Self {
         let bin = binaries();
-        let dir = tempfile::tempdir_in(place()).expect("a temporary directory").keep();
+        let dir = tempfile::tempdir_in(disk.place()).expect("a temporary directory").keep();
         // PostgreSQL refuses to run as root.
         let user = (fs::metadata("/proc/self").expect("a process").uid() == 0).then(unprivileged);
         let give = |path: &Path| {
@@ -138,15 +153,15 @@ impl Server {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         prepare(&data, &give);
         let port = free_port();
-        let mut guardian = match (small_disk, user) {
-            (Some(mib), Some((uid, gid))) => {
+        let mut guardian = match (disk, user) {
+            (Disk::Small(mib), Some((uid, gid))) => {
                 let mut root = Command::new("unshare");
                 root.current_dir("/").args(["--mount", "sh", "-c", ON_A_SMALL_DISK, "root"]);
                 root.args([mib, uid, gid].map(|number| number.to_string())).arg(&dir).arg("sh");
                 root
             }
-            (Some(_), None) => panic!("only root can mount"),
-            (None, _) => command(Path::new("sh")),
+            (Disk::Small(_), None) => panic!("only root can mount"),
+            _ => command(Path::new("sh")),
         };
         guardian.args(["-c", GUARDIAN, "guardian"]).arg(&bin).arg(&dir).arg(port.to_string());
         for setting in settings {
@@ -298,15 +313,6 @@ fn binaries() -> PathBuf {
     found.pop().expect(
         "PostgreSQL 15 or later is missing: run `make setup`, or name its programs' directory in PG_BIN",
     )
-}
-
-/// Where a server's directory goes: into memory where there is plenty, as most of what a test waits for
-/// would else be the disk, at each database that is made and dropped.
-fn place() -> PathBuf {
-    const PLENTY: u64 = 4 << 30;
-    let memory = Path::new("/dev/shm");
-    let free = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
-    if free >= PLENTY { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 /// A user that may run a server: uid and gid.
