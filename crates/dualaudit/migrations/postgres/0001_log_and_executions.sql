@@ -387,6 +387,9 @@ SELECT dualaudit_keep_rows('hold', 'a hold', true);
 SELECT dualaudit_keep_rows('log_tile', 'a tile', true);
 
 -- Functions that look rows up do so by their keys, however few rows the planner believes there are.
+-- Those that look at all that a statement inserted name TG_OP, a parameter, so that they are planned each
+-- time: a plan without parameters stays with its session, and one made while a table is empty may read a
+-- whole log for each row.
 
 CREATE FUNCTION log_only_grows() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
@@ -411,9 +414,10 @@ CREATE TRIGGER log_only_grows BEFORE UPDATE ON log
     FOR EACH ROW EXECUTE FUNCTION log_only_grows();
 
 CREATE FUNCTION log_entry_is_appended() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
-    IF EXISTS (
+    IF TG_OP = 'INSERT' AND EXISTS (
         SELECT 1
         FROM (
             SELECT log, min(idx) AS first, max(idx) AS last, count(*) AS entries
@@ -438,9 +442,10 @@ CREATE TRIGGER log_entry_is_appended AFTER INSERT ON log_entry
 
 CREATE FUNCTION workflow_execution_audit_has_entries() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
-    IF EXISTS (
+    IF TG_OP = 'INSERT' AND EXISTS (
         SELECT 1 FROM inserted
         WHERE NOT EXISTS (
             SELECT 1 FROM log_entry AS entry
@@ -506,9 +511,10 @@ CREATE TRIGGER workflow_execution_revision_is_a_copy BEFORE INSERT ON workflow_e
 
 CREATE FUNCTION source_object_has_entries() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
-    IF EXISTS (
+    IF TG_OP = 'INSERT' AND EXISTS (
         SELECT 1 FROM inserted
         WHERE NOT EXISTS (
             SELECT 1 FROM log_entry AS entry
