@@ -442,15 +442,24 @@ CREATE TRIGGER log_entry_is_appended AFTER INSERT ON log_entry
 
 CREATE FUNCTION workflow_execution_audit_has_entries() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_hashjoin = off SET enable_mergejoin = off
 SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     IF TG_OP = 'INSERT' AND EXISTS (
         SELECT 1 FROM inserted
         WHERE NOT EXISTS (
-            SELECT 1 FROM log_entry AS entry
-            WHERE entry.log = inserted.log AND entry.execution_id = inserted.id
-                AND entry.attempt = inserted.attempt AND entry.revision = inserted.revision
+            SELECT 1
+            FROM (
+                -- The order is that of the index to use, and no other has it: of a young log another
+                -- would look as cheap, and be read from end to end for each row.
+                SELECT attempt, revision, created_at, recorded_at
+                FROM log_entry
+                WHERE log = inserted.log AND execution_id = inserted.id
+                ORDER BY attempt, revision
+                OFFSET 0
+            ) AS entry
+            WHERE entry.attempt = inserted.attempt AND entry.revision = inserted.revision
                 AND entry.created_at = inserted.created_at
                 AND entry.recorded_at = inserted.recorded_at)
     ) THEN
