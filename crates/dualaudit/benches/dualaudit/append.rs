@@ -13,11 +13,10 @@ use dualaudit::{
         sqlite::{CACHE_MIB, Options, SqliteStore},
     },
 };
-use dualaudit_record::{Submitted, digest::content_digest, log::Nonce};
+use dualaudit_record::{digest::content_digest, log::Nonce};
 use rusqlite::{Connection, params_from_iter, types::Value};
-use serde_json::json;
 
-use crate::{heading, median};
+use crate::{heading, median, records::record};
 
 const ROWS: usize = 50_000;
 const BATCH: usize = 500;
@@ -72,28 +71,9 @@ async fn appends(database: &Path) -> Duration {
     began.elapsed()
 }
 
-/// An execution of eight steps, about 2 KB.
+/// What a producer's record becomes on its way to the store.
 fn draft(number: usize, secret: &[u8; 32]) -> Draft {
-    let steps: Vec<_> = (1..=8)
-        .map(|step| {
-            json!({
-                "step_number": step, "name": format!("step-{step}"), "action": "restart-deployment",
-                "duration": 1_500_000_000_u64 + number as u64, "status": "completed",
-                "retries_attempted": step % 3, "started_at": "2026-01-02T03:04:05.000001Z",
-                "error_message": "the deployment took longer than its timeout",
-            })
-        })
-        .collect();
-    let record = json!({
-        "id": uuid_like(number), "remediation_id": format!("rem-{number}"),
-        "workflow_name": format!("workflow-{}", number % 20), "workflow_version": "v1.2.0",
-        "total_steps": 8, "steps_completed": 8, "steps_failed": 0, "total_duration": 12_000_000_000_u64,
-        "rollbacks_performed": 0, "step_executions": steps, "adaptive_adjustments": [],
-        "completed_at": "2026-01-02T03:04:17.000001Z", "status": "completed",
-        "created_at": "2026-01-02T03:04:05.000001Z", "namespace": "shop", "name": format!("run-{number}"),
-        "incident_type": "CrashLoopBackOff", "labels": { "team": "payments", "severity": "high" },
-    });
-    let record = Submitted::from_value(record).expect("a record").validate(SystemClock.now()).expect("valid");
+    let record = record(number);
     let content = ExecutionDraft {
         content_digest: content_digest(&record, secret),
         record,
@@ -101,13 +81,6 @@ fn draft(number: usize, secret: &[u8; 32]) -> Draft {
         source: None,
     };
     Draft { nonce: Nonce(entropy()), content: DraftContent::Execution(Box::new(content)) }
-}
-
-/// Ids come in no order, as uids do.
-fn uuid_like(number: usize) -> String {
-    let spread = (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-    let hex = format!("{spread:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 fn inserts(database: &Path, plain: &Path) -> Duration {

@@ -9,6 +9,8 @@ mod support;
 mod append;
 mod controller;
 mod load;
+mod postgres;
+mod records;
 
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     if asked_for("append") {
         runtime.block_on(append::appends_beside_raw_inserts());
+    }
+    if asked_for("postgres") {
+        runtime.block_on(postgres::appends_beside_raw_copy());
     }
     if asked_for("record") {
         runtime.block_on(controller::recording_beside_bare_patches());

@@ -8,6 +8,7 @@ mod architecture;
 mod break_glass;
 mod command_line;
 mod crash;
+mod database_outage;
 mod deletion;
 mod life;
 mod loss;

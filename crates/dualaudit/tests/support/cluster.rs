@@ -42,6 +42,8 @@ pub struct Cluster {
     pub simulator: PathBuf,
     /// For databases and the like.
     pub dir: TempDir,
+    /// The URL of the test's database, if it is no file.
+    pub server: Option<String>,
 }
 
 impl Cluster {
@@ -76,7 +78,7 @@ impl Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let kubeconfig = account_kubeconfig(plane, &admin, "dualaudit", &dir).await;
         let simulator = account_kubeconfig(plane, &admin, "dualaudit-simulator", &dir).await;
-        Self { plane, admin, namespace, home, kubeconfig, simulator, dir }
+        Self { plane, admin, namespace, home, kubeconfig, simulator, dir, server: None }
     }
 
     /// The executions of this namespace, with every right.
@@ -84,9 +86,15 @@ impl Cluster {
         Api::namespaced_with(self.admin.clone(), &self.namespace, &dualaudit::source::api_resource())
     }
 
-    /// The SQLite database of this test.
+    /// The same with a database on a server.
+    pub fn on_server(self, url: String) -> Self {
+        Self { server: Some(url), ..self }
+    }
+
+    /// The database of this test: an SQLite file unless it is on a server.
     pub fn database(&self) -> String {
-        format!("sqlite:{}", self.dir.path().join("audit.db").display())
+        let file = || format!("sqlite:{}", self.dir.path().join("audit.db").display());
+        self.server.clone().unwrap_or_else(file)
     }
 
     /// Creates an execution with a plan of two steps that has not begun.

@@ -8,12 +8,16 @@ mod database;
 mod load;
 pub mod postgres;
 mod process;
+mod producers;
 mod proxy;
 mod standalone;
+mod wire;
 
 pub use cluster::{Cluster, apply, eventually, finished};
 pub use control_plane::{ControlPlane, workspace};
 pub use load::{CONCURRENCY, each};
 pub use process::{Dualaudit, binary, command, run_command, verified};
+pub use producers::{Producers, Sent};
 pub use proxy::{FaultProxy, Seam, Verdict};
 pub use standalone::{Standalone, ended, record};
+pub use wire::{Break, Wire};

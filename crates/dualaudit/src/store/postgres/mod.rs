@@ -155,6 +155,11 @@ impl PostgresStore {
         asked.await.map_err(|error| error.at(&self.name))
     }
 
+    /// What comes of a piece of work in the time it has.
+    async fn worked<T>(&self, work: impl Future<Output = PostgresResult<T>>) -> Result<T, StoreError> {
+        self.told(Session::working(work)).await
+    }
+
     /// What a question answers within its limit.
     async fn asked<T>(&self, asked: impl Future<Output = PostgresResult<T>>) -> Result<T, StoreError> {
         self.told(Session::within(self.question_limit, asked)).await
@@ -165,7 +170,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError> {
         self.check_writes()?;
-        self.told(async {
+        self.worked(async {
             let session = Session::new(&self.pools.writers).await?;
             let opened = log::open(&session, &opening).await;
             session.end(opened).await
@@ -185,13 +190,13 @@ impl Store for PostgresStore {
         let run = async {
             let stopped =
                 |error| Error::Store(StoreError::Unavailable(format!("an append stopped: {error}")));
-            tokio::spawn(run).await.unwrap_or_else(|error| Err(stopped(error)))
+            tokio::spawn(Session::working(run)).await.unwrap_or_else(|error| Err(stopped(error)))
         };
         self.told(run).await
     }
 
     async fn known(&self, log: &str, ids: &[String]) -> Result<Vec<Known>, StoreError> {
-        self.told(async {
+        self.worked(async {
             let session = Session::snapshot(&self.pools.reserved).await?;
             let known = known::known(&session, log, ids).await;
             session.end(known).await
@@ -200,7 +205,7 @@ impl Store for PostgresStore {
     }
 
     async fn tracked(&self, log: &str, after: Option<&str>, limit: u32) -> Result<Vec<Tracked>, StoreError> {
-        self.told(async {
+        self.worked(async {
             let session = Session::new(&self.pools.reserved).await?;
             let tracked = read::tracked(&session, log, after, limit).await;
             session.end(tracked).await
@@ -209,7 +214,7 @@ impl Store for PostgresStore {
     }
 
     async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
-        self.told(async {
+        self.worked(async {
             let session = Session::new(&self.pools.reserved).await?;
             let read = read::read_back(&session, log, id, attempt).await;
             session.end(read).await
@@ -236,7 +241,7 @@ impl Store for PostgresStore {
     }
 
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {
-        self.told(async {
+        self.worked(async {
             let session = Session::new(&self.pools.reserved).await?;
             let logs = read::logs(&session).await;
             session.end(logs).await

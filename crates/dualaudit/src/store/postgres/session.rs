@@ -13,6 +13,10 @@ use crate::store::StoreError;
 /// swallows answers.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long a piece of work may take in all. Each of its statements has a limit that the server keeps;
+/// this one is for a server that says nothing any more. It is shorter than what waits for the work.
+const LONGEST_WORK: Duration = Duration::from_secs(9);
+
 /// A connection that is closed unless it [ends](Session::end) well: whoever takes the next one must
 /// find no statement and no transaction of somebody else's on it.
 pub(super) struct Session {
@@ -56,21 +60,31 @@ impl Session {
     /// What `asked` answers within the limit for questions.
     ///
     /// # Errors
-    /// [`StoreError::TooSlow`] when the limit was over first, here or on the server.
+    /// [`StoreError::TooSlow`] when the server stopped it at the limit, [`StoreError::Unavailable`] when
+    /// not even that was heard of.
     pub(super) async fn within<T>(
         limit: Option<Duration>,
         asked: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let slow = |limit: Duration| {
-            let what = "this question took longer than";
-            StoreError::TooSlow(format!("{what} {limit:?}: narrow it, for instance to a shorter time"))
-        };
         let Some(limit) = limit else { return asked.await };
         match timeout(limit + GRACE, asked).await {
-            Ok(Err(error)) if error.is_timeout() => Err(slow(limit).into()),
+            Ok(Err(error)) if error.is_timeout() => {
+                let what = "this question took longer than";
+                let slow = format!("{what} {limit:?}: narrow it, for instance to a shorter time");
+                Err(StoreError::TooSlow(slow).into())
+            }
             Ok(done) => done,
-            Err(_) => Err(slow(limit).into()),
+            Err(_) => Err(silent(limit + GRACE)),
         }
+    }
+
+    /// What comes of a piece of work. One that is not done in time has its connection closed: the server
+    /// ends what it left there by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] after [`LONGEST_WORK`], whether or not it took effect.
+    pub(super) async fn working<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+        timeout(LONGEST_WORK, work).await.unwrap_or_else(|_| Err(silent(LONGEST_WORK)))
     }
 
     /// Every row of a statement that is prepared once for the life of the connection.
@@ -99,4 +113,8 @@ impl Drop for Session {
             drop(Object::take(client));
         }
     }
+}
+
+fn silent(after: Duration) -> Error {
+    StoreError::Unavailable(format!("no answer within {after:?}: the server or the network is stuck")).into()
 }

@@ -15,7 +15,7 @@ mod statements;
 mod tls;
 mod triggers;
 
-#[expect(unreachable_pub, reason = "the tests of the binary use it too")]
+#[expect(dead_code, unreachable_pub, reason = "the tests of the binary use it too")]
 #[path = "../../../tests/support/postgres.rs"]
 pub(crate) mod server;
 

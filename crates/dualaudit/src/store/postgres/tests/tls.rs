@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use super::server::Server;
+use super::server::{Disk, Server};
 use crate::store::{
     Store as _, StoreError,
     conformance::sample::at,
@@ -29,7 +29,7 @@ async fn encrypted(store: &PostgresStore) -> bool {
 
 #[tokio::test]
 async fn a_server_is_trusted_as_its_sslmode_says() {
-    let server = Server::start_with(&["ssl=on"], |data, owner| {
+    let server = Server::start_with(&["ssl=on"], Disk::Fastest, |data, owner| {
         for name in ["server.key", "server.pem"] {
             let copy = data.join(if name == "server.pem" { "server.crt" } else { name });
             fs::copy(file(name), &copy).unwrap();
