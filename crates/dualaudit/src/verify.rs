@@ -13,9 +13,12 @@
 //! # Caveats
 //! - It shows that a log agrees with itself. That it is the log it was yesterday is shown by a signed
 //!   checkpoint kept elsewhere.
-//! - What no entry says cannot be compared with one. Of a content digest only the shape is checked: it is
-//!   taken before redaction, of what nobody has any more. A log's owner, origin and secret, whether a hold
-//!   was released, and what is tracked are not checked.
+//! - What no entry says cannot be compared with one. A content digest is made anew from the record and the
+//!   log's secret, so either of them changed is found; but of a redacted record only its shape is checked,
+//!   as it was taken of what nobody has any more. A log's owner and origin, whether a hold was released, and
+//!   what is tracked are not checked.
+//! - It trusts the schema: that triggers were dropped meanwhile is found when SQLite's file is next opened to
+//!   write, not here.
 
 mod beside;
 mod entry;
