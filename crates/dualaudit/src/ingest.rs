@@ -238,6 +238,8 @@ impl DraftContent {
             Self::Gap(_) => EntryKind::Gap,
             Self::Quarantine { .. } => EntryKind::Quarantine,
             Self::Hold(_) => EntryKind::Hold,
+            Self::HoldRelease { .. } => EntryKind::HoldRelease,
+            Self::Purge(_) => EntryKind::Purge,
         }
     }
 
@@ -251,6 +253,8 @@ impl DraftContent {
             Self::Gap(gap) => 512 + gap.last_state.len(),
             Self::Quarantine { entry, object } => 512 + entry.reason.len() + object.compressed.len(),
             Self::Hold(hold) => 512 + hold.reason.len(),
+            Self::HoldRelease { reason, .. } => 512 + reason.len(),
+            Self::Purge(_) => BATCH_BYTES,
         }
     }
 }
@@ -306,7 +310,7 @@ async fn tracking_is_due(shared: &Shared) {
 
 /// Appends a group with the tracking changes that are due, and answers everyone in it.
 async fn append_group(shared: &Shared, group: Vec<Waiting>) {
-    let drafted = group.iter().map(|waiting| waiting.draft.content.execution_id());
+    let drafted = group.iter().filter_map(|waiting| waiting.draft.content.execution_id());
     let tracking = shared.pending().take(drafted, BATCH_DRAFTS);
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();

@@ -15,13 +15,15 @@
 //!   checkpoint kept elsewhere.
 //! - What no entry says cannot be compared with one. A content digest is made anew from the record and the
 //!   log's secret, so either of them changed is found; but of a redacted record only its shape is checked,
-//!   as it was taken of what nobody has any more. A log's owner and origin, whether a hold was released, and
-//!   what is tracked are not checked.
+//!   as it was taken of what nobody has any more. A log's owner and origin, and what is tracked, are not
+//!   checked.
+//! - Of what was purged only the leaf is left, and the entry that says that it went: both are checked.
 //! - It trusts the schema: that triggers were dropped meanwhile is found when SQLite's file is next opened to
 //!   write, not here.
 
 mod beside;
 mod entry;
+mod named;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -200,9 +202,10 @@ impl LogCheck<'_> {
         let mut tree = Some(TreeCheck::default());
         let mut last: Option<Time> = None;
         let mut next = 0;
+        let mut purges = named::LastPurge::default();
         while next < size {
             let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
-            let page = self.store.entries(log, next, limit).await?;
+            let page = self.store.entries(log, None, next, limit).await?;
             // An entry at or beyond the head's size belongs to a commit after the start.
             let page: Vec<_> = page.into_iter().take_while(|entry| entry.index < size).collect();
             if page.is_empty() {
@@ -231,6 +234,7 @@ impl LogCheck<'_> {
                 if let Some(tree) = &mut tree {
                     tree.push(leaf);
                 }
+                named::check(self, &mut purges, stored).await?;
             }
             if let Some(tree) = &mut tree {
                 tree.check_full(self).await?;

@@ -7,7 +7,12 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Time, digest::Digest, execution::StoredExecution};
+use crate::{
+    Time,
+    digest::Digest,
+    execution::{Outcome, Status, StoredExecution},
+    selector::Selector,
+};
 
 /// The kinds of entry, as leaves and tables name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,9 +23,15 @@ pub enum EntryKind {
     Gap,
     Quarantine,
     Hold,
+    HoldRelease,
+    Purge,
 }
 
 impl EntryKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Execution, Self::Gap, Self::Quarantine, Self::Hold, Self::HoldRelease, Self::Purge];
+
     /// Its name in leaves, tables and URLs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,6 +39,8 @@ impl EntryKind {
             Self::Gap => "gap",
             Self::Quarantine => "quarantine",
             Self::Hold => "hold",
+            Self::HoldRelease => "hold_release",
+            Self::Purge => "purge",
         }
     }
 }
@@ -47,10 +60,7 @@ impl FromStr for EntryKind {
     type Err = UnknownKind;
 
     fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        [Self::Execution, Self::Gap, Self::Quarantine, Self::Hold]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UnknownKind(text.to_owned()))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownKind(text.to_owned()))
     }
 }
 
@@ -63,8 +73,12 @@ pub enum Entry {
     Gap(Gap),
     /// A resource that could not be mapped; it is kept whole.
     Quarantine(Quarantine),
-    /// Nothing of this execution may leave, until the hold is released.
+    /// Nothing of what it covers may leave, until the hold is released.
     Hold(Hold),
+    /// A hold is over.
+    HoldRelease(HoldRelease),
+    /// Records whose time was over, and which are gone.
+    Purge(Purge),
 }
 
 impl Entry {
@@ -75,16 +89,20 @@ impl Entry {
             Self::Gap(_) => EntryKind::Gap,
             Self::Quarantine(_) => EntryKind::Quarantine,
             Self::Hold(_) => EntryKind::Hold,
+            Self::HoldRelease(_) => EntryKind::HoldRelease,
+            Self::Purge(_) => EntryKind::Purge,
         }
     }
 
-    /// The execution it concerns.
-    pub fn execution_id(&self) -> &str {
+    /// The one execution it concerns.
+    pub fn execution_id(&self) -> Option<&str> {
         match self {
-            Self::Execution(execution) => &execution.record.id,
-            Self::Gap(gap) => &gap.execution_id,
-            Self::Quarantine(quarantine) => &quarantine.execution_id,
-            Self::Hold(hold) => &hold.execution_id,
+            Self::Execution(execution) => Some(&execution.record.id),
+            Self::Gap(gap) => Some(&gap.execution_id),
+            Self::Quarantine(quarantine) => Some(&quarantine.execution_id),
+            Self::Hold(hold) => hold.covers.execution_id(),
+            Self::HoldRelease(release) => release.execution_id.as_deref(),
+            Self::Purge(_) => None,
         }
     }
 }
@@ -146,27 +164,156 @@ pub struct Quarantine {
     pub source_digest: Digest,
 }
 
-/// Somebody wants this execution kept.
+/// Somebody wants executions kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// The execution held.
-    pub execution_id: String,
+    /// Which.
+    #[serde(flatten)]
+    pub covers: Covers,
     /// Why.
     pub reason: String,
     /// Who said so; `unverified` when nothing vouches for the name.
     pub actor: String,
 }
 
+/// What a hold covers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Covers {
+    /// One execution, with all its attempts, recorded or still to come.
+    ExecutionId(String),
+    /// Every execution that it selects by any of its revisions, recorded or still to come.
+    Selector(Selector),
+}
+
+impl Covers {
+    /// The one execution, where it is one.
+    pub fn execution_id(&self) -> Option<&str> {
+        match self {
+            Self::ExecutionId(id) => Some(id),
+            Self::Selector(_) => None,
+        }
+    }
+}
+
+/// Somebody says that a hold is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRelease {
+    /// Index of the hold's entry.
+    pub hold: u64,
+    /// The execution that it held, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who said so; `unverified` when nothing vouches for the name.
+    pub actor: String,
+}
+
+/// Records that went, because the time they had to be kept was over: one part of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purge {
+    /// The plan's id.
+    pub plan: String,
+    /// Which part of the plan this is, from 1.
+    pub part: u32,
+    /// How many parts the plan has in this log.
+    pub parts: u32,
+    /// The instant at which their time was over.
+    pub as_of: Time,
+    /// For how long records are kept, in words.
+    pub policy: String,
+    /// Who said so; `unverified` when nothing vouches for the name.
+    pub actor: String,
+    /// How many executions went, each attempt counted.
+    pub executions: u64,
+    /// The entries whose bodies went, every revision: first and last index of each run, in order.
+    pub entries: Vec<(u64, u64)>,
+    /// What they contributed to the statistics: by outcome and status, in order.
+    pub statistics: Vec<PurgedCount>,
+}
+
+impl Purge {
+    /// Whether the body of the entry at `index` went.
+    pub fn covers(&self, index: u64) -> bool {
+        let after = self.entries.partition_point(|&(first, _)| first <= index);
+        after.checked_sub(1).is_some_and(|place| index <= self.entries[place].1)
+    }
+}
+
+/// How many executions with this outcome and status went, by their latest revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgedCount {
+    /// Their outcome.
+    pub outcome: Outcome,
+    /// Their status.
+    pub status: Status,
+    /// How many.
+    pub executions: u64,
+}
+
+/// The runs that indexes in ascending order make: first and last of each.
+pub fn runs(indexes: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for index in indexes {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => runs.push((index, index)),
+        }
+    }
+    runs
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{EntryKind, Gap, GapCause};
+    use super::*;
     use crate::testing::now;
 
     #[test]
+    fn a_hold_says_what_it_covers_beside_the_rest() {
+        let hold = |covers| Hold { covers, reason: "case 7".to_owned(), actor: "me".to_owned() };
+        let one = hold(Covers::ExecutionId("uid-1".to_owned()));
+        assert_eq!(
+            serde_json::to_value(&one).unwrap(),
+            json!({"execution_id": "uid-1", "reason": "case 7", "actor": "me"})
+        );
+        let selector = Selector { namespace: Some("prod".to_owned()), ..Selector::default() };
+        let many = hold(Covers::Selector(selector));
+        assert_eq!(
+            serde_json::to_value(&many).unwrap(),
+            json!({"selector": {"namespace": "prod"}, "reason": "case 7", "actor": "me"})
+        );
+        for hold in [one, many] {
+            let written = serde_json::to_string(&hold).unwrap();
+            assert_eq!(serde_json::from_str::<Hold>(&written).unwrap(), hold);
+        }
+    }
+
+    #[test]
+    fn indexes_make_runs_which_cover_them_and_no_others() {
+        let entries = runs([0, 1, 2, 5, 7, 8]);
+        assert_eq!(entries, [(0, 2), (5, 5), (7, 8)]);
+        let purge = Purge {
+            plan: String::new(),
+            part: 1,
+            parts: 1,
+            as_of: now(),
+            policy: String::new(),
+            actor: String::new(),
+            executions: 6,
+            entries,
+            statistics: Vec::new(),
+        };
+        let covered: Vec<u64> = (0..10).filter(|&index| purge.covers(index)).collect();
+        assert_eq!(covered, [0, 1, 2, 5, 7, 8]);
+        assert_eq!(runs([]), []);
+    }
+
+    #[test]
     fn kinds_have_one_name_everywhere() {
-        for kind in [EntryKind::Execution, EntryKind::Gap, EntryKind::Quarantine, EntryKind::Hold] {
+        for kind in EntryKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
             assert_eq!(kind.as_str().parse::<EntryKind>().unwrap(), kind);
         }

@@ -10,6 +10,7 @@ pub mod time;
 pub mod derive;
 pub mod execution;
 pub mod redact;
+pub mod selector;
 pub mod submitted;
 
 pub mod canonical;

@@ -115,6 +115,8 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Gap(content) => canonical(&Body { nonce, content }),
         Entry::Quarantine(content) => canonical(&Body { nonce, content }),
         Entry::Hold(content) => canonical(&Body { nonce, content }),
+        Entry::HoldRelease(content) => canonical(&Body { nonce, content }),
+        Entry::Purge(content) => canonical(&Body { nonce, content }),
     }
 }
 
@@ -162,6 +164,8 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Gap => read(bytes).map(|(content, nonce)| (Entry::Gap(content), nonce)),
         EntryKind::Quarantine => read(bytes).map(|(content, nonce)| (Entry::Quarantine(content), nonce)),
         EntryKind::Hold => read(bytes).map(|(content, nonce)| (Entry::Hold(content), nonce)),
+        EntryKind::HoldRelease => read(bytes).map(|(content, nonce)| (Entry::HoldRelease(content), nonce)),
+        EntryKind::Purge => read(bytes).map(|(content, nonce)| (Entry::Purge(content), nonce)),
     };
     let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
     if body(&entry, nonce) != bytes {
@@ -178,7 +182,9 @@ mod tests {
     use super::{Digest, EntryKind, FORMAT, Leaf, Nonce, StoredExecution, body, parse_body};
     use crate::{
         Entry, Time,
-        entry::{Gap, GapCause, Hold, Quarantine},
+        entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, PurgedCount, Quarantine},
+        execution::{Outcome, Status},
+        selector::{LabelRequirement, Selector},
         testing::{now, plain_record, record},
     };
 
@@ -187,8 +193,8 @@ mod tests {
     }
 
     fn hold() -> Entry {
-        let (execution_id, reason, actor) = ("wf-1".into(), "incident 7".into(), "unverified".into());
-        Entry::Hold(Hold { execution_id, reason, actor })
+        let covers = Covers::ExecutionId("wf-1".into());
+        Entry::Hold(Hold { covers, reason: "incident 7".into(), actor: "unverified".into() })
     }
 
     #[test]
@@ -313,8 +319,54 @@ mod tests {
             (texts(), digest).prop_map(|((execution_id, namespace, name, reason, _), source_digest)| {
                 Entry::Quarantine(Quarantine { execution_id, namespace, name, reason, source_digest })
             }),
-            texts().prop_map(|(execution_id, reason, actor, ..)| {
-                Entry::Hold(Hold { execution_id, reason, actor })
+            (covers(), texts()).prop_map(|(covers, (reason, actor, ..))| Entry::Hold(Hold {
+                covers,
+                reason,
+                actor
+            })),
+            (0..=1_u64 << 53, option::of(".{0,8}"), texts()).prop_map(
+                |(hold, execution_id, (reason, actor, ..))| {
+                    Entry::HoldRelease(HoldRelease { hold, execution_id, reason, actor })
+                }
+            ),
+            (texts(), any::<(u32, u32)>(), prop::collection::vec(0..=1_u64 << 53, 0..5)).prop_map(
+                |((plan, policy, actor, ..), (part, parts), indexes)| {
+                    Entry::Purge(Purge {
+                        plan,
+                        part,
+                        parts,
+                        as_of: now(),
+                        policy,
+                        actor,
+                        executions: indexes.len() as u64,
+                        entries: indexes.iter().map(|&index| (index, index)).collect(),
+                        statistics: vec![PurgedCount {
+                            outcome: Outcome::Partial,
+                            status: Status::TimedOut,
+                            executions: 7,
+                        }],
+                    })
+                }
+            ),
+        ]
+    }
+
+    fn covers() -> impl Strategy<Value = Covers> {
+        let requirement =
+            (".{0,8}", prop::collection::vec(".{0,8}", 1..3), 0..4).prop_map(|(key, values, which)| {
+                match which {
+                    0 => LabelRequirement::In(key, values),
+                    1 => LabelRequirement::NotIn(key, values),
+                    2 => LabelRequirement::Exists(key),
+                    _ => LabelRequirement::Absent(key),
+                }
+            });
+        let text = || option::of(".{0,8}");
+        let selector = (text(), text(), text(), prop::collection::vec(requirement, 0..3));
+        prop_oneof![
+            ".{0,8}".prop_map(Covers::ExecutionId),
+            selector.prop_map(|(remediation_id, workflow_name, namespace, labels)| {
+                Covers::Selector(Selector { remediation_id, workflow_name, namespace, labels })
             }),
         ]
     }

@@ -17,7 +17,9 @@ pub struct Time(i64);
 /// Go's zero `time.Time`, which producers send for "not set".
 pub const ZERO: Time = Time(-62_135_596_800_000_000);
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-const MAX: Time = Time(253_402_300_799_999_999);
+
+/// The last instant that can be written, in the year 9999.
+pub const MAX: Time = Time(253_402_300_799_999_999);
 
 impl Time {
     /// The instant that many microseconds after 1970-01-01T00:00:00Z, if its year is 1 to 9999.

@@ -28,8 +28,7 @@ pub struct Args {
 /// A database that cannot be opened; a file that is there already or cannot be written.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let file = &args.file;
-    let store = args.database.open_existing().await?;
-    store.backup(file).await.with_context(|| format!("cannot write the backup {}", file.display()))?;
+    args.database.backup(file).await?;
     let bytes = std::fs::metadata(file).with_context(|| format!("cannot find {}", file.display()))?.len();
     let mut out = output::stdout();
     writeln!(out, "{}: {bytes} bytes, a copy of {}", file.display(), args.database.database)?;

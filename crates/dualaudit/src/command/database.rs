@@ -159,6 +159,26 @@ impl DatabaseArgs {
         migrated.with_context(|| format!("cannot migrate the database {}", self.database))
     }
 
+    /// Writes a consistent copy of the database to a new file, where the database is one.
+    ///
+    /// # Errors
+    /// A database that cannot be opened, or is a server's; a file that cannot be written.
+    pub async fn backup(&self, file: &Path) -> anyhow::Result<()> {
+        let Location::Sqlite(path) = &self.database else {
+            bail!(
+                "cannot write the backup {}: {} is a PostgreSQL database, whose backups are its server's: \
+                 pg_basebackup with archived WAL, or pg_dump for a copy of this database alone",
+                file.display(),
+                self.database
+            );
+        };
+        let open = |path: &Path| SqliteStore::open_existing(path, sqlite::Options::default());
+        let store = off_the_async_threads(path, open)
+            .await?
+            .with_context(|| format!("cannot open the database {}", self.database))?;
+        store.backup(file).await.with_context(|| format!("cannot write the backup {}", file.display()))
+    }
+
     /// The location with the password from where passwords are kept.
     fn with_password(&self, location: &postgres::Location) -> anyhow::Result<postgres::Location> {
         let location = location.clone();

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dualaudit_record::{Time, digest::Digest, entry::Hold};
+use dualaudit_record::{
+    Time,
+    digest::Digest,
+    entry::{Covers, Hold},
+};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client,
@@ -293,7 +297,8 @@ impl Visitor<'_> {
     }
 
     async fn place_hold(&mut self, reason: String) -> Result<Option<Next>, Trouble> {
-        let hold = Hold { execution_id: self.observed.id.clone(), reason, actor: "unverified".to_owned() };
+        let covers = Covers::ExecutionId(self.observed.id.clone());
+        let hold = Hold { covers, reason, actor: "unverified".to_owned() };
         self.executor.ingest.submit(DraftContent::Hold(hold)).await?;
         self.known.get_or_insert_default().held = true;
         Ok(None)

@@ -35,6 +35,8 @@ pub enum Kind {
     NoSuchPath,
     /// There is no such execution.
     NoSuchExecution,
+    /// The execution was purged.
+    Purged,
     /// The path has other methods.
     MethodNotAllowed,
     /// The id is in several logs.
@@ -77,6 +79,7 @@ impl Kind {
             Self::InvalidParameter => ("invalid-parameter", "A parameter cannot be used", S::BAD_REQUEST),
             Self::NoSuchPath => ("no-such-path", "There is nothing here", S::NOT_FOUND),
             Self::NoSuchExecution => ("no-such-execution", "There is no such execution", S::NOT_FOUND),
+            Self::Purged => ("purged", "The execution was purged", S::GONE),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "This path has other methods", S::METHOD_NOT_ALLOWED)
             }
@@ -230,6 +233,10 @@ impl From<GetError> for Problem {
             GetError::Ambiguous { ref logs, .. } => {
                 Self::new(Kind::AmbiguousId, error.to_string()).with("logs", logs.as_slice())
             }
+            GetError::Purged(ref purged) => Self::new(Kind::Purged, error.to_string())
+                .with("receipt", json!(purged.receipt))
+                .with("purge", purged.by)
+                .with("purged_at", purged.purged_at.to_string()),
             GetError::Store(error) => error.into(),
         }
     }
@@ -256,6 +263,10 @@ impl From<Refusal> for Problem {
                 "There is nothing to amend: this id and attempt are not recorded.",
             )
             .with("latest_revision", json!(null)),
+            Refusal::Purged => Self::new(Kind::Purged, refusal.to_string()),
+            Refusal::NoSuchHold | Refusal::TooManyHolds | Refusal::Changed(_) => {
+                Self::new(Kind::Conflict, refusal.to_string())
+            }
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     io::Write,
-    path::Path,
     sync::{
         Arc, Once,
         atomic::{AtomicI64, AtomicU8, Ordering},
@@ -15,7 +14,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, request::Builder},
 };
-use dualaudit_record::{Time, log::TileData};
+use dualaudit_record::{EntryKind, Time, log::TileData};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -27,7 +26,7 @@ use crate::{
     metrics::Metrics,
     store::{
         Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Owner, Page, ReadBack, RowKey,
-        SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
+        SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -277,8 +276,14 @@ impl Store for Faulty {
         self.pass().await?;
         self.inner.logs().await
     }
-    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
-        self.inner.entries(log, from, limit).await
+    async fn entries(
+        &self,
+        log: &str,
+        kind: Option<EntryKind>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
+        self.inner.entries(log, kind, from, limit).await
     }
     async fn strays(
         &self,
@@ -292,8 +297,14 @@ impl Store for Faulty {
     async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
         self.inner.tiles(log, level, from, limit).await
     }
-    async fn backup(&self, file: &Path) -> Result<(), StoreError> {
-        self.inner.backup(file).await
+    async fn weigh(
+        &self,
+        log: &str,
+        completed_before: Time,
+        after: Option<&WeighedUpTo>,
+        limit: u32,
+    ) -> Result<Weighing, StoreError> {
+        self.inner.weigh(log, completed_before, after, limit).await
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::parameters::{BadParameter, reject_repeats, whole};
-use crate::store::{Detail, Lookup, Receipt, Store, StoreError, Wanted};
+use crate::store::{Detail, HoldRow, Lookup, PurgedExecution, Receipt, Store, StoreError, Wanted};
 
 /// Reads which execution is meant from its id, and from names and values as they stand in a query string.
 ///
@@ -56,6 +56,8 @@ pub struct Revision {
 /// A hold, and since when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldSince {
+    /// Index of its entry.
+    pub index: u64,
     /// The hold.
     #[serde(flatten)]
     pub hold: Hold,
@@ -77,6 +79,12 @@ pub enum GetError {
         /// The logs that have it.
         logs: Vec<String>,
     },
+    /// It was purged: its time was over.
+    #[error(
+        "execution {} attempt {} was purged at {}: entry {} of log {} says so; its receipt stays valid",
+        .0.receipt.id, .0.receipt.attempt.unwrap_or(1), .0.purged_at, .0.by, .0.receipt.log
+    )]
+    Purged(Box<PurgedExecution>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -97,6 +105,7 @@ pub async fn get(store: &dyn Store, wanted: &Wanted) -> Result<Found, GetError> 
     match (lookup, &wanted.log) {
         (Lookup::Found(detail), _) => found(*detail),
         (Lookup::Ambiguous { logs }, _) => Err(GetError::Ambiguous { id: id.clone(), logs }),
+        (Lookup::Purged(purged), _) => Err(GetError::Purged(purged)),
         (Lookup::NoAttempt { latest }, _) => {
             let attempt = wanted.attempt.unwrap_or_default();
             Err(GetError::NotFound(format!(
@@ -122,6 +131,9 @@ fn found(detail: Detail) -> Result<Found, GetError> {
     let Some(Revision { record, receipt }) = revisions.first().cloned() else {
         return Err(StoreError::Corrupt("an execution without any revision".into()).into());
     };
-    let holds = holds.into_iter().map(|(hold, placed_at)| HeldSince { hold, placed_at }).collect();
+    let holds = holds
+        .into_iter()
+        .map(|HoldRow { index, hold, placed_at, .. }| HeldSince { index, hold, placed_at })
+        .collect();
     Ok(Found { record, receipt, revisions, revisions_total, reviews: Vec::new(), holds, live: None })
 }

@@ -6,14 +6,15 @@
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::{Gap, GapCause, Hold, Quarantine},
+    entry::{Covers, Gap, GapCause, Hold, HoldRelease, Quarantine},
     log::{FORMAT, Leaf, Nonce, Tree, body},
 };
 
 use super::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, Receipt, ReceiptResult, SourceObject,
-    Tracked, TrackingChange,
+    Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, PurgeDraft, Receipt, ReceiptResult, Refusal,
+    SourceObject, Tracked, TrackingChange, Weighed,
     ahead::{self, Becomes, Prepared},
+    purge::{self, MAX_SELECTORS},
     rules::{self, Decision, Revision, TrackedAs},
 };
 
@@ -28,12 +29,18 @@ pub(super) trait Tables {
     /// Every revision of an id, in the order of attempt and revision. All of them: only the sender
     /// of a record knows which one it repeats.
     fn revisions(&mut self, id: &str) -> Result<Vec<Revision>, Self::Error>;
-    /// The entry of an id with this idempotency key, as the receipt of a duplicate.
-    fn by_key(&mut self, id: &str, key: &str) -> Result<Option<Receipt>, Self::Error>;
+    /// The entry with this idempotency key, of an id if it is one's, as the receipt of a duplicate.
+    fn by_key(&mut self, id: Option<&str>, key: &str) -> Result<Option<Receipt>, Self::Error>;
     /// When the newest quarantined object of an id was put there.
     fn quarantined(&mut self, id: &str) -> Result<Option<Time>, Self::Error>;
-    /// The holds on the hold's execution that have its reason.
-    fn holds_with_reason(&mut self, hold: &Hold) -> Result<HoldsWithReason, Self::Error>;
+    /// The holds that cover the same as this one for the same reason.
+    fn holds_like(&mut self, hold: &Hold) -> Result<HoldsLike, Self::Error>;
+    /// How many open holds select.
+    fn open_selectors(&mut self) -> Result<usize, Self::Error>;
+    /// What the hold of an entry covers, if there is one.
+    fn hold_at(&mut self, index: u64) -> Result<Option<Covers>, Self::Error>;
+    /// The open holds that may cover an execution: those on it, and all that select.
+    fn holds_on(&mut self, id: &str) -> Result<Vec<(u64, Hold)>, Self::Error>;
     /// What decisions need of a tracked row.
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Self::Error>;
     /// A tracked row.
@@ -55,6 +62,15 @@ pub(super) trait Tables {
     fn quarantine(&mut self, receipt: &Receipt, digest: Digest, object: &[u8]) -> Result<(), Self::Error>;
     /// Takes a hold, of the entry with this receipt.
     fn hold(&mut self, receipt: &Receipt, hold: &Hold) -> Result<(), Self::Error>;
+    /// Takes that the entry with this receipt released the hold of another.
+    fn release(&mut self, receipt: &Receipt, hold: u64) -> Result<(), Self::Error>;
+    /// Takes that the entry with this receipt purged executions, whose entries make these runs.
+    fn purge(
+        &mut self,
+        receipt: &Receipt,
+        runs: &[(u64, u64)],
+        executions: &[Weighed],
+    ) -> Result<(), Self::Error>;
     /// Takes a tracked execution as it was seen. An open attempt keeps its start while its resource
     /// shows none, and what was last seen of it while only its name is known.
     fn seen(&mut self, seen: &Tracked) -> Result<(), Self::Error>;
@@ -64,9 +80,9 @@ pub(super) trait Tables {
     fn gone(&mut self, id: &str) -> Result<(), Self::Error>;
 }
 
-/// The holds there have been on an execution with one reason.
+/// The holds there have been on the same for one reason.
 #[derive(Clone, Default)]
-pub(super) struct HoldsWithReason {
+pub(super) struct HoldsLike {
     /// The open one, as the receipt of a duplicate.
     pub(super) open: Option<Receipt>,
     /// How many were released.
@@ -124,6 +140,8 @@ impl<'a, T: Tables> Append<'a, T> {
     /// Decides and writes a batch; answers in the order of its drafts.
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<Vec<Answer>, T::Error> {
         let recorded_at = self.recorded_at;
+        let purges = batch.drafts.iter().any(|draft| matches!(draft.content, DraftContent::Purge(_)));
+        assert!(!purges || batch.drafts.len() == 1, "a purge is the only draft of its batch");
         // What was seen first comes first: an attempt that a draft overtakes leaves its last state.
         for change in &batch.tracking {
             self.track(change)?;
@@ -133,12 +151,14 @@ impl<'a, T: Tables> Append<'a, T> {
 
     fn draft<'d>(&mut self, draft: &'d Draft, prepared: Option<Prepared<'d>>) -> Result<Answer, T::Error> {
         let Draft { nonce, content } = draft;
-        content.execution_id().clone_into(&mut self.about);
+        content.execution_id().unwrap_or_default().clone_into(&mut self.about);
         match content {
             DraftContent::Execution(draft) => self.execution(draft, *nonce, prepared),
             DraftContent::Gap(gap) => self.gap(gap, |_| *nonce),
             DraftContent::Quarantine { entry, object } => self.quarantine(entry, object, *nonce),
             DraftContent::Hold(hold) => self.hold(hold, *nonce),
+            DraftContent::HoldRelease { hold, reason, actor } => self.release(*hold, reason, actor, *nonce),
+            DraftContent::Purge(purge) => self.purge(purge, *nonce),
         }
     }
 
@@ -167,7 +187,7 @@ impl<'a, T: Tables> Append<'a, T> {
         let row = NewRow { prepared: &prepared, content_digest: draft.content_digest, nonce };
         let receipt = self.append(New {
             kind: EntryKind::Execution,
-            execution_id: &draft.record.id,
+            execution_id: Some(&draft.record.id),
             execution: Some(row),
             key: None,
             body_digest: prepared.body_digest,
@@ -224,7 +244,7 @@ impl<'a, T: Tables> Append<'a, T> {
     ) -> Result<Answer, T::Error> {
         let id = &gap.execution_id;
         let key = rules::gap_key(gap);
-        if let Some(receipt) = self.tables.by_key(id, &key)? {
+        if let Some(receipt) = self.tables.by_key(Some(id), &key)? {
             return Ok(Answer::Stored(receipt));
         }
         let quarantined = self.tables.quarantined(id)?;
@@ -244,7 +264,7 @@ impl<'a, T: Tables> Append<'a, T> {
     ) -> Result<Answer, T::Error> {
         let id = &quarantine.execution_id;
         let key = rules::quarantine_key(quarantine);
-        if let Some(receipt) = self.tables.by_key(id, &key)? {
+        if let Some(receipt) = self.tables.by_key(Some(id), &key)? {
             return Ok(Answer::Stored(receipt));
         }
         let receipt = self.entry(&Entry::Quarantine(quarantine.clone()), nonce, &key)?;
@@ -253,13 +273,63 @@ impl<'a, T: Tables> Append<'a, T> {
     }
 
     fn hold(&mut self, hold: &Hold, nonce: Nonce) -> Result<Answer, T::Error> {
-        let earlier = self.tables.holds_with_reason(hold)?;
+        let earlier = self.tables.holds_like(hold)?;
         if let Some(receipt) = earlier.open {
             return Ok(Answer::Stored(receipt));
+        }
+        let refusal = match &hold.covers {
+            Covers::ExecutionId(id) => {
+                rules::is_all_purged(&self.tables.revisions(id)?).then_some(Refusal::Purged)
+            }
+            Covers::Selector(_) => {
+                (self.tables.open_selectors()? >= MAX_SELECTORS).then_some(Refusal::TooManyHolds)
+            }
+        };
+        if let Some(refusal) = refusal {
+            return Ok(Answer::Refused(refusal));
         }
         let key = rules::hold_key(hold, earlier.released);
         let receipt = self.entry(&Entry::Hold(hold.clone()), nonce, &key)?;
         self.tables.hold(&receipt, hold)?;
+        Ok(Answer::Stored(receipt))
+    }
+
+    fn release(&mut self, hold: u64, reason: &str, actor: &str, nonce: Nonce) -> Result<Answer, T::Error> {
+        let Some(covers) = self.tables.hold_at(hold)? else {
+            return Ok(Answer::Refused(Refusal::NoSuchHold));
+        };
+        let key = rules::release_key(hold);
+        if let Some(receipt) = self.tables.by_key(covers.execution_id(), &key)? {
+            return Ok(Answer::Stored(receipt));
+        }
+        let release = HoldRelease {
+            hold,
+            execution_id: covers.execution_id().map(str::to_owned),
+            reason: reason.to_owned(),
+            actor: actor.to_owned(),
+        };
+        let receipt = self.entry(&Entry::HoldRelease(release), nonce, &key)?;
+        self.tables.release(&receipt, hold)?;
+        Ok(Answer::Stored(receipt))
+    }
+
+    fn purge(&mut self, draft: &PurgeDraft, nonce: Nonce) -> Result<Answer, T::Error> {
+        let key = rules::purge_key(&draft.plan, draft.part);
+        if let Some(receipt) = self.tables.by_key(None, &key)? {
+            return Ok(Answer::Stored(receipt));
+        }
+        for execution in &draft.executions {
+            let known = self.tables.revisions(&execution.id)?;
+            let is_tracked = self.tables.tracked_as(&execution.id)?.is_some();
+            let holds = self.tables.holds_on(&execution.id)?;
+            if let Some(why) = purge::keeps(execution, &known, is_tracked, &holds) {
+                return Ok(Answer::Refused(Refusal::Changed(why)));
+            }
+        }
+        let entry = draft.entry();
+        let runs = entry.entries.clone();
+        let receipt = self.entry(&Entry::Purge(entry), nonce, &key)?;
+        self.tables.purge(&receipt, &runs, &draft.executions)?;
         Ok(Answer::Stored(receipt))
     }
 
@@ -286,7 +356,7 @@ impl<'a, T: Tables> Append<'a, T> {
             index: self.tree.size(),
             kind,
             recorded_at: self.recorded_at,
-            execution_id: Some(execution_id.to_owned()),
+            execution_id: execution_id.map(str::to_owned),
             attempt: stored.map(|prepared| prepared.record.attempt),
             revision: stored.map(|prepared| prepared.revision),
             body_digest,
@@ -295,7 +365,7 @@ impl<'a, T: Tables> Append<'a, T> {
         self.tables.entry(NewEntry { leaf: &leaf, leaf_hash, execution, key, body })?;
         self.tree.push(leaf_hash);
         Ok(Receipt {
-            id: execution_id.to_owned(),
+            id: execution_id.unwrap_or_default().to_owned(),
             attempt: leaf.attempt,
             revision: leaf.revision,
             log: leaf.log,
@@ -329,7 +399,7 @@ impl<'a, T: Tables> Append<'a, T> {
 /// An entry to append. Of an execution the body is not kept: it is put together from its row.
 struct New<'a> {
     kind: EntryKind,
-    execution_id: &'a str,
+    execution_id: Option<&'a str>,
     execution: Option<NewRow<'a>>,
     key: Option<&'a str>,
     body_digest: Digest,

@@ -23,12 +23,29 @@ pub enum Beside {
         /// Of its source object.
         source_object: Option<ObjectDigest>,
     },
-    /// A gap, which has nothing beside it.
-    Gap,
+    /// A gap, or what was purged, which have nothing beside them.
+    Nothing,
     /// A quarantine: the row of its execution id and source digest.
     Quarantine(Result<Option<Quarantined>, String>),
-    /// A hold: its row, with when it was placed.
-    Hold(Result<Option<(Hold, Time)>, String>),
+    /// A hold: its row.
+    Hold(Result<Option<HoldRow>, String>),
+    /// The release of a hold: that hold's row.
+    HoldRelease(Result<Option<HoldRow>, String>),
+    /// A purge: the entries that are noted to be purged by it, as runs in order.
+    Purge(Vec<(u64, u64)>),
+}
+
+/// The row of a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldRow {
+    /// Index of its entry.
+    pub index: u64,
+    /// The hold.
+    pub hold: Hold,
+    /// When it was placed.
+    pub placed_at: Time,
+    /// When it was released, and the entry that did it, if that is one.
+    pub released: Option<(Time, Option<u64>)>,
 }
 
 /// What sameness with an execution is judged by, as it stands, against the record and the log's secret.

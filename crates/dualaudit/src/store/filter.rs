@@ -1,10 +1,9 @@
 //! What a list can be narrowed by.
 
-use std::collections::BTreeMap;
-
 use dualaudit_record::{
     Time,
     execution::{Outcome, Status},
+    selector::LabelRequirement,
 };
 
 /// A filter on stored executions; every part that is given must hold.
@@ -44,31 +43,6 @@ pub struct Filter {
     pub min_score: Option<f64>,
     /// `effectiveness_score` at most.
     pub max_score: Option<f64>,
-}
-
-/// One requirement of a Kubernetes label selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LabelRequirement {
-    /// `key=value`, `key in (a, b)`.
-    In(String, Vec<String>),
-    /// `key!=value`, `key notin (a, b)`; also holds when the key is absent.
-    NotIn(String, Vec<String>),
-    /// `key`.
-    Exists(String),
-    /// `!key`.
-    Absent(String),
-}
-
-impl LabelRequirement {
-    /// Whether these labels meet the requirement.
-    pub fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
-        match self {
-            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
-            Self::Exists(key) => labels.contains_key(key),
-            Self::Absent(key) => !labels.contains_key(key),
-        }
-    }
 }
 
 /// The place of a row in the order of lists: newest `created_at` first, then log, id and attempt

@@ -1,8 +1,8 @@
 //! Which of the executions with one id is meant, and how much of it one answer holds.
 
-use dualaudit_record::{Time, entry::Hold, execution::StoredExecution};
+use dualaudit_record::{Time, execution::StoredExecution};
 
-use super::Receipt;
+use super::{HoldRow, Receipt};
 
 /// How many revisions one answer has.
 pub const MAX_REVISIONS: u32 = 20;
@@ -36,6 +36,8 @@ pub enum Lookup {
         /// The latest there is.
         latest: u32,
     },
+    /// It was purged.
+    Purged(Box<PurgedExecution>),
     /// The id is in several logs, and none was named.
     Ambiguous {
         /// The logs that have it.
@@ -53,8 +55,19 @@ pub struct Detail {
     pub revisions: Vec<(StoredExecution, Receipt)>,
     /// How many there are.
     pub revisions_total: u32,
-    /// Holds open on it, oldest first, with when they were placed.
-    pub holds: Vec<(Hold, Time)>,
+    /// Holds open on it, oldest first.
+    pub holds: Vec<HoldRow>,
+}
+
+/// An attempt of an execution that was purged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgedExecution {
+    /// The receipt of its latest revision, as it was first given.
+    pub receipt: Receipt,
+    /// Index of the entry that says that it was purged.
+    pub by: u64,
+    /// When that was.
+    pub purged_at: Time,
 }
 
 /// The log and attempt that are meant, given the latest attempt in each log that has the id; or what the

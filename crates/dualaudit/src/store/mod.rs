@@ -8,7 +8,7 @@
 //! - Indexes of a log are 0, 1, 2 … without holes, and `recorded_at` never runs backwards in it.
 //! - One execution (log, id, attempt, revision) is one entry, whoever sends it, however often.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dualaudit_record::{
@@ -34,15 +34,20 @@ mod objects;
 mod owner;
 mod page;
 pub mod postgres;
+mod purge;
 mod rows;
 mod rules;
 pub mod sqlite;
 mod strays;
 
-pub use beside::{Beside, ContentDigest, ObjectDigest, Quarantined};
-pub use filter::{Cursor, Filter, LabelRequirement};
-pub use lookup::{Detail, Lookup, MAX_REVISIONS, Wanted};
+pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined};
+pub use dualaudit_record::selector::LabelRequirement;
+pub use filter::{Cursor, Filter};
+pub use lookup::{Detail, Lookup, MAX_REVISIONS, PurgedExecution, Wanted};
 pub use page::Page;
+pub use purge::{
+    MAX_PURGED, PurgeDraft, Removed, Weighed, WeighedUpTo, Weighing, entry_runs, part_digest, statistics,
+};
 pub use rules::check_key;
 pub use strays::{RowKey, Strays, Table};
 
@@ -84,14 +89,21 @@ pub trait Store: Send + Sync + 'static {
     /// Every log with its head.
     async fn logs(&self) -> Result<Vec<Head>, StoreError>;
 
-    /// Entries of a log from index `from`, at most `limit`, in order, each with the body as it can
-    /// be put together from the tables, and with what stands beside it. A page is one snapshot.
+    /// Entries of a log from index `from`, of one kind or of all, at most `limit`, in order, each with the
+    /// body as it can be put together from the tables, and with what stands beside it. A page is one
+    /// snapshot.
     ///
     /// What cannot be read of a body, or of what stands beside it, is said where it would be.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] names the entry of which a column cannot be read.
-    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError>;
+    async fn entries(
+        &self,
+        log: &str,
+        kind: Option<EntryKind>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, StoreError>;
 
     /// Looks at the next rows of a table, of one log or of all there are, in the order of their keys
     /// after `after`, at most `limit`, and names those that nothing vouches for; see [`Table`].
@@ -109,11 +121,15 @@ pub trait Store: Send + Sync + 'static {
     /// The stored tiles of one level of a log's tree, from tile index `from`, at most `limit`.
     async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError>;
 
-    /// Writes a consistent copy of the whole database to a new file, where the database is one.
-    ///
-    /// # Errors
-    /// [`StoreError::Unsupported`] where it is a server's, which has backups of its own.
-    async fn backup(&self, file: &Path) -> Result<(), StoreError>;
+    /// Looks at the next `limit` executions of a log, in the order of lists after `after`, and weighs those
+    /// whose latest revision was complete before an instant. What was purged is not among them.
+    async fn weigh(
+        &self,
+        log: &str,
+        completed_before: Time,
+        after: Option<&WeighedUpTo>,
+        limit: u32,
+    ) -> Result<Weighing, StoreError>;
 }
 
 /// Who a log belongs to. A log takes records from one owner only.
@@ -184,18 +200,31 @@ pub enum DraftContent {
         /// The object's bytes (redacted JSON), zstd.
         object: SourceObject,
     },
-    /// A hold. Once for each reason while one with that reason is open on the execution.
+    /// A hold. Once for each reason while one with that reason is open on the same.
     Hold(Hold),
+    /// The release of a hold; once.
+    HoldRelease {
+        /// Index of the hold's entry.
+        hold: u64,
+        /// Why.
+        reason: String,
+        /// Who said so.
+        actor: String,
+    },
+    /// A part of a purge: all of it, or, where anything is not as it was weighed, nothing. The only draft
+    /// of its batch, because holds are looked at before any draft is decided.
+    Purge(Box<PurgeDraft>),
 }
 
 impl DraftContent {
-    /// The execution it concerns.
-    pub fn execution_id(&self) -> &str {
+    /// The one execution it is known to concern.
+    pub fn execution_id(&self) -> Option<&str> {
         match self {
-            Self::Execution(draft) => &draft.record.id,
-            Self::Gap(gap) => &gap.execution_id,
-            Self::Quarantine { entry, .. } => &entry.execution_id,
-            Self::Hold(hold) => &hold.execution_id,
+            Self::Execution(draft) => Some(&draft.record.id),
+            Self::Gap(gap) => Some(&gap.execution_id),
+            Self::Quarantine { entry, .. } => Some(&entry.execution_id),
+            Self::Hold(hold) => hold.covers.execution_id(),
+            Self::HoldRelease { .. } | Self::Purge(_) => None,
         }
     }
 }
@@ -257,7 +286,7 @@ impl Answer {
 /// Proof to the sender that the record is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The execution.
+    /// The execution; empty for an entry that concerns several.
     pub id: String,
     /// The attempt it was counted as; absent for entries that are no execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -312,6 +341,39 @@ pub enum Refusal {
         /// The latest revision there.
         latest_revision: Option<u32>,
     },
+    /// A hold on an execution of which everything was purged.
+    Purged,
+    /// A release of a hold that there is not.
+    NoSuchHold,
+    /// There are as many open holds that select as a log may have.
+    TooManyHolds,
+    /// A purge of what is not as it was weighed; says what.
+    Changed(String),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Conflict { latest_revision } => {
+                write!(
+                    f,
+                    "it is recorded with other content, of which revision {latest_revision} is the latest"
+                )
+            }
+            Self::Stale { latest_revision: Some(latest) } => {
+                write!(f, "the revision that it amends is not the latest, which is {latest}")
+            }
+            Self::Stale { latest_revision: None } => f.write_str("there is nothing to amend"),
+            Self::Purged => f.write_str("the execution was purged: there is nothing left to hold"),
+            Self::NoSuchHold => f.write_str("there is no hold with this index"),
+            Self::TooManyHolds => write!(
+                f,
+                "the log has {} open holds that select: release some, or name executions",
+                purge::MAX_SELECTORS
+            ),
+            Self::Changed(what) => f.write_str(what),
+        }
+    }
 }
 
 /// What a log knows of one execution id.
@@ -443,7 +505,7 @@ pub struct StoredEntry {
     pub kind: EntryKind,
     /// When it was appended.
     pub recorded_at: Time,
-    /// The execution it concerns.
+    /// The one execution it concerns.
     pub execution_id: Option<String>,
     /// Of an execution entry.
     pub attempt: Option<u32>,
@@ -457,10 +519,43 @@ pub struct StoredEntry {
     pub body_digest: Digest,
     /// The stored RFC 6962 hash of its leaf.
     pub leaf_hash: Digest,
-    /// What it says and the nonce, put together from the tables; an error names what cannot be read.
-    pub body: Result<(Entry, Nonce), String>,
+    /// What it says.
+    pub body: StoredBody,
     /// What else is stored of it.
     pub beside: Beside,
+}
+
+/// The body of an entry, put together from the tables.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredBody {
+    /// What it says, and its nonce.
+    Whole(Box<Entry>, Nonce),
+    /// It was purged.
+    Purged {
+        /// Index of the entry that says so.
+        by: u64,
+    },
+    /// It cannot be read; says what of it.
+    Unreadable(String),
+}
+
+impl StoredBody {
+    /// What it says, if it is there.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Whole(entry, _) => Some(entry),
+            Self::Purged { .. } | Self::Unreadable(_) => None,
+        }
+    }
+}
+
+impl From<Result<(Entry, Nonce), String>> for StoredBody {
+    fn from(read: Result<(Entry, Nonce), String>) -> Self {
+        match read {
+            Ok((entry, nonce)) => Self::Whole(Box::new(entry), nonce),
+            Err(unreadable) => Self::Unreadable(unreadable),
+        }
+    }
 }
 
 /// What went wrong, told apart by what the caller can do about it.

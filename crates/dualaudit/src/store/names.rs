@@ -1,6 +1,10 @@
 //! The names of enums in tables: those of the wire form.
 
-use dualaudit_record::execution::{Outcome, ScoreSource, Status};
+use dualaudit_record::{
+    canonical::canonical,
+    execution::{Outcome, ScoreSource, Status},
+    selector::Selector,
+};
 use serde::{
     Deserialize,
     de::{IntoDeserializer, value},
@@ -42,6 +46,11 @@ pub(super) fn tracked_state(state: TrackedState) -> &'static str {
         TrackedState::Open => "open",
         TrackedState::Closed => "closed",
     }
+}
+
+/// What a hold selects by, in JSON that is the same whenever that is.
+pub(super) fn selector(selector: &Selector) -> String {
+    String::from_utf8(canonical(selector)).expect("canonical JSON is UTF-8")
 }
 
 /// The variant of a record's enum that has this name.

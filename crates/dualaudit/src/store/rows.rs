@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::Hold,
+    entry::{Covers, Hold},
     execution::{Source, StoredExecution, Target},
     log::Nonce,
+    selector::Facts,
 };
 use serde::de::DeserializeOwned;
 
-use super::{Receipt, ReceiptResult, Tracked, TrackedState, ahead, names};
+use super::{HoldRow, Receipt, ReceiptResult, Tracked, TrackedState, ahead, names};
 
 /// The columns of an execution that every reader needs, in the order [`listed`] reads them.
 macro_rules! listed_columns {
@@ -32,7 +33,21 @@ macro_rules! receipt_columns {
     };
 }
 
-pub(super) use {listed_columns, receipt_columns};
+/// The columns of a hold, in the order [`hold`] reads them.
+macro_rules! hold_columns {
+    () => {
+        "idx, execution_id, selector, reason, actor, placed_at, released_at, released_idx"
+    };
+}
+
+/// The columns of an execution that selectors look at, in the order [`facts`] reads them.
+macro_rules! fact_columns {
+    () => {
+        "remediation_id, workflow_name, namespace, labels"
+    };
+}
+
+pub(super) use {fact_columns, hold_columns, listed_columns, receipt_columns};
 
 /// How many [`listed_columns`] there are.
 pub(super) const LISTED: usize = 35;
@@ -208,7 +223,7 @@ pub(super) fn receipt<C: Cells>(row: &C) -> Result<Receipt, C::Error> {
     let revision = row.optional(3, C::number)?;
     Ok(Receipt {
         log: row.string(0)?,
-        id: row.string(1)?,
+        id: row.optional(1, C::string)?.unwrap_or_default(),
         attempt: row.optional(2, C::number)?,
         revision,
         index: row.number(4)?,
@@ -218,10 +233,35 @@ pub(super) fn receipt<C: Cells>(row: &C) -> Result<Receipt, C::Error> {
     })
 }
 
-/// Reads reason, actor and time of a hold on an execution.
-pub(super) fn hold<C: Cells>(row: &C, execution_id: &str) -> Result<(Hold, Time), C::Error> {
-    let execution_id = execution_id.to_owned();
-    Ok((Hold { execution_id, reason: row.string(0)?, actor: row.string(1)? }, row.time(2)?))
+/// How many [`hold_columns`] there are.
+pub(super) const HOLD: usize = 8;
+
+/// Reads [`hold_columns`] from column `at` on.
+pub(super) fn hold<C: Cells>(row: &C, at: usize) -> Result<HoldRow, C::Error> {
+    let covers = match row.optional(at + 1, C::string)? {
+        Some(id) => Covers::ExecutionId(id),
+        None => Covers::Selector(row.json(at + 2)?),
+    };
+    let released = match row.optional(at + 6, C::time)? {
+        Some(released_at) => Some((released_at, row.optional(at + 7, C::number)?)),
+        None => None,
+    };
+    Ok(HoldRow {
+        index: row.number(at)?,
+        hold: Hold { covers, reason: row.string(at + 3)?, actor: row.string(at + 4)? },
+        placed_at: row.time(at + 5)?,
+        released,
+    })
+}
+
+/// Reads [`fact_columns`] from column `at` on.
+pub(super) fn facts<C: Cells>(row: &C, at: usize) -> Result<Facts, C::Error> {
+    Ok(Facts {
+        remediation_id: row.string(at)?,
+        workflow_name: row.string(at + 1)?,
+        namespace: row.optional(at + 2, C::string)?,
+        labels: row.json(at + 3)?,
+    })
 }
 
 /// Reads the columns of `tracked` after `log`, in the order of the table.

@@ -2,8 +2,9 @@
 
 use dualaudit_record::{
     Entry, Time,
+    canonical::canonical,
     digest::Digest,
-    entry::{Gap, Hold, Quarantine},
+    entry::{Covers, Gap, Hold, Quarantine},
     log::Nonce,
 };
 
@@ -112,6 +113,11 @@ fn latest_of_attempts(known: &[Revision]) -> impl Iterator<Item = &Revision> {
     known.chunk_by(|a, b| a.attempt == b.attempt).rev().filter_map(<[_]>::last)
 }
 
+/// Whether an id was recorded, and all that was recorded of it was purged.
+pub(super) fn is_all_purged(known: &[Revision]) -> bool {
+    !known.is_empty() && known.iter().all(|revision| revision.content_digest.is_none())
+}
+
 fn first_of(known: &[Revision], attempt: u32) -> &Revision {
     known.iter().find(|known| known.attempt == attempt).expect("the attempt was found among them")
 }
@@ -182,15 +188,31 @@ pub(super) fn quarantine_key(quarantine: &Quarantine) -> String {
     format!("quarantine:{}:{}", quarantine.execution_id, quarantine.source_digest)
 }
 
-/// The idempotency key of the hold that follows `earlier` released ones with the same reason.
+/// The idempotency key of the hold that follows `earlier` released ones on the same with the same reason.
 pub(super) fn hold_key(hold: &Hold, earlier: u64) -> String {
-    format!("hold:{}:{}:{earlier}", hold.execution_id, Digest::sha256(hold.reason.as_bytes()))
+    let reason = Digest::sha256(hold.reason.as_bytes());
+    match &hold.covers {
+        Covers::ExecutionId(id) => format!("hold:{id}:{reason}:{earlier}"),
+        Covers::Selector(selector) => {
+            format!("hold-selector:{}:{reason}:{earlier}", Digest::sha256(&canonical(selector)))
+        }
+    }
+}
+
+/// The idempotency key of the release of the hold whose entry has this index.
+pub(super) fn release_key(hold: u64) -> String {
+    format!("release:{hold}")
+}
+
+/// The idempotency key of a part of a plan.
+pub(super) fn purge_key(plan: &str, part: u32) -> String {
+    format!("purge:{plan}:{part}")
 }
 
 /// Checks the idempotency key that an entry is stored under against what the entry says.
 ///
-/// A hold's ends in how many with its reason were released before it. Releases are no entries, so
-/// nothing in the log says that number: any is right that is written as [`hold_key`] writes it.
+/// A hold's ends in how many with its reason were released before it, which only the entries before it
+/// say: any number is right that is written as [`hold_key`] writes it.
 ///
 /// # Errors
 /// The key it should have.
@@ -203,6 +225,8 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
             let number = key.and_then(|key| key.rsplit_once(':')).and_then(|(_, number)| number.parse().ok());
             Some(hold_key(hold, number.unwrap_or(0)))
         }
+        Entry::HoldRelease(release) => Some(release_key(release.hold)),
+        Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
     };
     if expected.as_deref() == key { Ok(()) } else { Err(expected.unwrap_or_else(|| "none".to_owned())) }
 }
@@ -362,7 +386,7 @@ mod tests {
     #[test]
     fn an_entry_has_the_key_of_what_it_says() {
         let hold = |reason: &str| Hold {
-            execution_id: "a:b".to_owned(),
+            covers: Covers::ExecutionId("a:b".to_owned()),
             reason: reason.to_owned(),
             actor: "me".to_owned(),
         };

@@ -22,11 +22,15 @@ pub enum Table {
     Hold,
     /// Tiles: the head of their log, which has leaves for them.
     Tile,
+    /// Runs of purged entries: the entry of their purge.
+    Purged,
+    /// Purged executions whose rows are still there: runs of purged entries that hold all of theirs.
+    PurgePending,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Entry,
         Self::Execution,
         Self::Revision,
@@ -34,6 +38,8 @@ impl Table {
         Self::Quarantine,
         Self::Hold,
         Self::Tile,
+        Self::Purged,
+        Self::PurgePending,
     ];
 
     /// Its name in every database.
@@ -46,18 +52,20 @@ impl Table {
             Self::Quarantine => "quarantine",
             Self::Hold => "hold",
             Self::Tile => "log_tile",
+            Self::Purged => "purged",
+            Self::PurgePending => "purge_pending",
         }
     }
 
     /// The columns of its key, which all begin with `log`.
     pub(super) fn key(self) -> &'static [&'static str] {
         match self {
-            Self::Entry | Self::SourceObject => &["log", "idx"],
-            Self::Execution => &["log", "id", "attempt"],
+            Self::Entry | Self::SourceObject | Self::Hold => &["log", "idx"],
+            Self::Execution | Self::PurgePending => &["log", "id", "attempt"],
             Self::Revision => &["log", "id", "attempt", "revision"],
             Self::Quarantine => &["log", "execution_id", "source_digest"],
-            Self::Hold => &["log", "execution_id", "idx"],
             Self::Tile => &["log", "level", "idx"],
+            Self::Purged => &["log", "last_idx"],
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What stands beside an entry against what its body says.
 
-use dualaudit_record::{Entry, Time, entry::Hold};
+use dualaudit_record::{
+    Entry, Time,
+    entry::{Covers, Hold},
+};
 
 use super::entry::Find;
-use crate::store::{Beside, ContentDigest, ObjectDigest, Quarantined, StoredEntry};
+use crate::store::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredEntry, part_digest};
 
 /// Compares what stands beside an entry with what its body says. Of a body that is not the original one it
 /// is known already that it does not fit its content digest.
@@ -28,7 +31,7 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
                 find("source object", expected, shown(source_object.as_ref()));
             }
         }
-        (Entry::Gap(_), Beside::Gap) => {}
+        (Entry::Gap(_), Beside::Nothing) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(row)) => {
             let expected = Quarantined {
                 index: stored.index,
@@ -41,11 +44,35 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
             compare("quarantine", &expected, row, shown, find);
         }
         (Entry::Hold(hold), Beside::Hold(row)) => {
-            let expected = (hold.clone(), stored.recorded_at);
-            let shown = |(Hold { execution_id, reason, actor }, at): &(Hold, Time)| {
-                format!("{execution_id} for {reason} by {actor}, placed at {at}")
+            let placed = |row: &HoldRow| (row.index, row.hold.clone(), row.placed_at);
+            let expected = (stored.index, hold.clone(), stored.recorded_at);
+            let row = row.as_ref().map(|row| row.as_ref().map(placed)).map_err(String::clone);
+            let shown = |(index, Hold { covers, reason, actor }, at): &(u64, Hold, Time)| {
+                format!("entry {index}, {} for {reason} by {actor}, placed at {at}", covered(covers))
             };
-            compare("hold", &expected, row, shown, find);
+            compare("hold", &expected, &row, shown, find);
+        }
+        (Entry::HoldRelease(release), Beside::HoldRelease(row)) => {
+            let ended = |row: &HoldRow| (row.index, row.released);
+            let expected = (release.hold, Some((stored.recorded_at, Some(stored.index))));
+            let row = row.as_ref().map(|row| row.as_ref().map(ended)).map_err(String::clone);
+            let shown = |(index, released): &(u64, Option<(Time, Option<u64>)>)| match released {
+                None => format!("hold of entry {index}, open"),
+                Some((at, by)) => {
+                    let by = by.map_or("no entry".to_owned(), |by| format!("entry {by}"));
+                    format!("hold of entry {index}, released at {at} by {by}")
+                }
+            };
+            compare("hold", &expected, &row, shown, find);
+        }
+        (Entry::Purge(purge), Beside::Purge(runs)) => {
+            if purge.entries != *runs {
+                let shown = |runs: &[(u64, u64)]| {
+                    let entries: u64 = runs.iter().map(|(first, last)| last.saturating_sub(*first) + 1).sum();
+                    format!("{entries} entries in {} runs, {}", runs.len(), part_digest(runs))
+                };
+                find("purged", shown(&purge.entries), shown(runs));
+            }
         }
         (entry, _) => find("row", format!("one of a {}", entry.kind()), "one of another kind".to_owned()),
     }
@@ -72,5 +99,12 @@ fn shown(object: Option<&ObjectDigest>) -> String {
         None => "none".to_owned(),
         Some(Ok(digest)) => format!("an object with digest {digest}"),
         Some(Err(unreadable)) => format!("one that cannot be read: {unreadable}"),
+    }
+}
+
+fn covered(covers: &Covers) -> String {
+    match covers {
+        Covers::ExecutionId(id) => id.clone(),
+        Covers::Selector(selector) => serde_json::to_string(selector).unwrap_or_default(),
     }
 }

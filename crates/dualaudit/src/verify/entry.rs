@@ -9,7 +9,7 @@ use dualaudit_record::{
 };
 
 use super::{beside, shown};
-use crate::store::{StoredEntry, check_key};
+use crate::store::{StoredBody, StoredEntry, check_key};
 
 /// Is told what differs: what was compared, what was expected, what was found.
 pub(super) type Find<'a> = &'a mut dyn FnMut(&'static str, String, String);
@@ -21,8 +21,10 @@ pub(super) type Find<'a> = &'a mut dyn FnMut(&'static str, String, String);
 /// body's is compared separately, so that a changed body and a changed leaf read differently.
 pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
     match &stored.body {
-        Err(unreadable) => find("body", "one that can be read".into(), unreadable.clone()),
-        Ok((entry, nonce)) => {
+        StoredBody::Unreadable(unreadable) => find("body", "one that can be read".into(), unreadable.clone()),
+        // That it was is checked against the entry that says so.
+        StoredBody::Purged { .. } => {}
+        StoredBody::Whole(entry, nonce) => {
             let digest = Digest::sha256(&body(entry, *nonce));
             let is_original = digest == stored.body_digest;
             if !is_original {
@@ -67,7 +69,9 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
             }
             execution.record.started_at
         }
-        Entry::Gap(_) | Entry::Quarantine(_) | Entry::Hold(_) => None,
+        Entry::Gap(_) | Entry::Quarantine(_) | Entry::Hold(_) | Entry::HoldRelease(_) | Entry::Purge(_) => {
+            None
+        }
     };
     if started_at != stored.started_at {
         find("started_at", shown(started_at), shown(stored.started_at));
@@ -95,16 +99,12 @@ impl<'a> Columns<'a> {
 
     fn of_body(entry: &'a Entry) -> Self {
         let kind = entry.kind().as_str();
-        let (id, numbers) = match entry {
-            Entry::Execution(execution) => {
-                (&execution.record.id, Some((execution.record.attempt, execution.revision)))
-            }
-            Entry::Gap(gap) => (&gap.execution_id, None),
-            Entry::Quarantine(quarantine) => (&quarantine.execution_id, None),
-            Entry::Hold(hold) => (&hold.execution_id, None),
+        let numbers = match entry {
+            Entry::Execution(execution) => Some((execution.record.attempt, execution.revision)),
+            _ => None,
         };
         let (attempt, revision) = numbers.unzip();
-        Self { kind, execution_id: Some(id), attempt, revision }
+        Self { kind, execution_id: entry.execution_id(), attempt, revision }
     }
 }
 

@@ -59,6 +59,8 @@ fn stray(table: Table, row: &RowKey) -> Finding {
         Table::Quarantine => ("quarantine", "an entry for each row"),
         Table::Hold => ("holds", "an entry for each row"),
         Table::Tile => ("tile", "no tile that the head of its log has no leaves for"),
+        Table::Purged => ("purged", "an entry of a purge for each row"),
+        Table::PurgePending => ("purged", "a purge of all its entries for each row"),
     };
     Finding {
         log: row.log().to_owned(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dualaudit_record::{
     WorkflowExecutionAudit,
     digest::content_digest,
-    entry::{Gap, GapCause, Hold},
+    entry::{Covers, Gap, GapCause, Hold},
     log::Nonce,
 };
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::store::{
 };
 
 mod postgres;
+mod purged;
 mod tampered;
 
 const LOG: &str = "test";
@@ -49,7 +50,8 @@ impl Audit {
             store.open_log(opening).await.unwrap();
         }
         let audit = Self { store, file, _dir: dir };
-        let hold = Hold { execution_id: "r0".into(), reason: "look".into(), actor: "me".into() };
+        let hold =
+            Hold { covers: Covers::ExecutionId("r0".into()), reason: "look".into(), actor: "me".into() };
         audit.append(vec![DraftContent::Gap(gap("lost")), DraftContent::Hold(hold)]).await;
         audit.record(0..executions).await;
         audit.append(vec![execution("r0", 0.25, Some(1))]).await;

@@ -9,8 +9,8 @@ use super::{
 use crate::store::{Batch, ReceiptResult, Store, StoredEntry, Tracked, TrackedState, TrackingChange};
 
 fn gap_of(entry: &StoredEntry) -> &dualaudit_record::entry::Gap {
-    match &entry.body {
-        Ok((Entry::Gap(gap), _)) => gap,
+    match entry.body.entry() {
+        Some(Entry::Gap(gap)) => gap,
         other => panic!("no gap: {other:?}"),
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use dualaudit_record::{
-    Entry,
+    Entry, EntryKind,
     digest::Digest,
-    log::{FORMAT, Leaf, TileData, Tree, body},
+    log::{FORMAT, Leaf, Nonce, TileData, Tree, body},
 };
 
-use crate::store::{Beside, ContentDigest, Head, RowKey, Store, StoredEntry, Table, check_key};
+use crate::store::{Beside, ContentDigest, Head, RowKey, Store, StoredBody, StoredEntry, Table, check_key};
 
 /// Checks a whole log and answers its entries.
 pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
@@ -56,7 +56,7 @@ pub(crate) async fn strays(
 async fn all_entries(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
     let mut entries: Vec<StoredEntry> = Vec::new();
     loop {
-        let page = store.entries(log, entries.len() as u64, 77).await.unwrap();
+        let page = store.entries(log, None, entries.len() as u64, 77).await.unwrap();
         if page.is_empty() {
             return entries;
         }
@@ -66,18 +66,14 @@ async fn all_entries(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
 
 fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
     assert_eq!(entry.index, place as u64, "indexes are dense");
-    let (content, nonce) = entry.body.as_ref().expect("the body can be put together");
-    assert_eq!(content.kind(), entry.kind);
-    check_beside(content, entry);
-    assert_eq!(check_key(content, entry.idempotency_key.as_deref()), Ok(()));
-    if let Entry::Execution(execution) = content {
-        assert_eq!(execution.record.started_at, entry.started_at);
-        assert_eq!(Some(&execution.record.id), entry.execution_id.as_ref());
-        assert_eq!(Some(execution.record.attempt), entry.attempt);
-        assert_eq!(Some(execution.revision), entry.revision);
-        assert_eq!(execution.recorded_at, entry.recorded_at);
+    match &entry.body {
+        StoredBody::Whole(content, nonce) => check_body(content, *nonce, entry),
+        StoredBody::Purged { by } => {
+            assert!(*by > entry.index && entry.kind == EntryKind::Execution);
+            assert_eq!(entry.beside, Beside::Nothing);
+        }
+        StoredBody::Unreadable(why) => panic!("entry {place} cannot be read: {why}"),
     }
-    assert_eq!(entry.body_digest, Digest::sha256(&body(content, *nonce)), "the body is the one appended");
     let leaf = Leaf {
         format: FORMAT,
         log: log.to_owned(),
@@ -93,6 +89,21 @@ fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
     entry.leaf_hash
 }
 
+fn check_body(content: &Entry, nonce: Nonce, entry: &StoredEntry) {
+    assert_eq!(content.kind(), entry.kind);
+    assert_eq!(content.execution_id(), entry.execution_id.as_deref());
+    check_beside(content, entry);
+    assert_eq!(check_key(content, entry.idempotency_key.as_deref()), Ok(()));
+    if let Entry::Execution(execution) = content {
+        assert_eq!(execution.record.started_at, entry.started_at);
+        assert_eq!(Some(&execution.record.id), entry.execution_id.as_ref());
+        assert_eq!(Some(execution.record.attempt), entry.attempt);
+        assert_eq!(Some(execution.revision), entry.revision);
+        assert_eq!(execution.recorded_at, entry.recorded_at);
+    }
+    assert_eq!(entry.body_digest, Digest::sha256(&body(content, nonce)), "the body is the one appended");
+}
+
 fn check_beside(content: &Entry, entry: &StoredEntry) {
     match (content, &entry.beside) {
         (
@@ -101,14 +112,19 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
         ) => {
             assert_eq!(source_object, &execution.source_digest.map(Ok));
         }
-        (Entry::Gap(_), Beside::Gap) => {}
+        (Entry::Gap(_), Beside::Nothing) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(Ok(Some(row)))) => {
             assert_eq!((row.index, row.recorded_at), (entry.index, entry.recorded_at));
             assert_eq!(row.object, Ok(quarantine.source_digest));
         }
         (Entry::Hold(hold), Beside::Hold(Ok(Some(row)))) => {
-            assert_eq!(row, &(hold.clone(), entry.recorded_at));
+            assert_eq!((row.index, &row.hold, row.placed_at), (entry.index, hold, entry.recorded_at));
         }
+        (Entry::HoldRelease(release), Beside::HoldRelease(Ok(Some(row)))) => {
+            assert_eq!(row.index, release.hold);
+            assert_eq!(row.released, Some((entry.recorded_at, Some(entry.index))));
+        }
+        (Entry::Purge(purge), Beside::Purge(runs)) => assert_eq!(&purge.entries, runs),
         (content, beside) => panic!("{beside:?} beside {content:?}"),
     }
 }

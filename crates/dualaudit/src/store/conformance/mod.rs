@@ -6,12 +6,23 @@
 pub(super) mod append;
 pub(super) mod attempts;
 pub(super) mod check;
+pub(super) mod holds;
 pub(super) mod list;
 pub(super) mod others;
+pub(super) mod purge;
 pub(super) mod read;
+pub(super) mod removal;
 pub(super) mod sample;
 pub(super) mod strays;
 pub(super) mod tracking;
+
+/// A store with what its owner does to it from time to time.
+pub(super) trait Maintained: std::ops::Deref<Target = dyn super::Store> {
+    /// Removes the rows of what was purged.
+    async fn remove_purged(&self) -> super::Removed;
+    /// How many rows there are in the tables of executions, revisions and source objects.
+    async fn rows(&self) -> u64;
+}
 
 /// Makes a test of every function of the suite.
 macro_rules! suite {
@@ -46,6 +57,14 @@ macro_rules! suite {
             others: what_went_on_after_its_quarantine_is_a_gap_when_it_is_gone,
             others: a_quarantined_object_is_kept_once_for_each_content,
             others: a_hold_is_placed_once_for_each_reason,
+            holds: a_hold_covers_what_it_selects_recorded_or_still_to_come,
+            holds: a_hold_is_released_once_and_can_be_placed_again,
+            holds: a_release_of_no_hold_is_refused,
+            holds: entries_are_listed_by_kind,
+            purge: what_is_weighed_is_all_that_was_complete_before_an_instant,
+            purge: what_was_purged_is_gone_to_readers_and_stays_known,
+            purge: a_part_takes_all_that_was_weighed_or_nothing,
+            purge: a_purge_and_a_hold_at_once_never_both_win,
             tracking: what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_gone,
             tracking: what_is_seen_by_name_only_keeps_the_state_seen_before,
             read: what_is_known_is_said_for_each_id_in_order,
@@ -60,7 +79,19 @@ macro_rules! suite {
             list: pages_miss_and_repeat_nothing_while_others_insert,
             strays: whatever_was_appended_is_vouched_for_and_looked_at_once,
             strays: what_is_appended_meanwhile_is_no_stray,
+            ; maintained:
+            what_was_purged_is_removed_and_nothing_else,
+            months_of_which_everything_was_purged_are_removed_at_once,
         }
+    };
+    ($open:path; $($module:ident: $name:ident,)+; maintained: $($removal:ident,)+) => {
+        $(
+            #[tokio::test]
+            async fn $removal() {
+                $crate::store::conformance::removal::$removal(&$open()).await;
+            }
+        )+
+        $crate::store::conformance::suite! { $open; $($module: $name,)+ }
     };
     ($open:path; $($module:ident: $name:ident,)+) => {
         $(

@@ -88,7 +88,7 @@ pub(crate) async fn a_hold_is_placed_once_for_each_reason(store: &dyn Store) {
     assert_eq!(receipts[1].result, ReceiptResult::Duplicate);
     stored(store, from_resource(record("a"))).await;
     let holds = detail(store, "a").await.holds;
-    let reasons: Vec<&str> = holds.iter().map(|(hold, _)| hold.reason.as_str()).collect();
+    let reasons: Vec<&str> = holds.iter().map(|row| row.hold.reason.as_str()).collect();
     assert_eq!(reasons, ["audit", "dispute"]);
     let known = store.known(LOG, &["a".to_owned(), "c".to_owned()]).await.unwrap();
     assert_eq!([known[0].held, known[1].held], [true, false]);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::{Digest, content_digest},
-    entry::{Gap, GapCause, Hold, Quarantine},
+    entry::{Covers, Gap, GapCause, Hold, Quarantine},
     execution::{
         AdaptiveAdjustment, AdjustmentType, Outcome, ScoreSource, Source, Status, StepExecutionAudit,
         StepStatus, Target,
@@ -158,7 +158,7 @@ pub(crate) fn quarantine(id: &str, content: &str) -> DraftContent {
 
 pub(crate) fn hold(id: &str, reason: &str) -> DraftContent {
     DraftContent::Hold(Hold {
-        execution_id: id.to_owned(),
+        covers: Covers::ExecutionId(id.to_owned()),
         reason: reason.to_owned(),
         actor: "unverified".to_owned(),
     })

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use dualaudit_record::{
     Time,
+    entry::{Covers, Hold},
     log::{TileData, Tree},
 };
 use futures::{SinkExt as _, future::try_join_all, join};
@@ -15,6 +16,7 @@ use tokio_postgres::{Row, Statement, types::ToSql};
 
 use super::{
     error::{Error, Result},
+    holds::Holds,
     known::{ENTRIES_OF, EntriesOf, entries_of},
     overlay::{Amendment, Overlay, Written},
     rows::execution_columns,
@@ -23,10 +25,11 @@ use super::{
     values::{Micros, at_most, small},
 };
 use crate::store::{
-    Answer, Batch, StoreError, Tracked,
-    append::{Append, HoldsWithReason},
+    Answer, Batch, Receipt, ReceiptResult, StoreError, Tracked,
+    append::Append,
     head::HeadRow,
-    rows::{self, Cells},
+    names,
+    rows::{self, Cells, receipt_columns},
 };
 
 /// The tree of each log as the last append left it. An append takes it out and puts it back after its
@@ -86,29 +89,21 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
             WHERE log = $1 AND id = wanted.id
             LIMIT 1
         ) AS tracked";
-    const HOLDS: &str = "
-        -- append: holds
-        SELECT execution_id, reason, idx, released_at IS NULL
-        FROM hold
-        WHERE log = $1 AND execution_id = ANY ($2)";
     let concerns = Concerns::of(batch);
-    let (lock, tracked, entries, holds) = (
+    let (lock, tracked, entries) = (
         session.prepare_cached(HEAD).await?,
         session.prepare_cached(TRACKED).await?,
         session.prepare_cached(ENTRIES_OF).await?,
-        session.prepare_cached(HOLDS).await?,
     );
     let of = |ids: &std::collections::BTreeSet<&str>| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
-    let (tracked_ids, entry_ids, hold_ids) =
-        (of(&concerns.tracked), of(&concerns.entries), of(&concerns.holds));
+    let (tracked_ids, entry_ids) = (of(&concerns.tracked), of(&concerns.entries));
     let name: [&(dyn ToSql + Sync); 1] = [&log];
     // In the order of their first poll, which is this one.
-    let (begun, head, tracked, entries, holds) = join!(
+    let (begun, head, tracked, entries) = join!(
         session.batch_execute("BEGIN"),
         session.query_opt(&lock, &name),
         about(session, &tracked, log, &tracked_ids),
         about(session, &entries, log, &entry_ids),
-        about(session, &holds, log, &hold_ids),
     );
     begun?;
     let Some(head) = head? else {
@@ -124,9 +119,11 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
     };
     let tracked: Vec<Tracked> = tracked?.iter().map(rows::tracked).collect::<Result<_>>()?;
     let mut entries = entries_of(&entries?)?;
-    let holds = holds_by_reason(&holds?, &entries)?;
+    let holds = Holds::of(session, log, &concerns).await?;
+    let by_key = by_key(session, log, &concerns).await?;
     let tracked = overtakable(session, log, &concerns, tracked, &mut entries).await?;
-    let overlay = Overlay { log: log.to_owned(), entries, holds, tracked, written: Written::default() };
+    let overlay =
+        Overlay { log: log.to_owned(), entries, by_key, holds, tracked, written: Written::default() };
     Ok((head, overlay))
 }
 
@@ -176,24 +173,25 @@ async fn overtakable(
     Ok(TrackedRows::of(tracked))
 }
 
-fn holds_by_reason(
-    found: &[Row],
-    entries: &HashMap<String, EntriesOf>,
-) -> Result<HashMap<(String, String), HoldsWithReason>> {
-    let mut holds: HashMap<(String, String), HoldsWithReason> = HashMap::new();
-    for row in found {
-        let (id, reason, index) = (row.string(0)?, row.string(1)?, row.number::<u64>(2)?);
-        let receipt =
-            entries.get(&id).and_then(|of| of.others.values().find(|receipt| receipt.index == index));
-        let with_reason = holds.entry((id, reason)).or_default();
-        if row.try_get(3)? {
-            let missing = || Error::damaged(format!("the hold of entry {index} has no entry"));
-            with_reason.open = Some(receipt.cloned().ok_or_else(missing)?);
-        } else {
-            with_reason.released += 1;
-        }
+/// The entries that the batch asks for by their keys alone, each as the receipt of a duplicate.
+async fn by_key(session: &Session, log: &str, concerns: &Concerns<'_>) -> Result<HashMap<String, Receipt>> {
+    const BY_KEY: &str = concat!(
+        "
+        -- append: entries by idempotency key
+        SELECT ",
+        receipt_columns!(),
+        ", idempotency_key
+        FROM log_entry
+        WHERE log = $1 AND idempotency_key = ANY ($2)"
+    );
+    if concerns.keys.is_empty() {
+        return Ok(HashMap::new());
     }
-    Ok(holds)
+    let keys: Vec<&String> = concerns.keys.iter().collect();
+    let found = session.rows(BY_KEY, &[&log, &keys]).await?;
+    let duplicate =
+        |row: &Row| Ok((row.string(7)?, Receipt { result: ReceiptResult::Duplicate, ..rows::receipt(row)? }));
+    found.iter().map(duplicate).collect()
 }
 
 /// The growing tile of each level.
@@ -236,7 +234,17 @@ async fn write(
         COPY source_object (log, idx, created_at, object)
         FROM STDIN (FORMAT binary) -- append: source objects";
     let Overlay { log, tracked, written, .. } = overlay;
-    let Written { entries, executions, source_objects, amendments, quarantines, holds } = written;
+    let Written {
+        entries,
+        executions,
+        source_objects,
+        amendments,
+        quarantines,
+        holds,
+        releases,
+        purged,
+        purge_pending,
+    } = written;
     copy(session, ENTRIES, entries.finish()).await?;
     copy(session, EXECUTIONS, executions.finish()).await?;
     copy(session, SOURCE_OBJECTS, source_objects.finish()).await?;
@@ -259,23 +267,47 @@ async fn write(
         });
         try_join_all(rows).await?;
     }
-    const HOLD: &str = "
-        -- append: hold
-        INSERT INTO hold (log, execution_id, idx, reason, actor, placed_at)
-        VALUES ($1, $2, $3, $4, $5, $6)";
-    if !holds.is_empty() {
-        let statement = session.prepare_cached(HOLD).await?;
-        let (log, statement) = (&log, &statement);
-        let rows = holds.iter().map(async |(receipt, hold)| {
-            let (index, placed_at) = (at_most(receipt.index), Micros::from(receipt.recorded_at));
-            session
-                .execute(statement, &[log, &receipt.id, &index, &hold.reason, &hold.actor, &placed_at])
-                .await
-        });
-        try_join_all(rows).await?;
+    for (receipt, hold) in &holds {
+        place(session, &log, receipt, hold).await?;
     }
+    const RELEASE: &str = "
+        -- append: hold released
+        UPDATE hold
+        SET released_at = $3,
+            released_idx = $4
+        WHERE log = $1 AND idx = $2";
+    for (receipt, hold) in &releases {
+        let release = session.prepare_cached(RELEASE).await?;
+        let (released_at, by) = (Micros::from(receipt.recorded_at), at_most(receipt.index));
+        session.execute(&release, &[&log, &at_most(*hold), &released_at, &by]).await?;
+    }
+    const PURGED: &str = "
+        COPY purged (log, last_idx, first_idx, idx)
+        FROM STDIN (FORMAT binary) -- append: purged entries";
+    const PURGE_PENDING: &str = "
+        COPY purge_pending (log, id, attempt, created_at)
+        FROM STDIN (FORMAT binary) -- append: purged executions";
+    copy(session, PURGED, purged.finish()).await?;
+    copy(session, PURGE_PENDING, purge_pending.finish()).await?;
     track(session, &log, &tracked).await?;
     finish(session, &log, tree, before, recorded_at).await
+}
+
+/// Places a hold.
+async fn place(session: &Session, log: &str, receipt: &Receipt, hold: &Hold) -> Result<()> {
+    const HOLD: &str = "
+        -- append: hold
+        INSERT INTO hold (log, idx, execution_id, selector, reason, actor, placed_at)
+        VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, $7)";
+    let statement = session.prepare_cached(HOLD).await?;
+    let (id, selector) = match &hold.covers {
+        Covers::ExecutionId(id) => (Some(id), None),
+        Covers::Selector(selector) => (None, Some(names::selector(selector))),
+    };
+    let (index, placed_at) = (at_most(receipt.index), Micros::from(receipt.recorded_at));
+    let of: [&(dyn ToSql + Sync); 7] = [&log, &index, &id, &selector, &hold.reason, &hold.actor, &placed_at];
+    session.execute(&statement, &of).await?;
+    Ok(())
 }
 
 /// Sends rows into a table, if there are any.

@@ -2,10 +2,7 @@
 
 use std::pin::pin;
 
-use dualaudit_record::{
-    Entry, EntryKind,
-    log::{Nonce, parse_body},
-};
+use dualaudit_record::{Entry, EntryKind, log::parse_body};
 use futures::TryStreamExt as _;
 use tokio_postgres::{Row, types::ToSql};
 
@@ -16,9 +13,9 @@ use super::{
     values::at_most,
 };
 use crate::store::{
-    Beside, ContentDigest, ObjectDigest, Quarantined, StoredEntry,
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
     objects::{MAX_OBJECT, Objects},
-    rows::{Cells, FullRow},
+    rows::{self, Cells, FullRow, hold_columns},
 };
 
 /// What was read, or why it cannot be: of one value, where the rest can go on.
@@ -26,27 +23,37 @@ type Readable<T> = std::result::Result<T, String>;
 
 /// An entry's columns; after them the columns of its execution, then what stands beside it. Objects
 /// that are too long stay where they are: reading one would take its length in memory.
-const ENTRIES: &str = concat!(
-    "
-    -- entries
+macro_rules! entries {
+    ($what:literal, $of_kind:literal) => {
+        concat!(
+            $what,
+            "
     SELECT execution.*,
         entry.idx, entry.kind, entry.recorded_at, entry.execution_id, entry.attempt, entry.revision,
         entry.started_at, entry.idempotency_key, entry.body_digest, entry.leaf_hash, entry.body,
         entry.content_digest,
         (SELECT secret FROM log WHERE name = $1) AS secret,
         source.idx, source.object,
-        hold.reason, hold.actor, hold.placed_at,
-        quarantine.idx, quarantine.recorded_at, quarantine.object
+        hold.*,
+        quarantine.idx, quarantine.recorded_at, quarantine.object,
+        purged.by,
+        (
+            SELECT array_agg(edge ORDER BY last_idx, edge)
+            FROM purged, unnest(ARRAY[first_idx, last_idx]) AS edge
+            WHERE log = $1 AND idx = entry.idx AND entry.kind = 'purge'
+        )
     FROM (
         SELECT *
         FROM log_entry
-        WHERE log = $1 AND idx >= $2
+        WHERE log = $1 AND idx >= $2",
+            $of_kind,
+            "
         ORDER BY idx
         LIMIT $3
     ) AS entry
     LEFT JOIN LATERAL (",
-    revision_of_entry!("entry.execution_id", "entry.attempt"),
-    ") AS execution ON TRUE
+            revision_of_entry!("entry.execution_id", "entry.attempt"),
+            ") AS execution ON TRUE
     LEFT JOIN LATERAL (
         SELECT idx, CASE WHEN octet_length(object) <= $4 THEN object END AS object
         FROM source_object
@@ -54,9 +61,14 @@ const ENTRIES: &str = concat!(
         LIMIT 1
     ) AS source ON TRUE
     LEFT JOIN LATERAL (
-        SELECT reason, actor, placed_at
+        SELECT ",
+            hold_columns!(),
+            "
         FROM hold
-        WHERE log = $1 AND execution_id = entry.execution_id AND idx = entry.idx
+        WHERE log = $1 AND idx = CASE entry.kind
+            WHEN 'hold' THEN entry.idx
+            WHEN 'hold_release' THEN substring(entry.idempotency_key FROM '^release:(\\d{1,18})$')::bigint
+        END
         LIMIT 1
     ) AS hold ON TRUE
     LEFT JOIN LATERAL (
@@ -67,19 +79,50 @@ const ENTRIES: &str = concat!(
                 'quarantine:' || execution_id || ':' || encode(source_digest, 'hex')
         LIMIT 1
     ) AS quarantine ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN first_idx <= entry.idx THEN idx END AS by
+        FROM purged
+        WHERE log = $1 AND last_idx >= entry.idx
+        ORDER BY last_idx
+        LIMIT 1
+    ) AS purged ON TRUE
     ORDER BY entry.idx"
-);
+        )
+    };
+}
+
+const ENTRIES: &str = entries!("-- entries", "");
+const EXECUTIONS: &str = entries!("-- entries of executions", " AND kind = 'execution'");
+/// Said twice, so that the index of the few entries that are no executions serves.
+const OF_KIND: &str = entries!("-- entries of a kind", " AND kind = $5 AND kind <> 'execution'");
 
 const ENTRY: usize = EXECUTION;
 const SOURCE: usize = ENTRY + 13;
 const HOLD: usize = SOURCE + 2;
-const QUARANTINE: usize = HOLD + 3;
+const QUARANTINE: usize = HOLD + rows::HOLD;
+const PURGED: usize = QUARANTINE + 3;
 
 /// See [`crate::store::Store::entries`].
-pub(super) async fn entries(session: &Session, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>> {
-    let statement = session.prepare_cached(ENTRIES).await?;
+pub(super) async fn entries(
+    session: &Session,
+    log: &str,
+    kind: Option<EntryKind>,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<StoredEntry>> {
     let longest = i32::try_from(MAX_OBJECT).unwrap_or(i32::MAX);
-    let of: [&(dyn ToSql + Sync); 4] = [&log, &at_most(from), &i64::from(limit), &longest];
+    let (from, limit) = (at_most(from), i64::from(limit));
+    let mut of: Vec<&(dyn ToSql + Sync)> = vec![&log, &from, &limit, &longest];
+    let name = kind.map(EntryKind::as_str);
+    let statement = match (kind, &name) {
+        (Some(EntryKind::Execution), _) => EXECUTIONS,
+        (_, Some(name)) => {
+            of.push(name);
+            OF_KIND
+        }
+        (_, None) => ENTRIES,
+    };
+    let statement = session.prepare_cached(statement).await?;
     // One after the other: a page of objects would else be in memory at once.
     let mut found = pin!(session.query_raw(&statement, of).await?);
     let mut objects = Objects::default();
@@ -104,14 +147,14 @@ fn entry(row: &Row, index: u64, objects: &mut Objects) -> Result<StoredEntry> {
                 Ok(body) => parse_body(kind, body.as_bytes()).map_err(|error| error.to_string()),
                 Err(error) => Err(format!("the body cannot be read: {}", error.into_unreadable()?)),
             };
-            (body, beside(row, kind, objects)?)
+            (StoredBody::from(body), beside(row, kind, objects)?)
         }
     };
     Ok(StoredEntry {
         index,
         kind,
         recorded_at: row.time(ENTRY + 2)?,
-        execution_id: Some(row.string(ENTRY + 3)?),
+        execution_id: row.optional(ENTRY + 3, Cells::string)?,
         attempt: row.optional(ENTRY + 4, Cells::number)?,
         revision: row.optional(ENTRY + 5, Cells::number)?,
         started_at: row.optional(ENTRY + 6, Cells::time)?,
@@ -124,7 +167,10 @@ fn entry(row: &Row, index: u64, objects: &mut Objects) -> Result<StoredEntry> {
 }
 
 /// The body of an execution's entry, put together from its row, and what stands beside it.
-fn execution(row: &Row, objects: &mut Objects) -> Result<(Readable<(Entry, Nonce)>, Beside)> {
+fn execution(row: &Row, objects: &mut Objects) -> Result<(StoredBody, Beside)> {
+    if let Some(by) = row.optional(PURGED, Cells::number)? {
+        return Ok((StoredBody::Purged { by }, Beside::Nothing));
+    }
     let source_object = match row.is_null(SOURCE)? {
         true => None,
         false => Some(object(row, SOURCE + 1, objects)?),
@@ -143,10 +189,10 @@ fn execution(row: &Row, objects: &mut Objects) -> Result<(Readable<(Entry, Nonce
     let beside = Beside::Execution { content_digest, source_object };
     // Whoever asks with SQL would take it for what was recorded.
     if read.is_ok() && !row.is_null(ENTRY + 10)? {
-        return Ok((Err("an execution's entry holds a body".to_owned()), beside));
+        return Ok((StoredBody::Unreadable("an execution's entry holds a body".to_owned()), beside));
     }
     let body = read.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
-    Ok((body, beside))
+    Ok((body.into(), beside))
 }
 
 /// The row of an entry's execution.
@@ -167,15 +213,20 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
     Ok(match kind {
         EntryKind::Quarantine if row.is_null(QUARANTINE)? => Beside::Quarantine(Ok(None)),
         EntryKind::Quarantine => Beside::Quarantine(readable(quarantined(row, objects))?.map(Some)),
-        EntryKind::Hold if row.is_null(HOLD)? => Beside::Hold(Ok(None)),
-        EntryKind::Hold => Beside::Hold(readable(hold(row))?.map(Some)),
-        EntryKind::Gap | EntryKind::Execution => Beside::Gap,
+        EntryKind::Hold => Beside::Hold(hold(row)?),
+        EntryKind::HoldRelease => Beside::HoldRelease(hold(row)?),
+        EntryKind::Purge => {
+            let runs: Option<Vec<i64>> = row.try_get(PURGED + 1)?;
+            let pairs = runs.unwrap_or_default();
+            let run = |pair: &[i64]| (pair[0].unsigned_abs(), pair[1].unsigned_abs());
+            Beside::Purge(pairs.chunks_exact(2).map(run).collect())
+        }
+        EntryKind::Gap | EntryKind::Execution => Beside::Nothing,
     })
 }
 
-fn hold(row: &Row) -> Result<(dualaudit_record::entry::Hold, dualaudit_record::Time)> {
-    let (execution_id, reason, actor) = (row.string(ENTRY + 3)?, row.string(HOLD)?, row.string(HOLD + 1)?);
-    Ok((dualaudit_record::entry::Hold { execution_id, reason, actor }, row.time(HOLD + 2)?))
+fn hold(row: &Row) -> Result<Readable<Option<HoldRow>>> {
+    if row.is_null(HOLD)? { Ok(Ok(None)) } else { Ok(readable(rows::hold(row, HOLD))?.map(Some)) }
 }
 
 fn quarantined(row: &Row, objects: &mut Objects) -> Result<Quarantined> {

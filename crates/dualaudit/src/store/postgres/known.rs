@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dualaudit_record::{Time, digest::Digest};
+use dualaudit_record::{Time, digest::Digest, entry::Covers, selector::Facts};
 use tokio_postgres::Row;
 
 use super::{
@@ -10,8 +10,8 @@ use super::{
     session::Session,
 };
 use crate::store::{
-    Known, Receipt, ReceiptResult,
-    rows::{self, Cells},
+    HoldRow, Known, Receipt, ReceiptResult,
+    rows::{self, Cells, fact_columns, hold_columns},
     rules::{self, Revision},
 };
 
@@ -21,8 +21,14 @@ use crate::store::{
 pub(super) const ENTRIES_OF: &str = "
     -- entries of executions
     SELECT entry.log, entry.execution_id, entry.attempt, entry.revision, entry.idx, entry.leaf_hash,
-        entry.recorded_at, entry.started_at, entry.content_digest, entry.created_at,
-        entry.idempotency_key, entry.kind
+        entry.recorded_at, entry.started_at,
+        CASE
+            WHEN NOT EXISTS (
+                SELECT 1 FROM purge_pending
+                WHERE log = $1 AND id = entry.execution_id AND attempt = entry.attempt)
+            THEN entry.content_digest
+        END,
+        entry.created_at, entry.idempotency_key, entry.kind
     FROM unnest($2::text[]) AS wanted (id)
     CROSS JOIN LATERAL (
         SELECT *
@@ -73,16 +79,6 @@ pub(super) fn entries_of(found: &[Row]) -> Result<HashMap<String, EntriesOf>> {
 
 /// See [`crate::store::Store::known`].
 pub(super) async fn known(session: &Session, log: &str, ids: &[String]) -> Result<Vec<Known>> {
-    const HELD: &str = "
-        -- executions that are held
-        SELECT DISTINCT held.execution_id
-        FROM unnest($2::text[]) AS wanted (id)
-        CROSS JOIN LATERAL (
-            SELECT execution_id
-            FROM hold
-            WHERE log = $1 AND execution_id = wanted.id AND released_at IS NULL
-            LIMIT 1
-        ) AS held";
     const QUARANTINED: &str = "
         -- newest quarantined object of executions
         SELECT newest.execution_id, newest.source_digest, newest.recorded_at
@@ -105,7 +101,7 @@ pub(super) async fn known(session: &Session, log: &str, ids: &[String]) -> Resul
             LIMIT 1
         ) AS tracked";
     let entries = entries_of(&session.rows(ENTRIES_OF, &[&log, &ids]).await?)?;
-    let held = by_id(&session.rows(HELD, &[&log, &ids]).await?, |_| Ok(()))?;
+    let held = holds_covering(session, log, ids).await?;
     let quarantined: HashMap<String, (Digest, Time)> =
         by_id(&session.rows(QUARANTINED, &[&log, &ids]).await?, |row| Ok((row.digest(1)?, row.time(2)?)))?;
     let tracked = by_id(&session.rows(TRACKED, &[&log, &ids]).await?, |row| rows::tracked_state(row, 1))?;
@@ -116,6 +112,86 @@ pub(super) async fn known(session: &Session, log: &str, ids: &[String]) -> Resul
         tracked: tracked.get(id).copied(),
     };
     Ok(ids.iter().map(known).collect())
+}
+
+/// The open holds that may cover executions: those on the ids in `$2`, and all that select.
+pub(super) const HOLDS_ON: &str = concat!(
+    "
+    -- open holds on executions, and those that select
+    SELECT ",
+    hold_columns!(),
+    "
+    FROM hold
+    WHERE log = $1 AND execution_id = ANY ($2) AND released_at IS NULL
+    UNION ALL
+    SELECT ",
+    hold_columns!(),
+    "
+    FROM hold
+    WHERE log = $1 AND selector IS NOT NULL AND released_at IS NULL
+    ORDER BY idx"
+);
+
+/// The open holds that cover executions, oldest first, by id: those on it, and those that select any of its
+/// attempts by any of their revisions.
+pub(super) async fn holds_covering(
+    session: &Session,
+    log: &str,
+    ids: &[String],
+) -> Result<HashMap<String, Vec<HoldRow>>> {
+    const FACTS: &str = concat!(
+        "
+        -- what selectors look at of executions
+        SELECT entry.execution_id, facts.*
+        FROM unnest($2::text[]) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT execution_id, attempt, revision, created_at
+            FROM log_entry
+            WHERE log = $1 AND execution_id = wanted.id AND attempt IS NOT NULL
+        ) AS entry
+        CROSS JOIN LATERAL (
+            (
+                SELECT ",
+        fact_columns!(),
+        "
+                FROM workflow_execution_audit
+                WHERE log = $1 AND created_at = entry.created_at AND id = entry.execution_id
+                    AND attempt = entry.attempt AND revision = entry.revision
+                LIMIT 1
+            )
+            UNION ALL
+            (
+                SELECT ",
+        fact_columns!(),
+        "
+                FROM workflow_execution_revision
+                WHERE log = $1 AND id = entry.execution_id AND attempt = entry.attempt
+                    AND revision = entry.revision
+                LIMIT 1
+            )
+        ) AS facts"
+    );
+    let found = session.rows(HOLDS_ON, &[&log, &ids]).await?;
+    let holds: Vec<HoldRow> = found.iter().map(|row| rows::hold(row, 0)).collect::<Result<_>>()?;
+    let mut facts: HashMap<String, Vec<Facts>> = HashMap::new();
+    if holds.iter().any(|row| row.hold.covers.execution_id().is_none()) {
+        for row in &session.rows(FACTS, &[&log, &ids]).await? {
+            facts.entry(row.string(0)?).or_default().push(rows::facts(row, 1)?);
+        }
+    }
+    let mut covering: HashMap<String, Vec<HoldRow>> = HashMap::new();
+    for id in ids {
+        let facts = facts.get(id).map_or(&[][..], Vec::as_slice);
+        let covers = |row: &&HoldRow| match &row.hold.covers {
+            Covers::ExecutionId(held) => held == id,
+            Covers::Selector(selector) => facts.iter().any(|facts| selector.covers(facts)),
+        };
+        let on: Vec<HoldRow> = holds.iter().filter(covers).cloned().collect();
+        if !on.is_empty() {
+            covering.insert(id.clone(), on);
+        }
+    }
+    Ok(covering)
 }
 
 fn by_id<T>(found: &[Row], read: impl Fn(&Row) -> Result<T>) -> Result<HashMap<String, T>> {

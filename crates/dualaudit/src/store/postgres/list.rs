@@ -103,6 +103,16 @@ impl Query {
             query.logs = format!(" AND each.name = {log}");
         }
         narrow(&mut query, filter);
+        // One look at a key for each row, whatever the planner believes of that table.
+        query.require(
+            "(
+            SELECT 1
+            FROM purge_pending AS pending
+            WHERE pending.log = each.name AND pending.id = workflow_execution_audit.id
+                AND pending.attempt = workflow_execution_audit.attempt
+            LIMIT 1
+        ) IS NULL",
+        );
         query
     }
 

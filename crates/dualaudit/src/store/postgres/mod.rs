@@ -7,10 +7,10 @@
 //! The server keeps what it acknowledges (`fsync`, checked at each connection). Any number of
 //! processes may append to the same log and to others: every append locks its log's head.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, log::TileData};
+use dualaudit_record::{EntryKind, Time, log::TileData};
 
 use self::{
     append::Trees,
@@ -20,8 +20,8 @@ use self::{
     session::Session,
 };
 use super::{
-    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
-    StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, Removed, RowKey,
+    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
 };
 
 mod append;
@@ -29,6 +29,7 @@ mod connect;
 mod entries;
 mod error;
 mod fields;
+mod holds;
 mod known;
 mod list;
 mod location;
@@ -36,6 +37,7 @@ mod log;
 mod migrate;
 mod overlay;
 mod read;
+mod remove;
 mod rows;
 mod session;
 mod strays;
@@ -44,6 +46,7 @@ pub(crate) mod tests;
 mod tls;
 mod tracked;
 mod values;
+mod weigh;
 
 pub use location::Location;
 
@@ -54,7 +57,8 @@ pub const QUESTION_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long a question may take; `None`: as long as it takes. Questions are
-    /// [`Store::list`], [`Store::get`], [`Store::entries`], [`Store::strays`] and [`Store::tiles`].
+    /// [`Store::list`], [`Store::get`], [`Store::entries`], [`Store::strays`], [`Store::tiles`] and
+    /// [`Store::weigh`].
     pub question_limit: Option<Duration>,
 }
 
@@ -79,6 +83,19 @@ pub async fn migrate(location: &Location, now: Time, grant_to: Option<&str>) -> 
         }
     };
     migrate.await.map_err(|error| error.at(&location.to_string()))
+}
+
+/// Removes the rows of what was purged. For the database's owner.
+///
+/// # Errors
+/// Those of [`PostgresStore::open`]; what is left is done by the next call.
+pub async fn remove_purged(location: &Location) -> Result<Removed, StoreError> {
+    let remove = async {
+        let mut client = connect::owner(location).await?;
+        migrate::check(&client).await?.require_latest()?;
+        remove::remove(&mut client).await
+    };
+    remove.await.map_err(|error| error.at(&location.to_string()))
 }
 
 /// A store in one PostgreSQL database. Cheap to clone; all clones share the connections.
@@ -249,10 +266,16 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+    async fn entries(
+        &self,
+        log: &str,
+        kind: Option<EntryKind>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
         self.asked(async {
             let session = Session::new(&self.pools.readers).await?;
-            let entries = entries::entries(&session, log, from, limit).await;
+            let entries = entries::entries(&session, log, kind, from, limit).await;
             session.end(entries).await
         })
         .await
@@ -282,11 +305,18 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn backup(&self, _: &Path) -> Result<(), StoreError> {
-        Err(StoreError::Unsupported(format!(
-            "{} is a PostgreSQL database, whose backups are its server's: pg_basebackup with archived WAL, or \
-             pg_dump for a copy of this database alone",
-            self.name
-        )))
+    async fn weigh(
+        &self,
+        log: &str,
+        completed_before: Time,
+        after: Option<&WeighedUpTo>,
+        limit: u32,
+    ) -> Result<Weighing, StoreError> {
+        self.asked(async {
+            let session = Session::snapshot(&self.pools.readers).await?;
+            let weighing = weigh::weigh(&session, log, completed_before, after, limit).await;
+            session.end(weighing).await
+        })
+        .await
     }
 }

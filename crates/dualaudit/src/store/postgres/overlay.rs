@@ -6,17 +6,22 @@
 
 use std::{collections::HashMap, convert::Infallible};
 
-use dualaudit_record::{Time, WorkflowExecutionAudit, digest::Digest, entry::Hold};
+use dualaudit_record::{
+    Time, WorkflowExecutionAudit,
+    digest::Digest,
+    entry::{Covers, Hold},
+};
 
 use super::{
     fields::{CopyRows, Field, Fields},
+    holds::Holds,
     known::EntriesOf,
     tracked::TrackedRows,
 };
 use crate::store::{
-    Receipt, ReceiptResult, Tracked,
+    Receipt, ReceiptResult, Tracked, Weighed,
     ahead::Prepared,
-    append::{HoldsWithReason, NewEntry, NewRow, Tables},
+    append::{HoldsLike, NewEntry, NewRow, Tables},
     names,
     rules::{Revision, TrackedAs},
 };
@@ -45,6 +50,10 @@ pub(super) struct Written {
     pub(super) amendments: Vec<Amendment>,
     pub(super) quarantines: Vec<QuarantineRow>,
     pub(super) holds: Vec<(Receipt, Hold)>,
+    /// Each with the index of the hold's entry.
+    pub(super) releases: Vec<(Receipt, u64)>,
+    pub(super) purged: CopyRows,
+    pub(super) purge_pending: CopyRows,
 }
 
 impl Default for Written {
@@ -56,6 +65,9 @@ impl Default for Written {
             amendments: Vec::new(),
             quarantines: Vec::new(),
             holds: Vec::new(),
+            releases: Vec::new(),
+            purged: CopyRows::of(4),
+            purge_pending: CopyRows::of(4),
         }
     }
 }
@@ -64,8 +76,9 @@ impl Default for Written {
 pub(super) struct Overlay {
     pub(super) log: String,
     pub(super) entries: HashMap<String, EntriesOf>,
-    /// By execution and reason.
-    pub(super) holds: HashMap<(String, String), HoldsWithReason>,
+    /// By idempotency key, of those whose execution was not known before they were read.
+    pub(super) by_key: HashMap<String, Receipt>,
+    pub(super) holds: Holds,
     pub(super) tracked: TrackedRows,
     pub(super) written: Written,
 }
@@ -77,17 +90,29 @@ impl Tables for Overlay {
         Ok(self.entries.get(id).map_or_else(Vec::new, |of| of.revisions.clone()))
     }
 
-    fn by_key(&mut self, id: &str, key: &str) -> Result<Option<Receipt>, Infallible> {
-        Ok(self.entries.get(id).and_then(|of| of.others.get(key)).cloned())
+    fn by_key(&mut self, id: Option<&str>, key: &str) -> Result<Option<Receipt>, Infallible> {
+        let of_id = id.and_then(|id| self.entries.get(id)).and_then(|of| of.others.get(key));
+        Ok(of_id.or_else(|| self.by_key.get(key)).cloned())
     }
 
     fn quarantined(&mut self, id: &str) -> Result<Option<Time>, Infallible> {
         Ok(self.entries.get(id).and_then(|of| of.quarantined).map(|(_, at)| at))
     }
 
-    fn holds_with_reason(&mut self, hold: &Hold) -> Result<HoldsWithReason, Infallible> {
-        let key = (hold.execution_id.clone(), hold.reason.clone());
-        Ok(self.holds.get(&key).cloned().unwrap_or_default())
+    fn holds_like(&mut self, hold: &Hold) -> Result<HoldsLike, Infallible> {
+        Ok(self.holds.like(hold))
+    }
+
+    fn open_selectors(&mut self) -> Result<usize, Infallible> {
+        Ok(self.holds.open_selectors())
+    }
+
+    fn hold_at(&mut self, index: u64) -> Result<Option<Covers>, Infallible> {
+        Ok(self.holds.at(index))
+    }
+
+    fn holds_on(&mut self, id: &str) -> Result<Vec<(u64, Hold)>, Infallible> {
+        Ok(self.holds.on(id))
     }
 
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Infallible> {
@@ -100,7 +125,7 @@ impl Tables for Overlay {
 
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<(), Infallible> {
         let NewEntry { leaf, leaf_hash, execution, key, body } = entry;
-        let id = leaf.execution_id.as_deref().unwrap_or_default();
+        let id = leaf.execution_id.as_deref();
         let record = execution.map(|row| &row.prepared.record);
         let fields = self.written.entries.row();
         fields.text(&self.log);
@@ -111,13 +136,14 @@ impl Tables for Overlay {
         fields.optional_int4(leaf.attempt);
         fields.optional_int4(leaf.revision);
         fields.text(leaf.kind.as_str());
-        fields.text(id);
+        fields.optional_text(id);
         fields.optional_text(key);
         fields.bytes(&leaf.body_digest.0);
         fields.bytes(&leaf_hash.0);
         fields.put(&[], execution.as_ref().map(|row| row.content_digest.0.as_slice()));
         fields.optional_text(body);
 
+        let id = id.unwrap_or_default();
         let of = self.entries.entry(id.to_owned()).or_default();
         if let Some(NewRow { prepared, content_digest, .. }) = execution {
             let Prepared { record, revision, recorded_at, .. } = prepared;
@@ -148,7 +174,10 @@ impl Tables for Overlay {
                 recorded_at: leaf.recorded_at,
                 result: ReceiptResult::Duplicate,
             };
-            of.others.insert(key.to_owned(), duplicate);
+            match leaf.execution_id {
+                Some(_) => of.others.insert(key.to_owned(), duplicate),
+                None => self.by_key.insert(key.to_owned(), duplicate),
+            };
         }
         Ok(())
     }
@@ -193,10 +222,37 @@ impl Tables for Overlay {
     }
 
     fn hold(&mut self, receipt: &Receipt, hold: &Hold) -> Result<(), Infallible> {
-        let key = (hold.execution_id.clone(), hold.reason.clone());
-        let open = Receipt { result: ReceiptResult::Duplicate, ..receipt.clone() };
-        self.holds.entry(key).or_default().open = Some(open);
+        self.holds.placed(receipt, hold);
         self.written.holds.push((receipt.clone(), hold.clone()));
+        Ok(())
+    }
+
+    fn release(&mut self, receipt: &Receipt, hold: u64) -> Result<(), Infallible> {
+        self.holds.released(hold);
+        self.written.releases.push((receipt.clone(), hold));
+        Ok(())
+    }
+
+    fn purge(
+        &mut self,
+        receipt: &Receipt,
+        runs: &[(u64, u64)],
+        executions: &[Weighed],
+    ) -> Result<(), Infallible> {
+        for (first, last) in runs {
+            let fields = self.written.purged.row();
+            fields.text(&self.log);
+            fields.int8(*last);
+            fields.int8(*first);
+            fields.int8(receipt.index);
+        }
+        for Weighed { id, attempt, created_at, .. } in executions {
+            let fields = self.written.purge_pending.row();
+            fields.text(&self.log);
+            fields.text(id);
+            fields.int4(*attempt);
+            fields.time(*created_at);
+        }
         Ok(())
     }
 

@@ -3,9 +3,8 @@
 use std::pin::pin;
 
 use dualaudit_record::{
-    Entry, EntryKind, Time,
+    Entry, EntryKind,
     digest::Digest,
-    entry::Hold,
     execution::StoredExecution,
     log::{FORMAT, Leaf, TileData, body},
 };
@@ -14,12 +13,13 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     error::{Error, Result},
+    known::holds_covering,
     rows::{EXECUTION, execution, execution_columns, revision_of_entry},
     session::Session,
     values::{at_most, small},
 };
 use crate::store::{
-    Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, Tracked, Wanted, lookup,
+    Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted, lookup,
     rows::{self, Cells, FullRow, receipt_columns},
 };
 
@@ -100,6 +100,8 @@ pub(super) async fn read_back(
             SELECT *
             FROM log_entry
             WHERE log = $1 AND execution_id = $2 AND attempt = $3
+                AND NOT EXISTS (
+                    SELECT 1 FROM purge_pending WHERE log = $1 AND id = $2 AND purge_pending.attempt = $3)
             ORDER BY revision DESC
             LIMIT 1
         ) AS entry
@@ -152,6 +154,9 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
         Ok(chosen) => chosen,
         Err(instead) => return Ok(instead),
     };
+    if let Some(purged) = purged(session, &log, &wanted.id, attempt).await? {
+        return Ok(Lookup::Purged(Box::new(purged)));
+    }
     let revisions = revisions(session, &log, &wanted.id, attempt).await?;
     let Some((_, receipt)) = revisions.first() else {
         let latest = latest.into_iter().find(|(candidate, _)| *candidate == log).map_or(0, |(_, at)| at);
@@ -159,8 +164,43 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
     };
     // Revisions are 1, 2, 3 …, so the latest counts them.
     let revisions_total = receipt.revision.unwrap_or_default();
-    let holds = holds(session, &log, &wanted.id).await?;
+    let ids = std::slice::from_ref(&wanted.id);
+    let holds = holds_covering(session, &log, ids).await?.remove(&wanted.id).unwrap_or_default();
     Ok(Lookup::Found(Box::new(Detail { log, revisions, revisions_total, holds })))
+}
+
+/// An attempt, if it was purged.
+async fn purged(session: &Session, log: &str, id: &str, attempt: u32) -> Result<Option<PurgedExecution>> {
+    const PURGED: &str = concat!(
+        "
+        -- whether the latest revision was purged
+        SELECT latest.*, purge.idx, purge.recorded_at
+        FROM (
+            SELECT ",
+        receipt_columns!(),
+        "
+            FROM log_entry
+            WHERE log = $1 AND execution_id = $2 AND attempt = $3
+            ORDER BY revision DESC
+            LIMIT 1
+        ) AS latest
+        CROSS JOIN LATERAL (
+            SELECT first_idx, idx
+            FROM purged
+            WHERE log = $1 AND last_idx >= latest.idx
+            ORDER BY last_idx
+            LIMIT 1
+        ) AS run
+        CROSS JOIN LATERAL (
+            SELECT idx, recorded_at
+            FROM log_entry
+            WHERE log = $1 AND idx = run.idx
+            LIMIT 1
+        ) AS purge
+        WHERE run.first_idx <= latest.idx"
+    );
+    let Some(row) = session.row(PURGED, &[&log, &id, &small(attempt)]).await? else { return Ok(None) };
+    Ok(Some(PurgedExecution { receipt: rows::receipt(&row)?, by: row.number(7)?, purged_at: row.time(8)? }))
 }
 
 /// The latest attempt of an id in each log that has it.
@@ -238,15 +278,4 @@ async fn revisions(
         taken.push((execution, receipt));
     }
     Ok(taken)
-}
-
-/// The open holds on an execution, oldest first.
-async fn holds(session: &Session, log: &str, id: &str) -> Result<Vec<(Hold, Time)>> {
-    const HOLDS: &str = "
-        -- open holds
-        SELECT reason, actor, placed_at
-        FROM hold
-        WHERE log = $1 AND execution_id = $2 AND released_at IS NULL
-        ORDER BY idx";
-    session.rows(HOLDS, &[&log, &id]).await?.iter().map(|row| rows::hold(row, id)).collect()
 }

@@ -83,14 +83,16 @@ fn places(table: Table, log: Option<&str>, after: Option<&RowKey>) -> Vec<Place>
             places.extend((!one).then_some("log > $1"));
             places
         }
-        (true, Table::Entry | Table::SourceObject, true) => vec!["log = $1 AND idx > $2"],
-        (true, Table::Entry | Table::SourceObject, false) => vec!["(log, idx) > ($1, $2)"],
+        (true, Table::Entry | Table::SourceObject | Table::Hold, true) => vec!["log = $1 AND idx > $2"],
+        (true, Table::Entry | Table::SourceObject | Table::Hold, false) => vec!["(log, idx) > ($1, $2)"],
         (true, Table::Revision, true) => vec!["log = $1 AND (id, attempt, revision) > ($2, $3, $4)"],
         (true, Table::Revision, false) => vec!["(log, id, attempt, revision) > ($1, $2, $3, $4)"],
         (true, Table::Quarantine, true) => vec!["log = $1 AND (execution_id, source_digest) > ($2, $3)"],
         (true, Table::Quarantine, false) => vec!["(log, execution_id, source_digest) > ($1, $2, $3)"],
-        (true, Table::Hold, true) => vec!["log = $1 AND (execution_id, idx) > ($2, $3)"],
-        (true, Table::Hold, false) => vec!["(log, execution_id, idx) > ($1, $2, $3)"],
+        (true, Table::Purged, true) => vec!["log = $1 AND last_idx > $2"],
+        (true, Table::Purged, false) => vec!["(log, last_idx) > ($1, $2)"],
+        (true, Table::PurgePending, true) => vec!["log = $1 AND (id, attempt) > ($2, $3)"],
+        (true, Table::PurgePending, false) => vec!["(log, id, attempt) > ($1, $2, $3)"],
         (true, Table::Tile, true) => vec!["log = $1 AND (level, idx) > ($2, $3)"],
         (true, Table::Tile, false) => vec!["(log, level, idx) > ($1, $2, $3)"],
     }
@@ -129,8 +131,8 @@ pub(super) fn pages(table: Table) -> Vec<String> {
 }
 
 /// Whether something vouches for the row `stray`, as a condition that is never NULL.
-fn vouched_for(table: Table) -> &'static str {
-    match table {
+fn vouched_for(table: Table) -> String {
+    let vouched = match table {
         Table::Entry => {
             "EXISTS (
                 SELECT 1 FROM log
@@ -179,7 +181,7 @@ fn vouched_for(table: Table) -> &'static str {
             "EXISTS (
                 SELECT 1 FROM log_entry AS entry
                 WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'hold'
-                    AND entry.execution_id = stray.execution_id)"
+                    AND entry.execution_id IS NOT DISTINCT FROM stray.execution_id)"
         }
         // A level has a hash for every 256 of the level below.
         Table::Tile => {
@@ -188,7 +190,62 @@ fn vouched_for(table: Table) -> &'static str {
                 WHERE name = stray.log AND stray.level BETWEEN 0 AND 7 AND stray.idx >= 0
                     AND stray.idx < ((size >> (8 * stray.level)) + 255) / 256)"
         }
-    }
+        Table::Purged => {
+            "EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'purge')"
+        }
+        Table::PurgePending => {
+            "EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                    AND entry.attempt = stray.attempt)"
+        }
+    };
+    // What was purged is vouched for while it waits to be removed; and it waits if all of it was purged.
+    let beyond = match table {
+        Table::Execution | Table::Revision => format!(
+            "
+            AND (
+                EXISTS (
+                    SELECT 1 FROM purge_pending AS pending
+                    WHERE pending.log = stray.log AND pending.id = stray.id
+                        AND pending.attempt = stray.attempt)
+                OR NOT EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                        AND entry.attempt = stray.attempt AND entry.revision = stray.revision
+                        AND {}))",
+            is_purged("entry.idx")
+        ),
+        Table::SourceObject => format!(
+            "
+            AND (
+                NOT {}
+                OR EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND EXISTS (
+                        SELECT 1 FROM purge_pending AS pending
+                        WHERE pending.log = entry.log AND pending.id = entry.execution_id
+                            AND pending.attempt = entry.attempt)))",
+            is_purged("stray.idx")
+        ),
+        Table::PurgePending => format!(
+            "
+            AND NOT EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                    AND entry.attempt = stray.attempt AND NOT {})",
+            is_purged("entry.idx")
+        ),
+        _ => String::new(),
+    };
+    format!("{vouched}{beyond}")
+}
+
+/// Whether the body of the entry with this index was purged, as a condition that is never NULL.
+fn is_purged(index: &str) -> String {
+    format!("dualaudit_is_purged(stray.log, {index})")
 }
 
 fn key(table: Table, row: &Row) -> Result<RowKey> {

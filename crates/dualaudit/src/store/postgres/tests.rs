@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::OnceLock};
 use self::server::{Database, Server};
 use super::{Location, Options, PostgresStore, migrate};
 use crate::store::{
-    Store,
+    Removed, Store,
     conformance::{self, sample::at},
 };
 
@@ -54,8 +54,23 @@ impl Fresh {
         server.execute("postgres", &end).unwrap();
     }
 
-    pub(super) fn location(&self) -> Location {
+    pub(crate) fn location(&self) -> Location {
         Location::parse(&self.database.url()).unwrap()
+    }
+}
+
+impl conformance::Maintained for Fresh {
+    async fn remove_purged(&self) -> Removed {
+        super::remove_purged(&self.location()).await.unwrap()
+    }
+
+    async fn rows(&self) -> u64 {
+        let (client, connection) = self.location().config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let count = "SELECT (SELECT count(*) FROM workflow_execution_audit)
+            + (SELECT count(*) FROM workflow_execution_revision) + (SELECT count(*) FROM source_object)";
+        let rows: i64 = client.query_one(count, &[]).await.unwrap().get(0);
+        rows.unsigned_abs()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use dualaudit_record::Time;
+use dualaudit_record::{Time, entry::Covers};
 
 use crate::store::{
-    Batch, DraftContent, Origin, Tracked, TrackedState, TrackingChange, names, rules::TrackedAs,
+    Batch, DraftContent, Origin, Tracked, TrackedState, TrackingChange, names,
+    rules::{self, TrackedAs},
 };
 
 use super::values::Micros;
@@ -121,8 +122,14 @@ pub(super) struct Concerns<'a> {
     pub(super) entries: BTreeSet<&'a str>,
     /// Executions whose tracked row matters.
     pub(super) tracked: BTreeSet<&'a str>,
-    /// Executions whose holds matter.
+    /// Executions whose holds matter, all there have been.
     pub(super) holds: BTreeSet<&'a str>,
+    /// Keys whose entries matter though they are of no execution, or it is not known of which.
+    pub(super) keys: BTreeSet<String>,
+    /// Holds that matter by the index of their entry.
+    pub(super) holds_at: BTreeSet<u64>,
+    /// Whether the open holds that select matter, or those with a reason that was given.
+    pub(super) selectors: bool,
     /// The starts that the batch says of each. `None` only where it says that there is none.
     starts: HashMap<&'a str, BTreeSet<Option<Time>>>,
 }
@@ -134,6 +141,9 @@ impl<'a> Concerns<'a> {
             entries: BTreeSet::new(),
             tracked: BTreeSet::new(),
             holds: BTreeSet::new(),
+            keys: BTreeSet::new(),
+            holds_at: BTreeSet::new(),
+            selectors: false,
             starts: HashMap::new(),
         };
         for change in &batch.tracking {
@@ -145,15 +155,30 @@ impl<'a> Concerns<'a> {
             }
         }
         for draft in &batch.drafts {
-            let id = draft.content.execution_id();
-            concerns.entries.insert(id);
+            concerns.entries.extend(draft.content.execution_id());
             match &draft.content {
                 DraftContent::Execution(draft) if draft.origin == Origin::Resource => {
+                    let id = draft.record.id.as_str();
                     concerns.tracked.insert(id);
                     concerns.starts.entry(id).or_default().insert(draft.record.started_at);
                 }
-                DraftContent::Gap(_) => drop(concerns.tracked.insert(id)),
-                DraftContent::Hold(_) => drop(concerns.holds.insert(id)),
+                DraftContent::Gap(gap) => drop(concerns.tracked.insert(&gap.execution_id)),
+                DraftContent::Hold(hold) => match &hold.covers {
+                    Covers::ExecutionId(id) => drop(concerns.holds.insert(id)),
+                    Covers::Selector(_) => concerns.selectors = true,
+                },
+                DraftContent::HoldRelease { hold, .. } => {
+                    concerns.holds_at.insert(*hold);
+                    concerns.keys.insert(rules::release_key(*hold));
+                }
+                DraftContent::Purge(purge) => {
+                    let ids = || purge.executions.iter().map(|execution| execution.id.as_str());
+                    concerns.entries.extend(ids());
+                    concerns.tracked.extend(ids());
+                    concerns.holds.extend(ids());
+                    concerns.keys.insert(rules::purge_key(&purge.plan, purge.part));
+                    concerns.selectors = true;
+                }
                 DraftContent::Execution(_) | DraftContent::Quarantine { .. } => {}
             }
         }

@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use dualaudit_record::{Time, WorkflowExecutionAudit, digest::Digest, entry::Hold, log::Tree};
+use dualaudit_record::{
+    Time, WorkflowExecutionAudit,
+    digest::Digest,
+    entry::{Covers, Hold},
+    log::Tree,
+};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
@@ -11,9 +16,9 @@ use super::{
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, Receipt, Tracked,
+    Answer, Batch, Receipt, Tracked, Weighed,
     ahead::Prepared,
-    append::{Append, HoldsWithReason, NewEntry, NewRow, Tables},
+    append::{Append, HoldsLike, NewEntry, NewRow, Tables},
     names,
     rules::{Revision, TrackedAs},
 };
@@ -79,7 +84,7 @@ impl<F: Faults> Tables for Inside<'_, F> {
         known::revisions(self.writes.connection(), self.log, id)
     }
 
-    fn by_key(&mut self, _: &str, key: &str) -> Result<Option<Receipt>> {
+    fn by_key(&mut self, _: Option<&str>, key: &str) -> Result<Option<Receipt>> {
         known::by_key(self.writes.connection(), self.log, key)
     }
 
@@ -87,8 +92,21 @@ impl<F: Faults> Tables for Inside<'_, F> {
         Ok(known::quarantined(self.writes.connection(), self.log, id)?.map(|(_, at)| at))
     }
 
-    fn holds_with_reason(&mut self, hold: &Hold) -> Result<HoldsWithReason> {
-        known::holds_with_reason(self.writes.connection(), self.log, hold)
+    fn holds_like(&mut self, hold: &Hold) -> Result<HoldsLike> {
+        known::holds_like(self.writes.connection(), self.log, hold)
+    }
+
+    fn open_selectors(&mut self) -> Result<usize> {
+        known::open_selectors(self.writes.connection(), self.log)
+    }
+
+    fn hold_at(&mut self, index: u64) -> Result<Option<Covers>> {
+        known::hold_at(self.writes.connection(), self.log, index)
+    }
+
+    fn holds_on(&mut self, id: &str) -> Result<Vec<(u64, Hold)>> {
+        let holds = known::holds_on(self.writes.connection(), self.log, id)?;
+        Ok(holds.into_iter().map(|row| (row.index, row.hold)).collect())
     }
 
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>> {
@@ -196,8 +214,25 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn hold(&mut self, receipt: &Receipt, hold: &Hold) -> Result<()> {
         let placed_at = receipt.recorded_at.as_micros();
-        let row = params![self.log, receipt.id, receipt.index, hold.reason, hold.actor, placed_at];
+        let (execution_id, selector) = known::covers_columns(&hold.covers);
+        let row =
+            params![self.log, receipt.index, execution_id, selector, hold.reason, hold.actor, placed_at];
         self.writes.write(Step::Hold, row).map(drop)
+    }
+
+    fn release(&mut self, receipt: &Receipt, hold: u64) -> Result<()> {
+        let released = params![self.log, hold, receipt.recorded_at.as_micros(), receipt.index];
+        self.writes.write(Step::Release, released).map(drop)
+    }
+
+    fn purge(&mut self, receipt: &Receipt, runs: &[(u64, u64)], executions: &[Weighed]) -> Result<()> {
+        for (first, last) in runs {
+            self.writes.write(Step::Purged, params![self.log, last, first, receipt.index])?;
+        }
+        for Weighed { id, attempt, created_at, .. } in executions {
+            self.writes.write(Step::PurgePending, params![self.log, id, attempt, created_at.as_micros()])?;
+        }
+        Ok(())
     }
 
     fn seen(&mut self, seen: &Tracked) -> Result<()> {

@@ -1,11 +1,14 @@
 //! Entries, each with all that the tables hold of it.
 
 use dualaudit_record::{
-    Entry, EntryKind, Time,
-    entry::{Hold, Quarantine},
+    Entry, EntryKind,
+    entry::Quarantine,
     log::{Nonce, parse_body},
 };
-use rusqlite::{Connection, Row, params, types::ValueRef};
+use rusqlite::{
+    Connection, Row, params, params_from_iter,
+    types::{Value, ValueRef},
+};
 
 use super::{
     error::{Error, Result},
@@ -14,27 +17,54 @@ use super::{
     rows::{content_digest, unambiguous_execution},
 };
 use crate::store::{
-    Beside, ContentDigest, ObjectDigest, Quarantined, StoredEntry,
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
     objects::{MAX_OBJECT, Objects},
-    rows::{self, Cells, FullRow},
+    rows::{self, Cells, FullRow, hold_columns},
 };
 
 /// What was read, or why it cannot be: of one value, where the rest can go on.
 type Readable<T> = std::result::Result<T, String>;
 
 /// See [`crate::store::Store::entries`].
-pub(super) fn entries(connection: &Connection, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>> {
-    const ENTRIES: &str = "
-        -- entries
-        SELECT idx, kind, recorded_at, execution_id, attempt, revision, started_at, idempotency_key,
-            body_digest, leaf_hash, body
-        FROM log_entry
-        WHERE log = ?1 AND idx >= ?2
-        ORDER BY idx
-        LIMIT ?3";
+pub(super) fn entries(
+    connection: &Connection,
+    log: &str,
+    kind: Option<EntryKind>,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<StoredEntry>> {
+    macro_rules! entries {
+        ($what:literal, $of_kind:literal) => {
+            concat!(
+                $what,
+                "
+                SELECT idx, kind, recorded_at, execution_id, attempt, revision, started_at,
+                    idempotency_key, body_digest, leaf_hash, body
+                FROM log_entry
+                WHERE log = ?1 AND idx >= ?2",
+                $of_kind,
+                "
+                ORDER BY idx
+                LIMIT ?3"
+            )
+        };
+    }
+    const ENTRIES: &str = entries!("-- entries", "");
+    const EXECUTIONS: &str = entries!("-- entries of executions", " AND kind = 'execution'");
+    // Said twice, so that the index of the few entries that are no executions serves.
+    const OF_KIND: &str = entries!("-- entries of a kind", " AND kind = ?4 AND kind <> 'execution'");
     let secret = secret(connection, log)?;
     let mut reading = Reading { connection, log, secret, objects: Objects::default() };
-    collect(connection, ENTRIES, params![log, beyond(from), limit], |row| {
+    let mut of: Vec<Value> = vec![log.to_owned().into(), beyond(from).into(), limit.into()];
+    let statement = match kind {
+        None => ENTRIES,
+        Some(EntryKind::Execution) => EXECUTIONS,
+        Some(kind) => {
+            of.push(kind.as_str().to_owned().into());
+            OF_KIND
+        }
+    };
+    collect(connection, statement, params_from_iter(of), |row| {
         let index = row.get(0)?;
         reading.entry(index, row).map_err(|error| match error.into_unreadable() {
             Ok(what) => Error::damaged(format!("log {log}, entry {index}: {what}")),
@@ -64,29 +94,34 @@ impl Reading<'_> {
     fn entry(&mut self, index: u64, row: &Row<'_>) -> Result<StoredEntry> {
         let kind = row.get_ref(1)?.as_str().ok().and_then(|kind| kind.parse().ok());
         let kind: EntryKind = kind.ok_or_else(|| row.unreadable(1, "no kind is called so"))?;
-        let execution_id: String = row.get(3)?;
+        let execution_id: Option<String> = row.get(3)?;
         let (attempt, revision) = (row.get(4)?, row.get(5)?);
         let (body, beside) = match kind {
             EntryKind::Execution => {
-                let (body, beside) = self.execution(index, &execution_id, attempt, revision)?;
+                let id = execution_id.as_deref().unwrap_or_default();
+                let (body, beside) = self.execution(index, id, attempt, revision)?;
                 // Whoever asks with SQL would take it for what was recorded.
                 let own = row.get_ref(10)? != ValueRef::Null;
-                (if own { Err("an execution's entry holds a body".to_owned()) } else { body }, beside)
+                let body = match own {
+                    true => StoredBody::Unreadable("an execution's entry holds a body".to_owned()),
+                    false => body,
+                };
+                (body, beside)
             }
             _ => {
                 let body = match row.get_ref(10)?.as_str() {
                     Ok(body) => parse_body(kind, body.as_bytes()).map_err(|error| error.to_string()),
                     Err(error) => Err(format!("the body cannot be read: {error}")),
                 };
-                let beside = self.beside(index, kind, &execution_id, &body)?;
-                (body, beside)
+                let beside = self.beside(index, kind, &body)?;
+                (body.into(), beside)
             }
         };
         Ok(StoredEntry {
             index,
             kind,
             recorded_at: row.time(2)?,
-            execution_id: Some(execution_id),
+            execution_id,
             attempt,
             revision,
             started_at: row.optional(6, Cells::time)?,
@@ -105,24 +140,27 @@ impl Reading<'_> {
         id: &str,
         attempt: Option<u32>,
         number: Option<u32>,
-    ) -> Result<(Readable<(Entry, Nonce)>, Beside)> {
+    ) -> Result<(StoredBody, Beside)> {
+        if let Some(by) = purged_by(self.connection, self.log, index)? {
+            return Ok((StoredBody::Purged { by }, Beside::Nothing));
+        }
         let source_object = self.source_object(index)?;
         let beside = |content_digest| Beside::Execution { content_digest, source_object };
         let (Some(attempt), Some(number)) = (attempt, number) else {
-            let missing = "an execution without attempt or revision".to_owned();
-            return Ok((Err(missing), beside(ContentDigest::Missing)));
+            let missing = StoredBody::Unreadable("an execution without attempt or revision".to_owned());
+            return Ok((missing, beside(ContentDigest::Missing)));
         };
         let read = revision(self.connection, self.log, id, attempt, number, |row| {
             Ok((readable(unambiguous_execution(row))?, readable(content_digest(row))?))
         })?;
         let Some((row, content_digest)) = read else {
             let missing = format!("{id} attempt {attempt} revision {number} has an entry, and no row");
-            return Ok((Err(missing), beside(ContentDigest::Missing)));
+            return Ok((StoredBody::Unreadable(missing), beside(ContentDigest::Missing)));
         };
         let execution = row.as_ref().map(|row| &row.execution);
         let content_digest = ContentDigest::judge(content_digest, execution, &self.secret);
         let body = row.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
-        Ok((body, beside(content_digest)))
+        Ok((body.into(), beside(content_digest)))
     }
 
     fn source_object(&mut self, index: u64) -> Result<Option<ObjectDigest>> {
@@ -137,21 +175,20 @@ impl Reading<'_> {
     }
 
     /// What stands beside an entry that is no execution.
-    fn beside(
-        &mut self,
-        index: u64,
-        kind: EntryKind,
-        execution_id: &str,
-        body: &Readable<(Entry, Nonce)>,
-    ) -> Result<Beside> {
+    fn beside(&mut self, index: u64, kind: EntryKind, body: &Readable<(Entry, Nonce)>) -> Result<Beside> {
         Ok(match (kind, body) {
             (EntryKind::Quarantine, Ok((Entry::Quarantine(quarantine), _))) => {
                 Beside::Quarantine(readable(self.quarantined(quarantine))?)
             }
             // Without the body it is not known which row it is.
             (EntryKind::Quarantine, _) => Beside::Quarantine(Ok(None)),
-            (EntryKind::Hold, _) => Beside::Hold(readable(self.hold(execution_id, index))?),
-            (EntryKind::Gap | EntryKind::Execution, _) => Beside::Gap,
+            (EntryKind::Hold, _) => Beside::Hold(readable(self.hold(index))?),
+            (EntryKind::HoldRelease, Ok((Entry::HoldRelease(release), _))) => {
+                Beside::HoldRelease(readable(self.hold(release.hold))?)
+            }
+            (EntryKind::HoldRelease, _) => Beside::HoldRelease(Ok(None)),
+            (EntryKind::Purge, _) => Beside::Purge(self.purged(index)?),
+            (EntryKind::Gap | EntryKind::Execution, _) => Beside::Nothing,
         })
     }
 
@@ -171,16 +208,41 @@ impl Reading<'_> {
         })
     }
 
-    fn hold(&self, execution_id: &str, index: u64) -> Result<Option<(Hold, Time)>> {
-        const HOLD: &str = "
+    fn hold(&self, index: u64) -> Result<Option<HoldRow>> {
+        const HOLD: &str = concat!(
+            "
             -- hold of an entry
-            SELECT reason, actor, placed_at
+            SELECT ",
+            hold_columns!(),
+            "
             FROM hold
-            WHERE log = ?1 AND execution_id = ?2 AND idx = ?3";
-        first(self.connection, HOLD, params![self.log, execution_id, index], |row| {
-            rows::hold(row, execution_id)
-        })
+            WHERE log = ?1 AND idx = ?2"
+        );
+        first(self.connection, HOLD, params![self.log, beyond(index)], |row| rows::hold(row, 0))
     }
+
+    /// The entries that are noted to be purged by one.
+    fn purged(&self, index: u64) -> Result<Vec<(u64, u64)>> {
+        const PURGED: &str = "
+            -- entries that one purged
+            SELECT first_idx, last_idx
+            FROM purged
+            WHERE log = ?1 AND idx = ?2
+            ORDER BY last_idx";
+        collect(self.connection, PURGED, params![self.log, index], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+}
+
+/// The entry that purged the body of another.
+pub(super) fn purged_by(connection: &Connection, log: &str, index: u64) -> Result<Option<u64>> {
+    const PURGED_BY: &str = "
+        -- purge of an entry
+        SELECT iif(first_idx <= ?2, idx, NULL)
+        FROM purged
+        WHERE log = ?1 AND last_idx >= ?2
+        ORDER BY last_idx
+        LIMIT 1";
+    Ok(first(connection, PURGED_BY, params![log, index], |row| Ok(row.get(0)?))?.flatten())
 }
 
 /// The digest of a compressed object that is read only where it is not too long.

@@ -1,13 +1,18 @@
 //! What a log knows of an execution id: asked by appends inside their transaction, and by readers.
 
-use dualaudit_record::{Time, digest::Digest, entry::Hold};
+use dualaudit_record::{
+    Time,
+    digest::Digest,
+    entry::{Covers, Hold},
+};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::error::Result;
+use super::{error::Result, read::beyond};
 use crate::store::{
-    Known, Receipt, ReceiptResult, Tracked,
-    append::HoldsWithReason,
-    rows::{self, Cells, receipt_columns},
+    HoldRow, Known, Receipt, ReceiptResult, Tracked,
+    append::HoldsLike,
+    names,
+    rows::{self, Cells, fact_columns, hold_columns, receipt_columns},
     rules::{self, Revision, TrackedAs},
 };
 
@@ -17,7 +22,7 @@ pub(super) fn revisions(connection: &Connection, log: &str, id: &str) -> Result<
     const REVISIONS: &str = "
         -- revisions of an execution
         SELECT entry.attempt, entry.revision, entry.started_at, entry.idx, entry.leaf_hash, entry.recorded_at,
-            coalesce(latest.content_digest, kept.content_digest),
+            iif(pending.id IS NULL, coalesce(latest.content_digest, kept.content_digest), NULL),
             coalesce(latest.created_at, kept.created_at)
         FROM log_entry AS entry
         LEFT JOIN workflow_execution_audit AS latest
@@ -26,6 +31,9 @@ pub(super) fn revisions(connection: &Connection, log: &str, id: &str) -> Result<
         LEFT JOIN workflow_execution_revision AS kept
             ON kept.log = entry.log AND kept.id = entry.execution_id
             AND kept.attempt = entry.attempt AND kept.revision = entry.revision
+        LEFT JOIN purge_pending AS pending
+            ON pending.log = entry.log AND pending.id = entry.execution_id
+            AND pending.attempt = entry.attempt
         WHERE entry.log = ?1 AND entry.execution_id = ?2 AND entry.attempt IS NOT NULL
         ORDER BY entry.attempt, entry.revision";
     collect(connection, REVISIONS, params![log, id], |row| {
@@ -68,41 +76,129 @@ pub(super) fn quarantined(connection: &Connection, log: &str, id: &str) -> Resul
     first(connection, QUARANTINED, params![log, id], |row| Ok((row.digest(0)?, row.time(1)?)))
 }
 
-/// The holds on the hold's execution that have its reason.
-pub(super) fn holds_with_reason(connection: &Connection, log: &str, hold: &Hold) -> Result<HoldsWithReason> {
+/// The holds that cover the same as this one for the same reason.
+pub(super) fn holds_like(connection: &Connection, log: &str, hold: &Hold) -> Result<HoldsLike> {
+    macro_rules! like {
+        () => {
+            "log = ?1 AND execution_id IS ?2 AND selector IS ?3 AND reason = ?4"
+        };
+    }
     const OPEN: &str = concat!(
         "
-        -- open hold with a reason
+        -- open hold on the same for the same reason
         SELECT ",
         receipt_columns!(),
         "
         FROM log_entry
-        WHERE log = ?1 AND idx = (
-            SELECT idx
-            FROM hold
-            WHERE log = ?1 AND execution_id = ?2 AND reason = ?3 AND released_at IS NULL
-        )"
+        WHERE log = ?1 AND idx = (SELECT idx FROM hold WHERE ",
+        like!(),
+        " AND released_at IS NULL)"
     );
-    const RELEASED: &str = "
-        -- released holds with a reason
+    const RELEASED: &str = concat!(
+        "
+        -- released holds on the same for the same reason
         SELECT count(*)
         FROM hold
-        WHERE log = ?1 AND execution_id = ?2 AND reason = ?3 AND released_at IS NOT NULL";
-    let of = params![log, hold.execution_id, hold.reason];
-    Ok(HoldsWithReason {
+        WHERE ",
+        like!(),
+        " AND released_at IS NOT NULL"
+    );
+    let (execution_id, selector) = covers_columns(&hold.covers);
+    let of = params![log, execution_id, selector, hold.reason];
+    Ok(HoldsLike {
         open: first(connection, OPEN, of, duplicate)?,
         released: connection.prepare_cached(RELEASED)?.query_row(of, |row| row.get(0))?,
     })
 }
 
-/// Whether a hold is open on an execution.
-pub(super) fn is_held(connection: &Connection, log: &str, id: &str) -> Result<bool> {
-    const HELD: &str = "
-        -- whether an execution is held
-        SELECT 1
+/// How many open holds of a log select.
+pub(super) fn open_selectors(connection: &Connection, log: &str) -> Result<usize> {
+    const OPEN: &str = "
+        -- open holds that select, counted
+        SELECT count(*)
         FROM hold
-        WHERE log = ?1 AND execution_id = ?2 AND released_at IS NULL";
-    Ok(connection.prepare_cached(HELD)?.exists(params![log, id])?)
+        WHERE log = ?1 AND selector IS NOT NULL AND released_at IS NULL";
+    Ok(connection.prepare_cached(OPEN)?.query_row([log], |row| row.get(0))?)
+}
+
+/// What the hold of an entry covers, if there is one.
+pub(super) fn hold_at(connection: &Connection, log: &str, index: u64) -> Result<Option<Covers>> {
+    const HOLD: &str = concat!(
+        "
+        -- hold by its entry
+        SELECT ",
+        hold_columns!(),
+        "
+        FROM hold
+        WHERE log = ?1 AND idx = ?2"
+    );
+    first(connection, HOLD, params![log, beyond(index)], |row| Ok(rows::hold(row, 0)?.hold.covers))
+}
+
+/// The open holds that may cover an execution, oldest first: those on it, and all that select.
+pub(super) fn holds_on(connection: &Connection, log: &str, id: &str) -> Result<Vec<HoldRow>> {
+    const ON: &str = concat!(
+        "
+        -- open holds on an execution
+        SELECT ",
+        hold_columns!(),
+        "
+        FROM hold
+        WHERE log = ?1 AND execution_id = ?2 AND released_at IS NULL
+        ORDER BY idx"
+    );
+    const SELECTING: &str = concat!(
+        "
+        -- open holds that select
+        SELECT ",
+        hold_columns!(),
+        "
+        FROM hold
+        WHERE log = ?1 AND selector IS NOT NULL AND released_at IS NULL
+        ORDER BY idx"
+    );
+    let mut holds = collect(connection, ON, params![log, id], |row| rows::hold(row, 0))?;
+    holds.extend(collect(connection, SELECTING, params![log], |row| rows::hold(row, 0))?);
+    holds.sort_by_key(|hold| hold.index);
+    Ok(holds)
+}
+
+/// The open holds that cover an execution, oldest first: those on it, and those that select any of its
+/// attempts by any of their revisions.
+pub(super) fn holds_covering(connection: &Connection, log: &str, id: &str) -> Result<Vec<HoldRow>> {
+    const FACTS: &str = concat!(
+        "
+        -- what selectors look at of an execution
+        SELECT ",
+        fact_columns!(),
+        "
+        FROM workflow_execution_audit
+        WHERE log = ?1 AND id = ?2
+        UNION ALL
+        SELECT ",
+        fact_columns!(),
+        "
+        FROM workflow_execution_revision
+        WHERE log = ?1 AND id = ?2"
+    );
+    let mut holds = holds_on(connection, log, id)?;
+    if holds.iter().all(|row| row.hold.covers.execution_id().is_some()) {
+        return Ok(holds);
+    }
+    let facts = collect(connection, FACTS, params![log, id], |row| rows::facts(row, 0))?;
+    holds.retain(|row| match &row.hold.covers {
+        Covers::ExecutionId(_) => true,
+        Covers::Selector(selector) => facts.iter().any(|facts| selector.covers(facts)),
+    });
+    Ok(holds)
+}
+
+/// The columns of a hold that say what it covers: `execution_id` and `selector`.
+pub(super) fn covers_columns(covers: &Covers) -> (Option<&str>, Option<String>) {
+    match covers {
+        Covers::ExecutionId(id) => (Some(id), None),
+        Covers::Selector(selector) => (None, Some(names::selector(selector))),
+    }
 }
 
 /// What decisions need of a tracked row.
@@ -135,7 +231,7 @@ pub(super) fn tracked_row(connection: &Connection, log: &str, id: &str) -> Resul
 pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Known> {
     Ok(Known {
         recorded: rules::recorded(log, id, &revisions(connection, log, id)?),
-        held: is_held(connection, log, id)?,
+        held: !holds_covering(connection, log, id)?.is_empty(),
         quarantined: quarantined(connection, log, id)?,
         tracked: tracked_as(connection, log, id)?.map(|row| row.state),
     })

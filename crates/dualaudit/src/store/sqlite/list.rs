@@ -85,6 +85,12 @@ impl Query {
             query.compare("+log", "=", Compared::Text(log));
         }
         narrow(&mut query, filter);
+        query.require(
+            "NOT EXISTS (
+                SELECT 1 FROM purge_pending AS pending
+                WHERE pending.log = workflow_execution_audit.log AND pending.id = workflow_execution_audit.id
+                    AND pending.attempt = workflow_execution_audit.attempt)",
+        );
         query
     }
 

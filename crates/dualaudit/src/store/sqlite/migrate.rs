@@ -11,7 +11,14 @@ use crate::store::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"dual");
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_log_and_executions.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_log_and_executions.sql"),
+    include_str!("../../../migrations/sqlite/0002_holds_and_purges.sql"),
+];
+
+/// The schema as it was at first.
+#[cfg(test)]
+pub(super) const FIRST: &str = MIGRATIONS[0];
 
 /// The version of the schema that this program knows.
 const KNOWN: usize = MIGRATIONS.len();

@@ -16,7 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_sqlite::{Object, Pool};
-use dualaudit_record::{Time, log::TileData};
+use dualaudit_record::{EntryKind, Time, log::TileData};
 use rusqlite::Connection;
 
 use self::{
@@ -25,8 +25,8 @@ use self::{
     write::Faults,
 };
 use super::{
-    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
-    StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, Removed, RowKey,
+    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
 };
 
 mod append;
@@ -41,11 +41,13 @@ mod log;
 mod migrate;
 mod question;
 mod read;
+mod remove;
 mod rows;
 mod strays;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod weigh;
 mod write;
 
 /// The writer's page cache unless another size is asked for, in MiB. The keys of executions are
@@ -63,7 +65,8 @@ pub struct Options {
     /// How long to wait for another process that holds the lock.
     pub busy_timeout: Duration,
     /// How long a question may take; `None`: as long as it takes. Questions are
-    /// [`Store::list`], [`Store::get`], [`Store::entries`], [`Store::strays`] and [`Store::tiles`].
+    /// [`Store::list`], [`Store::get`], [`Store::entries`], [`Store::strays`], [`Store::tiles`] and
+    /// [`Store::weigh`].
     pub question_limit: Option<Duration>,
 }
 
@@ -123,6 +126,28 @@ impl SqliteStore {
         let at = |error: Error| error.at(file);
         connect::check_existing(file, &options).map_err(at)?;
         Self::with(file, options, None).map_err(at)
+    }
+
+    /// Removes the rows of what was purged.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file is locked, full, or was opened for reading; what is left is
+    /// done by the next call.
+    pub async fn remove_purged(&self) -> Result<Removed, StoreError> {
+        self.write(|writer| remove::remove(&mut writer.connection)).await
+    }
+
+    /// Writes a consistent copy of the whole database to a new file, while it is in use.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file is there already or cannot be written.
+    pub async fn backup(&self, file: &Path) -> Result<(), StoreError> {
+        let file = file.to_owned();
+        let reader = self.reader(&self.readers).await?;
+        match reader.interact(move |connection| backup::backup(connection, &file)).await {
+            Ok(done) => done.map_err(|error| error.at(&self.file)),
+            Err(error) => Err(self.stopped(&error)),
+        }
     }
 
     fn with(file: &Path, options: Options, writer: Option<Arc<Mutex<Writer>>>) -> SqliteResult<Self> {
@@ -245,9 +270,15 @@ impl Store for SqliteStore {
         self.read(read::logs).await
     }
 
-    async fn entries(&self, log: &str, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+    async fn entries(
+        &self,
+        log: &str,
+        kind: Option<EntryKind>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
         let log = log.to_owned();
-        self.ask(move |reader| entries::entries(reader, &log, from, limit)).await
+        self.ask(move |reader| entries::entries(reader, &log, kind, from, limit)).await
     }
 
     async fn strays(
@@ -266,12 +297,14 @@ impl Store for SqliteStore {
         self.ask(move |reader| read::tiles(reader, &log, level, from, limit)).await
     }
 
-    async fn backup(&self, file: &Path) -> Result<(), StoreError> {
-        let file = file.to_owned();
-        let reader = self.reader(&self.readers).await?;
-        match reader.interact(move |connection| backup::backup(connection, &file)).await {
-            Ok(done) => done.map_err(|error| error.at(&self.file)),
-            Err(error) => Err(self.stopped(&error)),
-        }
+    async fn weigh(
+        &self,
+        log: &str,
+        completed_before: Time,
+        after: Option<&WeighedUpTo>,
+        limit: u32,
+    ) -> Result<Weighing, StoreError> {
+        let (log, after) = (log.to_owned(), after.cloned());
+        self.ask(move |reader| weigh::weigh(reader, &log, completed_before, after.as_ref(), limit)).await
     }
 }

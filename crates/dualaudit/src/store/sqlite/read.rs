@@ -3,19 +3,19 @@
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
-    entry::Hold,
     execution::StoredExecution,
     log::{FORMAT, Leaf, TileData, body},
 };
 use rusqlite::{Connection, Row, params};
 
 use super::{
+    entries::purged_by,
     error::{Error, Result},
-    known::{collect, first},
+    known::{self, collect, first},
     rows::{content_digest, execution, execution_columns},
 };
 use crate::store::{
-    Detail, Head, Lookup, MAX_REVISIONS, ReadBack, Receipt, Tracked, Wanted, lookup,
+    Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted, lookup,
     rows::{self, Cells, FullRow, receipt_columns},
 };
 
@@ -144,6 +144,11 @@ pub(super) fn read_back(
     })?;
     let Some((revision, content_digest, row)) = found else { return Ok(None) };
     let leaf = first(connection, ENTRY, of, |entry| leaf(log, id, attempt, entry))?;
+    if let Some((leaf, _)) = &leaf
+        && purged_by(connection, log, leaf.index)?.is_some()
+    {
+        return Ok(None);
+    }
     let intact = row.zip(leaf).is_some_and(|(row, (leaf, leaf_hash))| {
         let FullRow { execution, nonce } = row;
         Some(execution.revision) == leaf.revision
@@ -177,6 +182,9 @@ pub(super) fn get(connection: &Connection, wanted: &Wanted) -> Result<Lookup> {
         Ok(chosen) => chosen,
         Err(instead) => return Ok(instead),
     };
+    if let Some(purged) = purged(connection, &log, &wanted.id, attempt)? {
+        return Ok(Lookup::Purged(Box::new(purged)));
+    }
     let revisions = revisions(connection, &log, &wanted.id, attempt)?;
     let Some((_, receipt)) = revisions.first() else {
         let latest = latest.into_iter().find(|(candidate, _)| *candidate == log).map_or(0, |(_, at)| at);
@@ -184,8 +192,34 @@ pub(super) fn get(connection: &Connection, wanted: &Wanted) -> Result<Lookup> {
     };
     // Revisions are 1, 2, 3 …, so the latest counts them.
     let revisions_total = receipt.revision.unwrap_or_default();
-    let holds = holds(connection, &log, &wanted.id)?;
+    let holds = known::holds_covering(connection, &log, &wanted.id)?;
     Ok(Lookup::Found(Box::new(Detail { log, revisions, revisions_total, holds })))
+}
+
+/// An attempt, if it was purged.
+fn purged(connection: &Connection, log: &str, id: &str, attempt: u32) -> Result<Option<PurgedExecution>> {
+    const RECEIPT: &str = concat!(
+        "
+        -- receipt of the latest revision
+        SELECT ",
+        receipt_columns!(),
+        "
+        FROM log_entry
+        WHERE log = ?1 AND execution_id = ?2 AND attempt = ?3
+        ORDER BY revision DESC
+        LIMIT 1"
+    );
+    const PURGED_AT: &str = "
+        -- when an entry was appended
+        SELECT recorded_at
+        FROM log_entry
+        WHERE log = ?1 AND idx = ?2";
+    let latest = first(connection, RECEIPT, params![log, id, attempt], |row| rows::receipt(row))?;
+    let Some(receipt) = latest else { return Ok(None) };
+    let Some(by) = purged_by(connection, log, receipt.index)? else { return Ok(None) };
+    let purged_at = first(connection, PURGED_AT, params![log, by], |row| row.time(0))?
+        .ok_or_else(|| Error::damaged(format!("log {log}: the purge of entry {by} has no entry")))?;
+    Ok(Some(PurgedExecution { receipt, by, purged_at }))
 }
 
 /// The latest attempt of an id in each log that has it.
@@ -241,17 +275,6 @@ fn revisions(
         taken.push((row.execution, receipt));
     }
     Ok(taken)
-}
-
-/// The open holds on an execution, oldest first.
-fn holds(connection: &Connection, log: &str, id: &str) -> Result<Vec<(Hold, dualaudit_record::Time)>> {
-    const HOLDS: &str = "
-        -- open holds
-        SELECT reason, actor, placed_at
-        FROM hold
-        WHERE log = ?1 AND execution_id = ?2 AND released_at IS NULL
-        ORDER BY idx";
-    collect(connection, HOLDS, params![log, id], |row| rows::hold(row, id))
 }
 
 /// An index as SQLite can compare it; no log is that long.

@@ -66,8 +66,8 @@ fn page(table: Table, goes_on: bool) -> String {
 }
 
 /// Whether something vouches for the row `stray`, as a condition that is never NULL.
-fn vouched_for(table: Table) -> &'static str {
-    match table {
+fn vouched_for(table: Table) -> String {
+    let vouched = match table {
         Table::Entry => {
             "EXISTS (
                 SELECT 1 FROM log
@@ -108,7 +108,7 @@ fn vouched_for(table: Table) -> &'static str {
             "EXISTS (
                 SELECT 1 FROM log_entry AS entry
                 WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'hold'
-                    AND entry.execution_id = stray.execution_id)"
+                    AND entry.execution_id IS stray.execution_id)"
         }
         // A level has a hash for every 256 of the level below.
         Table::Tile => {
@@ -117,7 +117,71 @@ fn vouched_for(table: Table) -> &'static str {
                 WHERE name = stray.log AND stray.level BETWEEN 0 AND 7 AND stray.idx >= 0
                     AND stray.idx < ((size >> (8 * stray.level)) + 255) / 256)"
         }
-    }
+        Table::Purged => {
+            "EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'purge')"
+        }
+        Table::PurgePending => {
+            "EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                    AND entry.attempt = stray.attempt)"
+        }
+    };
+    // What was purged is vouched for while it waits to be removed; and it waits if all of it was purged.
+    let beyond = match table {
+        Table::Execution | Table::Revision => format!(
+            "
+            AND (
+                EXISTS (
+                    SELECT 1 FROM purge_pending AS pending
+                    WHERE pending.log = stray.log AND pending.id = stray.id
+                        AND pending.attempt = stray.attempt)
+                OR NOT EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                        AND entry.attempt = stray.attempt AND entry.revision = stray.revision
+                        AND {}))",
+            is_purged("entry.idx")
+        ),
+        Table::SourceObject => format!(
+            "
+            AND (
+                NOT {}
+                OR EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND EXISTS (
+                        SELECT 1 FROM purge_pending AS pending
+                        WHERE pending.log = entry.log AND pending.id = entry.execution_id
+                            AND pending.attempt = entry.attempt)))",
+            is_purged("stray.idx")
+        ),
+        Table::PurgePending => format!(
+            "
+            AND NOT EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                    AND entry.attempt = stray.attempt AND NOT {})",
+            is_purged("entry.idx")
+        ),
+        _ => String::new(),
+    };
+    format!("{vouched}{beyond}")
+}
+
+/// Whether the body of the entry with this index was purged, as a condition that is never NULL.
+fn is_purged(index: &str) -> String {
+    format!(
+        "(coalesce(
+            (
+                SELECT run.first_idx FROM purged AS run
+                WHERE run.log = stray.log AND run.last_idx >= {index}
+                ORDER BY run.last_idx
+                LIMIT 1
+            ),
+            {index} + 1) <= {index})"
+    )
 }
 
 fn key(table: Table, row: &Row<'_>) -> Result<RowKey> {

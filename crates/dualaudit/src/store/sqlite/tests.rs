@@ -5,7 +5,7 @@ use std::ops::Deref;
 use tempfile::TempDir;
 
 use super::{Options, SqliteStore};
-use crate::store::{Store, conformance};
+use crate::store::{Removed, Store, conformance};
 
 mod faults;
 mod files;
@@ -23,6 +23,19 @@ impl Deref for Fresh {
 
     fn deref(&self) -> &Self::Target {
         &self.store
+    }
+}
+
+impl conformance::Maintained for Fresh {
+    async fn remove_purged(&self) -> Removed {
+        self.store.remove_purged().await.unwrap()
+    }
+
+    async fn rows(&self) -> u64 {
+        let shell = rusqlite::Connection::open(self.directory.path().join("audit.db")).unwrap();
+        let count = "SELECT (SELECT count(*) FROM workflow_execution_audit)
+            + (SELECT count(*) FROM workflow_execution_revision) + (SELECT count(*) FROM source_object)";
+        shell.query_row(count, [], |row| row.get(0)).unwrap()
     }
 }
 

@@ -22,6 +22,12 @@ pub(super) enum Step {
     Quarantine,
     /// A hold.
     Hold,
+    /// The end of a hold.
+    Release,
+    /// A run of entries that are purged.
+    Purged,
+    /// A purged execution whose rows are to be removed.
+    PurgePending,
     /// A tracked execution as it was seen.
     Seen,
     /// The start that a tracked execution is known to have by now.
@@ -90,7 +96,7 @@ impl<'c, F: Faults> Writes<'c, F> {
     }
 }
 
-const STATEMENTS: usize = 13;
+const STATEMENTS: usize = 16;
 
 /// A step's statement and its place among them.
 fn statement(step: Step) -> (usize, &'static str) {
@@ -108,6 +114,9 @@ fn statement(step: Step) -> (usize, &'static str) {
         Step::GrowTile => (10, GROW_TILE),
         Step::NewTile => (11, INSERT_TILE),
         Step::Head => (12, MOVE_HEAD),
+        Step::Release => (13, RELEASE_HOLD),
+        Step::Purged => (14, INSERT_PURGED),
+        Step::PurgePending => (15, INSERT_PURGE_PENDING),
         Step::Commit => unreachable!("a commit is no statement of an append"),
     }
 }
@@ -170,8 +179,25 @@ const INSERT_QUARANTINE: &str = "
 
 const INSERT_HOLD: &str = "
     -- append: hold
-    INSERT INTO hold (log, execution_id, idx, reason, actor, placed_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO hold (log, idx, execution_id, selector, reason, actor, placed_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+const RELEASE_HOLD: &str = "
+    -- append: hold released
+    UPDATE hold
+    SET released_at = ?3,
+        released_idx = ?4
+    WHERE log = ?1 AND idx = ?2";
+
+const INSERT_PURGED: &str = "
+    -- append: purged entries
+    INSERT INTO purged (log, last_idx, first_idx, idx)
+    VALUES (?1, ?2, ?3, ?4)";
+
+const INSERT_PURGE_PENDING: &str = "
+    -- append: purged execution
+    INSERT INTO purge_pending (log, id, attempt, created_at)
+    VALUES (?1, ?2, ?3, ?4)";
 
 // An open attempt keeps its start while its resource shows none, and what was last seen of it while
 // only its name is known.

@@ -5,6 +5,13 @@ use crate::store::postgres::tests::{Fresh, fresh};
 
 /// What `tampered.rs` has.
 async fn full() -> Fresh {
+    let audit = base().await;
+    append(&audit, tampered::rest()).await;
+    audit
+}
+
+/// What [`Audit::with`] five executions makes.
+async fn base() -> Fresh {
     let audit = fresh();
     for log in [LOG, "empty"] {
         let opening = LogOpening {
@@ -16,11 +23,10 @@ async fn full() -> Fresh {
         };
         audit.store.open_log(opening).await.unwrap();
     }
-    let hold = Hold { execution_id: "r0".into(), reason: "look".into(), actor: "me".into() };
+    let hold = Hold { covers: Covers::ExecutionId("r0".into()), reason: "look".into(), actor: "me".into() };
     append(&audit, vec![DraftContent::Gap(gap("lost")), DraftContent::Hold(hold)]).await;
     append(&audit, (0..5).map(|n| execution(&format!("r{n}"), 0.5, None)).collect()).await;
     append(&audit, vec![execution("r0", 0.25, Some(1))]).await;
-    append(&audit, tampered::rest()).await;
     audit
 }
 
@@ -99,7 +105,7 @@ async fn an_audit_in_postgresql_agrees_with_itself_until_it_is_tampered_with() {
         ("UPDATE log_entry SET attempt = NULL WHERE idx = 9", Some(9), "body"),
         ("UPDATE log_entry SET body = '{}' WHERE idx = 8", Some(8), "body"),
         ("UPDATE log_entry SET body = NULL WHERE idx = 10", Some(10), "body"),
-        ("UPDATE log_entry SET kind = 'purge' WHERE idx = 8", None, "database"),
+        ("UPDATE log_entry SET kind = 'other' WHERE idx = 8", None, "database"),
         ("UPDATE log_entry SET leaf_hash = sha256('') WHERE idx = 12", Some(12), "leaf hash"),
         (
             "UPDATE log_entry SET recorded_at = recorded_at - interval '1 us' WHERE idx = 10",
@@ -129,10 +135,40 @@ async fn an_audit_in_postgresql_agrees_with_itself_until_it_is_tampered_with() {
         ("UPDATE log SET size = size - 1 WHERE name = 'test'", Some(14), "size"),
         ("DELETE FROM log WHERE name = 'test'", Some(0), "size"),
     ] {
-        let audit = untouched.copy();
-        tamper(&audit, sql);
-        let findings = verify(&audit.store, None, |_| {}).await.unwrap().findings;
-        let found = findings.iter().any(|finding| finding.index == index && finding.what == what);
-        assert!(found, "{sql}\nexpected {what} at {index:?}, found:\n{findings:#?}");
+        each_is_found(&untouched, sql, index, what).await;
     }
+}
+
+#[tokio::test]
+async fn whatever_is_purged_or_released_without_an_entry_that_says_so_is_found_in_postgresql() {
+    let untouched = base().await;
+    purged::purge_some(&untouched.store).await;
+    assert_eq!(verify(&untouched.store, None, |_| {}).await.unwrap().findings, []);
+    untouched.close();
+    for (sql, index, what) in purged::CASES {
+        each_is_found(&untouched, sql, index, what).await;
+    }
+    crate::store::postgres::remove_purged(&untouched.location()).await.unwrap();
+    assert_eq!(verify(&untouched.store, None, |_| {}).await.unwrap().findings, []);
+    untouched.close();
+    for (sql, index, what) in [
+        ("DELETE FROM purged WHERE idx = 10", Some(3), "body"),
+        ("DELETE FROM purged WHERE idx = 11", Some(5), "body"),
+        (
+            "CREATE TEMP TABLE t AS SELECT * FROM workflow_execution_audit WHERE id = 'r4';
+             UPDATE t SET id = 'r3'; INSERT INTO workflow_execution_audit SELECT * FROM t",
+            None,
+            "executions",
+        ),
+    ] {
+        each_is_found(&untouched, sql, index, what).await;
+    }
+}
+
+async fn each_is_found(untouched: &Fresh, sql: &str, index: Option<u64>, what: &str) {
+    let audit = untouched.copy();
+    tamper(&audit, sql);
+    let findings = verify(&audit.store, None, |_| {}).await.unwrap().findings;
+    let found = findings.iter().any(|finding| finding.index == index && finding.what == what);
+    assert!(found, "{sql}\nexpected {what} at {index:?}, found:\n{findings:#?}");
 }

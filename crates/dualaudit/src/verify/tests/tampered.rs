@@ -19,7 +19,8 @@ async fn full() -> Audit {
 /// What stands from index 8 on.
 pub(super) fn rest() -> Vec<DraftContent> {
     let begun = Gap { started_at: Some(now()), ..gap("begun") };
-    let hold = Hold { execution_id: "r1".into(), reason: "dispute".into(), actor: "you".into() };
+    let hold =
+        Hold { covers: Covers::ExecutionId("r1".into()), reason: "dispute".into(), actor: "you".into() };
     vec![
         with_source("s0", 0.5, None),
         with_source("s1", 0.5, None),
@@ -90,7 +91,7 @@ async fn every_column_of_an_entry_that_is_changed_is_found() {
         ("UPDATE log_entry SET idx = -1 WHERE idx = 14", None, "size"),
         ("UPDATE log_entry SET kind = 'gap' WHERE idx = 8", Some(8), "body"),
         ("UPDATE log_entry SET kind = 'gap' WHERE idx = 1", Some(1), "body"),
-        ("UPDATE log_entry SET kind = 'purge' WHERE idx = 8", None, "database"),
+        ("UPDATE log_entry SET kind = 'other' WHERE idx = 8", None, "database"),
         ("UPDATE log_entry SET recorded_at = recorded_at - 1 WHERE idx = 10", Some(10), "leaf hash"),
         ("UPDATE log_entry SET execution_id = 'x' WHERE idx = 8", Some(8), "body"),
         ("UPDATE log_entry SET attempt = 2 WHERE idx = 9", Some(9), "body"),
@@ -288,7 +289,7 @@ async fn every_hold_that_is_not_its_entrys_is_found() {
         ("UPDATE hold SET placed_at = placed_at + 1 WHERE idx = 1", Some(1), "hold"),
         ("DELETE FROM hold WHERE idx = 1", Some(1), "hold"),
         (
-            "INSERT INTO hold SELECT log, 'r2', idx, reason, actor, placed_at, NULL FROM hold WHERE idx = 1",
+            "INSERT INTO hold SELECT log, 2, 'r2', NULL, reason, actor, placed_at, NULL, NULL FROM hold WHERE idx = 1",
             None,
             "holds",
         ),
@@ -319,11 +320,12 @@ async fn every_tile_beyond_the_head_is_found() {
 #[tokio::test]
 async fn a_released_hold_is_no_finding() {
     let audit = full().await;
-    audit.tamper("UPDATE hold SET released_at = placed_at + 1 WHERE idx = 1");
-    let hold = Hold { execution_id: "r0".into(), reason: "look".into(), actor: "me".into() };
+    let release = DraftContent::HoldRelease { hold: 1, reason: "over".into(), actor: "me".into() };
+    audit.append(vec![release]).await;
+    let hold = Hold { covers: Covers::ExecutionId("r0".into()), reason: "look".into(), actor: "me".into() };
     audit.append(vec![DraftContent::Hold(hold)]).await;
     let report = audit.verify().await;
-    assert_eq!((report.findings, report.logs[1].size), (vec![], 16), "the second has a key of its own");
+    assert_eq!((report.findings, report.logs[1].size), (vec![], 17), "the second has a key of its own");
 }
 
 #[tokio::test]

@@ -83,13 +83,6 @@ async fn text_that_postgresql_cannot_hold_is_rejected_and_nothing_of_its_batch_s
     check_log(&*store, LOG).await;
 }
 
-#[tokio::test]
-async fn a_backup_is_the_servers_to_make() {
-    let store = fresh();
-    let error = store.backup(std::path::Path::new("/tmp/never")).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Unsupported(text) if text.contains("pg_basebackup")), "{error}");
-}
-
 /// Another session that holds what `sql` locks until it is dropped.
 async fn holding(store: &Fresh, sql: &str) -> tokio_postgres::Client {
     let (client, connection) = store.location().config.connect(NoTls).await.unwrap();

@@ -14,7 +14,7 @@ use crate::store::{
 };
 
 /// Statements that name no log, and why.
-const OF_NO_LOG: [&str; 7] = [
+const OF_NO_LOG: [&str; 9] = [
     // Of the table of logs itself, each of which is a row.
     "logs",
     // Of the server and the schema.
@@ -23,6 +23,8 @@ const OF_NO_LOG: [&str; 7] = [
     "version of the schema",
     "a migration is applied",
     "partitions ahead",
+    "remove: logs",
+    "remove: whole months",
     "grant",
 ];
 

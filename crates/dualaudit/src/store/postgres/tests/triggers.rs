@@ -8,6 +8,7 @@ use crate::store::{
     DraftContent,
     conformance::{
         check::check_log,
+        purge::{part, weigh},
         sample::{
             LOG, append, at, from_resource, gap, hold, open, quarantine, record, seen, stored, tracked,
         },
@@ -38,10 +39,13 @@ async fn fill(store: &dyn crate::store::Store) {
     let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("a") };
     stored(store, from_resource(amended)).await;
     seen(store, tracked("t", None)).await;
+    append(store, [from_resource(record("p"))]).await;
+    let goes = weigh(store, at(100), 10).await.into_iter().filter(|found| found.id == "p").collect();
+    stored(store, part(1, goes)).await;
 }
 
 /// Tables whose rows are for ever, with a column to change.
-const APPEND_ONLY: [(&str, &str); 12] = [
+const APPEND_ONLY: [(&str, &str); 14] = [
     ("log", "origin = 'x'"),
     ("log", "size = size + 1"),
     ("log_entry", "recorded_at = recorded_at + interval '1 second'"),
@@ -54,6 +58,8 @@ const APPEND_ONLY: [(&str, &str); 12] = [
     ("quarantine", "object = ''"),
     ("hold", "reason = 'x'"),
     ("log_tile", "hashes = hashes"),
+    ("purged", "first_idx = 0"),
+    ("purge_pending", "created_at = now()"),
 ];
 
 #[tokio::test]
@@ -80,11 +86,17 @@ async fn rows_without_their_entries_cannot_be_added() {
     for statement in [
         format!("{entry} SELECT 'default', 99, now(), {values}"),
         format!(
-            "{entry} SELECT 'default', n, now(), {} FROM unnest('{{6,8}}'::int[]) AS n",
+            "{entry} SELECT 'default', n, now(), {} FROM unnest('{{8,10}}'::int[]) AS n",
             values.replace("'x', 'x'", "'x', n::text")
         ),
         "INSERT INTO source_object VALUES ('default', 99, now(), '')".to_owned(),
         "INSERT INTO hold VALUES ('default', 'x', 0, 'r', 'a', now(), NULL)".to_owned(),
+        "INSERT INTO purged VALUES ('default', 0, 0, 7)".to_owned(),
+        "INSERT INTO purge_pending SELECT log, id, attempt, created_at FROM workflow_execution_audit WHERE id = 'a'"
+            .to_owned(),
+        "UPDATE log_entry SET content_digest = NULL WHERE idx = 0".to_owned(),
+        "DELETE FROM workflow_execution_audit WHERE id = 'a'".to_owned(),
+        "DELETE FROM source_object WHERE idx = 0".to_owned(),
         "INSERT INTO quarantine VALUES ('default', 'x', sha256(''), 0, now(), '')".to_owned(),
         "CREATE TEMP TABLE moved AS SELECT * FROM workflow_execution_revision; UPDATE moved SET id = 'x';
          INSERT INTO workflow_execution_audit SELECT * FROM moved"

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use dualaudit_record::WorkflowExecutionAudit;
 use rusqlite::Connection;
 
 use super::{
@@ -9,10 +10,12 @@ use super::{
     Fresh, Options, SqliteStore, fresh,
 };
 use crate::store::{
-    Filter, Store as _, StoreError,
+    Filter, Store as _, StoreError, StoredBody,
     conformance::{
         check::check_log,
-        sample::{LOG, append, at, batch, from_producer, from_resource, open, record, stored},
+        sample::{
+            LOG, append, at, batch, from_producer, from_resource, hold, open, quarantine, record, stored,
+        },
     },
 };
 
@@ -191,7 +194,7 @@ async fn a_schema_of_another_version_is_refused() {
     shell.execute_batch("PRAGMA user_version = 99").unwrap();
     for opened in both_ways(&file(&store)) {
         let error = opened.err().unwrap();
-        sentence(error, unsupported, &["is version 99", "knows up to 1", "newer dualaudit"]);
+        sentence(error, unsupported, &["is version 99", "knows up to 2", "newer dualaudit"]);
     }
     let empty = store.directory.path().join("empty.db");
     fs::write(&empty, "").unwrap();
@@ -206,7 +209,7 @@ async fn a_truncated_or_overwritten_file_is_damaged() {
     open(&*store, LOG).await;
     append(&*store, (0..200).map(|n| from_resource(record(&n.to_string())))).await;
     let whole = store.directory.path().join("whole.db");
-    store.backup(&whole).await.unwrap();
+    store.store.backup(&whole).await.unwrap();
     let bytes = fs::read(&whole).unwrap();
 
     let truncated = store.directory.path().join("truncated.db");
@@ -245,10 +248,10 @@ async fn a_row_changed_behind_the_triggers_does_not_read_back_intact() {
     for (id, intact) in [("a", false), ("b", false), ("c", true)] {
         assert_eq!(store.read_back(LOG, id, 1).await.unwrap().unwrap().intact, intact, "{id}");
     }
-    let entries = store.entries(LOG, 0, 10).await.unwrap();
-    let reason = entries[1].body.as_ref().unwrap_err();
+    let entries = store.entries(LOG, None, 0, 10).await.unwrap();
+    let StoredBody::Unreadable(reason) = &entries[1].body else { panic!("{:?}", entries[1].body) };
     assert!(reason.contains("step_executions"), "{reason}");
-    assert!(entries[2].body.is_ok());
+    assert!(entries[2].body.entry().is_some());
 }
 
 #[tokio::test]
@@ -328,7 +331,7 @@ async fn only_its_owner_reads_a_database_and_its_backup() {
     use std::os::unix::fs::PermissionsExt as _;
     let store = fresh();
     open(&*store, LOG).await;
-    store.backup(&store.directory.path().join("copy.db")).await.unwrap();
+    store.store.backup(&store.directory.path().join("copy.db")).await.unwrap();
     let mut names = Vec::new();
     for found in fs::read_dir(store.directory.path()).unwrap().map(Result::unwrap) {
         names.push(found.file_name().into_string().unwrap());
@@ -345,12 +348,12 @@ async fn a_backup_is_not_written_beside_what_another_database_left() {
     for suffix in ["-wal", "-journal"] {
         let left = store.directory.path().join(format!("copy.db{suffix}"));
         fs::write(&left, "left").unwrap();
-        let error = store.backup(&store.directory.path().join("copy.db")).await.unwrap_err();
+        let error = store.store.backup(&store.directory.path().join("copy.db")).await.unwrap_err();
         sentence(error, unavailable, &["copy.db", suffix, "move it away"]);
         assert_eq!(fs::read(&left).unwrap(), b"left");
         fs::remove_file(left).unwrap();
     }
-    store.backup(&store.directory.path().join("copy.db")).await.unwrap();
+    store.store.backup(&store.directory.path().join("copy.db")).await.unwrap();
 }
 
 #[test]
@@ -366,7 +369,7 @@ async fn a_backup_that_fails_leaves_nothing_behind() {
     open(&*store, LOG).await;
     append(&*store, (0..200).map(|n| from_resource(record(&n.to_string())))).await;
     let whole = store.directory.path().join("whole.db");
-    store.backup(&whole).await.unwrap();
+    store.store.backup(&whole).await.unwrap();
     let bytes = fs::read(&whole).unwrap();
     let damaged = store.directory.path().join("damaged.db");
     fs::write(&damaged, &bytes[..bytes.len() / 2 / 4096 * 4096]).unwrap();
@@ -384,12 +387,63 @@ async fn a_backup_holds_everything_and_overwrites_nothing() {
     append(&*store, (0..300).map(|n| from_resource(record(&n.to_string())))).await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("it's a backup.db");
-    store.backup(&file).await.unwrap();
-    let error = store.backup(&file).await.unwrap_err();
+    store.store.backup(&file).await.unwrap();
+    let error = store.store.backup(&file).await.unwrap_err();
     assert!(error.to_string().contains("exists"), "{error}");
     let names: Vec<_> =
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["it's a backup.db"], "nothing else is left behind");
-    let missing = store.backup(&directory.path().join("missing/backup.db")).await.unwrap_err();
+    let missing = store.store.backup(&directory.path().join("missing/backup.db")).await.unwrap_err();
     assert!(matches!(missing, StoreError::Unavailable(_)), "{missing}");
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_schema_keeps_everything_when_it_is_migrated() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, [from_resource(record("a")), quarantine("q", "{}"), hold("a", "audit")]).await;
+    let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("a") };
+    stored(&*store, from_resource(amended)).await;
+    let expected = check_log(&*store, LOG).await;
+    let old = store.directory.path().join("old.db");
+    {
+        let shell = Connection::open(&old).unwrap();
+        shell.execute_batch(migrate::FIRST).unwrap();
+        shell.execute_batch("PRAGMA application_id = 0x6475616c; PRAGMA user_version = 1").unwrap();
+        shell.execute("ATTACH ?1 AS new", [file(&store).to_str().unwrap()]).unwrap();
+        let triggers: Vec<(String, String)> = shell
+            .prepare("SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger'")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        for (name, _) in &triggers {
+            shell.execute_batch(&format!("DROP TRIGGER main.{name}")).unwrap();
+        }
+        for table in [
+            "log",
+            "log_entry",
+            "workflow_execution_audit",
+            "workflow_execution_revision",
+            "source_object",
+            "quarantine",
+            "log_tile",
+        ] {
+            shell.execute_batch(&format!("INSERT INTO main.{table} SELECT * FROM new.{table}")).unwrap();
+        }
+        shell
+            .execute_batch(
+                "INSERT INTO main.hold SELECT log, execution_id, idx, reason, actor, placed_at, NULL FROM new.hold",
+            )
+            .unwrap();
+        for (_, sql) in &triggers {
+            shell.execute_batch(sql).unwrap();
+        }
+    }
+    let migrated = SqliteStore::open(&old, Options::default()).unwrap();
+    assert_eq!(check_log(&migrated, LOG).await, expected);
+    assert!(migrated.known(LOG, &["a".to_owned()]).await.unwrap()[0].held);
+    stored(&migrated, from_resource(record("b"))).await;
+    check_log(&migrated, LOG).await;
 }

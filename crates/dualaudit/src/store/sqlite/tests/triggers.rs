@@ -8,6 +8,8 @@ use crate::store::{
     DraftContent,
     conformance::{
         check::check_log,
+        holds::release,
+        purge::{part, weigh},
         sample::{LOG, append, at, from_resource, gap, hold, open, quarantine, record, stored},
     },
 };
@@ -32,13 +34,22 @@ async fn full() -> Fresh {
     store
 }
 
+/// The same with one more record, which was purged and is not yet removed.
+async fn full_with_a_purge() -> Fresh {
+    let store = full().await;
+    append(&*store, [from_resource(record("p"))]).await;
+    let goes = weigh(&*store, at(100), 10).await.into_iter().filter(|found| found.id == "p").collect();
+    stored(&*store, part(1, goes)).await;
+    store
+}
+
 /// A second connection with nothing set, as the sqlite3 shell has.
 fn shell(store: &Fresh) -> Connection {
     Connection::open(store.directory.path().join("audit.db")).unwrap()
 }
 
 /// Tables whose rows are for ever, with a column to change.
-const APPEND_ONLY: [(&str, &str); 8] = [
+const APPEND_ONLY: [(&str, &str); 10] = [
     ("log", "origin = 'x'"),
     ("log_entry", "recorded_at = recorded_at + 1"),
     ("workflow_execution_audit", "effectiveness_score = 1"),
@@ -47,11 +58,13 @@ const APPEND_ONLY: [(&str, &str); 8] = [
     ("quarantine", "object = x'00'"),
     ("hold", "reason = 'x'"),
     ("log_tile", "hashes = zeroblob(64)"),
+    ("purged", "first_idx = 0"),
+    ("purge_pending", "created_at = 0"),
 ];
 
 #[tokio::test]
 async fn rows_can_be_neither_updated_nor_deleted_nor_replaced() {
-    let store = full().await;
+    let store = full_with_a_purge().await;
     let shell = shell(&store);
     for (table, change) in APPEND_ONLY {
         let statements = [
@@ -174,15 +187,17 @@ async fn heads_and_tiles_only_grow_and_a_hold_is_released_once() {
         "UPDATE log_tile SET hashes = CAST(hashes || zeroblob(32) AS BLOB), idx = 5",
         "UPDATE hold SET released_at = placed_at, actor = 'x'",
         "UPDATE hold SET released_at = placed_at - 1",
+        "UPDATE hold SET released_at = placed_at",
+        "UPDATE hold SET released_at = placed_at, released_idx = idx + 1",
     ] {
         assert!(shell.execute(sql, []).is_err(), "{sql}");
     }
-    assert_eq!(shell.execute("UPDATE hold SET released_at = placed_at", []).unwrap(), 1);
+    stored(&*store, release(3)).await;
     assert!(shell.execute("UPDATE hold SET released_at = placed_at + 1", []).is_err());
     assert!(shell.execute("UPDATE hold SET released_at = NULL", []).is_err());
     // The released hold is no hold, and may be placed anew.
     let again = stored(&*store, hold("a", "audit")).await;
-    assert_eq!((again.index, again.result), (6, crate::store::ReceiptResult::Created));
+    assert_eq!((again.index, again.result), (7, crate::store::ReceiptResult::Created));
     check_log(&*store, LOG).await;
 }
 
