@@ -12,6 +12,7 @@ pub mod crd;
 pub mod http;
 pub mod ingest;
 pub mod query;
+pub mod retention;
 pub mod simulate;
 pub mod source;
 pub mod store;

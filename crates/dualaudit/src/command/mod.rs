@@ -13,9 +13,11 @@ pub mod cluster;
 pub mod crd;
 pub mod database;
 pub mod get;
+pub mod hold;
 pub mod list;
 pub mod migrate;
 pub mod output;
+pub mod purge;
 pub mod reader;
 pub mod release;
 pub mod run;
@@ -38,6 +40,8 @@ enum Command {
     Get(get::Args),
     Verify(verify::Args),
     Backup(backup::Args),
+    Hold(hold::Args),
+    Purge(purge::Args),
     Migrate(migrate::Args),
     Release(release::Args),
     Crd(crd::Args),
@@ -65,6 +69,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Get(args) => get::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Backup(args) => backup::run(args).await,
+        Command::Hold(args) => hold::run(args).await,
+        Command::Purge(args) => purge::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Release(args) => release::run(args).await,
         Command::Crd(args) => crd::run(args).await,

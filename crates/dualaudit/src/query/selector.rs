@@ -14,7 +14,7 @@ const MAX_VALUES: usize = 100;
 ///
 /// # Errors
 /// A sentence that names the requirement that could not be read.
-pub(super) fn parse(text: &str) -> Result<Vec<LabelRequirement>, String> {
+pub fn parse(text: &str) -> Result<Vec<LabelRequirement>, String> {
     let requirements = split(text)?;
     if requirements.len() > MAX_REQUIREMENTS {
         return Err(format!(

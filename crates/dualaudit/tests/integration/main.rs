@@ -18,5 +18,6 @@ mod postgres;
 mod producer;
 mod restore;
 mod retained;
+mod retention;
 mod scale;
 mod shutdown;

@@ -45,7 +45,7 @@ mod remove;
 mod rows;
 mod strays;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 mod weigh;
 mod write;

@@ -13,7 +13,7 @@ mod questions;
 mod triggers;
 
 /// A store in a directory that goes with it.
-pub(super) struct Fresh {
+pub(crate) struct Fresh {
     pub(super) store: SqliteStore,
     pub(super) directory: TempDir,
 }
@@ -39,7 +39,7 @@ impl conformance::Maintained for Fresh {
     }
 }
 
-pub(super) fn fresh() -> Fresh {
+pub(crate) fn fresh() -> Fresh {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(directory.path().join("audit.db"), Options::default()).unwrap();
     Fresh { store, directory }

@@ -1,0 +1,18 @@
+//! For how long records are kept, what keeps them longer, and how they go.
+//!
+//! # Guarantees
+//! - A record goes only when its time is over by the [`Policy`], no hold covers it, and no cluster tracks
+//!   its resource; and all that is looked at again under the lock of its log's head.
+//! - What goes is what a [`Plan`] said, or nothing of a part of it.
+//! - Whatever ends a purge, running it again goes on where it ended.
+
+pub mod holds;
+mod plan;
+mod policy;
+mod purge;
+#[cfg(test)]
+mod tests;
+
+pub use plan::{Kept, LogPlan, Plan, PlanError, plan};
+pub use policy::{Policy, PolicyError};
+pub use purge::{PurgeError, Purged, purge};

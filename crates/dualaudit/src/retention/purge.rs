@@ -1,0 +1,160 @@
+//! Does exactly what a plan says, or says that the world has changed.
+
+use dualaudit_record::log::Nonce;
+use serde::Serialize;
+
+use super::{
+    Plan, PlanError, Policy,
+    plan::{Walk, as_of, resume},
+};
+use crate::{
+    clock::{Clock, entropy},
+    store::{
+        Answer, Batch, Draft, DraftContent, PurgeDraft, Refusal, Store, StoreError, entry_runs, part_digest,
+    },
+};
+
+/// What went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Purged {
+    /// The plan's id.
+    pub plan: String,
+    /// One for each log of which something went.
+    pub logs: Vec<PurgedLog>,
+}
+
+/// What went of one log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PurgedLog {
+    /// Its name.
+    pub log: String,
+    /// How many executions went, each attempt counted.
+    pub executions: u64,
+    /// Indexes of the entries that say so.
+    pub entries: Vec<u64>,
+}
+
+/// Why a plan was not done, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum PurgeError {
+    /// It is no plan's id.
+    #[error(
+        "{0:?} is no plan: expected an id as `dualaudit purge plan` prints it, such as 20261125T012345Z-0123456789abcdef"
+    )]
+    NoPlan(String),
+    /// Other records would go now, or by another policy.
+    #[error(
+        "the world has changed since plan {planned} was made, by this policy it is now {now}: nothing went; look at `dualaudit purge plan` again"
+    )]
+    Changed {
+        /// The plan that was to be done.
+        planned: String,
+        /// The plan as it is now.
+        now: String,
+    },
+    /// It changed on the way.
+    #[error(
+        "the world has changed meanwhile: in log {log} {what}; {executions} executions had gone before, and stay gone. Make a new plan for the rest"
+    )]
+    ChangedMeanwhile {
+        /// The log.
+        log: String,
+        /// What was not as planned.
+        what: String,
+        /// What went.
+        executions: u64,
+    },
+    /// The database failed; the same again goes on.
+    #[error("{executions} executions went, then: {error}. The same again goes on where this ended")]
+    Store {
+        /// What went.
+        executions: u64,
+        /// What failed.
+        error: StoreError,
+    },
+    /// It could not be planned anew.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// Does what the plan with this id says, under the word of `actor`. `progress` is told how many
+/// executions went, of how many.
+///
+/// # Errors
+/// See [`PurgeError`].
+pub async fn purge(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    policy: &Policy,
+    id: &str,
+    actor: &str,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Purged, PurgeError> {
+    let as_of = as_of(id).ok_or_else(|| PurgeError::NoPlan(id.to_owned()))?;
+    let plan = resume(store, policy, as_of, Some(id), |_| {}).await?;
+    if plan.id != id {
+        return Err(PurgeError::Changed { planned: id.to_owned(), now: plan.id });
+    }
+    let total = plan.logs.iter().map(|log| log.executions).sum();
+    let mut purged = Purged { plan: id.to_owned(), logs: Vec::new() };
+    let mut gone = 0;
+    for place in 0..plan.logs.len() {
+        let mut log = PurgedLog { log: plan.logs[place].log.clone(), ..PurgedLog::default() };
+        let step = |executions| progress(executions, total);
+        purge_log(store, clock, policy, actor, &plan, place, &mut gone, &mut log, step).await?;
+        if !log.entries.is_empty() {
+            purged.logs.push(log);
+        }
+    }
+    Ok(purged)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one step of the one above")]
+async fn purge_log(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    policy: &Policy,
+    actor: &str,
+    plan: &Plan,
+    place: usize,
+    gone: &mut u64,
+    purged: &mut PurgedLog,
+    mut progress: impl FnMut(u64),
+) -> Result<(), PurgeError> {
+    let planned = &plan.logs[place];
+    let done = planned.parts.iter().filter(|part| part.is_done).count();
+    let mut walk = Walk::new(store, &planned.log, policy, plan.as_of).await?;
+    for (number, part) in planned.parts.iter().enumerate().skip(done) {
+        let executions = walk.next(&mut |_| {}).await?.unwrap_or_default();
+        let changed = |what: String, executions: u64| PurgeError::ChangedMeanwhile {
+            log: planned.log.clone(),
+            what,
+            executions,
+        };
+        if part_digest(&entry_runs(&executions)) != part.digest {
+            return Err(changed(format!("part {} has other executions", number + 1), *gone));
+        }
+        let count = executions.len() as u64;
+        let draft = PurgeDraft {
+            plan: plan.id.clone(),
+            part: u32::try_from(number + 1).unwrap_or(u32::MAX),
+            parts: u32::try_from(planned.parts.len()).unwrap_or(u32::MAX),
+            as_of: plan.as_of,
+            policy: plan.policy.clone(),
+            actor: actor.to_owned(),
+            executions,
+        };
+        let draft = Draft { nonce: Nonce(entropy()), content: DraftContent::Purge(Box::new(draft)) };
+        let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
+        let appended = store.append(&planned.log, batch.into(), clock.now()).await;
+        match appended.map_err(|error| PurgeError::Store { executions: *gone, error })?.pop() {
+            Some(Answer::Stored(receipt)) => purged.entries.push(receipt.index),
+            Some(Answer::Refused(Refusal::Changed(what))) => return Err(changed(what, *gone)),
+            other => return Err(changed(format!("the database answered {other:?}"), *gone)),
+        }
+        purged.executions += count;
+        *gone += count;
+        progress(*gone);
+    }
+    Ok(())
+}
