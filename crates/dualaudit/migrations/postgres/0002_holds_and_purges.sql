@@ -256,21 +256,14 @@ DROP TRIGGER source_object_is_not_deleted ON source_object;
 CREATE TRIGGER source_object_is_only_purged BEFORE DELETE ON source_object
     FOR EACH ROW EXECUTE FUNCTION source_object_is_only_purged();
 
--- Gives the months before `until` back to one partition without a beginning, if every record in them was
--- purged: their partitions are dropped, which is all that removing them takes. Answers how many months
--- went. For the owner; run again, it does what is left to do.
---
--- Whoever appends to these months meanwhile waits until it is done.
-CREATE FUNCTION dualaudit_drop_purged_months(until timestamptz) RETURNS integer
-LANGUAGE plpgsql SET search_path FROM CURRENT SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
+-- Where the months end, from the first on, in which there is nothing that was not purged; NULL where even
+-- the first has something. Reads every row of them, and locks nothing.
+CREATE FUNCTION dualaudit_purged_until() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
 DECLARE
-    parents text[] := ARRAY['workflow_execution_audit', 'source_object'];
-    parent text;
     month record;
-    -- Partitions that hold nothing but what was purged, the oldest first, and where they end.
-    gone text[] := ARRAY[]::text[];
-    upto timestamptz;
     is_purged boolean;
+    upto timestamptz;
 BEGIN
     FOR month IN
         SELECT substring(child.relname FROM '_y\d+m\d+$') AS suffix,
@@ -278,11 +271,9 @@ BEGIN
         FROM pg_inherits
         JOIN pg_class AS child ON child.oid = inhrelid
         WHERE inhparent = 'workflow_execution_audit'::regclass
-        ORDER BY ends
+        ORDER BY ends NULLS LAST
     LOOP
-        EXIT WHEN month.suffix IS NULL OR month.ends IS NULL OR month.ends > until;
-        EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', 'workflow_execution_audit' || month.suffix);
-        EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', 'source_object' || month.suffix);
+        EXIT WHEN month.suffix IS NULL OR month.ends IS NULL;
         EXECUTE format(
             'SELECT NOT EXISTS (
                 SELECT 1 FROM %I AS record
@@ -295,35 +286,59 @@ BEGIN
             'source_object' || month.suffix)
         INTO is_purged;
         EXIT WHEN NOT is_purged;
-        gone := gone || month.suffix;
         upto := month.ends;
     END LOOP;
-    -- One alone is what is there already, unless there is something in it.
-    IF cardinality(gone) = 1 THEN
-        EXECUTE format(
-            'SELECT NOT EXISTS (SELECT 1 FROM %I) AND NOT EXISTS (SELECT 1 FROM %I)',
-            'workflow_execution_audit' || gone[1], 'source_object' || gone[1])
-        INTO is_purged;
-        IF is_purged THEN
-            RETURN 0;
-        END IF;
-    END IF;
-    IF cardinality(gone) = 0 THEN
+    RETURN upto;
+END
+$$;
+
+-- Makes one partition without a beginning of all the months before `upto`: theirs are dropped, with all
+-- that is in them. Answers how many there were, or 0 where that would change nothing, or where anything of
+-- these months came to a log beyond the size that it had when they were looked at. For the owner, who holds
+-- the tables in ACCESS EXCLUSIVE mode, so that nothing comes meanwhile.
+CREATE FUNCTION dualaudit_drop_months(upto timestamptz, logs text[], sizes bigint[]) RETURNS integer
+LANGUAGE plpgsql SET search_path FROM CURRENT SET timezone = 'UTC' SET datestyle = 'ISO'
+SET enable_seqscan = off AS $$
+DECLARE
+    suffixes text[];
+    parent text;
+BEGIN
+    SELECT array_agg(suffix ORDER BY ends)
+    INTO suffixes
+    FROM (
+        SELECT substring(child.relname FROM '_y\d+m\d+$') AS suffix,
+            substring(pg_get_expr(child.relpartbound, child.oid) FROM $re$ TO \('([^']+)'\)$re$)::timestamptz AS ends
+        FROM pg_inherits
+        JOIN pg_class AS child ON child.oid = inhrelid
+        WHERE inhparent = 'workflow_execution_audit'::regclass
+    ) AS month
+    WHERE suffix IS NOT NULL AND ends <= upto;
+    IF coalesce(cardinality(suffixes), 0) = 0 OR EXISTS (
+        SELECT 1
+        FROM log
+        LEFT JOIN unnest(logs, sizes) AS seen (name, size) ON seen.name = log.name
+        CROSS JOIN LATERAL (
+            SELECT 1
+            FROM log_entry
+            WHERE log_entry.log = log.name AND idx >= coalesce(seen.size, 0) AND created_at < upto
+            LIMIT 1
+        ) AS newer)
+    THEN
         RETURN 0;
     END IF;
-    FOREACH parent IN ARRAY parents LOOP
-        FOR place IN 1 .. cardinality(gone) LOOP
-            EXECUTE format('DROP TABLE %I', parent || gone[place]);
+    FOREACH parent IN ARRAY ARRAY['workflow_execution_audit', 'source_object'] LOOP
+        FOR place IN 1 .. cardinality(suffixes) LOOP
+            EXECUTE format('DROP TABLE %I', parent || suffixes[place]);
         END LOOP;
         EXECUTE format(
             'CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (MINVALUE) TO (%L)',
-            parent || gone[cardinality(gone)], parent, upto);
+            parent || suffixes[cardinality(suffixes)], parent, upto);
         EXECUTE format(
             'CREATE TRIGGER %I BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION dualaudit_refuse(%L)',
-            parent || gone[cardinality(gone)] || '_is_not_truncated', parent || gone[cardinality(gone)],
-            'what is recorded is never deleted');
+            parent || suffixes[cardinality(suffixes)] || '_is_not_truncated',
+            parent || suffixes[cardinality(suffixes)], 'what is recorded is never deleted');
     END LOOP;
-    RETURN cardinality(gone);
+    RETURN cardinality(suffixes);
 END
 $$;
 

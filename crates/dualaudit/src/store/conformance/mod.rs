@@ -12,6 +12,7 @@ pub(super) mod others;
 pub(super) mod purge;
 pub(super) mod read;
 pub(super) mod removal;
+mod sameness;
 pub(super) mod sample;
 pub(super) mod strays;
 pub(super) mod tracking;

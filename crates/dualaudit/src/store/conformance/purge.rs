@@ -17,11 +17,16 @@ use crate::store::{
     TrackedState, TrackingChange, Wanted, Weighed,
 };
 
-/// All executions of a log that were complete before an instant, weighed in pages of `limit`.
+/// All executions of [`LOG`] that were complete before an instant, weighed in pages of `limit`.
 pub(crate) async fn weigh(store: &dyn Store, before: Time, limit: u32) -> Vec<Weighed> {
+    weigh_in(store, LOG, before, limit).await
+}
+
+/// The same of another log.
+pub(crate) async fn weigh_in(store: &dyn Store, log: &str, before: Time, limit: u32) -> Vec<Weighed> {
     let (mut weighed, mut after) = (Vec::new(), None);
     loop {
-        let page = store.weigh(LOG, before, after.as_ref(), limit).await.unwrap();
+        let page = store.weigh(log, before, after.as_ref(), limit).await.unwrap();
         weighed.extend(page.executions);
         match page.next {
             Some(next) => after = Some(next),

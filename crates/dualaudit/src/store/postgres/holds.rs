@@ -1,6 +1,6 @@
 //! The holds that an append finds and changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dualaudit_record::{
     digest::Digest,
@@ -27,7 +27,7 @@ pub(super) struct Holds {
     /// By the index of their entry.
     rows: BTreeMap<u64, Hold>,
     /// Indexes of those that are open.
-    open: Vec<u64>,
+    open: BTreeSet<u64>,
 }
 
 impl Holds {
@@ -98,7 +98,7 @@ impl Holds {
                 recorded_at: *placed_at,
                 result: ReceiptResult::Duplicate,
             });
-            self.open.push(*index);
+            self.open.insert(*index);
         }
         self.rows.insert(*index, hold.clone());
     }
@@ -113,7 +113,7 @@ impl Holds {
     /// Takes that a hold is released.
     pub(super) fn released(&mut self, index: u64) {
         let Some(hold) = self.rows.get(&index) else { return };
-        self.open.retain(|&open| open != index);
+        self.open.remove(&index);
         let like = self.like.entry((hold.covers.clone(), hold.reason.clone())).or_default();
         like.open = None;
         like.released += 1;

@@ -1,6 +1,6 @@
 //! Removes the rows of what was purged: whole months by dropping their partitions, the rest in batches.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, IsolationLevel, error::SqlState};
 
 use super::{
     error::{Error, Result},
@@ -35,19 +35,43 @@ pub(super) async fn remove(client: &mut Client) -> Result<Removed> {
 }
 
 /// Drops the partitions, from the first on, in which there is nothing that was not purged.
+///
+/// They are looked through while everybody works; only then are the tables locked, for the moment that
+/// dropping takes. What came to these months in between is seen by the entries that the logs have since.
 async fn drop_months(client: &mut Client) -> Result<u32> {
-    // Where nothing is pending there is nothing to look for, which costs a look at every row of a month.
+    const PENDING: &str = "
+        -- remove: whether there is anything
+        SELECT EXISTS (SELECT 1 FROM purge_pending)";
     const MONTHS: &str = "
+        -- remove: purged months
+        SELECT dualaudit_purged_until(), array_agg(name), array_agg(size)
+        FROM log";
+    const LOCK: &str = "LOCK TABLE workflow_execution_audit, source_object IN ACCESS EXCLUSIVE MODE";
+    const DROP: &str = "
         -- remove: whole months
-        SELECT CASE
-            WHEN EXISTS (SELECT 1 FROM purge_pending)
-            THEN dualaudit_drop_purged_months(
-                (SELECT date_trunc('month', max(created_at), 'UTC') + interval '1 month' FROM purge_pending))
-            ELSE 0
-        END";
-    let transaction = client.transaction().await?;
-    let months = transaction.query_one(MONTHS, &[]).await?.number(0)?;
-    transaction.commit().await.map_err(Error::Commit)?;
+        SELECT dualaudit_drop_months($1, $2, $3)";
+    if !client.query_one(PENDING, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(0);
+    }
+    let look = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
+    // Every row of a month, which may take longer than anything else may.
+    look.batch_execute("SET LOCAL statement_timeout = 0").await?;
+    let row = look.query_one(MONTHS, &[]).await?;
+    look.commit().await.map_err(Error::Commit)?;
+    if row.is_null(0)? {
+        return Ok(0);
+    }
+    let upto = Micros(row.micros(0)?);
+    let (logs, sizes): (Vec<String>, Vec<i64>) = (row.try_get(1)?, row.try_get(2)?);
+    let drop = client.transaction().await?;
+    // Everybody waits behind who waits for a lock, so not for long: the rows go one by one instead.
+    drop.batch_execute("SET LOCAL lock_timeout = '500ms'").await?;
+    match drop.batch_execute(LOCK).await {
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(0),
+        locked => locked?,
+    }
+    let months = drop.query_one(DROP, &[&upto, &logs, &sizes]).await?.number(0)?;
+    drop.commit().await.map_err(Error::Commit)?;
     Ok(months)
 }
 

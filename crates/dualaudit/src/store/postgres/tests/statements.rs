@@ -14,7 +14,7 @@ use crate::store::{
 };
 
 /// Statements that name no log, and why.
-const OF_NO_LOG: [&str; 9] = [
+const OF_NO_LOG: [&str; 11] = [
     // Of the table of logs itself, each of which is a row.
     "logs",
     // Of the server and the schema.
@@ -24,6 +24,8 @@ const OF_NO_LOG: [&str; 9] = [
     "a migration is applied",
     "partitions ahead",
     "remove: logs",
+    "remove: whether there is anything",
+    "remove: purged months",
     "remove: whole months",
     "grant",
 ];
