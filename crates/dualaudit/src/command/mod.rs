@@ -14,6 +14,7 @@ pub mod crd;
 pub mod database;
 pub mod get;
 pub mod list;
+pub mod maintain;
 pub mod migrate;
 pub mod output;
 pub mod reader;
@@ -39,6 +40,7 @@ enum Command {
     Verify(verify::Args),
     Backup(backup::Args),
     Migrate(migrate::Args),
+    Maintain(maintain::Args),
     Release(release::Args),
     Crd(crd::Args),
     Simulate(simulate::Args),
@@ -66,6 +68,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(args).await,
         Command::Backup(args) => backup::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Maintain(args) => maintain::run(args).await,
         Command::Release(args) => release::run(args).await,
         Command::Crd(args) => crd::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,

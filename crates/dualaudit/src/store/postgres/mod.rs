@@ -33,6 +33,7 @@ mod known;
 mod list;
 mod location;
 mod log;
+mod maintain;
 mod migrate;
 mod overlay;
 mod read;
@@ -46,6 +47,7 @@ mod tracked;
 mod values;
 
 pub use location::Location;
+pub use maintain::{MONTHS_AHEAD, Maintained, maintain, months_ahead};
 
 /// How long a question may take unless another limit is asked for.
 pub const QUESTION_LIMIT: Duration = Duration::from_secs(10);
@@ -64,21 +66,25 @@ impl Default for Options {
     }
 }
 
-/// Brings a database to the schema this program knows, gives the months ahead their partitions, and
-/// lets the role `grant_to`, if there is one, do what `dualaudit run` does. For the database's owner.
+/// Brings a database to the schema this program knows, does what [`maintain`] does, and lets the role
+/// `grant_to`, if there is one, do what `dualaudit run` does. For the database's owner.
 ///
 /// # Errors
 /// Those of [`PostgresStore::open`].
-pub async fn migrate(location: &Location, now: Time, grant_to: Option<&str>) -> Result<(), StoreError> {
+pub async fn migrate(
+    location: &Location,
+    now: Time,
+    grant_to: Option<&str>,
+) -> Result<Maintained, StoreError> {
     let migrate = async {
         let mut client = connect::owner(location).await?;
-        migrate::migrate(&mut client, now).await?;
-        match grant_to {
-            Some(role) => migrate::grant(&client, role).await,
-            None => Ok(()),
+        let maintained = migrate::migrate(&mut client, now).await?;
+        if let Some(role) = grant_to {
+            migrate::grant(&client, role).await?;
         }
+        Ok(maintained)
     };
-    migrate.await.map_err(|error| error.at(&location.to_string()))
+    migrate.await.map_err(|error: Error| error.at(&location.to_string()))
 }
 
 /// A store in one PostgreSQL database. Cheap to clone; all clones share the connections.
@@ -129,7 +135,7 @@ impl PostgresStore {
         let mut client = connect::owner(location).await?;
         match migrate::migrate(&mut client, now).await {
             Err(error) if error.is_forbidden() => version.require_latest(),
-            done => done,
+            done => done.map(drop),
         }
     }
 

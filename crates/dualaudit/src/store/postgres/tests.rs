@@ -10,6 +10,7 @@ use crate::store::{
 };
 
 mod faults;
+mod maintain;
 mod schema;
 mod statements;
 mod tls;
@@ -54,7 +55,7 @@ impl Fresh {
         server.execute("postgres", &end).unwrap();
     }
 
-    pub(super) fn location(&self) -> Location {
+    pub(crate) fn location(&self) -> Location {
         Location::parse(&self.database.url()).unwrap()
     }
 }
@@ -67,7 +68,7 @@ fn template() -> &'static str {
         let location = Location::parse(&database.url()).unwrap();
         let migrate = move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(migrate(&location, at(0), None)).unwrap();
+            let _ = runtime.block_on(migrate(&location, at(0), None)).unwrap();
         };
         std::thread::spawn(migrate).join().unwrap();
         database

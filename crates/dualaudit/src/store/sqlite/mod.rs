@@ -38,6 +38,7 @@ mod filesystem;
 mod known;
 mod list;
 mod log;
+mod maintain;
 mod migrate;
 mod question;
 mod read;
@@ -47,6 +48,8 @@ mod strays;
 mod tests;
 mod tree;
 mod write;
+
+pub use maintain::{Maintained, maintain};
 
 /// The writer's page cache unless another size is asked for, in MiB. The keys of executions are
 /// random, so appends touch pages all over their index: what of it is not cached is read again.

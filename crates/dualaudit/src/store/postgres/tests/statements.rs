@@ -43,7 +43,8 @@ fn every_statement_names_its_log() {
             {
                 continue;
             }
-            if statement.contains("pg_advisory_xact_lock") {
+            // A lock is of no table, and the server's catalog has no logs.
+            if ["pg_advisory_xact_lock", "FROM pg_", "JOIN pg_"].iter().any(|part| statement.contains(part)) {
                 continue;
             }
             let (_, after) = statement.split_once("-- ").unwrap_or_else(|| panic!("unnamed: {statement}"));

@@ -1,0 +1,64 @@
+//! `dualaudit maintain`: what a database needs of its owner from time to time.
+
+use std::{io::Write, process::ExitCode};
+
+use super::{
+    database::{DatabaseArgs, Maintained},
+    output,
+};
+
+const EXAMPLES: &str = "\
+It can be ended at any point and run again, while `dualaudit run` goes on. deploy/maintain.yaml runs it in
+a cluster every week.
+
+Examples:
+  dualaudit maintain --database postgres://owner@db/audit --database-password-file /run/secrets/owner
+  dualaudit maintain --database sqlite:/var/lib/dualaudit/dualaudit.db";
+
+/// Do what a database needs from time to time: of PostgreSQL, as the owner of its tables, give the next
+/// six months their partitions; of SQLite, empty the write-ahead log into the file.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Maintains, and says what was done.
+///
+/// # Errors
+/// A database that cannot be opened or has to be migrated first; a role that is not its owner; tables
+/// that were in use all the time.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let maintained = args.database.maintain().await?;
+    let mut out = output::stdout();
+    writeln!(out, "{}: {}", args.database.database, sentence(maintained))?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was done, for people.
+pub(super) fn sentence(maintained: Maintained) -> String {
+    match maintained {
+        Maintained::Postgres(done) => {
+            let made = match done.partitions {
+                0 => "no partition was missing".to_owned(),
+                1 => "1 partition is new".to_owned(),
+                made => format!("{made} partitions are new"),
+            };
+            format!("{made}; {} months after this one have theirs.", done.months_ahead)
+        }
+        Maintained::Sqlite(done) => {
+            let log = if done.emptied {
+                "the write-ahead log is empty"
+            } else {
+                "the write-ahead log is in use and keeps its room"
+            };
+            format!(
+                "{} pages of the write-ahead log are in the file; {log}. {} bytes of the file are free for what \
+                 comes next.",
+                done.pages_written, done.free_bytes
+            )
+        }
+    }
+}
