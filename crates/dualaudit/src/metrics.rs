@@ -18,6 +18,8 @@ pub struct Metrics {
     pub blocked: Gauge,
     /// For how long the oldest of them has waited.
     pub blocked_oldest_seconds: Gauge,
+    /// Months ahead that have partitions: shown once it is known, and of PostgreSQL alone.
+    partitions_ahead: Family<[(String, String); 0], Gauge>,
     /// Entries appended to the logs by this process, by kind.
     pub appended: Family<Kind, Counter>,
     /// Receipts written on resources.
@@ -52,6 +54,7 @@ impl Metrics {
             retained: Gauge::default(),
             blocked: Gauge::default(),
             blocked_oldest_seconds: Gauge::default(),
+            partitions_ahead: Family::default(),
             appended: Family::default(),
             receipts: Counter::default(),
             released: Counter::default(),
@@ -72,12 +75,22 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        registry.register(
+            "partitions_ahead_months",
+            "Months after the present one that have partitions of their own",
+            metrics.partitions_ahead.clone(),
+        );
         registry.register("appended_entries", "Entries appended to the logs", metrics.appended.clone());
         registry.register("receipts_written", "Receipts written on resources", metrics.receipts.clone());
         registry.register("released", "Resources released after their window", metrics.released.clone());
         registry.register("append_failures", "Appends that failed", metrics.append_failures.clone());
         registry.register("append_seconds", "Time an append took", metrics.append_seconds.clone());
         Self { registry, ..metrics }
+    }
+
+    /// Sets for how many months ahead there are partitions.
+    pub fn set_partitions_ahead(&self, months: i64) {
+        self.partitions_ahead.get_or_create(&[]).set(months);
     }
 
     /// OpenMetrics text.

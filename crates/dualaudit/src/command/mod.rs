@@ -17,6 +17,7 @@ pub mod list;
 pub mod maintain;
 pub mod migrate;
 pub mod output;
+mod partitions;
 pub mod reader;
 pub mod release;
 pub mod run;

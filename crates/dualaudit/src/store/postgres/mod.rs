@@ -38,6 +38,7 @@ mod migrate;
 mod overlay;
 mod read;
 mod rows;
+mod schema;
 mod session;
 mod strays;
 #[cfg(test)]
@@ -103,7 +104,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be reached, or would not be durable;
-    /// [`StoreError::Corrupt`] when its tables are somebody else's, and [`StoreError::Unsupported`] when
+    /// [`StoreError::Corrupt`] when its tables are somebody else's or were altered, and [`StoreError::Unsupported`] when
     /// they are newer, or older and this role may not change them: then nothing was changed.
     pub async fn open(location: &Location, options: Options, now: Time) -> Result<Self, StoreError> {
         let open = async {
@@ -112,6 +113,7 @@ impl PostgresStore {
             if !version.is_latest() {
                 Self::migrate(location, version, now).await?;
             }
+            schema::check_unaltered(&client).await?;
             Self::with(location, options, true)
         };
         open.await.map_err(|error| error.at(&location.to_string()))

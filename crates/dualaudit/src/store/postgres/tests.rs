@@ -9,6 +9,7 @@ use crate::store::{
     conformance::{self, sample::at},
 };
 
+mod altered;
 mod faults;
 mod maintain;
 mod schema;

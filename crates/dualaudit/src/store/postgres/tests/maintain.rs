@@ -81,7 +81,7 @@ async fn maintenance_that_is_cut_off_leaves_nothing_half_done() {
     let cut = tokio::spawn(async move { maintain(&location, months(4)).await });
     const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while question.query_one(CUT, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+    while store.database.server.rows(&store.database.name, CUT).unwrap() == [["0"]] {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let error = cut.await.unwrap().unwrap_err();
