@@ -13,6 +13,7 @@ use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 
 use crate::{
     clock::{Clock as _, SystemClock},
+    doctor::{self, Check},
     store::{
         SharedStore, StoreError,
         postgres::{self, PostgresStore},
@@ -185,6 +186,24 @@ impl DatabaseArgs {
             }
         };
         maintained.with_context(|| format!("cannot maintain the database {}", self.database))
+    }
+
+    /// Looks at the database, and says how it is with it; changes nothing.
+    ///
+    /// # Errors
+    /// When the password cannot be read.
+    pub async fn examine(&self) -> anyhow::Result<Vec<Check>> {
+        let seen = match &self.database {
+            Location::Sqlite(path) => off_the_async_threads(path, |path| sqlite::observe(path))
+                .await?
+                .map(|seen| doctor::database::of_a_file(&seen)),
+            Location::Postgres(location) => {
+                let location = self.with_password(location)?;
+                let seen = postgres::observe(&location, &SystemClock).await;
+                seen.map(|seen| doctor::database::of_a_server(&seen))
+            }
+        };
+        Ok(seen.unwrap_or_else(|error| vec![doctor::database::unreachable(&error)]))
     }
 
     /// Where the server is with the password to it; nothing for a file.

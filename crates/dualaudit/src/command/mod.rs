@@ -12,6 +12,7 @@ pub mod backup;
 pub mod cluster;
 pub mod crd;
 pub mod database;
+pub mod doctor;
 pub mod get;
 pub mod list;
 pub mod maintain;
@@ -39,6 +40,7 @@ enum Command {
     List(Box<list::Args>),
     Get(get::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
     Backup(backup::Args),
     Migrate(migrate::Args),
     Maintain(maintain::Args),
@@ -67,6 +69,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(*args).await,
         Command::Get(args) => get::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Backup(args) => backup::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Maintain(args) => maintain::run(args).await,

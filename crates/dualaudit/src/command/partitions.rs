@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{clock::SharedClock, metrics::Metrics, store::postgres};
+use crate::{clock::SharedClock, doctor::database::FEW_MONTHS, metrics::Metrics, store::postgres};
 
 /// How often they are counted: months go slowly, and who made some wants to see it the same day.
 const EVERY: Duration = Duration::from_secs(3600);
-
-/// Fewer months ahead than this are warned of, which leaves that many months to act.
-pub(super) const FEW: i32 = 3;
 
 /// Keeps the metric current for as long as it is polled. A database that does not answer is asked again
 /// later: what depends on it says so louder.
@@ -17,7 +14,7 @@ pub(super) async fn watch(location: postgres::Location, clock: SharedClock, metr
         match postgres::months_ahead(&location, clock.now()).await {
             Ok(months) => {
                 metrics.set_partitions_ahead(months.into());
-                if months < FEW {
+                if months < FEW_MONTHS {
                     tracing::warn!(
                         months,
                         "few months ahead have partitions: run `dualaudit maintain` as the database's owner, \

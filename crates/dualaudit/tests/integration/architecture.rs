@@ -17,6 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     ("query", &["store"]),
     ("verify", &["store"]),
+    ("doctor", &["clock", "crd", "source", "store"]),
     ("http", &["clock", "metrics", "ingest", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];

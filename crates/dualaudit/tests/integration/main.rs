@@ -10,6 +10,7 @@ mod command_line;
 mod crash;
 mod database_outage;
 mod deletion;
+mod doctor;
 mod life;
 mod loss;
 mod outage;

@@ -23,6 +23,11 @@ pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('dualaudit 
 pub(super) struct Version(usize);
 
 impl Version {
+    /// As it is counted.
+    pub(super) fn number(self) -> usize {
+        self.0
+    }
+
     /// Whether nothing has to be migrated.
     pub(super) fn is_latest(self) -> bool {
         self.0 == KNOWN

@@ -35,6 +35,7 @@ mod location;
 mod log;
 mod maintain;
 mod migrate;
+mod observe;
 mod overlay;
 mod read;
 mod rows;
@@ -49,6 +50,7 @@ mod values;
 
 pub use location::Location;
 pub use maintain::{MONTHS_AHEAD, Maintained, maintain, months_ahead};
+pub use observe::{SchemaSeen, Seen, Slot, observe};
 
 /// How long a question may take unless another limit is asked for.
 pub const QUESTION_LIMIT: Duration = Duration::from_secs(10);

@@ -40,6 +40,7 @@ mod list;
 mod log;
 mod maintain;
 mod migrate;
+mod observe;
 mod question;
 mod read;
 mod rows;
@@ -50,6 +51,7 @@ mod tree;
 mod write;
 
 pub use maintain::{Maintained, maintain};
+pub use observe::{Seen, observe};
 
 /// The writer's page cache unless another size is asked for, in MiB. The keys of executions are
 /// random, so appends touch pages all over their index: what of it is not cached is read again.
