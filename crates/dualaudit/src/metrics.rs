@@ -100,3 +100,28 @@ impl Metrics {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let metrics = Metrics::new();
+        // A family is shown once it has a member.
+        metrics.set_partitions_ahead(6);
+        metrics.appended.get_or_create(&Kind { kind: "gap" }).inc();
+        let text = metrics.text();
+        let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert!(types.len() >= 10, "{text}");
+        let documented = include_str!("../../../docs/operating.md");
+        for of in types {
+            let (name, kind) = of.split_once(' ').unwrap();
+            let total = if kind == "counter" { "_total" } else { "" };
+            assert!(
+                documented.contains(&format!("| `{name}{total}` |")),
+                "{name} is not in docs/operating.md"
+            );
+        }
+    }
+}

@@ -1,11 +1,6 @@
 //! What `dualaudit doctor` and `dualaudit maintain` say from the outside.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use dualaudit::{
     clock::{Clock, SystemClock},
@@ -17,9 +12,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, api::DeleteParams};
 use serde_json::Value;
 
-use crate::support::{
-    Cluster, Dualaudit, Standalone, apply, command, ended, eventually,
-    postgres::{Database, Server, can_mount},
+use crate::{
+    full_disk::{may_mount, on_a_small_disk},
+    support::{
+        Cluster, Dualaudit, Standalone, apply, command, ended, eventually,
+        postgres::{Database, Server},
+    },
 };
 
 /// Runs it, and finds one of its checks: the exit status, the verdict, and all that it says.
@@ -139,57 +137,17 @@ fn a_file_that_is_not_there_or_altered_ends_with_3_and_what_to_do() {
     assert_eq!(checked(file.command(&["doctor", "--no-cluster"]), "privileges").1, "warning");
 }
 
-/// `program` with a file system of so many MiB on /mnt that nobody else sees.
-fn on_a_small_disk(mib: u32, program: &Command) -> Command {
-    let mount = format!("mount -t tmpfs -o size={mib}m tmpfs /mnt && \"$@\"");
-    let mut small = Command::new("unshare");
-    small.args(["--mount", "sh", "-c", &mount, "small"]).arg(program.get_program()).args(program.get_args());
-    small.stdin(Stdio::null());
-    for (name, value) in program.get_envs() {
-        match value {
-            Some(value) => small.env(name, value),
-            None => small.env_remove(name),
-        };
-    }
-    small
-}
-
 #[test]
 fn a_disk_without_room_for_the_write_ahead_log_is_wrong() {
-    if !can_mount() {
-        assert!(std::env::var_os("CI").is_none(), "CI must run this test: as root, who may mount");
-        eprintln!("not tested: a small disk, which takes the right to mount one");
+    if !may_mount() {
         return;
     }
     let file = sound();
     for (mib, status, verdict) in [(64, 3, "wrong"), (512, 0, "warning")] {
-        let program = format!(
-            "cp {0} /mnt && exec {1} \"$@\"",
-            file.file().display(),
-            crate::support::binary().display()
-        );
-        let mut shell = file.command(&[]);
-        shell = {
-            let mut inner = Command::new("sh");
-            inner.args([
-                "-c",
-                &program,
-                "doctor",
-                "doctor",
-                "--no-cluster",
-                "--database",
-                "sqlite:/mnt/audit.db",
-            ]);
-            for (name, value) in shell.get_envs() {
-                match value {
-                    Some(value) => inner.env(name, value),
-                    None => inner.env_remove(name),
-                };
-            }
-            inner.args(["-o", "json"]);
-            inner
-        };
-        let output = ended(on_a_small_disk(mib, &shell));
+        let copied = format!("cp {} /mnt", file.file().display());
+        let doctor =
+            file.command(&["doctor", "--no-cluster", "--database", "sqlite:/mnt/audit.db", "-o", "json"]);
+        let output = ended(on_a_small_disk(mib, &copied, &doctor));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         let disk =
             report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "disk").unwrap();

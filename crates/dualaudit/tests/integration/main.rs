@@ -11,6 +11,7 @@ mod crash;
 mod database_outage;
 mod deletion;
 mod doctor;
+mod full_disk;
 mod life;
 mod loss;
 mod outage;
