@@ -29,7 +29,7 @@ Exit status: 0 all is well or warned of, 1 something could not be checked, 3 som
 
 Examples:
   dualaudit doctor --database postgres://dualaudit@db/audit?sslmode=verify-full
-  kubectl exec -n dualaudit deploy/dualaudit -- dualaudit doctor -o json
+  dualaudit doctor --database sqlite:/var/lib/dualaudit/audit.db -o json
   dualaudit doctor --no-cluster";
 
 /// Check the database and the cluster: connection, durability, schema, privileges, clocks, partitions,

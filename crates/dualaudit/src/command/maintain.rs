@@ -62,3 +62,31 @@ pub(super) fn sentence(maintained: Maintained) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use crate::{command::Cli, crd::manifest::Manifest, store::postgres};
+
+    #[test]
+    fn the_shipped_cron_job_is_a_command_line_of_ours() {
+        let documents: Vec<serde_json::Value> =
+            serde_saphyr::from_multiple(Manifest::Maintain.yaml()).unwrap();
+        let job = documents.iter().find(|document| document["kind"] == "CronJob").unwrap();
+        let container = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["command"], serde_json::json!(["dualaudit", "maintain"]));
+        let cli = Cli::command();
+        let maintain = cli.find_subcommand("maintain").unwrap();
+        let known: BTreeSet<_> = maintain.get_arguments().filter_map(clap::Arg::get_env).collect();
+        for variable in container["env"].as_array().unwrap() {
+            let (name, value) = (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
+            assert!(known.contains(std::ffi::OsStr::new(name)), "{name} is none of {known:?}");
+            if name == "DUALAUDIT_DATABASE" {
+                assert!(postgres::Location::parse(value).is_ok_and(|location| !location.has_password()));
+            }
+        }
+    }
+}

@@ -75,6 +75,7 @@ async fn a_cluster_without_the_kind_or_the_rights_is_wrong_and_one_without_the_p
         (status, found.as_str()) == (0, "warning") && said.contains("dualaudit-record is not there"),
         "{said}"
     );
+    apply(&cluster.admin, "maintain.yaml").await;
     apply(&cluster.admin, "policy.yaml").await;
     assert_eq!(run(&admin, "finalizer policy").1, "ok");
     let scope = Scope { home: &cluster.home, watched: None };

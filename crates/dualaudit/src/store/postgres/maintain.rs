@@ -65,7 +65,7 @@ pub async fn months_ahead(location: &Location, now: Time) -> std::result::Result
 
 /// All of it, on a schema that is up to date.
 pub(super) async fn run(client: &mut Client, now: Time) -> Result<Maintained> {
-    let partitions = patiently(client, now).await?;
+    let partitions = patiently(client, now, TRIES).await?;
     Ok(Maintained { partitions, months_ahead: ahead(client, now).await? })
 }
 
@@ -95,8 +95,8 @@ pub(super) async fn ahead(client: &Client, now: Time) -> Result<i32> {
 const PARENTS: [&str; 2] = ["workflow_execution_audit", "source_object"];
 
 /// Tries until the tables are free for a moment.
-async fn patiently(client: &mut Client, now: Time) -> Result<i32> {
-    for _ in 0..TRIES {
+pub(super) async fn patiently(client: &mut Client, now: Time, tries: u32) -> Result<i32> {
+    for _ in 0..tries {
         match make_partitions(client, now).await {
             Err(Error::Postgres(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 sleep(PAUSE).await;
@@ -105,7 +105,7 @@ async fn patiently(client: &mut Client, now: Time) -> Result<i32> {
         }
     }
     Err(StoreError::Unavailable(format!(
-        "the tables were in use at each of {TRIES} tries, a second apart: end what reads them for so long (it \
+        "the tables were in use at each of {tries} tries, a second apart: end what reads them for so long (it \
          stands in pg_stat_activity), and run this again"
     ))
     .into())

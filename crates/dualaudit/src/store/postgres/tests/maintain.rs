@@ -11,7 +11,7 @@ use crate::store::{
         check::check_log,
         sample::{LOG, append, at, from_resource, open, record, stored},
     },
-    postgres::{MONTHS_AHEAD, Maintained, maintain, migrate, months_ahead},
+    postgres::{MONTHS_AHEAD, Maintained, connect, maintain, maintain::patiently, migrate, months_ahead},
 };
 
 /// So many months of 30 days after the one that the template was made for.
@@ -70,6 +70,18 @@ async fn asking(store: &Fresh) -> tokio_postgres::Client {
     const READ: &str = "BEGIN; SELECT count(*) FROM workflow_execution_audit, source_object";
     client.batch_execute(READ).await.unwrap();
     client
+}
+
+#[tokio::test]
+async fn maintenance_behind_somebody_who_never_ends_says_what_to_do() {
+    let store = fresh();
+    let question = asking(&store).await;
+    let mut client = connect::owner(&store.location()).await.unwrap();
+    let error = patiently(&mut client, months(4), 2).await.unwrap_err().at("audit").to_string();
+    assert!(error.contains("at each of 2 tries") && error.contains("pg_stat_activity"), "{error}");
+    // Nothing to make needs nobody to wait for.
+    assert_eq!(patiently(&mut client, months(0), 2).await.unwrap(), 0);
+    drop(question);
 }
 
 #[tokio::test]
