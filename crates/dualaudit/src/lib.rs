@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod command;
 pub mod controller;
 pub mod crd;
+pub mod doctor;
 pub mod http;
 pub mod ingest;
 pub mod query;

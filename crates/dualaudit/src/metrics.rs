@@ -18,6 +18,8 @@ pub struct Metrics {
     pub blocked: Gauge,
     /// For how long the oldest of them has waited.
     pub blocked_oldest_seconds: Gauge,
+    /// Months ahead that have partitions: shown once it is known, and of PostgreSQL alone.
+    partitions_ahead: Family<[(String, String); 0], Gauge>,
     /// Entries appended to the logs by this process, by kind.
     pub appended: Family<Kind, Counter>,
     /// Receipts written on resources.
@@ -52,6 +54,7 @@ impl Metrics {
             retained: Gauge::default(),
             blocked: Gauge::default(),
             blocked_oldest_seconds: Gauge::default(),
+            partitions_ahead: Family::default(),
             appended: Family::default(),
             receipts: Counter::default(),
             released: Counter::default(),
@@ -72,6 +75,11 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        registry.register(
+            "partitions_ahead_months",
+            "Months after the present one that have partitions of their own",
+            metrics.partitions_ahead.clone(),
+        );
         registry.register("appended_entries", "Entries appended to the logs", metrics.appended.clone());
         registry.register("receipts_written", "Receipts written on resources", metrics.receipts.clone());
         registry.register("released", "Resources released after their window", metrics.released.clone());
@@ -80,10 +88,40 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
+    /// Sets for how many months ahead there are partitions.
+    pub fn set_partitions_ahead(&self, months: i64) {
+        self.partitions_ahead.get_or_create(&[]).set(months);
+    }
+
     /// OpenMetrics text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let metrics = Metrics::new();
+        // A family is shown once it has a member.
+        metrics.set_partitions_ahead(6);
+        metrics.appended.get_or_create(&Kind { kind: "gap" }).inc();
+        let text = metrics.text();
+        let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert!(types.len() >= 10, "{text}");
+        let documented = include_str!("../../../docs/operating.md");
+        for of in types {
+            let (name, kind) = of.split_once(' ').unwrap();
+            let total = if kind == "counter" { "_total" } else { "" };
+            assert!(
+                documented.contains(&format!("| `{name}{total}` |")),
+                "{name} is not in docs/operating.md"
+            );
+        }
     }
 }

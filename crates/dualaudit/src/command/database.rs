@@ -13,6 +13,7 @@ use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 
 use crate::{
     clock::{Clock as _, SystemClock},
+    doctor::{self, Check},
     store::{
         SharedStore, StoreError,
         postgres::{self, PostgresStore},
@@ -49,6 +50,15 @@ pub enum Location {
     Sqlite(PathBuf),
     /// A database of a server. Boxed: it is large.
     Postgres(Box<postgres::Location>),
+}
+
+/// What was done to a database that was maintained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maintained {
+    /// To a file.
+    Sqlite(sqlite::Maintained),
+    /// To a database of a server.
+    Postgres(postgres::Maintained),
 }
 
 /// Without a password, as everywhere.
@@ -141,19 +151,21 @@ impl DatabaseArgs {
         opened.with_context(|| format!("cannot open the database {}", self.database))
     }
 
-    /// Creates the database if it is a file, brings its schema up to date, and lets the role `grant_to`
-    /// do what `dualaudit run` does.
+    /// Creates the database if it is a file, brings its schema up to date, does what else it needs of its
+    /// owner, and lets the role `grant_to` do what `dualaudit run` does.
     ///
     /// # Errors
     /// Says which database could not be migrated and why.
-    pub async fn migrate(&self, grant_to: Option<&str>) -> anyhow::Result<()> {
+    pub async fn migrate(&self, grant_to: Option<&str>) -> anyhow::Result<Option<postgres::Maintained>> {
         let migrated = match &self.database {
             Location::Sqlite(_) if grant_to.is_some() => {
                 bail!("--grant-to is for PostgreSQL: files have no roles")
             }
-            Location::Sqlite(path) => off_the_async_threads(path, |path| sqlite::migrate(path)).await?,
+            Location::Sqlite(path) => {
+                off_the_async_threads(path, |path| sqlite::migrate(path)).await?.map(|()| None)
+            }
             Location::Postgres(location) => {
-                postgres::migrate(&self.with_password(location)?, SystemClock.now(), grant_to).await
+                postgres::migrate(&self.with_password(location)?, SystemClock.now(), grant_to).await.map(Some)
             }
         };
         migrated.with_context(|| format!("cannot migrate the database {}", self.database))
@@ -177,6 +189,52 @@ impl DatabaseArgs {
             .await?
             .with_context(|| format!("cannot open the database {}", self.database))?;
         store.backup(file).await.with_context(|| format!("cannot write the backup {}", file.display()))
+    }
+
+    /// Does what the database needs from time to time.
+    ///
+    /// # Errors
+    /// Says which database it could not be done to and why.
+    pub async fn maintain(&self) -> anyhow::Result<Maintained> {
+        let maintained = match &self.database {
+            Location::Sqlite(path) => {
+                off_the_async_threads(path, |path| sqlite::maintain(path)).await?.map(Maintained::Sqlite)
+            }
+            Location::Postgres(location) => {
+                let location = self.with_password(location)?;
+                postgres::maintain(&location, SystemClock.now()).await.map(Maintained::Postgres)
+            }
+        };
+        maintained.with_context(|| format!("cannot maintain the database {}", self.database))
+    }
+
+    /// Looks at the database, and says how it is with it; changes nothing.
+    ///
+    /// # Errors
+    /// When the password cannot be read.
+    pub async fn examine(&self) -> anyhow::Result<Vec<Check>> {
+        let seen = match &self.database {
+            Location::Sqlite(path) => off_the_async_threads(path, |path| sqlite::observe(path))
+                .await?
+                .map(|seen| doctor::database::of_a_file(&seen)),
+            Location::Postgres(location) => {
+                let location = self.with_password(location)?;
+                let seen = postgres::observe(&location, &SystemClock).await;
+                seen.map(|seen| doctor::database::of_a_server(&seen))
+            }
+        };
+        Ok(seen.unwrap_or_else(|error| vec![doctor::database::unreachable(&error)]))
+    }
+
+    /// Where the server is with the password to it; nothing for a file.
+    ///
+    /// # Errors
+    /// When the password cannot be read.
+    pub fn server(&self) -> anyhow::Result<Option<postgres::Location>> {
+        match &self.database {
+            Location::Sqlite(_) => Ok(None),
+            Location::Postgres(location) => self.with_password(location).map(Some),
+        }
     }
 
     /// The location with the password from where passwords are kept.

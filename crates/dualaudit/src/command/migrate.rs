@@ -2,15 +2,18 @@
 
 use std::{io::Write, process::ExitCode};
 
-use super::{database::DatabaseArgs, output};
+use super::{
+    database::{DatabaseArgs, Maintained},
+    maintain, output,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   dualaudit migrate --database sqlite:/var/lib/dualaudit/dualaudit.db
   dualaudit migrate --database postgres://owner@db/audit --grant-to dualaudit";
 
-/// Create a database's tables, or bring its schema up to date. Of PostgreSQL, also gives the months
-/// ahead their partitions: run it every month at least.
+/// Create a database's tables, or bring its schema up to date; of PostgreSQL, also do what
+/// `dualaudit maintain` does.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -26,9 +29,12 @@ pub struct Args {
 /// # Errors
 /// A database that cannot be opened, or whose schema is newer than this program.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    args.database.migrate(args.grant_to.as_deref()).await?;
+    let maintained = args.database.migrate(args.grant_to.as_deref()).await?;
     let mut out = output::stdout();
     writeln!(out, "The database {} is up to date.", args.database.database)?;
+    if let Some(maintained) = maintained {
+        writeln!(out, "{}", maintain::sentence(Maintained::Postgres(maintained)))?;
+    }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

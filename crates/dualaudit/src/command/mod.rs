@@ -12,11 +12,14 @@ pub mod backup;
 pub mod cluster;
 pub mod crd;
 pub mod database;
+pub mod doctor;
 pub mod get;
 pub mod hold;
 pub mod list;
+pub mod maintain;
 pub mod migrate;
 pub mod output;
+mod partitions;
 pub mod purge;
 pub mod reader;
 pub mod release;
@@ -39,10 +42,12 @@ enum Command {
     List(Box<list::Args>),
     Get(get::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
     Backup(backup::Args),
     Hold(hold::Args),
     Purge(purge::Args),
     Migrate(migrate::Args),
+    Maintain(maintain::Args),
     Release(release::Args),
     Crd(crd::Args),
     Simulate(simulate::Args),
@@ -68,10 +73,12 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(*args).await,
         Command::Get(args) => get::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Backup(args) => backup::run(args).await,
         Command::Hold(args) => hold::run(args).await,
         Command::Purge(args) => purge::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Maintain(args) => maintain::run(args).await,
         Command::Release(args) => release::run(args).await,
         Command::Crd(args) => crd::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,

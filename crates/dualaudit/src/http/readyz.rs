@@ -1,4 +1,10 @@
-//! `GET /readyz`: the database answers.
+//! `GET /readyz`: the database answers questions.
+//!
+//! Ready means that requests are worth sending here, not that every one will succeed. With a full disk the
+//! database still answers questions, and so are they answered here; a record sent meanwhile gets a 503 with
+//! Retry-After, which says more than the refused connection that unreadiness would make of it, and of every
+//! question besides. That nothing can be recorded is told by `dualaudit_append_failures_total`,
+//! `dualaudit_blocked_executions` and `dualaudit doctor`.
 
 use std::time::Duration;
 

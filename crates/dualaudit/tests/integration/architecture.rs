@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("query", &["store"]),
     ("verify", &["store"]),
     ("retention", &["clock", "store"]),
+    ("doctor", &["clock", "crd", "source", "store"]),
     ("http", &["clock", "metrics", "ingest", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];

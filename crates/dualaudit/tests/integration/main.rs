@@ -10,6 +10,8 @@ mod command_line;
 mod crash;
 mod database_outage;
 mod deletion;
+mod doctor;
+mod full_disk;
 mod life;
 mod loss;
 mod outage;

@@ -115,4 +115,12 @@ async fn purged_while_serving(audit: Audit) {
     let plan = audit.json(&["purge", "plan", "--policy", policy]);
     assert_eq!((&plan["logs"][0]["executions"], &plan["logs"][0]["held"]), (&json!(3), &json!(1)), "{plan}");
     audit.done(&["verify"]);
+    let said = audit.done(&["maintain"]);
+    assert!(said.contains("The rows of 6 purged executions are removed"), "{said}");
+    assert_eq!(dualaudit.recorded().await.len(), 5);
+    let (status, _) = dualaudit.get("/api/v1/executions/r5").await;
+    assert_eq!(status, 410);
+    audit.done(&["verify"]);
+    let said = audit.done(&["maintain"]);
+    assert!(said.contains("Nothing purged was left to remove"), "{said}");
 }

@@ -79,11 +79,23 @@ pub(super) async fn owner(location: &Location) -> Result<Client> {
     connect(location, None).await
 }
 
+/// One to look with, which promises nothing and requires nothing of the server.
+pub(super) async fn observer(location: &Location) -> Result<Client> {
+    let client = reach(location).await?;
+    client.batch_execute(&settings(Some(WORK))).await?;
+    Ok(client)
+}
+
 async fn connect(location: &Location, statement: Option<Duration>) -> Result<Client> {
+    let client = reach(location).await?;
+    prepare(&client, &settings(statement)).await?;
+    Ok(client)
+}
+
+async fn reach(location: &Location) -> Result<Client> {
     let (client, connection) = location.config.connect(tls::connector(&location.trust)?).await?;
     // It ends with the client; what went wrong with it is said to whoever asks next.
     tokio::spawn(connection);
-    prepare(&client, &settings(statement)).await?;
     Ok(client)
 }
 

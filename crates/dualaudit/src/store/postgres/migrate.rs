@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use super::{
     error::{Error, Result},
-    values::Micros,
+    maintain::{self, Maintained},
 };
 use crate::store::{StoreError, Table};
 
@@ -18,14 +18,19 @@ const MIGRATIONS: [&str; 2] = [
 /// The version of the schema that this program knows.
 const KNOWN: usize = MIGRATIONS.len();
 
-/// Months ahead that have a partition of their own.
-const MONTHS_AHEAD: i32 = 6;
+/// One process at a time changes the schema; the number is ours alone, as far as numbers can be.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('dualaudit migrate'))";
 
 /// The version of a database's schema; 0 for one without tables of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(usize);
 
 impl Version {
+    /// As it is counted.
+    pub(super) fn number(self) -> usize {
+        self.0
+    }
+
     /// Whether nothing has to be migrated.
     pub(super) fn is_latest(self) -> bool {
         self.0 == KNOWN
@@ -85,11 +90,9 @@ pub(super) async fn check(client: &Client) -> Result<Version> {
     }
 }
 
-/// Applies what is missing, each migration in a transaction of its own, and makes the partitions of
-/// the months ahead.
-pub(super) async fn migrate(client: &mut Client, now: Time) -> Result<()> {
-    // One at a time; the number is ours alone, as far as numbers can be.
-    const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('dualaudit migrate'))";
+/// Applies what is missing, each migration in a transaction of its own, and does what else the database
+/// needs of its owner.
+pub(super) async fn migrate(client: &mut Client, now: Time) -> Result<Maintained> {
     const VERSIONS: &str = "
         -- versions of the schema
         CREATE TABLE IF NOT EXISTS dualaudit_schema (
@@ -103,9 +106,6 @@ pub(super) async fn migrate(client: &mut Client, now: Time) -> Result<()> {
         -- a migration is applied
         INSERT INTO dualaudit_schema (version)
         VALUES ($1)";
-    const PARTITIONS: &str = "
-        -- partitions ahead
-        SELECT dualaudit_make_partitions($1, $2)";
     loop {
         let transaction = client.transaction().await?;
         transaction.batch_execute(LOCK).await?;
@@ -118,10 +118,7 @@ pub(super) async fn migrate(client: &mut Client, now: Time) -> Result<()> {
         transaction.execute(APPLIED, &[&applied]).await?;
         transaction.commit().await.map_err(Error::Commit)?;
     }
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(LOCK).await?;
-    transaction.query_one(PARTITIONS, &[&Micros::from(now), &MONTHS_AHEAD]).await?;
-    transaction.commit().await.map_err(Error::Commit)
+    maintain::run(client, now).await
 }
 
 /// Lets a role do what `dualaudit run` does, and no more.

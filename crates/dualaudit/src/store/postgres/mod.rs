@@ -20,8 +20,8 @@ use self::{
     session::Session,
 };
 use super::{
-    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, Removed, RowKey,
-    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
+    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
 };
 
 mod append;
@@ -34,11 +34,14 @@ mod known;
 mod list;
 mod location;
 mod log;
+mod maintain;
 mod migrate;
+mod observe;
 mod overlay;
 mod read;
 mod remove;
 mod rows;
+mod schema;
 mod session;
 mod strays;
 #[cfg(test)]
@@ -49,6 +52,8 @@ mod values;
 mod weigh;
 
 pub use location::Location;
+pub use maintain::{MONTHS_AHEAD, Maintained, maintain, months_ahead};
+pub use observe::{SchemaSeen, Seen, Slot, observe};
 
 /// How long a question may take unless another limit is asked for.
 pub const QUESTION_LIMIT: Duration = Duration::from_secs(10);
@@ -68,34 +73,25 @@ impl Default for Options {
     }
 }
 
-/// Brings a database to the schema this program knows, gives the months ahead their partitions, and
-/// lets the role `grant_to`, if there is one, do what `dualaudit run` does. For the database's owner.
+/// Brings a database to the schema this program knows, does what [`maintain`] does, and lets the role
+/// `grant_to`, if there is one, do what `dualaudit run` does. For the database's owner.
 ///
 /// # Errors
 /// Those of [`PostgresStore::open`].
-pub async fn migrate(location: &Location, now: Time, grant_to: Option<&str>) -> Result<(), StoreError> {
+pub async fn migrate(
+    location: &Location,
+    now: Time,
+    grant_to: Option<&str>,
+) -> Result<Maintained, StoreError> {
     let migrate = async {
         let mut client = connect::owner(location).await?;
-        migrate::migrate(&mut client, now).await?;
-        match grant_to {
-            Some(role) => migrate::grant(&client, role).await,
-            None => Ok(()),
+        let maintained = migrate::migrate(&mut client, now).await?;
+        if let Some(role) = grant_to {
+            migrate::grant(&client, role).await?;
         }
+        Ok(maintained)
     };
-    migrate.await.map_err(|error| error.at(&location.to_string()))
-}
-
-/// Removes the rows of what was purged. For the database's owner.
-///
-/// # Errors
-/// Those of [`PostgresStore::open`]; what is left is done by the next call.
-pub async fn remove_purged(location: &Location) -> Result<Removed, StoreError> {
-    let remove = async {
-        let mut client = connect::owner(location).await?;
-        migrate::check(&client).await?.require_latest()?;
-        remove::remove(&mut client).await
-    };
-    remove.await.map_err(|error| error.at(&location.to_string()))
+    migrate.await.map_err(|error: Error| error.at(&location.to_string()))
 }
 
 /// A store in one PostgreSQL database. Cheap to clone; all clones share the connections.
@@ -114,7 +110,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be reached, or would not be durable;
-    /// [`StoreError::Corrupt`] when its tables are somebody else's, and [`StoreError::Unsupported`] when
+    /// [`StoreError::Corrupt`] when its tables are somebody else's or were altered, and [`StoreError::Unsupported`] when
     /// they are newer, or older and this role may not change them: then nothing was changed.
     pub async fn open(location: &Location, options: Options, now: Time) -> Result<Self, StoreError> {
         let open = async {
@@ -123,6 +119,7 @@ impl PostgresStore {
             if !version.is_latest() {
                 Self::migrate(location, version, now).await?;
             }
+            schema::check_unaltered(&client).await?;
             Self::with(location, options, true)
         };
         open.await.map_err(|error| error.at(&location.to_string()))
@@ -146,7 +143,7 @@ impl PostgresStore {
         let mut client = connect::owner(location).await?;
         match migrate::migrate(&mut client, now).await {
             Err(error) if error.is_forbidden() => version.require_latest(),
-            done => done,
+            done => done.map(drop),
         }
     }
 

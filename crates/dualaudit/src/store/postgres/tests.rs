@@ -9,7 +9,9 @@ use crate::store::{
     conformance::{self, sample::at},
 };
 
+mod altered;
 mod faults;
+mod maintain;
 mod schema;
 mod statements;
 mod tls;
@@ -61,7 +63,7 @@ impl Fresh {
 
 impl conformance::Maintained for Fresh {
     async fn remove_purged(&self) -> Removed {
-        super::remove_purged(&self.location()).await.unwrap()
+        super::maintain(&self.location(), at(0)).await.unwrap().removed
     }
 
     async fn rows(&self) -> u64 {
@@ -82,7 +84,7 @@ fn template() -> &'static str {
         let location = Location::parse(&database.url()).unwrap();
         let migrate = move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(migrate(&location, at(0), None)).unwrap();
+            let _ = runtime.block_on(migrate(&location, at(0), None)).unwrap();
         };
         std::thread::spawn(migrate).join().unwrap();
         database

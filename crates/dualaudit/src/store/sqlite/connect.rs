@@ -150,7 +150,8 @@ fn read_only_uri(file: &Path) -> PathBuf {
     PathBuf::from(uri)
 }
 
-fn refuse_what_is_no_file(file: &Path) -> Result<()> {
+/// Refuses a directory, and what is in memory alone.
+pub(super) fn refuse_what_is_no_file(file: &Path) -> Result<()> {
     if file.is_dir() {
         return Err(StoreError::Unavailable(format!(
             "{} is a directory: name a file in it, such as {}",

@@ -11,12 +11,7 @@ use crate::store::StoreError;
 /// [`StoreError::Unavailable`], saying which file system it is. A directory that cannot be looked
 /// at is no error here: opening the file says more.
 pub(super) fn refuse_network(file: &Path) -> Result<()> {
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let place = if file.exists() { file } else { directory };
-    match kind_of(place).and_then(network_name) {
+    match network(file) {
         None => Ok(()),
         Some(name) => Err(StoreError::Unavailable(format!(
             "{} is on a network file system ({name}), where a commit may be lost or seen twice: put the \
@@ -24,6 +19,20 @@ pub(super) fn refuse_network(file: &Path) -> Result<()> {
             file.display()
         ))
         .into()),
+    }
+}
+
+/// The network file system that a file is on, or will be.
+pub(super) fn network(file: &Path) -> Option<&'static str> {
+    let place = if file.exists() { file } else { directory(file) };
+    kind_of(place).and_then(network_name)
+}
+
+/// The directory that a file is in.
+pub(super) fn directory(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

@@ -78,17 +78,7 @@ impl Version {
 /// # Errors
 /// [`StoreError::Corrupt`] names the first that is missing or was changed, and a trigger that was added.
 pub(super) fn check_unaltered(connection: &Connection) -> Result<()> {
-    let mut pristine = Connection::open_in_memory()?;
-    migrate(&mut pristine)?;
-    let (expected, found) = (objects(&pristine)?, objects(connection)?);
-    let altered = expected.iter().find_map(|(object, sql)| match found.get(object) {
-        None => Some(format!("{object} is missing")),
-        Some(other) if other != sql => Some(format!("{object} was changed")),
-        Some(_) => None,
-    });
-    let added =
-        || found.keys().find(|object| object.starts_with("trigger ") && !expected.contains_key(*object));
-    match altered.or_else(|| added().map(|object| format!("{object} was added"))) {
+    match alterations(connection)?.first() {
         None => Ok(()),
         Some(what) => Err(StoreError::Corrupt(format!(
             "the schema is not what dualaudit made: {what}. Nothing is recorded on it, because what it refuses \
@@ -96,6 +86,21 @@ pub(super) fn check_unaltered(connection: &Connection) -> Result<()> {
         ))
         .into()),
     }
+}
+
+/// What of the schema is missing or was changed, and triggers that were added.
+pub(super) fn alterations(connection: &Connection) -> Result<Vec<String>> {
+    let mut pristine = Connection::open_in_memory()?;
+    migrate(&mut pristine)?;
+    let (expected, found) = (objects(&pristine)?, objects(connection)?);
+    let altered = expected.iter().filter_map(|(object, sql)| match found.get(object) {
+        None => Some(format!("{object} is missing")),
+        Some(other) if other != sql => Some(format!("{object} was changed")),
+        Some(_) => None,
+    });
+    let added =
+        found.keys().filter(|object| object.starts_with("trigger ") && !expected.contains_key(*object));
+    Ok(altered.chain(added.map(|object| format!("{object} was added"))).collect())
 }
 
 /// The objects of a schema by what they are and their names, with the statements that made them.

@@ -25,8 +25,8 @@ use self::{
     write::Faults,
 };
 use super::{
-    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, Removed, RowKey,
-    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
+    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
 };
 
 mod append;
@@ -38,7 +38,9 @@ mod filesystem;
 mod known;
 mod list;
 mod log;
+mod maintain;
 mod migrate;
+mod observe;
 mod question;
 mod read;
 mod remove;
@@ -49,6 +51,9 @@ pub(crate) mod tests;
 mod tree;
 mod weigh;
 mod write;
+
+pub use maintain::{Maintained, maintain};
+pub use observe::{Seen, observe};
 
 /// The writer's page cache unless another size is asked for, in MiB. The keys of executions are
 /// random, so appends touch pages all over their index: what of it is not cached is read again.
@@ -126,15 +131,6 @@ impl SqliteStore {
         let at = |error: Error| error.at(file);
         connect::check_existing(file, &options).map_err(at)?;
         Self::with(file, options, None).map_err(at)
-    }
-
-    /// Removes the rows of what was purged.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the file is locked, full, or was opened for reading; what is left is
-    /// done by the next call.
-    pub async fn remove_purged(&self) -> Result<Removed, StoreError> {
-        self.write(|writer| remove::remove(&mut writer.connection)).await
     }
 
     /// Writes a consistent copy of the whole database to a new file, while it is in use.

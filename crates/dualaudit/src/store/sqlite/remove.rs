@@ -51,9 +51,13 @@ fn batch(connection: &mut Connection, log: &str) -> Result<u64> {
         -- remove: done
         DELETE FROM purge_pending
         WHERE log = ?1 AND id = ?2 AND attempt = ?3";
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked without the lock: once purged, an execution waits until it is removed, which only happens here.
     let pending: Vec<(String, u32)> =
-        collect(&transaction, PENDING, params![log, BATCH], |row| Ok((row.string(0)?, row.number(1)?)))?;
+        collect(connection, PENDING, params![log, BATCH], |row| Ok((row.string(0)?, row.number(1)?)))?;
+    if pending.is_empty() {
+        return Ok(0);
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (id, attempt) in &pending {
         for statement in [OBJECTS, REVISIONS, EXECUTION, DONE] {
             transaction.prepare_cached(statement)?.execute(params![log, id, attempt])?;

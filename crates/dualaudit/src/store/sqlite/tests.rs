@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use tempfile::TempDir;
 
-use super::{Options, SqliteStore};
+use super::{Options, SqliteStore, maintain};
 use crate::store::{Removed, Store, conformance};
 
 mod faults;
@@ -28,7 +28,8 @@ impl Deref for Fresh {
 
 impl conformance::Maintained for Fresh {
     async fn remove_purged(&self) -> Removed {
-        self.store.remove_purged().await.unwrap()
+        let file = self.directory.path().join("audit.db");
+        tokio::task::spawn_blocking(move || maintain(file).unwrap().removed).await.unwrap()
     }
 
     async fn rows(&self) -> u64 {

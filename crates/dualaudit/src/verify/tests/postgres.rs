@@ -148,7 +148,7 @@ async fn whatever_is_purged_or_released_without_an_entry_that_says_so_is_found_i
     for (sql, index, what) in purged::CASES {
         each_is_found(&untouched, sql, index, what).await;
     }
-    crate::store::postgres::remove_purged(&untouched.location()).await.unwrap();
+    crate::store::postgres::maintain(&untouched.location(), now()).await.unwrap();
     assert_eq!(verify(&untouched.store, None, |_| {}).await.unwrap().findings, []);
     untouched.close();
     for (sql, index, what) in [

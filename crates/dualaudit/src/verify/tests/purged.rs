@@ -82,7 +82,7 @@ async fn whatever_is_purged_or_released_without_an_entry_that_says_so_is_found()
         let found = findings.iter().any(|finding| finding.index == index && finding.what == what);
         assert!(found, "{sql}\nexpected {what} at {index:?}, found:\n{findings:#?}");
     }
-    untouched.store.remove_purged().await.unwrap();
+    crate::store::sqlite::maintain(&untouched.file).unwrap();
     assert_eq!(untouched.verify().await.findings, []);
     for (sql, index, what) in [
         ("DELETE FROM purged WHERE idx = 10", Some(3), "body"),

@@ -47,7 +47,9 @@ fn every_statement_names_its_log() {
             {
                 continue;
             }
-            if statement.contains("pg_advisory_xact_lock") {
+            // A lock is of no table, and neither the server's catalog nor a privilege is of a log.
+            let of_the_server = ["pg_advisory_xact_lock", "FROM pg_", "JOIN pg_", "has_table_privilege("];
+            if of_the_server.iter().any(|part| statement.contains(part)) {
                 continue;
             }
             let (_, after) = statement.split_once("-- ").unwrap_or_else(|| panic!("unnamed: {statement}"));

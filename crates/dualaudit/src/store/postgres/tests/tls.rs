@@ -3,10 +3,13 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use super::server::{Disk, Server};
-use crate::store::{
-    Store as _, StoreError,
-    conformance::sample::at,
-    postgres::{Location, Options, PostgresStore},
+use crate::{
+    clock::SystemClock,
+    store::{
+        Store as _, StoreError,
+        conformance::sample::at,
+        postgres::{Location, Options, PostgresStore, observe},
+    },
 };
 
 /// The authority, and what it vouches for: a server called localhost.
@@ -43,6 +46,15 @@ async fn a_server_is_trusted_as_its_sslmode_says() {
     assert!(encrypted(&open(&server, "127.0.0.1", "").await.unwrap()).await);
     assert!(encrypted(&open(&server, "127.0.0.1", "sslmode=require").await.unwrap()).await);
     assert!(encrypted(&open(&server, "localhost", &verified).await.unwrap()).await);
+    for (query, tls, trusted) in
+        [("sslmode=disable", false, false), ("sslmode=require", true, false), (verified.as_str(), true, true)]
+    {
+        let url = server.url("postgres").replace("127.0.0.1", "localhost");
+        let location = Location::parse(&format!("{url}?{query}")).unwrap();
+        let seen = observe(&location, &SystemClock).await.unwrap();
+        let found = seen.tls.as_ref().is_some_and(|version| version.starts_with("TLSv1."));
+        assert_eq!((found, seen.verified, seen.local), (tls, trusted, true), "{query}: {seen:?}");
+    }
     // Another name than the certificate's, and a certificate that nobody known vouches for.
     for (host, query) in [("127.0.0.1", verified.as_str()), ("localhost", "sslmode=verify-full")] {
         let refused = open(&server, host, query).await.err().unwrap();

@@ -6,7 +6,7 @@ use dualaudit_record::WorkflowExecutionAudit;
 use rusqlite::Connection;
 
 use super::{
-    super::{backup, migrate},
+    super::{backup, maintain::maintain, migrate},
     Fresh, Options, SqliteStore, fresh,
 };
 use crate::store::{
@@ -446,4 +446,30 @@ async fn a_file_of_the_first_schema_keeps_everything_when_it_is_migrated() {
     assert!(migrated.known(LOG, &["a".to_owned()]).await.unwrap()[0].held);
     stored(&migrated, from_resource(record("b"))).await;
     check_log(&migrated, LOG).await;
+}
+
+#[tokio::test]
+async fn maintenance_empties_the_log_into_the_file_while_others_write_and_read() {
+    let store = fresh();
+    let file = file(&store);
+    open(&*store, LOG).await;
+    append(&*store, ["a", "b"].map(|id| from_resource(record(id)))).await;
+    let done = maintain(&file).unwrap();
+    assert!(done.pages_written > 0 && done.emptied, "{done:?}");
+    append(&*store, [from_resource(record("c"))]).await;
+    // A reader in the midst of the log keeps its room, and nobody waits for anybody.
+    let reader = Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM log_entry").unwrap();
+    append(&*store, [from_resource(record("d"))]).await;
+    assert!(!maintain(&file).unwrap().emptied);
+    reader.execute_batch("COMMIT").unwrap();
+    let writer = Connection::open(&file).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(!maintain(&file).unwrap().emptied);
+    drop(writer);
+    assert!(maintain(&file).unwrap().emptied);
+    check_log(&*store, LOG).await;
+    let error = maintain(file.with_file_name("none.db")).unwrap_err();
+    sentence(error, unavailable, &["none.db", "there is no database"]);
+    assert!(!file.with_file_name("none.db").exists());
 }
