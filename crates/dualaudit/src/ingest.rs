@@ -50,6 +50,8 @@ const TRACKING_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_FLUSH: Duration = Duration::from_secs(10);
 /// KiB of drafts that may wait; beyond it a sender waits for room.
 const QUEUE_KIB: usize = 64 << 10;
+/// Forms of a draft that wait: as it was sent, as it is hashed, as it is stored.
+const FORMS: usize = 3;
 /// How long to leave a database alone that could not take a batch.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -114,11 +116,11 @@ impl Ingest {
     /// [`StoreError::Unavailable`]: nothing is known to be stored, and sending again is safe.
     pub async fn submit(&self, content: DraftContent) -> Result<Answer, StoreError> {
         let bytes = content.size();
-        let draft = Draft { nonce: Nonce(entropy()), content };
         let (reply, answer) = oneshot::channel();
         let stopped = || StoreError::Unavailable("dualaudit is shutting down".to_owned());
-        let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).expect("64 Mi at most");
+        let kib = u32::try_from((FORMS * bytes / 1024 + 1).min(QUEUE_KIB)).expect("64 Mi at most");
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| stopped())?;
+        let draft = Draft::new(Nonce(entropy()), content);
         self.queue.send(Waiting { draft, bytes, _room: room, reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }

@@ -167,6 +167,8 @@ pub struct Draft {
     pub nonce: Nonce,
     /// What to append.
     pub content: DraftContent,
+    /// Of an execution, how it will most likely be stored.
+    form: Option<ahead::Form>,
 }
 
 /// What a draft says. Execution ids, indexes and revisions are given by the store.
