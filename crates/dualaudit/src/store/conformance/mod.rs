@@ -5,11 +5,11 @@
 
 pub(super) mod append;
 pub(super) mod attempts;
-pub(super) mod check;
+pub(crate) mod check;
 pub(super) mod list;
 pub(super) mod others;
 pub(super) mod read;
-pub(super) mod sample;
+pub(crate) mod sample;
 pub(super) mod strays;
 pub(super) mod tracking;
 
