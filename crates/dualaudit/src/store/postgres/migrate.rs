@@ -10,10 +10,13 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_log_and_executions.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
+    include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
+];
 
 /// The version of the schema that this program knows.
-const KNOWN: usize = MIGRATIONS.len();
+pub(super) const KNOWN: usize = MIGRATIONS.len();
 
 /// Months ahead that have a partition of their own.
 const MONTHS_AHEAD: i32 = 6;
