@@ -5,7 +5,8 @@
 //!   only after the commit that holds it. A process that dies loses nothing acknowledged.
 //! - Group commit: what arrived while the last commit ran goes into the next, at most
 //!   [`BATCH_DRAFTS`] drafts and [`BATCH_BYTES`].
-//! - A batch that the database refuses is retried in halves, so that one bad row harms only itself.
+//! - A batch that the database refuses is retried in halves, so that one bad row harms only itself. So
+//!   is one that takes it too long, and what follows stays as small until it goes well.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -50,6 +51,8 @@ const TRACKING_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_FLUSH: Duration = Duration::from_secs(10);
 /// KiB of drafts that may wait; beyond it a sender waits for room.
 const QUEUE_KIB: usize = 64 << 10;
+/// Forms of a draft that wait: as it was sent, as it is hashed, as it is stored.
+const FORMS: usize = 3;
 /// How long to leave a database alone that could not take a batch.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -114,11 +117,11 @@ impl Ingest {
     /// [`StoreError::Unavailable`]: nothing is known to be stored, and sending again is safe.
     pub async fn submit(&self, content: DraftContent) -> Result<Answer, StoreError> {
         let bytes = content.size();
-        let draft = Draft { nonce: Nonce(entropy()), content };
         let (reply, answer) = oneshot::channel();
         let stopped = || StoreError::Unavailable("dualaudit is shutting down".to_owned());
-        let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).expect("64 Mi at most");
+        let kib = u32::try_from((FORMS * bytes / 1024 + 1).min(QUEUE_KIB)).expect("64 Mi at most");
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| stopped())?;
+        let draft = Draft::new(Nonce(entropy()), content);
         self.queue.send(Waiting { draft, bytes, _room: room, reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -268,6 +271,7 @@ fn compress(object: &str) -> SourceObject {
 /// Appends whatever arrives until every door is closed and the queue is empty.
 async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
     let mut held_over = None;
+    let mut most = BATCH_DRAFTS;
     loop {
         let first = match held_over.take() {
             Some(waiting) => Some(waiting),
@@ -286,7 +290,7 @@ async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Wait
             bytes = first.bytes;
             group.push(first);
         }
-        while group.len() < BATCH_DRAFTS
+        while group.len() < most
             && let Ok(next) = queue.try_recv()
         {
             if bytes + next.bytes > BATCH_BYTES {
@@ -296,9 +300,9 @@ async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Wait
             bytes += next.bytes;
             group.push(next);
         }
-        append_group(&shared, group).await;
+        most = append_group(&shared, group, most).await;
     }
-    append_group(&shared, Vec::new()).await;
+    append_group(&shared, Vec::new(), most).await;
 }
 
 async fn tracking_is_due(shared: &Shared) {
@@ -308,14 +312,15 @@ async fn tracking_is_due(shared: &Shared) {
     }
 }
 
-/// Appends a group with the tracking changes that are due, and answers everyone in it.
-async fn append_group(shared: &Shared, group: Vec<Waiting>) {
+/// Appends a group of at most so many with the tracking changes that are due, and answers everyone in it.
+/// Says how many the next may be.
+async fn append_group(shared: &Shared, group: Vec<Waiting>, most: usize) -> usize {
     let drafted = group.iter().filter_map(|waiting| waiting.draft.content.execution_id());
-    let tracking = shared.pending().take(drafted, BATCH_DRAFTS);
+    let tracking = shared.pending().take(drafted, most);
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
     let batch = Batch { drafts, tracking };
-    let (answers, unstored) = append_in_halves(shared, Arc::new(batch)).await;
+    let Appended { answers, unstored, was_too_slow } = append_in_halves(shared, Arc::new(batch)).await;
     let unavailable = answers.iter().any(|answer| matches!(answer, Err(StoreError::Unavailable(_))));
     for (reply, answer) in replies.into_iter().zip(answers) {
         // A sender that went away may ask again and gets the same receipt.
@@ -329,21 +334,31 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>) {
     if !shared.pending().is_empty() {
         shared.tracked_something.notify_one();
     }
+    if was_too_slow { (most / 2).max(1) } else { (2 * most).min(BATCH_DRAFTS) }
 }
 
-/// One answer a draft, and the tracking changes that must be tried again.
+/// What became of a batch.
+struct Appended {
+    /// One answer a draft.
+    answers: Vec<Result<Answer, StoreError>>,
+    /// The tracking changes that must be tried again.
+    unstored: Vec<TrackingChange>,
+    /// Whether some of it took the database too long.
+    was_too_slow: bool,
+}
+
+/// Appends a batch, and in parts what the database does not take at once.
 ///
-/// A refused batch is split; what is refused alone is answered alone. A tracking change that is
-/// refused alone is dropped and said: it is a copy of what the cluster still has.
-async fn append_in_halves(
-    shared: &Shared,
-    batch: Arc<Batch>,
-) -> (Vec<Result<Answer, StoreError>>, Vec<TrackingChange>) {
+/// A batch that is refused or takes too long is split; what is refused alone is answered alone. Parts of
+/// one that took effect after all are duplicates. A tracking change that is refused alone is dropped and
+/// said: it is a copy of what the cluster still has.
+async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
     let mut answers = Vec::with_capacity(batch.drafts.len());
     let mut unstored = Vec::new();
     // A database that went away is asked no more: were it back in the middle, drafts would be stored
     // before what was seen ahead of them.
     let mut gone = None;
+    let mut was_too_slow = false;
     // Depth first and left to right, so that answers come in the order of the drafts.
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
@@ -353,6 +368,13 @@ async fn append_in_halves(
         let appended = match &gone {
             Some(error) => Err(StoreError::clone(error)),
             None => append(shared, &part).await,
+        };
+        let is_one = part.drafts.len() + part.tracking.len() == 1;
+        was_too_slow |= matches!(appended, Err(StoreError::TooSlow(_)));
+        let appended = match appended {
+            // It is the database that is slow: nobody else's turn would come sooner.
+            Err(StoreError::TooSlow(why)) if is_one => Err(StoreError::Unavailable(why)),
+            appended => appended,
         };
         if let Err(error @ StoreError::Unavailable(_)) = &appended {
             gone = Some(error.clone());
@@ -366,9 +388,7 @@ async fn append_in_halves(
                 answers.extend(stored.into_iter().map(Ok));
             }
             // Damage to one row must not stop the others either.
-            Err(StoreError::Rejected(_) | StoreError::Corrupt(_))
-                if part.drafts.len() + part.tracking.len() > 1 =>
-            {
+            Err(StoreError::Rejected(_) | StoreError::Corrupt(_) | StoreError::TooSlow(_)) if !is_one => {
                 let (left, right) = halves(Arc::unwrap_or_clone(part));
                 parts.push(Arc::new(right));
                 parts.push(Arc::new(left));
@@ -385,7 +405,7 @@ async fn append_in_halves(
             }
         }
     }
-    (answers, unstored)
+    Appended { answers, unstored, was_too_slow }
 }
 
 async fn append(shared: &Shared, batch: &Arc<Batch>) -> Result<Vec<Answer>, StoreError> {
@@ -408,3 +428,6 @@ fn halves(mut batch: Batch) -> (Batch, Batch) {
     let tracking = batch.tracking.split_off(batch.tracking.len() / 2);
     (batch, Batch { drafts, tracking })
 }
+
+#[cfg(test)]
+mod tests;

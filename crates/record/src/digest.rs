@@ -18,6 +18,12 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// SHA-256 of these parts, one after the other.
+    pub fn sha256_of(parts: &[&[u8]]) -> Self {
+        let hashed = parts.iter().fold(Sha256::new(), |hashed, part| hashed.chain_update(part));
+        Self(hashed.finalize().into())
+    }
+
     /// The digest held in `bytes`, if there are exactly 32 of them.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

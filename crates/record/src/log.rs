@@ -128,16 +128,58 @@ pub fn execution_body(
     source_digest: Option<Digest>,
     nonce: Nonce,
 ) -> Vec<u8> {
+    execution_body_at(record, revision, recorded_at, source_digest, nonce)
+}
+
+fn execution_body_at(
+    record: &WorkflowExecutionAudit,
+    revision: u32,
+    recorded_at: impl Serialize,
+    source_digest: Option<Digest>,
+    nonce: Nonce,
+) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Parts<'a> {
+    struct Parts<'a, T> {
         #[serde(flatten)]
         record: &'a WorkflowExecutionAudit,
         revision: u32,
-        recorded_at: Time,
+        recorded_at: T,
         #[serde(skip_serializing_if = "Option::is_none")]
         source_digest: Option<Digest>,
     }
     canonical(&Body { nonce, content: Parts { record, revision, recorded_at, source_digest } })
+}
+
+/// [`execution_body`] but for when it is recorded, so that it can be written before that is known.
+#[derive(Clone, Debug)]
+pub struct UndatedBody {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl UndatedBody {
+    /// The body of the entry of a [`StoredExecution`] with these parts.
+    pub fn new(
+        record: &WorkflowExecutionAudit,
+        revision: u32,
+        source_digest: Option<Digest>,
+        nonce: Nonce,
+    ) -> Self {
+        // The nonce stands where the time will: it was drawn after the record was written, so
+        // nothing in the record can pass for this place.
+        let mut before = execution_body_at(record, revision, nonce, source_digest, nonce);
+        let member = format!("\"recorded_at\":\"{nonce}\"");
+        let text = str::from_utf8(&before).expect("JSON is UTF-8");
+        let end = text.find(&member).expect("a body says when it was recorded") + member.len() - 1;
+        let after = before.split_off(end);
+        before.truncate(end - 2 * nonce.0.len());
+        Self { before, after }
+    }
+
+    /// SHA-256 of the body that says this time.
+    pub fn digest(&self, recorded_at: Time) -> Digest {
+        Digest::sha256_of(&[&self.before, recorded_at.to_string().as_bytes(), &self.after])
+    }
 }
 
 /// The bytes are not the body of an entry of that kind.
@@ -179,7 +221,10 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
 mod tests {
     use proptest::{option, prelude::*};
 
-    use super::{Digest, EntryKind, FORMAT, Leaf, Nonce, StoredExecution, body, parse_body};
+    use super::{
+        Digest, EntryKind, FORMAT, Leaf, Nonce, StoredExecution, UndatedBody, body, execution_body,
+        parse_body,
+    };
     use crate::{
         Entry, Time,
         entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, PurgedCount, Quarantine},
@@ -245,6 +290,19 @@ mod tests {
             r#""reason":"incident 7"}"#
         );
         assert_eq!(String::from_utf8(body(&hold(), nonce())).unwrap(), text);
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_without_its_time_becomes_the_body_with_it(
+            mut record in record(), revision in 1..u32::MAX, source in option::of(any::<[u8; 32]>()),
+        ) {
+            record.labels.insert("recorded_at".to_owned(), now().to_string());
+            let source = source.map(Digest);
+            let whole = execution_body(&record, revision, now(), source, nonce());
+            let undated = UndatedBody::new(&record, revision, source, nonce());
+            prop_assert_eq!(undated.digest(now()), Digest::sha256(&whole));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,7 @@ use dualaudit::{
 };
 use dualaudit_record::{digest::content_digest, log::Nonce};
 use rusqlite::{Connection, params_from_iter, types::Value};
+use tokio::sync::mpsc;
 
 use crate::{heading, median, records::record};
 
@@ -58,29 +60,33 @@ async fn appends(database: &Path) -> Duration {
         now,
     };
     store.open_log(opening).await.expect("a log");
-    let batches: Vec<_> = (0..ROWS / BATCH)
-        .map(|batch| {
-            let drafts = (0..BATCH).map(|row| draft(batch * BATCH + row, &secret)).collect();
-            Arc::new(Batch { drafts, tracking: Vec::new() })
-        })
+    let contents: Vec<Vec<_>> = (0..ROWS / BATCH)
+        .map(|batch| (0..BATCH).map(|row| content(batch * BATCH + row, &secret)).collect())
         .collect();
     let began = Instant::now();
-    for batch in batches {
+    // As at the door: the next are prepared while some are appended.
+    let (prepared, mut ready) = mpsc::channel(1);
+    thread::spawn(move || {
+        for contents in contents {
+            let drafts = contents.into_iter().map(|content| Draft::new(Nonce(entropy()), content)).collect();
+            prepared.blocking_send(Arc::new(Batch { drafts, tracking: Vec::new() })).expect("it is taken");
+        }
+    });
+    while let Some(batch) = ready.recv().await {
         store.append(LOG, batch, SystemClock.now()).await.expect("an append");
     }
     began.elapsed()
 }
 
 /// What a producer's record becomes on its way to the store.
-fn draft(number: usize, secret: &[u8; 32]) -> Draft {
+fn content(number: usize, secret: &[u8; 32]) -> DraftContent {
     let record = record(number);
-    let content = ExecutionDraft {
+    DraftContent::Execution(Box::new(ExecutionDraft {
         content_digest: content_digest(&record, secret),
         record,
         origin: Origin::Producer { amend: None },
         source: None,
-    };
-    Draft { nonce: Nonce(entropy()), content: DraftContent::Execution(Box::new(content)) }
+    }))
 }
 
 fn inserts(database: &Path, plain: &Path) -> Duration {

@@ -174,7 +174,7 @@ async fn append(
     log: &str,
     content: DraftContent,
 ) -> Result<Receipt, HoldError> {
-    let draft = Draft { nonce: Nonce(entropy()), content };
+    let draft = Draft::new(Nonce(entropy()), content);
     let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
     match store.append(log, batch.into(), clock.now()).await?.pop() {
         Some(Answer::Stored(receipt)) => Ok(receipt),

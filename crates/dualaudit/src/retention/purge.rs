@@ -144,7 +144,7 @@ async fn purge_log(
             actor: actor.to_owned(),
             executions,
         };
-        let draft = Draft { nonce: Nonce(entropy()), content: DraftContent::Purge(Box::new(draft)) };
+        let draft = Draft::new(Nonce(entropy()), DraftContent::Purge(Box::new(draft)));
         let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
         let appended = store.append(&planned.log, batch.into(), clock.now()).await;
         match appended.map_err(|error| PurgeError::Store { executions: *gone, error })?.pop() {

@@ -98,7 +98,7 @@ fn execution(record: WorkflowExecutionAudit) -> DraftContent {
 }
 
 async fn append(store: &dyn Store, log: &str, contents: impl IntoIterator<Item = DraftContent>) {
-    let draft = |content| Draft { nonce: Nonce([7; 16]), content };
+    let draft = |content| Draft::new(Nonce([7; 16]), content);
     let drafts: Vec<Draft> = contents.into_iter().map(draft).collect();
     for drafts in drafts.chunks(500) {
         let batch = Batch { drafts: drafts.to_vec(), tracking: Vec::new() };

@@ -1,43 +1,47 @@
-//! Executions are prepared ahead: while one draft of a batch is written, the next are put into the form
-//! they are stored in, and hashed, on another thread.
+//! Executions are prepared ahead: put into the form they are stored in before their append begins.
 //!
-//! What a body says depends on what the log knows. But nearly every execution turns out to be the
-//! first revision of the attempt that can be guessed, so that one is prepared; when it turns out
-//! otherwise, it is prepared anew.
-
-use std::{borrow::Cow, sync::mpsc::sync_channel, thread};
+//! An append has its log to itself, so all others wait for what is done in it. What a body says depends
+//! on what the log knows. But nearly every execution turns out to be the first revision of the attempt
+//! that can be guessed, so that one is prepared, all but the time; when it turns out otherwise, it is
+//! prepared anew.
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
     execution::Target,
-    log::{Nonce, execution_body},
+    log::{Nonce, UndatedBody},
 };
 use serde::Serialize;
 
 use super::{Draft, DraftContent, ExecutionDraft, Origin};
 
-/// Drafts that change threads together, so that waking a thread up costs little for each.
-const CHUNK: usize = 16;
+/// An execution in the form it is stored in, but for when it is recorded.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    /// Where it is not stored as it was sent.
+    record: Option<Box<WorkflowExecutionAudit>>,
+    attempt: u32,
+    revision: u32,
+    body: UndatedBody,
+    labels: String,
+    step_executions: String,
+    adaptive_adjustments: String,
+}
 
-/// Chunks that may wait for the writer.
-const WAITING: usize = 4;
-
-/// An execution in the form it is stored in.
+/// An execution that is recorded now, in the form it is stored in.
 pub(super) struct Prepared<'a> {
-    /// Borrowed from the draft where it is stored as it was sent.
-    pub(super) record: Cow<'a, WorkflowExecutionAudit>,
+    pub(super) record: &'a WorkflowExecutionAudit,
     pub(super) revision: u32,
     pub(super) recorded_at: Time,
     pub(super) source_digest: Option<Digest>,
     /// SHA-256 of its body.
     pub(super) body_digest: Digest,
     /// JSON of its labels.
-    pub(super) labels: String,
+    pub(super) labels: &'a str,
     /// JSON of its steps.
-    pub(super) step_executions: String,
+    pub(super) step_executions: &'a str,
     /// JSON of its adjustments.
-    pub(super) adaptive_adjustments: String,
+    pub(super) adaptive_adjustments: &'a str,
 }
 
 /// Which revision of an execution a draft becomes.
@@ -45,51 +49,65 @@ pub(super) struct Prepared<'a> {
 pub(super) struct Becomes {
     pub(super) attempt: u32,
     pub(super) revision: u32,
-    pub(super) recorded_at: Time,
     /// Of the attempt's first revision, which later ones keep.
     pub(super) created_at: Option<Time>,
 }
 
-impl<'a> Prepared<'a> {
-    /// Prepares a draft to become that revision.
-    pub(super) fn new(draft: &'a ExecutionDraft, nonce: Nonce, becomes: Becomes) -> Self {
-        let Becomes { attempt, revision, recorded_at, created_at } = becomes;
-        let record = kept(&draft.record, attempt, created_at.unwrap_or(draft.record.created_at));
-        let (labels, step_executions, adaptive_adjustments) =
-            (json(&record.labels), json(&record.step_executions), json(&record.adaptive_adjustments));
+impl Draft {
+    /// Something to append, prepared for it.
+    pub fn new(nonce: Nonce, content: DraftContent) -> Self {
+        let form = match &content {
+            DraftContent::Execution(draft) => Some(Form::guess(draft, nonce)),
+            _ => None,
+        };
+        Self { nonce, content, form }
+    }
+}
+
+impl Form {
+    /// The form of a draft that becomes that revision.
+    pub(super) fn new(draft: &ExecutionDraft, nonce: Nonce, becomes: Becomes) -> Self {
+        let Becomes { attempt, revision, created_at } = becomes;
+        let kept = kept(&draft.record, attempt, created_at.unwrap_or(draft.record.created_at));
+        let record = kept.as_deref().unwrap_or(&draft.record);
         let source_digest = draft.source.as_ref().map(|source| source.digest);
-        let body = execution_body(&record, revision, recorded_at, source_digest, nonce);
-        let body_digest = Digest::sha256(&body);
         Self {
-            record,
+            attempt,
             revision,
-            recorded_at,
-            source_digest,
-            body_digest,
-            labels,
-            step_executions,
-            adaptive_adjustments,
+            body: UndatedBody::new(record, revision, source_digest, nonce),
+            labels: json(&record.labels),
+            step_executions: json(&record.step_executions),
+            adaptive_adjustments: json(&record.adaptive_adjustments),
+            record: kept,
         }
     }
 
-    /// This, if it is what the draft becomes.
-    pub(super) fn if_right(self, becomes: Becomes) -> Option<Self> {
-        let right = becomes.revision == self.revision
-            && becomes.attempt == self.record.attempt
-            && becomes.created_at.is_none();
-        right.then_some(self)
-    }
-
-    /// A draft as what it will most likely become.
-    fn guess(draft: &'a Draft, recorded_at: Time) -> Option<Self> {
-        let Draft { nonce, content } = draft;
-        let DraftContent::Execution(draft) = content else { return None };
+    /// That of what a draft will most likely become.
+    fn guess(draft: &ExecutionDraft, nonce: Nonce) -> Self {
         let attempt = match draft.origin {
             Origin::Resource => 1,
             Origin::Producer { .. } => draft.record.attempt,
         };
-        let becomes = Becomes { attempt, revision: 1, recorded_at, created_at: None };
-        Some(Self::new(draft, *nonce, becomes))
+        Self::new(draft, nonce, Becomes { attempt, revision: 1, created_at: None })
+    }
+
+    /// Whether this is what the draft becomes.
+    pub(super) fn is(&self, becomes: Becomes) -> bool {
+        becomes == Becomes { attempt: self.attempt, revision: self.revision, created_at: None }
+    }
+
+    /// The draft that this is the form of, recorded now.
+    pub(super) fn recorded<'a>(&'a self, draft: &'a ExecutionDraft, recorded_at: Time) -> Prepared<'a> {
+        Prepared {
+            record: self.record.as_deref().unwrap_or(&draft.record),
+            revision: self.revision,
+            recorded_at,
+            source_digest: draft.source.as_ref().map(|source| source.digest),
+            body_digest: self.body.digest(recorded_at),
+            labels: &self.labels,
+            step_executions: &self.step_executions,
+            adaptive_adjustments: &self.adaptive_adjustments,
+        }
     }
 }
 
@@ -97,47 +115,20 @@ fn json(part: &impl Serialize) -> String {
     serde_json::to_string(part).expect("the parts of a record are JSON")
 }
 
-/// Calls `each` on every draft in order, with what was prepared of it.
-///
-/// # Errors
-/// The first of `each`, which is called no more then.
-pub(super) fn try_each<'a, T, E>(
-    drafts: &'a [Draft],
-    recorded_at: Time,
-    mut each: impl FnMut(&'a Draft, Option<Prepared<'a>>) -> Result<T, E>,
-) -> Result<Vec<T>, E> {
-    if drafts.len() < 2 * CHUNK {
-        return drafts.iter().map(|draft| each(draft, None)).collect();
-    }
-    let mut answers = Vec::with_capacity(drafts.len());
-    thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(WAITING);
-        scope.spawn(move || {
-            for chunk in drafts.chunks(CHUNK) {
-                let prepared: Vec<_> =
-                    chunk.iter().map(|draft| Prepared::guess(draft, recorded_at)).collect();
-                // The receiver goes away at an error.
-                if sender.send(prepared).is_err() {
-                    return;
-                }
-            }
-        });
-        for (draft, prepared) in drafts.iter().zip(receiver.into_iter().flatten()) {
-            answers.push(each(draft, prepared)?);
-        }
-        Ok(answers)
-    })
-}
-
-/// The record as it is stored and hashed: with the attempt and creation it is given, and, as columns
-/// cannot tell a target of which nothing is given from none, with none.
-fn kept(sent: &WorkflowExecutionAudit, attempt: u32, created_at: Time) -> Cow<'_, WorkflowExecutionAudit> {
+/// The record as it is stored and hashed, where that is not as it was sent: with the attempt and
+/// creation it is given, and, as columns cannot tell a target of which nothing is given from none, with
+/// none.
+fn kept(
+    sent: &WorkflowExecutionAudit,
+    attempt: u32,
+    created_at: Time,
+) -> Option<Box<WorkflowExecutionAudit>> {
     let target = sent.target.as_ref().filter(|target| !names_nothing(target));
     if sent.attempt == attempt && sent.created_at == created_at && sent.target.as_ref() == target {
-        return Cow::Borrowed(sent);
+        return None;
     }
     let target = target.cloned();
-    Cow::Owned(WorkflowExecutionAudit { attempt, created_at, target, ..sent.clone() })
+    Some(Box::new(WorkflowExecutionAudit { attempt, created_at, target, ..sent.clone() }))
 }
 
 /// Whether no part of a target is given.
@@ -147,70 +138,49 @@ pub(super) fn names_nothing(target: &Target) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use dualaudit_record::log::execution_body;
+
     use super::*;
-    use crate::store::conformance::sample::{at, batch, from_producer, from_resource, hold, record};
+    use crate::store::conformance::sample::{at, from_producer, from_resource, hold, record};
+
+    const NONCE: Nonce = Nonce([1; 16]);
 
     fn becomes(attempt: u32, revision: u32) -> Becomes {
-        Becomes { attempt, revision, recorded_at: at(1), created_at: None }
+        Becomes { attempt, revision, created_at: None }
     }
 
     #[test]
-    fn drafts_come_in_their_order_prepared_as_their_first_revision() {
-        for count in [0, 1, 2 * CHUNK - 1, 2 * CHUNK, 500] {
-            let contents = (0..count).map(|n| match n % 3 {
-                0 => from_resource(WorkflowExecutionAudit { attempt: 9, ..record(&n.to_string()) }),
-                1 => from_producer(WorkflowExecutionAudit { attempt: 9, ..record(&n.to_string()) }, None),
-                _ => hold(&n.to_string(), "audit"),
-            });
-            let mut next = 0;
-            let each = |draft: &Draft, prepared: Option<Prepared<'_>>| {
-                let n = next;
-                next += 1;
-                assert_eq!(prepared.is_some(), count >= 2 * CHUNK && n % 3 != 2);
-                if let (DraftContent::Execution(sent), Some(prepared)) = (&draft.content, prepared) {
-                    let attempt = if n % 3 == 0 { 1 } else { 9 };
-                    let anew = Prepared::new(sent, draft.nonce, becomes(attempt, 1));
-                    assert_eq!((&prepared.record.id, prepared.revision), (&n.to_string(), 1));
-                    assert_eq!(prepared.record, anew.record);
-                    assert_eq!(prepared.body_digest, anew.body_digest);
-                }
-                Ok::<_, ()>(n)
-            };
-            let answers = try_each(&batch(contents).drafts, at(1), each).unwrap();
-            assert_eq!(answers, (0..count).collect::<Vec<_>>());
+    fn an_execution_is_prepared_as_its_first_revision() {
+        let sent = || WorkflowExecutionAudit { attempt: 9, ..record("a") };
+        for (content, attempt) in [(from_resource(sent()), 1), (from_producer(sent(), None), 9)] {
+            let Draft { content, form, .. } = Draft::new(NONCE, content);
+            let DraftContent::Execution(draft) = &content else { unreachable!() };
+            let form = form.unwrap();
+            assert!(form.is(becomes(attempt, 1)));
+            let prepared = form.recorded(draft, at(7));
+            assert_eq!((prepared.record.attempt, prepared.revision), (attempt, 1));
+            let body = execution_body(prepared.record, 1, at(7), prepared.source_digest, NONCE);
+            assert_eq!(prepared.body_digest, Digest::sha256(&body));
         }
+        assert!(Draft::new(NONCE, hold("a", "audit")).form.is_none());
     }
 
     #[test]
     fn only_what_it_was_prepared_as_is_right() {
-        let content = from_producer(record("a"), None);
-        let DraftContent::Execution(draft) = &content else { unreachable!() };
-        let right = |what| Prepared::new(draft, Nonce([1; 16]), becomes(1, 1)).if_right(what).is_some();
-        assert!(right(becomes(1, 1)));
-        assert!(!right(becomes(2, 1)) && !right(becomes(1, 2)));
-        assert!(!right(Becomes { created_at: Some(at(0)), ..becomes(1, 1) }));
+        let form = Draft::new(NONCE, from_producer(record("a"), None)).form.unwrap();
+        assert!(form.is(becomes(1, 1)));
+        assert!(!form.is(becomes(2, 1)) && !form.is(becomes(1, 2)));
+        assert!(!form.is(Becomes { created_at: Some(at(0)), ..becomes(1, 1) }));
     }
 
     #[test]
     fn a_record_is_copied_only_where_it_is_stored_otherwise_than_sent() {
         let nowhere = Target { api_version: None, kind: None, namespace: None, name: None };
         let sent = record("a");
-        assert!(matches!(kept(&sent, 1, sent.created_at), Cow::Borrowed(_)));
-        assert_eq!(kept(&sent, 2, sent.created_at).attempt, 2);
-        assert_eq!(kept(&sent, 1, at(7)).created_at, at(7));
+        assert_eq!(kept(&sent, 1, sent.created_at), None);
+        assert_eq!(kept(&sent, 2, sent.created_at).unwrap().attempt, 2);
+        assert_eq!(kept(&sent, 1, at(7)).unwrap().created_at, at(7));
         let sent = WorkflowExecutionAudit { target: Some(nowhere), ..sent };
-        assert_eq!(kept(&sent, 1, sent.created_at).target, None);
-    }
-
-    #[test]
-    fn an_error_stops_everything() {
-        let contents = (0..500).map(|n| from_resource(record(&n.to_string())));
-        let mut calls = 0;
-        let each = |_: &Draft, _: Option<Prepared<'_>>| {
-            calls += 1;
-            if calls == 7 { Err("enough") } else { Ok(()) }
-        };
-        assert_eq!(try_each(&batch(contents).drafts, at(1), each), Err("enough"));
-        assert_eq!(calls, 7);
+        assert_eq!(kept(&sent, 1, sent.created_at).unwrap().target, None);
     }
 }

@@ -13,7 +13,7 @@ use dualaudit_record::{
 use super::{
     Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, PurgeDraft, Receipt, ReceiptResult, Refusal,
     SourceObject, Tracked, TrackingChange, Weighed,
-    ahead::{self, Becomes, Prepared},
+    ahead::{Becomes, Form, Prepared},
     purge::{self, MAX_SELECTORS},
     rules::{self, Decision, Revision, TrackedAs},
 };
@@ -139,21 +139,20 @@ impl<'a, T: Tables> Append<'a, T> {
 
     /// Decides and writes a batch; answers in the order of its drafts.
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<Vec<Answer>, T::Error> {
-        let recorded_at = self.recorded_at;
         let purges = batch.drafts.iter().any(|draft| matches!(draft.content, DraftContent::Purge(_)));
         assert!(!purges || batch.drafts.len() == 1, "a purge is the only draft of its batch");
         // What was seen first comes first: an attempt that a draft overtakes leaves its last state.
         for change in &batch.tracking {
             self.track(change)?;
         }
-        ahead::try_each(&batch.drafts, recorded_at, |draft, prepared| self.draft(draft, prepared))
+        batch.drafts.iter().map(|draft| self.draft(draft)).collect()
     }
 
-    fn draft<'d>(&mut self, draft: &'d Draft, prepared: Option<Prepared<'d>>) -> Result<Answer, T::Error> {
-        let Draft { nonce, content } = draft;
+    fn draft(&mut self, draft: &Draft) -> Result<Answer, T::Error> {
+        let Draft { nonce, content, form } = draft;
         content.execution_id().unwrap_or_default().clone_into(&mut self.about);
         match content {
-            DraftContent::Execution(draft) => self.execution(draft, *nonce, prepared),
+            DraftContent::Execution(draft) => self.execution(draft, *nonce, form.as_ref()),
             DraftContent::Gap(gap) => self.gap(gap, |_| *nonce),
             DraftContent::Quarantine { entry, object } => self.quarantine(entry, object, *nonce),
             DraftContent::Hold(hold) => self.hold(hold, *nonce),
@@ -162,11 +161,11 @@ impl<'a, T: Tables> Append<'a, T> {
         }
     }
 
-    fn execution<'d>(
+    fn execution(
         &mut self,
-        draft: &'d ExecutionDraft,
+        draft: &ExecutionDraft,
         nonce: Nonce,
-        prepared: Option<Prepared<'d>>,
+        form: Option<&Form>,
     ) -> Result<Answer, T::Error> {
         let known = self.tables.revisions(&draft.record.id)?;
         let becomes = match rules::execution(&known, draft) {
@@ -174,16 +173,20 @@ impl<'a, T: Tables> Append<'a, T> {
                 return Ok(Answer::Stored(self.duplicate(&draft.record.id, first)));
             }
             Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
-            Decision::New { attempt, revision, created_at } => {
-                Becomes { attempt, revision, recorded_at: self.recorded_at, created_at }
-            }
+            Decision::New { attempt, revision, created_at } => Becomes { attempt, revision, created_at },
         };
         if draft.origin == Origin::Resource {
             self.close_overtaken(&known, draft, nonce)?;
         }
-        let prepared = prepared
-            .and_then(|prepared| prepared.if_right(becomes))
-            .unwrap_or_else(|| Prepared::new(draft, nonce, becomes));
+        let anew;
+        let form = match form.filter(|form| form.is(becomes)) {
+            Some(form) => form,
+            None => {
+                anew = Form::new(draft, nonce, becomes);
+                &anew
+            }
+        };
+        let prepared = form.recorded(draft, self.recorded_at);
         let row = NewRow { prepared: &prepared, content_digest: draft.content_digest, nonce };
         let receipt = self.append(New {
             kind: EntryKind::Execution,
@@ -195,7 +198,7 @@ impl<'a, T: Tables> Append<'a, T> {
         })?;
         self.tables.row(row)?;
         if let Some(source) = &draft.source {
-            self.tables.source_object(receipt.index, &prepared.record, &source.compressed)?;
+            self.tables.source_object(receipt.index, prepared.record, &source.compressed)?;
         }
         Ok(Answer::Stored(receipt))
     }

@@ -25,7 +25,7 @@ mod append;
 mod beside;
 mod conditions;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod filter;
 mod head;
 mod lookup;
@@ -183,6 +183,8 @@ pub struct Draft {
     pub nonce: Nonce,
     /// What to append.
     pub content: DraftContent,
+    /// Of an execution, how it will most likely be stored.
+    form: Option<ahead::Form>,
 }
 
 /// What a draft says. Execution ids, indexes and revisions are given by the store.
@@ -565,8 +567,8 @@ pub enum StoreError {
     /// acknowledged is lost. The commit may or may not have taken effect.
     #[error("{0}")]
     Unavailable(String),
-    /// The question takes longer than a question may. Asking the same again will not help; asking for
-    /// less may.
+    /// The question, or the batch, takes longer than it may. The same again will not help; less may. A
+    /// batch may or may not have taken effect.
     #[error("{0}")]
     TooSlow(String),
     /// The database refuses this batch. Halve it to find the row; nothing of it was stored.

@@ -75,7 +75,7 @@ impl Audit {
     }
 
     async fn append(&self, contents: Vec<DraftContent>) {
-        let draft = |content| Draft { nonce: Nonce([9; 16]), content };
+        let draft = |content| Draft::new(Nonce([9; 16]), content);
         let batch = Batch { drafts: contents.into_iter().map(draft).collect(), tracking: Vec::new() };
         self.store.append(LOG, batch.into(), now()).await.unwrap();
     }

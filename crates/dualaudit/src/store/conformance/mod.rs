@@ -5,7 +5,7 @@
 
 pub(super) mod append;
 pub(super) mod attempts;
-pub(super) mod check;
+pub(crate) mod check;
 pub(super) mod holds;
 pub(super) mod list;
 pub(super) mod others;
@@ -13,7 +13,7 @@ pub(super) mod purge;
 pub(super) mod read;
 pub(super) mod removal;
 mod sameness;
-pub(super) mod sample;
+pub(crate) mod sample;
 pub(super) mod strays;
 pub(super) mod tracking;
 

@@ -173,7 +173,7 @@ impl Writer<'_> {
             Operation::Remove => return,
         };
         let is_hold = matches!(content, Some(DraftContent::Hold(_)));
-        batch.drafts.extend(content.map(|content| Draft { nonce, content }));
+        batch.drafts.extend(content.map(|content| Draft::new(nonce, content)));
         let answers = self.store.append(&self.log, Arc::new(batch), now).await.unwrap();
         if is_hold && let [Answer::Stored(receipt)] = &answers[..] {
             self.holds.push(receipt.clone());

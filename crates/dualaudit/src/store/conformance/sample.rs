@@ -181,7 +181,7 @@ pub(crate) fn tracked(id: &str, started_at: Option<Time>) -> Tracked {
 pub(crate) fn batch(contents: impl IntoIterator<Item = DraftContent>) -> Arc<Batch> {
     let draft = |(place, content)| {
         let place = u8::try_from(place % 251).unwrap();
-        Draft { nonce: Nonce([place; 16]), content }
+        Draft::new(Nonce([place; 16]), content)
     };
     Arc::new(Batch { drafts: contents.into_iter().enumerate().map(draft).collect(), tracking: Vec::new() })
 }

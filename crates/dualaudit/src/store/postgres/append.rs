@@ -36,16 +36,30 @@ use crate::store::{
 /// commit, so whatever fails in between leaves none behind.
 pub(super) type Trees = Arc<Mutex<HashMap<String, Tree>>>;
 
+/// An append that has its log to itself.
+pub(super) struct Started {
+    head: HeadRow,
+    overlay: Overlay,
+    kept: Option<Tree>,
+}
+
+/// Starts an append: waits until the log is free, and reads what it knows of the batch.
+pub(super) async fn start(session: &Session, trees: &Trees, log: &str, batch: &Batch) -> Result<Started> {
+    let kept = trees.lock().unwrap_or_else(PoisonError::into_inner).remove(log);
+    let (head, overlay) = begin(session, log, batch).await?;
+    Ok(Started { head, overlay, kept })
+}
+
 /// See [`crate::store::Store::append`].
 pub(super) async fn append(
     session: &Session,
     trees: &Trees,
-    log: &str,
+    started: Started,
     batch: Arc<Batch>,
     now: Time,
 ) -> Result<Vec<Answer>> {
-    let kept = trees.lock().unwrap_or_else(PoisonError::into_inner).remove(log);
-    let (head, overlay) = begin(session, log, &batch).await?;
+    let Started { head, overlay, kept } = started;
+    let log = head.log.clone();
     let tree = match kept.filter(|kept| head.is_of(kept)) {
         Some(kept) => kept,
         None => head.tree(&edge(session, &head).await?).map_err(Error::damaged)?,
@@ -64,7 +78,7 @@ pub(super) async fn append(
         decided.map_err(|error| StoreError::Unavailable(format!("the append stopped: {error}")))?;
     let written = write(session, overlay, &mut tree, before, recorded_at).await;
     written.map_err(|error| error.within(|| format!("log {log}")))?;
-    trees.lock().unwrap_or_else(PoisonError::into_inner).insert(log.to_owned(), tree);
+    trees.lock().unwrap_or_else(PoisonError::into_inner).insert(log, tree);
     Ok(answers)
 }
 
@@ -245,9 +259,17 @@ async fn write(
         purged,
         purge_pending,
     } = written;
-    copy(session, ENTRIES, entries.finish()).await?;
-    copy(session, EXECUTIONS, executions.finish()).await?;
-    copy(session, SOURCE_OBJECTS, source_objects.finish()).await?;
+    let (entries, mut executions, source_objects) = (
+        Copy::new(session, ENTRIES, entries.finish()).await?,
+        Copy::new(session, EXECUTIONS, executions.finish()).await?,
+        Copy::new(session, SOURCE_OBJECTS, source_objects.finish()).await?,
+    );
+    entries.send(session).await?;
+    source_objects.send(session).await?;
+    if !amendments.is_empty() {
+        // They may amend what this batch brings.
+        std::mem::take(&mut executions).send(session).await?;
+    }
     for amendment in &amendments {
         amend(session, &log, amendment).await?;
     }
@@ -287,10 +309,10 @@ async fn write(
     const PURGE_PENDING: &str = "
         COPY purge_pending (log, id, attempt, created_at)
         FROM STDIN (FORMAT binary) -- append: purged executions";
-    copy(session, PURGED, purged.finish()).await?;
-    copy(session, PURGE_PENDING, purge_pending.finish()).await?;
+    Copy::new(session, PURGED, purged.finish()).await?.send(session).await?;
+    Copy::new(session, PURGE_PENDING, purge_pending.finish()).await?.send(session).await?;
     track(session, &log, &tracked).await?;
-    finish(session, &log, tree, before, recorded_at).await
+    finish(session, &log, executions, tree, before, recorded_at).await
 }
 
 /// Places a hold.
@@ -310,15 +332,25 @@ async fn place(session: &Session, log: &str, receipt: &Receipt, hold: &Hold) -> 
     Ok(())
 }
 
-/// Sends rows into a table, if there are any.
-async fn copy(session: &Session, sql: &str, rows: Option<Bytes>) -> Result<()> {
-    let Some(rows) = rows else { return Ok(()) };
-    let statement = session.prepare_cached(sql).await?;
-    let sink = session.copy_in(&statement).await?;
-    let mut sink = std::pin::pin!(sink);
-    sink.send(rows).await?;
-    sink.finish().await?;
-    Ok(())
+/// Rows to send into a table, if there are any.
+#[derive(Default)]
+struct Copy(Option<(Statement, Bytes)>);
+
+impl Copy {
+    async fn new(session: &Session, sql: &str, rows: Option<Bytes>) -> Result<Self> {
+        let Some(rows) = rows else { return Ok(Self(None)) };
+        Ok(Self(Some((session.prepare_cached(sql).await?, rows))))
+    }
+
+    /// Sends them. They go out at the first poll, before whatever is asked for after that.
+    async fn send(self, session: &Session) -> std::result::Result<(), tokio_postgres::Error> {
+        let Some((statement, rows)) = self.0 else { return Ok(()) };
+        let sink = session.copy_in(&statement).await?;
+        let mut sink = std::pin::pin!(sink);
+        sink.send(rows).await?;
+        sink.finish().await?;
+        Ok(())
+    }
 }
 
 /// Moves a row to the revisions, and puts the next one in its place.
@@ -409,10 +441,18 @@ async fn track(session: &Session, log: &str, tracked: &TrackedRows) -> Result<()
     Ok(())
 }
 
-/// Writes what the batch changed of the tree, and the head, if it appended anything, and commits.
+/// Writes the last rows, what the batch changed of the tree, and the head, if it appended anything, and
+/// commits.
 ///
-/// All three go out together: a commit after a statement that failed is a rollback.
-async fn finish(session: &Session, log: &str, tree: &mut Tree, before: u64, recorded_at: Time) -> Result<()> {
+/// All go out together: a commit after a statement that failed is a rollback.
+async fn finish(
+    session: &Session,
+    log: &str,
+    rows: Copy,
+    tree: &mut Tree,
+    before: u64,
+    recorded_at: Time,
+) -> Result<()> {
     const TILE: &str = "
         -- append: tile
         INSERT INTO log_tile (log, level, idx, hashes)
@@ -439,8 +479,13 @@ async fn finish(session: &Session, log: &str, tree: &mut Tree, before: u64, reco
     let (size, root, recorded_at) = (at_most(tree.size()), tree.root().0, Micros::from(recorded_at));
     let (root, size): (&[u8], &i64) = (root.as_slice(), &size);
     let params: [&(dyn ToSql + Sync); 4] = [&log, size, &root, &recorded_at];
-    let (tiles, moved, committed) =
-        join!(futures::future::join_all(tiles), session.execute(&head, &params), commit());
+    let (copied, tiles, moved, committed) = join!(
+        rows.send(session),
+        futures::future::join_all(tiles),
+        session.execute(&head, &params),
+        commit()
+    );
+    copied?;
     for written in tiles {
         written?;
     }

@@ -25,9 +25,13 @@ const RESERVED: usize = 2;
 /// How long to wait for one of them.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// How long a statement of the work may take, a lock be waited for, and a transaction stand still: a
-/// frozen appender must not hold the head of its log.
+/// How long a statement of the work may take, and a transaction stand still: a frozen appender must not
+/// hold the head of its log.
 const WORK: Duration = Duration::from_secs(5);
+
+/// How long a lock is waited for. Less than [`WORK`]: somebody else's lock is told apart from work that
+/// is too much.
+const LOCK: Duration = Duration::from_secs(4);
 
 /// The pools of a store.
 #[derive(Clone)]
@@ -103,12 +107,12 @@ async fn reach(location: &Location) -> Result<Client> {
 /// statistics are older than the rows: it is kept from reading whole tables, and from sorting what an
 /// index has in order.
 fn settings(statement: Option<Duration>) -> String {
-    let work = WORK.as_millis();
+    let (work, lock) = (WORK.as_millis(), LOCK.as_millis());
     let statement = statement.map_or(0, |limit| limit.as_millis());
     format!(
         "SET synchronous_commit = on;
          SET statement_timeout = {statement};
-         SET lock_timeout = {work};
+         SET lock_timeout = {lock};
          SET idle_in_transaction_session_timeout = {work};
          SET timezone = 'UTC';
          SET plan_cache_mode = force_custom_plan;

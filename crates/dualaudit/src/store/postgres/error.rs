@@ -60,6 +60,11 @@ impl Error {
         matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::QUERY_CANCELED))
     }
 
+    /// Whether the server refuses what it was sent, and would again.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code().is_some_and(is_refusal))
+    }
+
     /// Whether the role may not do what was asked.
     pub(super) fn is_forbidden(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE))
@@ -121,7 +126,7 @@ fn explain(database: &str, error: &Postgres) -> StoreError {
     // The class of the code: appendix A of the manual.
     match &code.code()[..2] {
         "28" => unavailable("does not let this role in: check name, password and pg_hba.conf"),
-        "22" | "23" | "54" => StoreError::Rejected(said(error)),
+        _ if is_refusal(code) => StoreError::Rejected(said(error)),
         "08" | "25" | "40" | "53" | "55" | "57" | "58" => unavailable("is not available"),
         // What is left is a schema that is not ours (no such table): trying again cannot help.
         _ => StoreError::Corrupt(damaged(database, &said(error))),
@@ -142,6 +147,11 @@ fn is_disagreement(code: &SqlState) -> bool {
             | SqlState::FOREIGN_KEY_VIOLATION
             | SqlState::EXCLUSION_VIOLATION
     )
+}
+
+/// Whether a value, a check or a limit of the server stands against it.
+fn is_refusal(code: &SqlState) -> bool {
+    matches!(&code.code()[..2], "22" | "23" | "54") && !is_disagreement(code)
 }
 
 fn damaged(database: &str, what: &str) -> String {

@@ -10,13 +10,14 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
+    include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
 ];
 
 /// The version of the schema that this program knows.
-const KNOWN: usize = MIGRATIONS.len();
+pub(super) const KNOWN: usize = MIGRATIONS.len();
 
 /// One process at a time changes the schema; the number is ours alone, as far as numbers can be.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('dualaudit migrate'))";

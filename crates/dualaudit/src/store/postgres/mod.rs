@@ -196,16 +196,17 @@ impl Store for PostgresStore {
     async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.check_writes()?;
         let (pools, trees, log) = (self.pools.clone(), Arc::clone(&self.trees), log.to_owned());
-        let run = async move {
+        let start = async move {
             let session = Session::new(&pools.writers).await?;
-            let appended = append::append(&session, &trees, &log, batch, now).await;
+            let started = append::start(&session, &trees, &log, &batch).await?;
+            Ok((session, trees, started, batch))
+        };
+        let append = Session::in_turn(start, move |(session, trees, started, batch)| async move {
+            let appended = append::append(&session, &trees, started, batch, now).await;
             session.end(appended).await
-        };
-        let run = async {
-            let stopped =
-                |error| Error::Store(StoreError::Unavailable(format!("an append stopped: {error}")));
-            tokio::spawn(Session::working(run)).await.unwrap_or_else(|error| Err(stopped(error)))
-        };
+        });
+        let stopped = |error| Error::Store(StoreError::Unavailable(format!("an append stopped: {error}")));
+        let run = async { tokio::spawn(append).await.unwrap_or_else(|error| Err(stopped(error))) };
         self.told(run).await
     }
 

@@ -126,7 +126,7 @@ impl Tables for Overlay {
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<(), Infallible> {
         let NewEntry { leaf, leaf_hash, execution, key, body } = entry;
         let id = leaf.execution_id.as_deref();
-        let record = execution.map(|row| &row.prepared.record);
+        let record = execution.map(|row| row.prepared.record);
         let fields = self.written.entries.row();
         fields.text(&self.log);
         fields.int8(leaf.index);
@@ -310,9 +310,9 @@ fn execution(fields: &mut impl Fields, log: &str, row: NewRow<'_>) {
     fields.optional_text(target.and_then(|target| target.kind.as_deref()));
     fields.optional_text(target.and_then(|target| target.namespace.as_deref()));
     fields.optional_text(target.and_then(|target| target.name.as_deref()));
-    fields.json(&prepared.labels);
+    fields.json(prepared.labels);
     fields.put(&[], source_digest.as_ref().map(|digest| digest.0.as_slice()));
     fields.bytes(&nonce.0);
-    fields.json(&prepared.step_executions);
-    fields.json(&prepared.adaptive_adjustments);
+    fields.json(prepared.step_executions);
+    fields.json(prepared.adaptive_adjustments);
 }

@@ -46,7 +46,8 @@ async fn drop_months(client: &mut Client) -> Result<u32> {
         -- remove: purged months
         SELECT dualaudit_purged_until(), array_agg(name), array_agg(size)
         FROM log";
-    const LOCK: &str = "LOCK TABLE workflow_execution_audit, source_object IN ACCESS EXCLUSIVE MODE";
+    // In the order in which an append comes to them.
+    const LOCK: &str = "LOCK TABLE source_object, workflow_execution_audit IN ACCESS EXCLUSIVE MODE";
     const DROP: &str = "
         -- remove: whole months
         SELECT dualaudit_drop_months($1, $2, $3)";

@@ -3,7 +3,7 @@
 use std::{ops::Deref, time::Duration};
 
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::error::{Error, Result};
@@ -46,9 +46,18 @@ impl Session {
         Ok(session)
     }
 
-    /// Gives the connection back if all went well.
+    /// Gives the connection back if all went well, or if the server refused what it was sent: then it
+    /// has told so of each statement, and what was begun is undone.
     pub(super) async fn end<T>(mut self, done: Result<T>) -> Result<T> {
-        let value = done?;
+        let value = match done {
+            Ok(value) => value,
+            Err(error) => {
+                if error.is_refusal() && self.batch_execute("ROLLBACK").await.is_ok() {
+                    drop(self.client.take());
+                }
+                return Err(error);
+            }
+        };
         if self.snapshot {
             self.batch_execute("COMMIT").await?;
         }
@@ -87,6 +96,25 @@ impl Session {
         timeout(LONGEST_WORK, work).await.unwrap_or_else(|_| Err(silent(LONGEST_WORK)))
     }
 
+    /// What comes of an append, which starts when it has its log to itself, in the time that a piece of
+    /// work has.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it could not start in time. [`StoreError::TooSlow`] when it took too
+    /// long from then on, whether or not it took effect.
+    pub(super) async fn in_turn<S, T, A: Future<Output = Result<T>>>(
+        start: impl Future<Output = Result<S>>,
+        append: impl FnOnce(S) -> A,
+    ) -> Result<T> {
+        let end = Instant::now() + LONGEST_WORK;
+        let started = timeout_at(end, start).await.unwrap_or_else(|_| Err(silent(LONGEST_WORK)))?;
+        match timeout_at(end, append(started)).await {
+            Ok(Err(error)) if error.is_timeout() => Err(too_slow()),
+            Ok(done) => done,
+            Err(_) => Err(too_slow()),
+        }
+    }
+
     /// Every row of a statement that is prepared once for the life of the connection.
     pub(super) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let statement = self.prepare_cached(sql).await?;
@@ -113,6 +141,11 @@ impl Drop for Session {
             drop(Object::take(client));
         }
     }
+}
+
+fn too_slow() -> Error {
+    StoreError::TooSlow("the database takes longer for this batch than an append may: send less".to_owned())
+        .into()
 }
 
 fn silent(after: Duration) -> Error {

@@ -31,7 +31,7 @@ async fn base() -> Fresh {
 }
 
 async fn append(audit: &Fresh, contents: Vec<DraftContent>) {
-    let draft = |content| Draft { nonce: Nonce([9; 16]), content };
+    let draft = |content| Draft::new(Nonce([9; 16]), content);
     let batch = Batch { drafts: contents.into_iter().map(draft).collect(), tracking: Vec::new() };
     audit.store.append(LOG, batch.into(), now()).await.unwrap();
 }

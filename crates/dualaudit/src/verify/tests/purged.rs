@@ -6,7 +6,7 @@ use crate::store::{PurgeDraft, Weighed};
 /// After what [`Audit::with`] makes: a hold that is released, one that is open, and two purges.
 pub(super) async fn purge_some(store: &dyn Store) {
     let append = async |content| {
-        let draft = Draft { nonce: Nonce([9; 16]), content };
+        let draft = Draft::new(Nonce([9; 16]), content);
         let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
         let answer = store.append(LOG, batch.into(), now()).await.unwrap().remove(0);
         assert!(answer.is_new(), "{answer:?}");

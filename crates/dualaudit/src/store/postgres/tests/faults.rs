@@ -78,6 +78,7 @@ async fn text_that_postgresql_cannot_hold_is_rejected_and_nothing_of_its_batch_s
         let error = store.append(LOG, both, at(1)).await.unwrap_err();
         assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
         assert_eq!(check_log(&*store, LOG).await.len(), 0);
+        assert_eq!(store.store.pools.writers.status().available, 1, "the connection is kept");
     }
     append(&*store, [from_producer(record("good"), None)]).await;
     check_log(&*store, LOG).await;
@@ -144,8 +145,12 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, after: bool, armed: 
                     return;
                 }
                 if cut {
-                    // Until the server has answered.
-                    let _ = server.read(&mut from_server).await;
+                    // Until the server has answered that, after all that was asked of it before.
+                    while let Ok(read @ 1..) = server.read(&mut from_server).await {
+                        if from_server[..read].windows(7).any(|bytes| bytes == b"COMMIT\0") {
+                            break;
+                        }
+                    }
                     return;
                 }
             }

@@ -9,8 +9,8 @@ use dualaudit_record::{Time, execution::Outcome};
 use super::fresh;
 use crate::store::{
     Cursor, Filter, LabelRequirement, Table,
-    conformance::sample::{LOG, append, at, from_producer, open, record},
-    postgres::{list, session::Session, strays},
+    conformance::sample::{LOG, append, at, from_producer, from_resource, open, record},
+    postgres::{Options, PostgresStore, list, session::Session, strays},
 };
 
 /// Statements that name no log, and why.
@@ -138,6 +138,32 @@ async fn every_page_of_strays_and_every_voucher_is_sought_by_a_key() {
         }
     }
     session.end(Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_append_reads_no_more_of_a_log_that_has_grown() {
+    const READ: &str = "
+        SELECT (
+            (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)
+            + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)
+        )::bigint";
+    const ROWS: usize = 100;
+    let fresh = fresh();
+    open(&*fresh, LOG).await;
+    let mut before = 0;
+    for round in 0..10 {
+        // What a session has read is counted when it ends.
+        let store = PostgresStore::with(&fresh.location(), Options::default(), true).unwrap();
+        append(&store, (0..ROWS).map(|n| from_resource(record(&format!("{round}-{n}"))))).await;
+        fresh.close();
+        let session = Session::new(&store.pools.readers).await.unwrap();
+        let read: i64 = session.query_one(READ, &[]).await.unwrap().get(0);
+        session.end(Ok(())).await.unwrap();
+        // Its entry is looked for by a row and by its object.
+        assert!(read - before < 4 * ROWS as i64, "append {round} read {} rows", read - before);
+        before = read;
+        fresh.close();
+    }
 }
 
 /// The plan of a statement without values for its parameters.
