@@ -7,15 +7,18 @@ use rusqlite::ffi;
 
 use super::{
     super::write::{Faults, Step},
-    Fresh, fresh,
+    Fresh, Options, SqliteStore, fresh,
 };
 use crate::store::{
-    Answer, Batch, DraftContent, ReceiptResult, StoreError, Tracked, TrackedState, TrackingChange,
+    Answer, Batch, DraftContent, Filter, ReceiptResult, Store as _, StoreError, Tracked, TrackedState,
+    TrackingChange,
     conformance::{
         check::check_log,
+        holds::release,
+        purge::{part, weigh},
         sample::{
             LOG, append, at, batch, from_producer, from_resource, gap, hold, open, quarantine, receipt,
-            record, seen, started, tracked,
+            record, seen, started, stored, tracked,
         },
     },
 };
@@ -89,6 +92,47 @@ fn eventful() -> Arc<Batch> {
     let closed = Tracked { state: TrackedState::Closed, ..tracked("new", Some(at(0))) };
     let tracking = vec![TrackingChange::Seen(closed), TrackingChange::Gone { id: "gone".to_owned() }];
     Arc::new(Batch { tracking, ..Arc::unwrap_or_clone(batch) })
+}
+
+/// The steps that only purges and the ends of holds take.
+const ENDINGS: [Step; 5] = [
+    Step::Entry(EntryKind::HoldRelease),
+    Step::Entry(EntryKind::Purge),
+    Step::Release,
+    Step::Purged,
+    Step::PurgePending,
+];
+
+#[tokio::test]
+async fn whichever_write_of_a_release_or_a_purge_fails_it_can_be_sent_again() {
+    let prepared = fresh();
+    open(&*prepared, LOG).await;
+    append(&*prepared, ["a", "b", "c"].map(|id| from_resource(record(id)))).await;
+    stored(&*prepared, hold("c", "audit")).await;
+    let goes = weigh(&*prepared, at(100), 10).await.into_iter().filter(|found| found.id != "c").collect();
+    let endings = [batch([release(3)]), batch([part(1, goes)])];
+    for step in ENDINGS.into_iter().chain([Step::Head, Step::Commit]) {
+        for after in [false, true] {
+            let file = prepared.directory.path().join(format!("{step:?}-{after}.db"));
+            prepared.store.backup(&file).await.unwrap();
+            let store = SqliteStore::open(&file, Options::default()).unwrap();
+            let case = Failing { step, after, code: ffi::SQLITE_IOERR };
+            let mut failed = 0;
+            for ending in &endings {
+                let ended = store.append_with(LOG, Arc::clone(ending), at(200), case).await;
+                failed += usize::from(ended.is_err());
+                check_log(&store, LOG).await;
+                let again = store.append(LOG, Arc::clone(ending), at(300)).await.unwrap().remove(0);
+                receipt(again);
+            }
+            assert!(failed > 0, "{case:?}");
+            let entries = check_log(&store, LOG).await;
+            let kinds: Vec<EntryKind> = entries[4..].iter().map(|entry| entry.kind).collect();
+            assert_eq!(kinds, [EntryKind::HoldRelease, EntryKind::Purge], "{case:?}");
+            let left = store.list(&Filter::default(), None, 10).await.unwrap().rows;
+            assert_eq!(left.len(), 1, "{case:?}");
+        }
+    }
 }
 
 #[tokio::test]
