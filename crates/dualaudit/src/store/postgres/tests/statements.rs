@@ -10,7 +10,7 @@ use super::fresh;
 use crate::store::{
     Cursor, Filter, LabelRequirement, Table,
     conformance::sample::{LOG, append, at, from_producer, from_resource, open, record},
-    postgres::{Options, PostgresStore, list, session::Session, strays},
+    postgres::{Options, PostgresStore, known, list, session::Session, strays, weigh},
 };
 
 /// Statements that name no log, and why.
@@ -136,6 +136,21 @@ async fn every_page_of_strays_and_every_voucher_is_sought_by_a_key() {
                 "{table:?}: {generic}"
             );
         }
+    }
+    session.end(Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn executions_are_weighed_by_an_index_in_its_order() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    append(&*store, (0..300).map(|n| from_producer(record(&n.to_string()), None))).await;
+    let session = Session::new(&store.store.pools.readers).await.unwrap();
+    for sql in [weigh::LAST, &weigh::EXECUTIONS, &weigh::EARLIER, known::HOLDS_ON] {
+        let plan = explain_generic(&session, sql).await;
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+        // The holds are few, and from two indexes.
+        assert!(sql == known::HOLDS_ON || !plan.contains("Sort\n"), "{plan}");
     }
     session.end(Ok(())).await.unwrap();
 }
