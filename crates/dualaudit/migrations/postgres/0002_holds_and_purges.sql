@@ -256,13 +256,16 @@ DROP TRIGGER source_object_is_not_deleted ON source_object;
 CREATE TRIGGER source_object_is_only_purged BEFORE DELETE ON source_object
     FOR EACH ROW EXECUTE FUNCTION source_object_is_only_purged();
 
--- Where the months end, from the first on, in which there is nothing that was not purged; NULL where even
--- the first has something. Reads every row of them, and locks nothing.
-CREATE FUNCTION dualaudit_purged_until() RETURNS timestamptz
+-- Where the months end, from the first on and up to that of `instant`, in which there is nothing that was
+-- not purged; NULL where there is nothing in them at all, or something else. Reads every row of them, and
+-- locks nothing.
+CREATE FUNCTION dualaudit_purged_until(instant timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
 DECLARE
     month record;
     is_purged boolean;
+    is_empty boolean;
+    any_rows boolean := FALSE;
     upto timestamptz;
 BEGIN
     FOR month IN
@@ -273,22 +276,24 @@ BEGIN
         WHERE inhparent = 'workflow_execution_audit'::regclass
         ORDER BY ends NULLS LAST
     LOOP
-        EXIT WHEN month.suffix IS NULL OR month.ends IS NULL;
+        EXIT WHEN month.suffix IS NULL OR month.ends IS NULL OR month.ends > date_trunc('month', instant);
         EXECUTE format(
             'SELECT NOT EXISTS (
-                SELECT 1 FROM %I AS record
+                SELECT 1 FROM %1$I AS record
                 WHERE NOT EXISTS (
                     SELECT 1 FROM purge_pending AS pending
                     WHERE pending.log = record.log AND pending.id = record.id AND pending.attempt = record.attempt))
             AND NOT EXISTS (
-                SELECT 1 FROM %I AS object WHERE NOT dualaudit_is_purged(object.log, object.idx))',
+                SELECT 1 FROM %2$I AS object WHERE NOT dualaudit_is_purged(object.log, object.idx)),
+            NOT EXISTS (SELECT 1 FROM %1$I) AND NOT EXISTS (SELECT 1 FROM %2$I)',
             'workflow_execution_audit' || month.suffix,
             'source_object' || month.suffix)
-        INTO is_purged;
+        INTO is_purged, is_empty;
         EXIT WHEN NOT is_purged;
+        any_rows := any_rows OR NOT is_empty;
         upto := month.ends;
     END LOOP;
-    RETURN upto;
+    RETURN CASE WHEN any_rows THEN upto END;
 END
 $$;
 

@@ -21,6 +21,8 @@ pub(super) mod tracking;
 pub(super) trait Maintained: std::ops::Deref<Target = dyn super::Store> {
     /// Removes the rows of what was purged.
     async fn remove_purged(&self) -> super::Removed;
+    /// How many whole months it can remove at once, of so many.
+    fn months(&self, of: u32) -> u32;
     /// How many rows there are in the tables of executions, revisions and source objects.
     async fn rows(&self) -> u64;
 }

@@ -22,7 +22,7 @@ pub(crate) async fn what_was_purged_is_removed_and_nothing_else(store: &impl Mai
     assert_eq!(store.rows().await, 3 + 1 + 4, "they are gone to readers, and still there");
     let before = check_log(&**store, LOG).await;
     assert_eq!(store.remove_purged().await, Removed { executions: 2, months: 0 });
-    assert_eq!(store.rows().await, 2);
+    assert_eq!(store.rows().await, 2, "a month with something else in it stays");
     assert_eq!(store.remove_purged().await, Removed::default(), "there is nothing left to do");
     assert_eq!(check_log(&**store, LOG).await, before, "the log says the same");
     let again = stored(&**store, from_resource(amended)).await;
@@ -50,7 +50,7 @@ pub(crate) async fn months_of_which_everything_was_purged_are_removed_at_once(st
     let two_months = weigh(&**store, at(52 * day), 100).await;
     stored(&**store, part(1, two_months.clone())).await;
     let removed = store.remove_purged().await;
-    assert!(removed.months == 0 || removed.months == 2, "{removed:?}");
+    assert_eq!(removed.months, store.months(2));
     assert_eq!(removed.executions, two_months.len() as u64, "each is seen to");
     let left = 60 - two_months.len();
     assert_eq!(store.rows().await, left as u64);
@@ -62,7 +62,7 @@ pub(crate) async fn months_of_which_everything_was_purged_are_removed_at_once(st
     assert_eq!(store.remove_purged().await, Removed::default());
     let rest = weigh(&**store, at(10_000 * day), 100).await;
     stored(&**store, part(2, rest)).await;
-    store.remove_purged().await;
+    assert!(store.remove_purged().await.months >= store.months(1));
     assert_eq!(store.rows().await, 0);
     check_log(&**store, LOG).await;
     stored(&**store, from_producer(aged("later".to_owned(), 100), None)).await;

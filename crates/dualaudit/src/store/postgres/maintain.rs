@@ -70,7 +70,7 @@ pub async fn months_ahead(location: &Location, now: Time) -> std::result::Result
 pub(super) async fn run(client: &mut Client, now: Time) -> Result<Maintained> {
     let partitions = patiently(client, now, TRIES).await?;
     let months_ahead = ahead(client, now).await?;
-    Ok(Maintained { partitions, months_ahead, removed: remove::remove(client).await? })
+    Ok(Maintained { partitions, months_ahead, removed: remove::remove(client, now).await? })
 }
 
 /// The same on a connection.

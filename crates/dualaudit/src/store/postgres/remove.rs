@@ -1,5 +1,6 @@
 //! Removes the rows of what was purged: whole months by dropping their partitions, the rest in batches.
 
+use dualaudit_record::Time;
 use tokio_postgres::{Client, IsolationLevel, error::SqlState};
 
 use super::{
@@ -14,8 +15,8 @@ const BATCH: i64 = 1000;
 
 /// Removes all of them, in as many transactions as it takes; whatever ends it, running it again does what is
 /// left.
-pub(super) async fn remove(client: &mut Client) -> Result<Removed> {
-    let mut removed = Removed { months: drop_months(client).await?, ..Removed::default() };
+pub(super) async fn remove(client: &mut Client, now: Time) -> Result<Removed> {
+    let mut removed = Removed { months: drop_months(client, now).await?, ..Removed::default() };
     const LOGS: &str = "
         -- remove: logs
         SELECT name
@@ -34,17 +35,18 @@ pub(super) async fn remove(client: &mut Client) -> Result<Removed> {
     Ok(removed)
 }
 
-/// Drops the partitions, from the first on, in which there is nothing that was not purged.
+/// Drops the partitions of months that are over, from the first on, in which there is nothing that was not
+/// purged.
 ///
 /// They are looked through while everybody works; only then are the tables locked, for the moment that
 /// dropping takes. What came to these months in between is seen by the entries that the logs have since.
-async fn drop_months(client: &mut Client) -> Result<u32> {
+async fn drop_months(client: &mut Client, now: Time) -> Result<u32> {
     const PENDING: &str = "
         -- remove: whether there is anything
         SELECT EXISTS (SELECT 1 FROM purge_pending)";
     const MONTHS: &str = "
         -- remove: purged months
-        SELECT dualaudit_purged_until(), array_agg(name), array_agg(size)
+        SELECT dualaudit_purged_until($1), array_agg(name), array_agg(size)
         FROM log";
     // In the order in which an append comes to them.
     const LOCK: &str = "LOCK TABLE source_object, workflow_execution_audit IN ACCESS EXCLUSIVE MODE";
@@ -57,7 +59,7 @@ async fn drop_months(client: &mut Client) -> Result<u32> {
     let look = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     // Every row of a month, which may take longer than anything else may.
     look.batch_execute("SET LOCAL statement_timeout = 0").await?;
-    let row = look.query_one(MONTHS, &[]).await?;
+    let row = look.query_one(MONTHS, &[&Micros::from(now)]).await?;
     look.commit().await.map_err(Error::Commit)?;
     if row.is_null(0)? {
         return Ok(0);

@@ -63,7 +63,13 @@ impl Fresh {
 
 impl conformance::Maintained for Fresh {
     async fn remove_purged(&self) -> Removed {
-        super::maintain(&self.location(), at(0)).await.unwrap().removed
+        // Months are dropped once they are over.
+        let later = at(400 * 86_400);
+        super::maintain(&self.location(), later).await.unwrap().removed
+    }
+
+    fn months(&self, of: u32) -> u32 {
+        of
     }
 
     async fn rows(&self) -> u64 {

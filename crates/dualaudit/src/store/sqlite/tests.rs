@@ -32,6 +32,10 @@ impl conformance::Maintained for Fresh {
         tokio::task::spawn_blocking(move || maintain(file).unwrap().removed).await.unwrap()
     }
 
+    fn months(&self, _: u32) -> u32 {
+        0
+    }
+
     async fn rows(&self) -> u64 {
         let shell = rusqlite::Connection::open(self.directory.path().join("audit.db")).unwrap();
         let count = "SELECT (SELECT count(*) FROM workflow_execution_audit)
