@@ -1,6 +1,10 @@
 //! Holds and purges from the command line, while the program serves, on both databases.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -123,4 +127,59 @@ async fn purged_while_serving(audit: Audit) {
     audit.done(&["verify"]);
     let said = audit.done(&["maintain"]);
     assert!(said.contains("Nothing purged was left to remove"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_is_killed_goes_on_where_it_was_in_sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", dir.path().join("audit.db").display());
+    killed(Audit { url, dir }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_is_killed_goes_on_where_it_was_in_postgresql() {
+    let database = Server::shared().database(None);
+    killed(Audit { url: database.url(), dir: tempfile::tempdir().unwrap() }).await;
+}
+
+async fn killed(audit: Audit) {
+    const MANY: usize = 11_000;
+    audit.done(&["migrate"]);
+    {
+        let dualaudit = Dualaudit::spawn(audit.command(&["run", "--api-only", "--listen", "127.0.0.1:0"]));
+        for some in (0..MANY).collect::<Vec<_>>().chunks(1000) {
+            let old = |n: &usize| {
+                let mut record = record(&format!("r{n}"));
+                record["completed_at"] = json!("2016-05-01T10:00:00Z");
+                record
+            };
+            let (status, _) =
+                post(&dualaudit, &json!(some.iter().map(old).collect::<Vec<_>>()).to_string()).await;
+            assert_eq!(status, 201);
+        }
+    }
+    let plan = audit.json(&["purge", "plan"]);
+    let id = plan["id"].as_str().unwrap();
+    let mut kills = 0;
+    for arguments in [&["purge", "run", "--plan", id][..], &["maintain"]] {
+        for patience in (1..).map(|round| Duration::from_millis(60 * round)) {
+            let mut child =
+                audit.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(patience);
+            if child.try_wait().unwrap().is_none() {
+                kills += 1;
+            }
+            let _ = child.kill();
+            if child.wait().unwrap().success() {
+                break;
+            }
+        }
+        audit.done(&["verify"]);
+    }
+    assert!(kills > 1, "it was killed {kills} times");
+    assert!(audit.json(&["list"])["items"].as_array().unwrap().is_empty());
+    // Each execution went once, whichever run of the purge it was that took it.
+    assert_eq!(audit.json(&["purge", "run", "--plan", id])["logs"], json!([]));
+    assert!(audit.done(&["maintain"]).contains("Nothing purged was left to remove"));
+    audit.done(&["verify"]);
 }
