@@ -11,6 +11,7 @@ pub mod controller;
 pub mod crd;
 pub mod http;
 pub mod ingest;
+pub mod moving;
 pub mod query;
 pub mod simulate;
 pub mod source;

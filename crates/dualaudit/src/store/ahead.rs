@@ -10,7 +10,7 @@ use std::{borrow::Cow, sync::mpsc::sync_channel, thread};
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
-    execution::Target,
+    execution::{StoredExecution, Target},
     log::{Nonce, execution_body},
 };
 use serde::Serialize;
@@ -69,6 +69,21 @@ impl<'a> Prepared<'a> {
             labels,
             step_executions,
             adaptive_adjustments,
+        }
+    }
+
+    /// An execution as it is stored elsewhere, with the digest of its body.
+    pub(super) fn of_stored(stored: &'a StoredExecution, body_digest: Digest) -> Self {
+        let StoredExecution { record, revision, recorded_at, source_digest } = stored;
+        Self {
+            record: Cow::Borrowed(record),
+            revision: *revision,
+            recorded_at: *recorded_at,
+            source_digest: *source_digest,
+            body_digest,
+            labels: json(&record.labels),
+            step_executions: json(&record.step_executions),
+            adaptive_adjustments: json(&record.adaptive_adjustments),
         }
     }
 

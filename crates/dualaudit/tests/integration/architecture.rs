@@ -17,6 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     ("query", &["store"]),
     ("verify", &["store"]),
+    ("moving", &["clock", "store", "verify"]),
     ("http", &["clock", "metrics", "ingest", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];

@@ -5,14 +5,14 @@
 
 pub(super) mod append;
 pub(super) mod attempts;
-pub(super) mod check;
-pub(super) mod holds;
+pub(crate) mod check;
+pub(crate) mod holds;
 pub(super) mod list;
 pub(super) mod others;
-pub(super) mod purge;
+pub(crate) mod purge;
 pub(super) mod read;
 pub(super) mod removal;
-pub(super) mod sample;
+pub(crate) mod sample;
 pub(super) mod strays;
 pub(super) mod tracking;
 

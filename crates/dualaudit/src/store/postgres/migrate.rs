@@ -10,9 +10,10 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
+    include_str!("../../../migrations/postgres/0005_moving.sql"),
 ];
 
 /// The version of the schema that this program knows.

@@ -25,6 +25,7 @@ use super::{
 };
 
 mod append;
+mod arrive;
 mod connect;
 mod entries;
 mod error;

@@ -4,7 +4,7 @@ use std::{ops::Deref, time::Duration};
 
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
 use tokio::time::timeout;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Client, Row, types::ToSql};
 
 use super::error::{Error, Result};
 use crate::store::StoreError;
@@ -85,6 +85,11 @@ impl Session {
     /// [`StoreError::Unavailable`] after [`LONGEST_WORK`], whether or not it took effect.
     pub(super) async fn working<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         timeout(LONGEST_WORK, work).await.unwrap_or_else(|_| Err(silent(LONGEST_WORK)))
+    }
+
+    /// The connection, for transactions of its own.
+    pub(super) fn client(&mut self) -> &mut Client {
+        self.client.as_mut().expect("a session has its connection until it ends")
     }
 
     /// Every row of a statement that is prepared once for the life of the connection.

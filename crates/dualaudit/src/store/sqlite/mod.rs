@@ -36,6 +36,7 @@ mod entries;
 mod error;
 mod filesystem;
 mod known;
+mod leave;
 mod list;
 mod log;
 mod migrate;
@@ -49,6 +50,8 @@ mod tests;
 mod tree;
 mod weigh;
 mod write;
+
+pub use leave::Locked;
 
 /// The writer's page cache unless another size is asked for, in MiB. The keys of executions are
 /// random, so appends touch pages all over their index: what of it is not cached is read again.
@@ -99,7 +102,7 @@ pub struct SqliteStore {
     readers: Pool,
     /// For what the work itself depends on.
     reserved: Pool,
-    question_limit: Option<Duration>,
+    options: Options,
 }
 
 impl SqliteStore {
@@ -156,7 +159,7 @@ impl SqliteStore {
             writer,
             readers: connect::readers(file, &options, connect::READERS)?,
             reserved: connect::readers(file, &options, connect::RESERVED)?,
-            question_limit: options.question_limit,
+            options,
         })
     }
 
@@ -197,7 +200,7 @@ impl SqliteStore {
         act: impl FnOnce(&Connection) -> SqliteResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let reader = self.reader(&self.readers).await?;
-        let limit = self.question_limit;
+        let limit = self.options.question_limit;
         match question::ask(reader, limit, |connection| act(&*connection.transaction()?)).await {
             Ok(Some(done)) => done.map_err(|error| error.at(&self.file)),
             Ok(None) => Err(StoreError::TooSlow(format!(
