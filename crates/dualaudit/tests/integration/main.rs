@@ -12,6 +12,7 @@ mod database_outage;
 mod deletion;
 mod life;
 mod loss;
+mod moving;
 mod outage;
 mod policy;
 mod postgres;
