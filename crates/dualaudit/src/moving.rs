@@ -249,22 +249,31 @@ impl Journey<'_> {
     /// are.
     async fn rest(&self, log: &str, locked: &Locked, watch: &mut Watch<'_>) -> Result<u64, MoveError> {
         let mut next = self.target.arrival(log).await?.map_or(0, |arrival| arrival.size);
-        loop {
+        let (size, root) = loop {
             let page = locked.moving_page(log, next).await?;
             if page.entries.is_empty() {
-                break;
+                break (page.size, page.root);
             }
             watch(Step::Copy { log, done: next, total: page.size })?;
             next = self.take(log, page).await?;
+        };
+        let arrived = self.target.arrival(log).await?.map(|arrival| (arrival.size, arrival.root));
+        if arrived != Some((size, root)) {
+            return Err(MoveError::Refused(format!(
+                "the log {log} has {size} entries with the root {root}, and what arrived is another: nothing was closed"
+            )));
         }
         watch(Step::Track)?;
+        // What is tracked of a closed log changes no more: all that came of it before is right, and another
+        // move may be about to open it.
+        let changed = !locked.is_closed(log).await?;
         let mut after: Option<String> = None;
         loop {
             let rows = locked.tracked(log, after.as_deref(), TRACKED).await?;
-            self.target.take_tracked(log, after.is_none(), &rows).await?;
+            self.target.take_tracked(log, after.is_none() && changed, &rows).await?;
             match rows.last() {
                 Some(last) => after = Some(last.id.clone()),
-                None => return Ok(next),
+                None => return Ok(size),
             }
         }
     }

@@ -77,6 +77,28 @@ async fn entries_that_are_not_the_beginning_of_the_log_are_not_gone_on_from() {
 }
 
 #[tokio::test]
+async fn of_two_moves_at_once_only_the_first_to_close_the_log_goes_on() {
+    let (file, one, other) = (File::eventful().await, fresh(), fresh());
+    stops_before(&file, &other, Step::Close).await;
+    moved(&file, &one).await;
+    let locked = file.store.lock().await.unwrap();
+    let Err(StoreError::Foreign(said)) = locked.close(LOG, "postgres://other/audit", at(1)).await else {
+        panic!("it was closed for another place")
+    };
+    assert!(said.contains("moved to postgres://here/audit"), "{said}");
+    file.store.lock().await.unwrap().close(LOG, HERE, at(1)).await.unwrap();
+    // Both at once into the same place: each page is taken once, whoever brings it.
+    let (file, target) = (File::eventful().await, fresh());
+    let once = async || moving(&file, &target, &mut |_| Ok(())).await;
+    let (first, second) = tokio::join!(once(), once());
+    for outcome in [first, second] {
+        assert!(matches!(outcome, Ok(_) | Err(MoveError::Store(_) | MoveError::Refused(_))), "{outcome:?}");
+    }
+    moved(&file, &target).await;
+    same(&file, &target).await;
+}
+
+#[tokio::test]
 async fn what_is_damaged_where_it_is_stops_a_move_before_anything_is_closed() {
     for (trigger, tamper) in [
         (

@@ -39,6 +39,7 @@ mod migrate;
 mod overlay;
 mod read;
 mod remove;
+mod replay;
 mod rows;
 mod session;
 mod strays;

@@ -132,9 +132,19 @@ impl Locked {
         self.with(move |connection| read::tracked(connection, &log, after.as_deref(), limit)).await
     }
 
-    /// Closes a log, unless it is closed already, and lets the lock go.
+    /// Whether a log is closed.
     ///
     /// # Errors
+    /// Those of [`crate::store::Store::logs`].
+    pub async fn is_closed(&self, log: &str) -> std::result::Result<bool, StoreError> {
+        let log = log.to_owned();
+        self.with(move |connection| Ok(state(connection, &log)? != LogState::Open)).await
+    }
+
+    /// Closes a log that is all at `to`, unless that is why it is closed already, and lets the lock go.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] when it was closed because it is elsewhere: another move was faster;
     /// [`StoreError::Unavailable`]: it may be closed or not.
     pub async fn close(self, log: &str, to: &str, now: Time) -> std::result::Result<(), StoreError> {
         const CLOSE: &str = "
@@ -145,6 +155,10 @@ impl Locked {
         let (log, to) = (log.to_owned(), to.to_owned());
         self.with(move |connection| {
             connection.execute(CLOSE, params![log, to, now.as_micros()])?;
+            let closed = state(connection, &log)?;
+            if closed != (LogState::Moved { to }) {
+                closed.check_opening(&log)?;
+            }
             connection.execute_batch("COMMIT").map_err(Error::Commit)
         })
         .await
