@@ -76,7 +76,7 @@ impl File {
         for attempt in [0, 600, 1200] {
             stored(store, from_resource(started("again", at(attempt)))).await;
         }
-        append(store, [large("large"), large("larger"), quarantine("unmappable", r#"{"x":1}"#)]).await;
+        append(store, [large("large"), quarantine("unmappable", r#"{"x":1}"#)]).await;
         append(store, [DraftContent::Gap(gap("vanished", None, GapCause::Vanished))]).await;
         seen(store, tracked("overtaken", Some(at(0)))).await;
         stored(store, from_resource(started("overtaken", at(600)))).await;

@@ -142,7 +142,14 @@ async fn begin(session: &Session, log: &str) -> Result<()> {
     const COPYING: &str = "
         -- arrive: say so to the triggers
         SELECT set_config('dualaudit.copying', $1, TRUE), dualaudit_is_copying($1)";
-    session.batch_execute("BEGIN").await?;
+    // Nobody waits for the head of a log that arrives, and a page may have a long way to come.
+    session
+        .batch_execute(
+            "BEGIN;
+             SET LOCAL statement_timeout = '10min';
+             SET LOCAL idle_in_transaction_session_timeout = '1min'",
+        )
+        .await?;
     let row = session.query_one(COPYING, &[&log]).await?;
     if row.try_get(1)? {
         return Ok(());
