@@ -12,6 +12,7 @@ pub mod crd;
 pub mod doctor;
 pub mod http;
 pub mod ingest;
+pub mod moving;
 pub mod query;
 pub mod retention;
 pub mod simulate;

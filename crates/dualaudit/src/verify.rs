@@ -32,7 +32,7 @@ mod tree;
 use dualaudit_record::{Time, digest::Digest};
 use serde::Serialize;
 
-use crate::store::{Head, Store, StoreError};
+use crate::store::{Head, LogState, Store, StoreError, StoredEntry};
 use tree::TreeCheck;
 
 /// Findings beyond this many are counted and not kept.
@@ -50,6 +50,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many there are in all.
     pub findings_total: u64,
+    /// Logs that are still being copied here, which were not checked: of a part of a log not everything can
+    /// agree.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arriving: Vec<String>,
 }
 
 impl Report {
@@ -135,7 +139,7 @@ pub enum VerifyError {
     Store(#[from] StoreError),
 }
 
-/// Checks one log, or all.
+/// Checks one log, or all but those that are still being copied here.
 ///
 /// # Errors
 /// See [`VerifyError`]. What is wrong in the database is no error but a finding.
@@ -152,8 +156,10 @@ pub async fn verify(
             return Err(VerifyError::NoSuchLog { log: log.to_owned(), logs });
         }
     }
+    let is_arriving = |head: &Head| log.is_none() && matches!(head.state, LogState::Arriving { .. });
+    let arriving = heads.extract_if(.., |head| is_arriving(head)).map(|head| head.log).collect();
     let total = heads.iter().map(|head| head.size).sum();
-    let mut report = Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0 };
+    let mut report = Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0, arriving };
     let mut done = 0;
     for head in heads {
         let mut check = LogCheck { store, report: &mut report, head: &head, entries: 0 };
@@ -168,11 +174,22 @@ pub async fn verify(
         }
         let entries = check.entries;
         done += head.size;
-        let Head { log, origin: _, size, root, recorded_at } = head;
+        let Head { log, size, root, recorded_at, .. } = head;
         report.logs.push(LogReport { log, size, entries, root, recorded_at });
     }
     strays::check(store, log, &mut report).await?;
     Ok(report)
+}
+
+/// The first thing in which an entry does not agree with itself: its body, columns, leaf, and what stands
+/// beside it. Of what was purged only the leaf.
+pub fn check_entry(log: &str, stored: &StoredEntry) -> Option<Finding> {
+    let mut first = None;
+    entry::check(log, stored, &mut |what, expected, found| {
+        let (log, index) = (log.to_owned(), Some(stored.index));
+        first.get_or_insert(Finding { log, index, what, expected, found });
+    });
+    first
 }
 
 /// The check of one log.

@@ -96,15 +96,21 @@ impl FromStr for Location {
 /// Parses a [`Location`] without repeating what was given, as clap's own errors do: it may hold a
 /// password.
 #[derive(Clone, Debug)]
-struct Unrepeated;
+pub(super) struct Unrepeated;
 
 impl TypedValueParser for Unrepeated {
     type Value = Location;
 
-    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Location, clap::Error> {
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Location, clap::Error> {
         let parsed = value.to_str().ok_or_else(|| "is not UTF-8".to_owned()).and_then(str::parse);
         parsed.map_err(|rule| {
-            let what = format!("invalid value for '--database <URL>': {rule}\n");
+            let named = argument.map_or_else(|| "--database <URL>".to_owned(), ToString::to_string);
+            let what = format!("invalid value for '{named}': {rule}\n");
             clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command)
         })
     }
@@ -238,7 +244,7 @@ impl DatabaseArgs {
     }
 
     /// The location with the password from where passwords are kept.
-    fn with_password(&self, location: &postgres::Location) -> anyhow::Result<postgres::Location> {
+    pub(super) fn with_password(&self, location: &postgres::Location) -> anyhow::Result<postgres::Location> {
         let location = location.clone();
         if let Some(file) = &self.database_password_file {
             let password = fs::read_to_string(file)
@@ -257,7 +263,7 @@ fn shared(store: impl crate::store::Store) -> SharedStore {
 }
 
 /// Opening a file waits for locks and migrates.
-async fn off_the_async_threads<T: Send + 'static>(
+pub(super) async fn off_the_async_threads<T: Send + 'static>(
     path: &Path,
     open: impl FnOnce(&Path) -> Result<T, StoreError> + Send + 'static,
 ) -> anyhow::Result<Result<T, StoreError>> {

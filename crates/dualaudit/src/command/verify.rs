@@ -97,6 +97,9 @@ fn page(report: &Report) -> String {
         [] => "There is no log any more.\n".to_owned(),
         rows => Columns::default().lay_out(Some(&["LOG", "ENTRIES", "ROOT", "UP TO"]), rows),
     };
+    for log in &report.arriving {
+        let _ = writeln!(page, "\nThe log {} is still being copied here, and was not checked.", shown(log));
+    }
     if report.is_clean() {
         page.push_str("\nEvery body, every leaf, every row and the tree agree.\n");
         return page;

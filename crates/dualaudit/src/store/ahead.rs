@@ -8,7 +8,7 @@
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
-    execution::Target,
+    execution::{StoredExecution, Target},
     log::{Nonce, UndatedBody},
 };
 use serde::Serialize;
@@ -104,6 +104,44 @@ impl Form {
             recorded_at,
             source_digest: draft.source.as_ref().map(|source| source.digest),
             body_digest: self.body.digest(recorded_at),
+            labels: &self.labels,
+            step_executions: &self.step_executions,
+            adaptive_adjustments: &self.adaptive_adjustments,
+        }
+    }
+}
+
+/// An execution that is stored elsewhere, in the form it is stored in here.
+pub(super) struct StoredForm<'a> {
+    stored: &'a StoredExecution,
+    body_digest: Digest,
+    labels: String,
+    step_executions: String,
+    adaptive_adjustments: String,
+}
+
+impl<'a> StoredForm<'a> {
+    /// The form of an execution whose body has this digest.
+    pub(super) fn new(stored: &'a StoredExecution, body_digest: Digest) -> Self {
+        let record = &stored.record;
+        Self {
+            stored,
+            body_digest,
+            labels: json(&record.labels),
+            step_executions: json(&record.step_executions),
+            adaptive_adjustments: json(&record.adaptive_adjustments),
+        }
+    }
+
+    /// The execution as it was recorded.
+    pub(super) fn recorded(&self) -> Prepared<'_> {
+        let StoredExecution { record, revision, recorded_at, source_digest } = self.stored;
+        Prepared {
+            record,
+            revision: *revision,
+            recorded_at: *recorded_at,
+            source_digest: *source_digest,
+            body_digest: self.body_digest,
             labels: &self.labels,
             step_executions: &self.step_executions,
             adaptive_adjustments: &self.adaptive_adjustments,

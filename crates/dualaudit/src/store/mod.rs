@@ -29,6 +29,7 @@ pub(crate) mod conformance;
 mod filter;
 mod head;
 mod lookup;
+mod moving;
 mod names;
 mod objects;
 mod owner;
@@ -44,6 +45,7 @@ pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined};
 pub use dualaudit_record::selector::LabelRequirement;
 pub use filter::{Cursor, Filter};
 pub use lookup::{Detail, Lookup, MAX_REVISIONS, PurgedExecution, Wanted};
+pub use moving::{Arrival, Departure, LogRow, LogState, Moved, MovingEntry, MovingPage};
 pub use page::Page;
 pub use purge::{
     MAX_PURGED, PurgeDraft, Removed, Weighed, WeighedUpTo, Weighing, entry_runs, part_digest, statistics,
@@ -60,7 +62,8 @@ pub trait Store: Send + Sync + 'static {
     /// Opens a log, creating it at first use, and checks that it belongs to `opening.owner`.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] when the log belongs to another owner.
+    /// [`StoreError::Foreign`] when the log belongs to another owner, is still being copied here, or moved
+    /// to another database.
     async fn open_log(&self, opening: LogOpening) -> Result<Log, StoreError>;
 
     /// Appends drafts to a log and applies tracking changes, in one transaction.
@@ -496,6 +499,8 @@ pub struct Head {
     pub root: Digest,
     /// `recorded_at` of the newest entry.
     pub recorded_at: Option<Time>,
+    /// Whether it takes entries here.
+    pub state: LogState,
 }
 
 /// An entry as it stands in the tables.
@@ -563,8 +568,8 @@ impl From<Result<(Entry, Nonce), String>> for StoredBody {
 /// What went wrong, told apart by what the caller can do about it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached, is full, locked or read-only. Try again; nothing
-    /// acknowledged is lost. The commit may or may not have taken effect.
+    /// The database cannot be reached, is full, locked or read-only, or the log takes nothing there any more
+    /// or not yet. Try again; nothing acknowledged is lost. The commit may or may not have taken effect.
     #[error("{0}")]
     Unavailable(String),
     /// The question, or the batch, takes longer than it may. The same again will not help; less may. A
@@ -580,7 +585,7 @@ pub enum StoreError {
     /// The schema is newer than this program.
     #[error("{0}")]
     Unsupported(String),
-    /// The log belongs to somebody else.
+    /// The log belongs to somebody else, or is not open here.
     #[error("{0}")]
     Foreign(String),
 }

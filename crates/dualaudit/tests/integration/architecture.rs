@@ -19,6 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("verify", &["store"]),
     ("retention", &["clock", "store"]),
     ("doctor", &["clock", "crd", "source", "store"]),
+    ("moving", &["clock", "store", "verify"]),
     ("http", &["clock", "metrics", "ingest", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];

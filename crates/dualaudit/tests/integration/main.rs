@@ -14,6 +14,7 @@ mod doctor;
 mod full_disk;
 mod life;
 mod loss;
+mod moving;
 mod outage;
 mod policy;
 mod postgres;

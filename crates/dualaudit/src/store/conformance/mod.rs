@@ -6,10 +6,10 @@
 pub(super) mod append;
 pub(super) mod attempts;
 pub(crate) mod check;
-pub(super) mod holds;
+pub(crate) mod holds;
 pub(super) mod list;
 pub(super) mod others;
-pub(super) mod purge;
+pub(crate) mod purge;
 pub(super) mod read;
 pub(super) mod removal;
 mod sameness;

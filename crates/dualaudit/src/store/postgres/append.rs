@@ -18,6 +18,7 @@ use super::{
     error::{Error, Result},
     holds::Holds,
     known::{ENTRIES_OF, EntriesOf, entries_of},
+    log,
     overlay::{Amendment, Overlay, Written},
     rows::execution_columns,
     session::Session,
@@ -89,7 +90,7 @@ pub(super) async fn append(
 async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, Overlay)> {
     const HEAD: &str = "
         -- append: lock the head
-        SELECT size, root, recorded_at, secret
+        SELECT size, root, recorded_at, secret, state, moved_from
         FROM log
         WHERE name = $1
         FOR UPDATE";
@@ -124,6 +125,7 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
         let what = format!("there is no log {log:?}: it was never opened");
         return Err(StoreError::Rejected(what).into());
     };
+    log::state(&head, 4)?.check_append(log)?;
     let head = HeadRow {
         log: log.to_owned(),
         size: head.number(0)?,
@@ -209,7 +211,7 @@ async fn by_key(session: &Session, log: &str, concerns: &Concerns<'_>) -> Result
 }
 
 /// The growing tile of each level.
-async fn edge(session: &Session, head: &HeadRow) -> Result<Vec<TileData>> {
+pub(super) async fn edge(session: &Session, head: &HeadRow) -> Result<Vec<TileData>> {
     const TILES: &str = "
         -- append: growing tiles
         SELECT level, idx, hashes
@@ -226,7 +228,7 @@ async fn edge(session: &Session, head: &HeadRow) -> Result<Vec<TileData>> {
 }
 
 /// Writes what was decided, and commits.
-async fn write(
+pub(super) async fn write(
     session: &Session,
     overlay: Overlay,
     tree: &mut Tree,

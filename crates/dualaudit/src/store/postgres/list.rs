@@ -76,7 +76,7 @@ CROSS JOIN LATERAL (
     ORDER BY created_at DESC, id, attempt
     LIMIT {limit}
 ) AS execution
-WHERE TRUE{logs}
+WHERE each.state = 'open'{logs}
 ORDER BY execution.created_at DESC, execution.log, execution.id, execution.attempt
 LIMIT {limit}",
         columns = listed_columns!(),

@@ -139,6 +139,15 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+impl Location {
+    /// The database, whoever asks for it: without user and password.
+    pub fn place(&self) -> String {
+        let (shown, user) = (self.to_string(), self.config.get_user());
+        user.and_then(|user| shown.strip_prefix(&format!("postgres://{user}@")))
+            .map_or_else(|| shown.clone(), |place| format!("postgres://{place}"))
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgres://")?;
@@ -183,6 +192,13 @@ mod tests {
             let location = Location::parse(url).unwrap();
             assert!(location.has_password());
             assert_eq!((location.to_string(), format!("{location:?}")), (shown.to_owned(), shown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_place_is_the_same_for_everybody() {
+        for url in ["postgres://me:hunter2@db/audit", "postgres://db/audit", "postgres://you@db:5432/audit"] {
+            assert_eq!(Location::parse(url).unwrap().place(), "postgres://db:5432/audit");
         }
     }
 

@@ -1,13 +1,14 @@
 //! Opening a log.
 
 use dualaudit_record::log::Tree;
+use tokio_postgres::Row;
 
 use super::{
     error::{Error, Result},
     session::Session,
     values::Micros,
 };
-use crate::store::{Log, LogOpening, rows::Cells as _};
+use crate::store::{Log, LogOpening, LogState, rows::Cells};
 
 /// See [`crate::store::Store::open_log`].
 pub(super) async fn open(session: &Session, opening: &LogOpening) -> Result<Log> {
@@ -39,11 +40,20 @@ pub(super) async fn open(session: &Session, opening: &LogOpening) -> Result<Log>
 async fn find(session: &Session, opening: &LogOpening) -> Result<Option<Log>> {
     const FIND: &str = "
         -- open log: find
-        SELECT owner, cluster_uid, origin, secret
+        SELECT owner, cluster_uid, origin, secret, state, moved_from
         FROM log
         WHERE name = $1";
     let Some(row) = session.row(FIND, &[&opening.log]).await? else { return Ok(None) };
     let cluster_uid = row.optional(1, |row, column| row.string(column))?;
     opening.check_owner(row.text(0)?, cluster_uid.as_deref())?;
+    state(&row, 4)?.check_opening(&opening.log)?;
     Ok(Some(Log { name: opening.log.clone(), origin: row.string(2)?, secret: row.bytes(3)? }))
+}
+
+/// Reads `state` and `moved_from` from column `at` on.
+pub(super) fn state(row: &Row, at: usize) -> Result<LogState> {
+    match row.text(at)? {
+        "open" => Ok(LogState::Open),
+        _ => Ok(LogState::Arriving { from: row.optional(at + 1, Cells::string)?.unwrap_or_default() }),
+    }
 }

@@ -25,6 +25,7 @@ use super::{
 };
 
 mod append;
+mod arrive;
 mod connect;
 mod entries;
 mod error;
@@ -40,6 +41,7 @@ mod observe;
 mod overlay;
 mod read;
 mod remove;
+mod replay;
 mod rows;
 mod schema;
 mod session;

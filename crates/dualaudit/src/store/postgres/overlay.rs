@@ -10,6 +10,7 @@ use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
     entry::{Covers, Hold},
+    log::Leaf,
 };
 
 use super::{
@@ -72,6 +73,87 @@ impl Default for Written {
     }
 }
 
+impl Written {
+    /// Takes the row of an execution, or, of a later revision, one that takes the place of the one before it.
+    pub(super) fn row(&mut self, log: &str, row: NewRow<'_>) {
+        let Prepared { record, revision, .. } = row.prepared;
+        if *revision == 1 {
+            execution(self.executions.row(), log, row);
+            return;
+        }
+        let mut fields = Vec::with_capacity(38);
+        execution(&mut fields, log, row);
+        self.amendments.push(Amendment {
+            id: record.id.clone(),
+            attempt: record.attempt,
+            created_at: record.created_at,
+            row: fields,
+        });
+    }
+
+    /// Takes the object that the revision of an entry was mapped from.
+    pub(super) fn source_object(&mut self, log: &str, index: u64, created_at: Time, object: &[u8]) {
+        let fields = self.source_objects.row();
+        fields.text(log);
+        fields.int8(index);
+        fields.time(created_at);
+        fields.bytes(object);
+    }
+
+    /// Takes that the entry at `by` purged these runs of entries.
+    pub(super) fn purged(&mut self, log: &str, runs: &[(u64, u64)], by: u64) {
+        for (first, last) in runs {
+            let fields = self.purged.row();
+            fields.text(log);
+            fields.int8(*last);
+            fields.int8(*first);
+            fields.int8(by);
+        }
+    }
+
+    /// Takes that a purged execution's rows are still to be removed.
+    pub(super) fn purge_pending(&mut self, log: &str, id: &str, attempt: u32, created_at: Time) {
+        let fields = self.purge_pending.row();
+        fields.text(log);
+        fields.text(id);
+        fields.int4(attempt);
+        fields.time(created_at);
+    }
+}
+
+/// What the row of an entry holds besides its leaf.
+pub(super) struct BesideLeaf<'a> {
+    pub(super) created_at: Option<Time>,
+    pub(super) started_at: Option<Time>,
+    pub(super) content_digest: Option<Digest>,
+    pub(super) key: Option<&'a str>,
+    pub(super) body: Option<&'a str>,
+}
+
+/// Puts an entry's columns in the order they are copied in.
+pub(super) fn entry_row(
+    fields: &mut impl Fields,
+    log: &str,
+    leaf: &Leaf,
+    leaf_hash: Digest,
+    beside: BesideLeaf<'_>,
+) {
+    fields.text(log);
+    fields.int8(leaf.index);
+    fields.time(leaf.recorded_at);
+    fields.optional_time(beside.created_at);
+    fields.optional_time(beside.started_at);
+    fields.optional_int4(leaf.attempt);
+    fields.optional_int4(leaf.revision);
+    fields.text(leaf.kind.as_str());
+    fields.optional_text(leaf.execution_id.as_deref());
+    fields.optional_text(beside.key);
+    fields.bytes(&leaf.body_digest.0);
+    fields.bytes(&leaf_hash.0);
+    fields.put(&[], beside.content_digest.as_ref().map(|digest| digest.0.as_slice()));
+    fields.optional_text(beside.body);
+}
+
 /// A log inside an append.
 pub(super) struct Overlay {
     pub(super) log: String,
@@ -125,25 +207,17 @@ impl Tables for Overlay {
 
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<(), Infallible> {
         let NewEntry { leaf, leaf_hash, execution, key, body } = entry;
-        let id = leaf.execution_id.as_deref();
         let record = execution.map(|row| row.prepared.record);
-        let fields = self.written.entries.row();
-        fields.text(&self.log);
-        fields.int8(leaf.index);
-        fields.time(leaf.recorded_at);
-        fields.optional_time(record.map(|record| record.created_at));
-        fields.optional_time(record.and_then(|record| record.started_at));
-        fields.optional_int4(leaf.attempt);
-        fields.optional_int4(leaf.revision);
-        fields.text(leaf.kind.as_str());
-        fields.optional_text(id);
-        fields.optional_text(key);
-        fields.bytes(&leaf.body_digest.0);
-        fields.bytes(&leaf_hash.0);
-        fields.put(&[], execution.as_ref().map(|row| row.content_digest.0.as_slice()));
-        fields.optional_text(body);
+        let beside = BesideLeaf {
+            created_at: record.map(|record| record.created_at),
+            started_at: record.and_then(|record| record.started_at),
+            content_digest: execution.map(|row| row.content_digest),
+            key,
+            body,
+        };
+        entry_row(self.written.entries.row(), &self.log, leaf, leaf_hash, beside);
 
-        let id = id.unwrap_or_default();
+        let id = leaf.execution_id.as_deref().unwrap_or_default();
         let of = self.entries.entry(id.to_owned()).or_default();
         if let Some(NewRow { prepared, content_digest, .. }) = execution {
             let Prepared { record, revision, recorded_at, .. } = prepared;
@@ -183,19 +257,7 @@ impl Tables for Overlay {
     }
 
     fn row(&mut self, row: NewRow<'_>) -> Result<(), Infallible> {
-        let Prepared { record, revision, .. } = row.prepared;
-        if *revision == 1 {
-            execution(self.written.executions.row(), &self.log, row);
-            return Ok(());
-        }
-        let mut fields = Vec::with_capacity(38);
-        execution(&mut fields, &self.log, row);
-        self.written.amendments.push(Amendment {
-            id: record.id.clone(),
-            attempt: record.attempt,
-            created_at: record.created_at,
-            row: fields,
-        });
+        self.written.row(&self.log, row);
         Ok(())
     }
 
@@ -205,11 +267,7 @@ impl Tables for Overlay {
         of: &WorkflowExecutionAudit,
         object: &[u8],
     ) -> Result<(), Infallible> {
-        let fields = self.written.source_objects.row();
-        fields.text(&self.log);
-        fields.int8(index);
-        fields.time(of.created_at);
-        fields.bytes(object);
+        self.written.source_object(&self.log, index, of.created_at, object);
         Ok(())
     }
 
@@ -239,19 +297,9 @@ impl Tables for Overlay {
         runs: &[(u64, u64)],
         executions: &[Weighed],
     ) -> Result<(), Infallible> {
-        for (first, last) in runs {
-            let fields = self.written.purged.row();
-            fields.text(&self.log);
-            fields.int8(*last);
-            fields.int8(*first);
-            fields.int8(receipt.index);
-        }
+        self.written.purged(&self.log, runs, receipt.index);
         for Weighed { id, attempt, created_at, .. } in executions {
-            let fields = self.written.purge_pending.row();
-            fields.text(&self.log);
-            fields.text(id);
-            fields.int4(*attempt);
-            fields.time(*created_at);
+            self.written.purge_pending(&self.log, id, *attempt, *created_at);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{
     error::{Error, Result},
     known::holds_covering,
+    log,
     rows::{EXECUTION, execution, execution_columns, revision_of_entry},
     session::Session,
     values::{at_most, small},
@@ -46,7 +47,7 @@ pub(super) async fn tracked(
 pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
     const LOGS: &str = "
         -- logs
-        SELECT name, origin, size, root, recorded_at
+        SELECT name, origin, size, root, recorded_at, state, moved_from
         FROM log
         ORDER BY name";
     let head = |row: &Row| {
@@ -56,6 +57,7 @@ pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
             size: row.number(2)?,
             root: row.digest(3)?,
             recorded_at: row.optional(4, Cells::time)?,
+            state: log::state(row, 5)?,
         })
     };
     session.rows(LOGS, &[]).await?.iter().map(head).collect()
@@ -216,6 +218,7 @@ async fn latest_attempts(session: &Session, id: &str) -> Result<Vec<(String, u32
             ORDER BY attempt DESC
             LIMIT 1
         ) AS latest
+        WHERE log.state = 'open'
         ORDER BY log.name";
     session.rows(LATEST, &[&id]).await?.iter().map(|row| Ok((row.string(0)?, row.number(1)?))).collect()
 }

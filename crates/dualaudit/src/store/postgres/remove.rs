@@ -11,7 +11,7 @@ use crate::store::{Removed, rows::Cells as _};
 
 /// Executions whose rows one transaction removes: what it locks is in nobody's way, and what it writes fits
 /// the time that a transaction has.
-const BATCH: i64 = 1000;
+pub(super) const BATCH: i64 = 1000;
 
 /// Removes all of them, in as many transactions as it takes; whatever ends it, running it again does what is
 /// left.
@@ -79,7 +79,7 @@ async fn drop_months(client: &mut Client, now: Time) -> Result<u32> {
 }
 
 /// Removes the next ones of a log; answers how many.
-async fn batch(client: &mut Client, log: &str) -> Result<u64> {
+pub(super) async fn batch(client: &mut Client, log: &str) -> Result<u64> {
     const PENDING: &str = "
         -- remove: the next purged executions
         SELECT id, attempt, created_at

@@ -4,7 +4,7 @@ use std::{ops::Deref, time::Duration};
 
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Client, Row, types::ToSql};
 
 use super::error::{Error, Result};
 use crate::store::StoreError;
@@ -113,6 +113,11 @@ impl Session {
             Ok(done) => done,
             Err(_) => Err(too_slow()),
         }
+    }
+
+    /// The connection, for transactions of its own.
+    pub(super) fn client(&mut self) -> &mut Client {
+        self.client.as_mut().expect("a session has its connection until it ends")
     }
 
     /// Every row of a statement that is prepared once for the life of the connection.

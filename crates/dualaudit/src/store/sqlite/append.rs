@@ -12,7 +12,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     error::{Error, Result},
-    known, tree,
+    known, leave, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
@@ -47,6 +47,7 @@ impl Writer {
         let cached = self.trees.remove(log);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let head = tree::head(&transaction, log)?;
+        leave::state(&transaction, log)?.check_append(log)?;
         let recorded_at = head.next_recorded_at(now);
         let tables = Inside { writes: Writes::new(&transaction, faults), log };
         let tree = tree::resume(&transaction, &head, cached)?;

@@ -3,7 +3,7 @@
 use dualaudit_record::log::Tree;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{error::Result, known::first};
+use super::{error::Result, known::first, leave};
 use crate::store::{Log, LogOpening, rows::Cells as _};
 
 /// See [`crate::store::Store::open_log`].
@@ -44,5 +44,6 @@ fn find(connection: &Connection, opening: &LogOpening) -> Result<Option<Log>> {
     })?;
     let Some(((owner, cluster_uid), log)) = found else { return Ok(None) };
     opening.check_owner(&owner, cluster_uid.as_deref())?;
+    leave::state(connection, &opening.log)?.check_opening(&opening.log)?;
     Ok(Some(log))
 }

@@ -36,6 +36,7 @@ mod entries;
 mod error;
 mod filesystem;
 mod known;
+mod leave;
 mod list;
 mod log;
 mod maintain;
@@ -52,6 +53,7 @@ mod tree;
 mod weigh;
 mod write;
 
+pub use leave::Locked;
 pub use maintain::{Maintained, maintain};
 pub use observe::{Seen, observe};
 
@@ -104,7 +106,7 @@ pub struct SqliteStore {
     readers: Pool,
     /// For what the work itself depends on.
     reserved: Pool,
-    question_limit: Option<Duration>,
+    options: Options,
 }
 
 impl SqliteStore {
@@ -152,7 +154,7 @@ impl SqliteStore {
             writer,
             readers: connect::readers(file, &options, connect::READERS)?,
             reserved: connect::readers(file, &options, connect::RESERVED)?,
-            question_limit: options.question_limit,
+            options,
         })
     }
 
@@ -193,7 +195,7 @@ impl SqliteStore {
         act: impl FnOnce(&Connection) -> SqliteResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let reader = self.reader(&self.readers).await?;
-        let limit = self.question_limit;
+        let limit = self.options.question_limit;
         match question::ask(reader, limit, |connection| act(&*connection.transaction()?)).await {
             Ok(Some(done)) => done.map_err(|error| error.at(&self.file)),
             Ok(None) => Err(StoreError::TooSlow(format!(

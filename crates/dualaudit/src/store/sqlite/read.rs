@@ -15,7 +15,8 @@ use super::{
     rows::{content_digest, execution, execution_columns},
 };
 use crate::store::{
-    Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted, lookup,
+    Detail, Head, LogState, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted,
+    lookup,
     rows::{self, Cells, FullRow, receipt_columns},
 };
 
@@ -41,8 +42,9 @@ pub(super) fn tracked(
 pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
     const LOGS: &str = "
         -- logs
-        SELECT name, origin, size, root, recorded_at
+        SELECT name, origin, size, root, recorded_at, destination
         FROM log
+        LEFT JOIN moved ON moved.log = name
         ORDER BY name";
     collect(connection, LOGS, [], |row| {
         Ok(Head {
@@ -51,6 +53,7 @@ pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
             size: row.get(2)?,
             root: row.digest(3)?,
             recorded_at: row.optional(4, Cells::time)?,
+            state: row.optional(5, Cells::string)?.map_or(LogState::Open, |to| LogState::Moved { to }),
         })
     })
 }

@@ -42,7 +42,7 @@ pub(super) fn resume(connection: &Connection, head: &HeadRow, kept: Option<Tree>
 }
 
 /// The growing tile of each level.
-fn edge(connection: &Connection, head: &HeadRow) -> Result<Vec<TileData>> {
+pub(super) fn edge(connection: &Connection, head: &HeadRow) -> Result<Vec<TileData>> {
     const TILE: &str = "
         -- growing tile
         SELECT hashes
