@@ -219,7 +219,7 @@ impl LogCheck<'_> {
         let mut tree = Some(TreeCheck::default());
         let mut last: Option<Time> = None;
         let mut next = 0;
-        let mut purges = named::LastPurge::default();
+        let mut purges = named::LastPurges::default();
         while next < size {
             let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
             let page = self.store.entries(log, None, next, limit).await?;

@@ -166,6 +166,11 @@ BEGIN
         RAISE EXCEPTION 'purge_pending: an execution is purged with all its revisions, by an entry that says so'
             USING ERRCODE = 'restrict_violation';
     END IF;
+    IF EXISTS (
+        SELECT 1 FROM hold WHERE log = NEW.log AND execution_id = NEW.id AND released_at IS NULL)
+    THEN
+        RAISE EXCEPTION 'purge_pending: a hold is open on this execution' USING ERRCODE = 'restrict_violation';
+    END IF;
     RETURN NEW;
 END
 $$;

@@ -222,6 +222,9 @@ BEGIN
                         LIMIT 1
                     ),
                     entry.idx + 1) > entry.idx);
+    SELECT RAISE(ABORT, 'purge_pending: a hold is open on this execution')
+    WHERE EXISTS (
+        SELECT 1 FROM hold WHERE log = NEW.log AND execution_id = NEW.id AND released_at IS NULL);
 END;
 
 CREATE TRIGGER purge_pending_is_not_updated BEFORE UPDATE ON purge_pending

@@ -139,6 +139,19 @@ impl DatabaseArgs {
         opened.with_context(|| format!("cannot open the database {}", self.database))
     }
 
+    /// The same of a database that is there: what is misspelt is not created.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`]; also when there is no such file.
+    pub async fn open_there(&self) -> anyhow::Result<SharedStore> {
+        if let Location::Sqlite(path) = &self.database
+            && !path.exists()
+        {
+            bail!("there is no database {}", self.database);
+        }
+        self.open().await
+    }
+
     /// Opens a database that is there, for reading; changes nothing.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use dualaudit_record::{
 use super::{
     database::DatabaseArgs,
     output::{self, Columns, Form, shown, time},
+    wrong_usage,
 };
 use crate::{
     clock::SystemClock,
@@ -111,6 +112,8 @@ struct List {
     output: Form,
 }
 
+const NOBODY: &str = "say by whose word: --actor NAME, or DUALAUDIT_ACTOR";
+
 /// By whose word something is done.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ActorArgs {
@@ -126,7 +129,7 @@ impl ActorArgs {
     /// When there is neither.
     pub fn name(&self) -> anyhow::Result<String> {
         let given = self.actor.clone().or_else(|| std::env::var("USER").ok()).filter(|name| !name.is_empty());
-        given.ok_or_else(|| anyhow!("say by whose word: --actor NAME"))
+        given.ok_or_else(|| anyhow!(NOBODY))
     }
 }
 
@@ -135,12 +138,22 @@ impl ActorArgs {
 /// # Errors
 /// A database that cannot be opened; what a hold cannot be.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        Action::Add(add) if add.actor.name().is_err() => return Ok(nobody()),
+        Action::Release(release) if release.actor.name().is_err() => return Ok(nobody()),
+        _ => {}
+    }
     match args.action {
         Action::Add(add) => place(*add).await?,
         Action::Release(release) => end(release).await?,
         Action::List(list) => print(list).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that it has to be said by whose word.
+pub(super) fn nobody() -> ExitCode {
+    wrong_usage(NOBODY)
 }
 
 async fn place(add: Add) -> anyhow::Result<()> {
@@ -154,11 +167,8 @@ async fn place(add: Add) -> anyhow::Result<()> {
         }),
     };
     let hold = Hold { covers, reason: add.reason, actor: add.actor.name()? };
-    let store = add.database.open().await?;
+    let store = add.database.open_there().await?;
     let receipts = holds::add(store.as_ref(), &SystemClock, &add.log, &hold).await?;
-    if receipts.is_empty() {
-        println!("There is no log yet, so nothing is held.");
-    }
     for receipt in receipts {
         say("held by", &receipt);
     }
@@ -168,7 +178,7 @@ async fn place(add: Add) -> anyhow::Result<()> {
 async fn end(release: Release) -> anyhow::Result<()> {
     let (log, index) = release.hold;
     let actor = release.actor.name()?;
-    let store = release.database.open().await?;
+    let store = release.database.open_there().await?;
     let released = holds::release(store.as_ref(), &SystemClock, &log, index, &release.reason, &actor).await?;
     say("released by", &released);
     Ok(())

@@ -4,6 +4,8 @@ use dualaudit_record::{
     Entry, EntryKind, Time,
     entry::{Covers, Hold},
     log::Nonce,
+    selector::Selector,
+    submitted::MAX_NAME_BYTES,
 };
 use serde::Serialize;
 
@@ -35,6 +37,9 @@ pub enum HoldError {
     /// A selector that asks for nothing would hold everything.
     #[error("a hold needs an execution, or a remediation, a workflow, a namespace or labels to select by")]
     CoversNothing,
+    /// There is no log to place it in.
+    #[error("there is no log yet, so nothing is held: start dualaudit once, or name another database")]
+    NoLogYet,
     /// No log has it.
     #[error("no log has execution {0}: name the log that it will be in, to hold what is still to come")]
     NowhereYet(String),
@@ -100,12 +105,26 @@ pub async fn add(
     check_text("the actor", &hold.actor)?;
     let logs = match &hold.covers {
         Covers::ExecutionId(id) => {
-            check_text("the execution's id", id)?;
+            check_name("the execution's id", id)?;
             logs_of(store, logs, id).await?
         }
         Covers::Selector(selector) if selector.is_empty() => return Err(HoldError::CoversNothing),
-        Covers::Selector(_) => named(store, logs).await?,
+        Covers::Selector(Selector { remediation_id, workflow_name, namespace, .. }) => {
+            for (what, name) in [
+                ("the remediation", remediation_id),
+                ("the workflow", workflow_name),
+                ("the namespace", namespace),
+            ] {
+                if let Some(name) = name {
+                    check_name(what, name)?;
+                }
+            }
+            named(store, logs).await?
+        }
     };
+    if logs.is_empty() {
+        return Err(HoldError::NoLogYet);
+    }
     let mut receipts = Vec::new();
     for log in logs {
         receipts.push(append(store, clock, &log, DraftContent::Hold(hold.clone())).await?);
@@ -207,6 +226,15 @@ async fn logs_of(store: &dyn Store, logs: &[String], id: &str) -> Result<Vec<Str
         Lookup::NotInLog { .. } | Lookup::NoAttempt { .. } => Vec::new(),
     };
     if found.is_empty() { Err(HoldError::NowhereYet(id.to_owned())) } else { Ok(found) }
+}
+
+/// What is longer than a record's names may be would hold nothing.
+fn check_name(what: &'static str, name: &str) -> Result<(), HoldError> {
+    check_text(what, name)?;
+    if name.len() > MAX_NAME_BYTES {
+        return Err(HoldError::Text { what, rule: "has more than 253 bytes, and no record has such a one" });
+    }
+    Ok(())
 }
 
 fn check_text(what: &'static str, text: &str) -> Result<(), HoldError> {

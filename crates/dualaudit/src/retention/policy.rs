@@ -74,6 +74,11 @@ impl Policy {
         let policy: Self = serde_saphyr::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
         let unspecific =
             |rule: &Rule| rule.workflow.is_none() && rule.namespace.is_none() && rule.outcome.is_none();
+        let empty =
+            |rule: &Rule| [&rule.workflow, &rule.namespace].into_iter().flatten().any(|name| name.is_empty());
+        if let Some(place) = policy.rules.iter().position(empty) {
+            return Err(PolicyError(format!("rules[{place}] names nothing: leave out what may be anything")));
+        }
         match policy.rules.iter().position(unspecific) {
             None => Ok(policy),
             Some(place) => Err(PolicyError(format!(
@@ -311,6 +316,7 @@ rules:
             ("keep: soon", "no period: \"soon\""),
             ("retain: 7y", "unknown field"),
             ("rules: [{keep: 1y}]", "rules[0] names no workflow"),
+            ("rules: [{workflow: '', keep: 1y}]", "rules[0] names nothing"),
             ("rules: [{workflow: x}]", "missing field"),
             ("rules: [{outcome: superb, keep: 1y}]", "superb"),
         ] {

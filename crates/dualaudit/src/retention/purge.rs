@@ -1,6 +1,6 @@
 //! Does exactly what a plan says, or says that the world has changed.
 
-use dualaudit_record::log::Nonce;
+use dualaudit_record::{Time, log::Nonce};
 use serde::Serialize;
 
 use super::{
@@ -42,16 +42,20 @@ pub enum PurgeError {
         "{0:?} is no plan: expected an id as `dualaudit purge plan` prints it, such as 20261125T012345Z-0123456789abcdef"
     )]
     NoPlan(String),
+    /// Its instant is not yet, by the clock of this machine.
+    #[error("plan {plan} is for {as_of}, which is not yet: a record goes once its time is over")]
+    NotYet {
+        /// The plan.
+        plan: String,
+        /// Its instant.
+        as_of: Time,
+    },
     /// Other records would go now, or by another policy.
     #[error(
-        "the world has changed since plan {planned} was made, by this policy it is now {now}: nothing went; look at `dualaudit purge plan` again"
+        "the world has changed since plan {0} was made, or this is another policy than it was made by: other \
+         records would go now, so nothing went; look at `dualaudit purge plan` again"
     )]
-    Changed {
-        /// The plan that was to be done.
-        planned: String,
-        /// The plan as it is now.
-        now: String,
-    },
+    Changed(String),
     /// It changed on the way.
     #[error(
         "the world has changed meanwhile: in log {log} {what}; {executions} executions had gone before, and stay gone. Make a new plan for the rest"
@@ -91,9 +95,12 @@ pub async fn purge(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Purged, PurgeError> {
     let as_of = as_of(id).ok_or_else(|| PurgeError::NoPlan(id.to_owned()))?;
+    if as_of > clock.now() {
+        return Err(PurgeError::NotYet { plan: id.to_owned(), as_of });
+    }
     let plan = resume(store, policy, as_of, Some(id), |_| {}).await?;
     if plan.id != id {
-        return Err(PurgeError::Changed { planned: id.to_owned(), now: plan.id });
+        return Err(PurgeError::Changed(id.to_owned()));
     }
     let total = plan.logs.iter().map(|log| log.executions).sum();
     let mut purged = Purged { plan: id.to_owned(), logs: Vec::new() };

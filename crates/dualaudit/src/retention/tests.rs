@@ -205,13 +205,13 @@ async fn a_plan_is_done_exactly_or_not_at_all(store: &dyn Store) {
         assert!(error.contains(expected), "{error}");
     }
     let error = run(&planned.id, &Policy::default()).await.unwrap_err();
-    assert!(matches!(error, PurgeError::Changed { .. }), "another policy is another plan: {error}");
+    assert!(matches!(error, PurgeError::Changed(_)), "another policy is another plan: {error}");
     // What comes, is held, or is amended after the plan was made changes it.
     append(store, "prod", [execution(completed("late", time("2018-01-01T00:00:00Z")))]).await;
-    assert!(matches!(run(&planned.id, &policy()).await, Err(PurgeError::Changed { .. })));
+    assert!(matches!(run(&planned.id, &policy()).await, Err(PurgeError::Changed(_))));
     let with_late = plan(store, &policy(), clock().now(), |_| {}).await.unwrap();
     let held = holds::add(store, &clock(), &[], &hold(Covers::ExecutionId("old".to_owned()))).await.unwrap();
-    assert!(matches!(run(&with_late.id, &policy()).await, Err(PurgeError::Changed { .. })));
+    assert!(matches!(run(&with_late.id, &policy()).await, Err(PurgeError::Changed(_))));
     assert_eq!(ids(store).await.len(), all.len() + 1, "nothing went so far");
     holds::release(store, &clock(), "prod", held[0].index, "over", "me").await.unwrap();
     let purged = run(&with_late.id, &policy()).await.unwrap();

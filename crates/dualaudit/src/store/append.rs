@@ -39,8 +39,10 @@ pub(super) trait Tables {
     fn open_selectors(&mut self) -> Result<usize, Self::Error>;
     /// What the hold of an entry covers, if there is one.
     fn hold_at(&mut self, index: u64) -> Result<Option<Covers>, Self::Error>;
-    /// The open holds that may cover an execution: those on it, and all that select.
+    /// The open holds on an execution.
     fn holds_on(&mut self, id: &str) -> Result<Vec<(u64, Hold)>, Self::Error>;
+    /// The open holds that select.
+    fn selecting_holds(&mut self) -> Result<Vec<(u64, Hold)>, Self::Error>;
     /// What decisions need of a tracked row.
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Self::Error>;
     /// A tracked row.
@@ -321,11 +323,16 @@ impl<'a, T: Tables> Append<'a, T> {
         if let Some(receipt) = self.tables.by_key(None, &key)? {
             return Ok(Answer::Stored(receipt));
         }
+        if draft.as_of > self.recorded_at {
+            let why = format!("the instant of the plan, {}, is not yet", draft.as_of);
+            return Ok(Answer::Refused(Refusal::Changed(why)));
+        }
+        let selecting = self.tables.selecting_holds()?;
         for execution in &draft.executions {
             let known = self.tables.revisions(&execution.id)?;
             let is_tracked = self.tables.tracked_as(&execution.id)?.is_some();
             let holds = self.tables.holds_on(&execution.id)?;
-            if let Some(why) = purge::keeps(execution, &known, is_tracked, &holds) {
+            if let Some(why) = purge::keeps(execution, &known, is_tracked, &[&holds, &selecting]) {
                 return Ok(Answer::Refused(Refusal::Changed(why)));
             }
         }

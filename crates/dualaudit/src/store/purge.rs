@@ -11,9 +11,9 @@ use dualaudit_record::{
 
 use super::rules::Revision;
 
-/// The most executions that one purge takes: as many as a database looks at again, holds and all, within
-/// the time that an append has.
-pub const MAX_PURGED: usize = 5000;
+/// The most executions that one purge takes: as many as a database looks at again, holds and all, while
+/// nobody else's append has to wait for long.
+pub const MAX_PURGED: usize = 2000;
 
 /// The most open holds of a log that select: each costs every release of a resource a comparison.
 pub(super) const MAX_SELECTORS: usize = 1000;
@@ -169,7 +169,7 @@ pub(super) fn keeps(
     execution: &Weighed,
     known: &[Revision],
     is_tracked: bool,
-    holds: &[(u64, Hold)],
+    holds: &[&[(u64, Hold)]],
 ) -> Option<String> {
     let Weighed { id, attempt, .. } = execution;
     let revisions = || known.iter().filter(|revision| revision.attempt == *attempt);
@@ -182,8 +182,9 @@ pub(super) fn keeps(
     if is_tracked {
         return Some(format!("execution {id} has a resource in its cluster"));
     }
-    execution
-        .held_by(holds)
+    holds
+        .iter()
+        .find_map(|holds| execution.held_by(holds))
         .map(|(index, _)| format!("execution {id} attempt {attempt} is held by the hold of entry {index}"))
 }
 
@@ -232,7 +233,7 @@ mod tests {
             hold(Covers::Selector(Selector { namespace, ..Selector::default() }))
         };
         let says =
-            |known: &[Revision], tracked, holds: &[(u64, Hold)]| keeps(&weighed(), known, tracked, holds);
+            |known: &[Revision], tracked, holds: &[(u64, Hold)]| keeps(&weighed(), known, tracked, &[holds]);
         assert_eq!(says(&known(), false, &[]), None);
         assert_eq!(says(&known(), false, &[one("b"), many("web")]), None);
         for (said, expected) in [
@@ -247,7 +248,7 @@ mod tests {
         }
         let earlier = Weighed { facts: vec![Facts::default(), Facts::from(&record("a"))], ..weighed() };
         assert!(
-            keeps(&earlier, &known(), false, &[many("shop")]).is_some(),
+            keeps(&earlier, &known(), false, &[&[many("shop")]]).is_some(),
             "an earlier revision was covered"
         );
     }

@@ -69,6 +69,11 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
             }
             execution.record.started_at
         }
+        Entry::Purge(purge) if purge.as_of > stored.recorded_at => {
+            let found = format!("{}, when the time of what went was not over", purge.as_of);
+            find("as_of", format!("at or before {}", stored.recorded_at), found);
+            None
+        }
         Entry::Gap(_) | Entry::Quarantine(_) | Entry::Hold(_) | Entry::HoldRelease(_) | Entry::Purge(_) => {
             None
         }

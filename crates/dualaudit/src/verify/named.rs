@@ -1,28 +1,33 @@
 //! What names another entry against what that entry says: a purged body its purge, the end of a hold its
 //! release.
 
+use std::collections::VecDeque;
+
 use dualaudit_record::{Entry, EntryKind, Time, entry::Purge};
 
 use super::LogCheck;
 use crate::store::{Beside, StoreError, StoredBody, StoredEntry};
 
-/// The purge that was looked at last: what was recorded together is mostly purged together.
-#[derive(Default)]
-pub(super) struct LastPurge(Option<(u64, Option<Purge>)>);
+/// Purges that are remembered: what was recorded one after the other may have gone by turns.
+const REMEMBERED: usize = 256;
 
-impl LastPurge {
+/// The purges that were looked at last, each by its index.
+#[derive(Default)]
+pub(super) struct LastPurges(VecDeque<(u64, Option<Purge>)>);
+
+impl LastPurges {
     /// Checks that an entry whose body is gone is among those that its purge says went.
     async fn check(&mut self, check: &mut LogCheck<'_>, index: u64, by: u64) -> Result<(), StoreError> {
-        if self.0.as_ref().is_none_or(|(last, _)| *last != by) {
+        if !self.0.iter().any(|(known, _)| *known == by) {
             let purge = match named(check, EntryKind::Purge, by).await? {
                 Some((Entry::Purge(purge), _)) => Some(purge),
                 _ => None,
             };
-            self.0 = Some((by, purge));
+            self.0.truncate(REMEMBERED - 1);
+            self.0.push_front((by, purge));
         }
-        let covers =
-            self.0.as_ref().and_then(|(_, purge)| purge.as_ref()).is_some_and(|purge| purge.covers(index));
-        if !covers {
+        let purge = self.0.iter().find(|(known, _)| *known == by).and_then(|(_, purge)| purge.as_ref());
+        if !purge.is_some_and(|purge| purge.covers(index)) {
             let found = format!("nothing, and a note that entry {by} purged it");
             check.find(Some(index), "body", "one, or a purge that says that it went", found);
         }
@@ -33,7 +38,7 @@ impl LastPurge {
 /// Checks what an entry names.
 pub(super) async fn check(
     check: &mut LogCheck<'_>,
-    purges: &mut LastPurge,
+    purges: &mut LastPurges,
     stored: &StoredEntry,
 ) -> Result<(), StoreError> {
     match (&stored.body, &stored.beside) {

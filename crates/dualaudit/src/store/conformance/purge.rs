@@ -40,7 +40,7 @@ pub(crate) fn part(part: u32, executions: Vec<Weighed>) -> DraftContent {
         plan: "plan".to_owned(),
         part,
         parts: 9,
-        as_of: at(1_000_000),
+        as_of: at(90),
         policy: "7y".to_owned(),
         actor: "retention".to_owned(),
         executions,

@@ -28,6 +28,8 @@ pub(super) struct Holds {
     rows: BTreeMap<u64, Hold>,
     /// Indexes of those that are open.
     open: BTreeSet<u64>,
+    /// Of these, those on one execution.
+    on: HashMap<String, BTreeSet<u64>>,
 }
 
 impl Holds {
@@ -99,6 +101,9 @@ impl Holds {
                 result: ReceiptResult::Duplicate,
             });
             self.open.insert(*index);
+            if let Some(id) = hold.covers.execution_id() {
+                self.on.entry(id.to_owned()).or_default().insert(*index);
+            }
         }
         self.rows.insert(*index, hold.clone());
     }
@@ -114,6 +119,9 @@ impl Holds {
     pub(super) fn released(&mut self, index: u64) {
         let Some(hold) = self.rows.get(&index) else { return };
         self.open.remove(&index);
+        if let Some(on) = hold.covers.execution_id().and_then(|id| self.on.get_mut(id)) {
+            on.remove(&index);
+        }
         let like = self.like.entry((hold.covers.clone(), hold.reason.clone())).or_default();
         like.open = None;
         like.released += 1;
@@ -134,14 +142,19 @@ impl Holds {
         self.open.iter().filter_map(|index| Some((*index, self.rows.get(index)?)))
     }
 
-    /// The open holds on an execution, and all that select.
+    /// The open holds on an execution, oldest first.
     pub(super) fn on(&self, id: &str) -> Vec<(u64, Hold)> {
-        let may_cover = |hold: &Hold| hold.covers.execution_id().is_none_or(|held| held == id);
-        self.open().filter(|(_, hold)| may_cover(hold)).map(|(index, hold)| (index, hold.clone())).collect()
+        let Some(open) = self.on.get(id) else { return Vec::new() };
+        open.iter().filter_map(|index| Some((*index, self.rows.get(index)?.clone()))).collect()
     }
 
-    /// How many open ones select.
+    /// The open holds that select, oldest first.
+    pub(super) fn selecting(&self) -> impl Iterator<Item = (u64, &Hold)> {
+        self.open().filter(|(_, hold)| hold.covers.execution_id().is_none())
+    }
+
+    /// How many of these there are.
     pub(super) fn open_selectors(&self) -> usize {
-        self.open().filter(|(_, hold)| hold.covers.execution_id().is_none()).count()
+        self.selecting().count()
     }
 }

@@ -197,6 +197,10 @@ impl Tables for Overlay {
         Ok(self.holds.on(id))
     }
 
+    fn selecting_holds(&mut self) -> Result<Vec<(u64, Hold)>, Infallible> {
+        Ok(self.holds.selecting().map(|(index, hold)| (index, hold.clone())).collect())
+    }
+
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Infallible> {
         Ok(self.tracked.tracked_as(id))
     }

@@ -11,7 +11,7 @@ use crate::store::{Removed, rows::Cells as _};
 
 /// Executions whose rows one transaction removes: what it locks is in nobody's way, and what it writes fits
 /// the time that a transaction has.
-pub(super) const BATCH: i64 = 1000;
+pub(super) const BATCH: i64 = 250;
 
 /// Removes all of them, in as many transactions as it takes; whatever ends it, running it again does what is
 /// left.

@@ -40,10 +40,16 @@ pub(super) static EXECUTIONS: LazyLock<String> = LazyLock::new(|| {
             WHERE log = $1 AND execution_id = record.id AND attempt = record.attempt
         ),
         (
-            SELECT coalesce(sum(octet_length(source.object)), 0)::bigint
+            SELECT coalesce(sum(source.bytes), 0)::bigint
             FROM log_entry AS entry
-            JOIN source_object AS source ON source.log = $1 AND source.idx = entry.idx
-                AND source.created_at = record.created_at
+            CROSS JOIN LATERAL (
+                -- The order is that of the key, by which each is looked up, whatever is known of the table.
+                SELECT octet_length(object) AS bytes
+                FROM source_object
+                WHERE log = $1 AND idx = entry.idx AND created_at = record.created_at
+                ORDER BY idx
+                LIMIT 1
+            ) AS source
             WHERE entry.log = $1 AND entry.execution_id = record.id AND entry.attempt = record.attempt
         ),
         {facts}

@@ -110,6 +110,11 @@ impl<F: Faults> Tables for Inside<'_, F> {
         Ok(holds.into_iter().map(|row| (row.index, row.hold)).collect())
     }
 
+    fn selecting_holds(&mut self) -> Result<Vec<(u64, Hold)>> {
+        let holds = known::selecting_holds(self.writes.connection(), self.log)?;
+        Ok(holds.into_iter().map(|row| (row.index, row.hold)).collect())
+    }
+
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>> {
         known::tracked_as(self.writes.connection(), self.log, id)
     }

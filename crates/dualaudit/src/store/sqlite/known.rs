@@ -135,7 +135,7 @@ pub(super) fn hold_at(connection: &Connection, log: &str, index: u64) -> Result<
     first(connection, HOLD, params![log, beyond(index)], |row| Ok(rows::hold(row, 0)?.hold.covers))
 }
 
-/// The open holds that may cover an execution, oldest first: those on it, and all that select.
+/// The open holds on an execution, oldest first.
 pub(super) fn holds_on(connection: &Connection, log: &str, id: &str) -> Result<Vec<HoldRow>> {
     const ON: &str = concat!(
         "
@@ -147,6 +147,11 @@ pub(super) fn holds_on(connection: &Connection, log: &str, id: &str) -> Result<V
         WHERE log = ?1 AND execution_id = ?2 AND released_at IS NULL
         ORDER BY idx"
     );
+    collect(connection, ON, params![log, id], |row| rows::hold(row, 0))
+}
+
+/// The open holds that select, oldest first.
+pub(super) fn selecting_holds(connection: &Connection, log: &str) -> Result<Vec<HoldRow>> {
     const SELECTING: &str = concat!(
         "
         -- open holds that select
@@ -157,10 +162,7 @@ pub(super) fn holds_on(connection: &Connection, log: &str, id: &str) -> Result<V
         WHERE log = ?1 AND selector IS NOT NULL AND released_at IS NULL
         ORDER BY idx"
     );
-    let mut holds = collect(connection, ON, params![log, id], |row| rows::hold(row, 0))?;
-    holds.extend(collect(connection, SELECTING, params![log], |row| rows::hold(row, 0))?);
-    holds.sort_by_key(|hold| hold.index);
-    Ok(holds)
+    collect(connection, SELECTING, params![log], |row| rows::hold(row, 0))
 }
 
 /// The open holds that cover an execution, oldest first: those on it, and those that select any of its
@@ -182,9 +184,12 @@ pub(super) fn holds_covering(connection: &Connection, log: &str, id: &str) -> Re
         WHERE log = ?1 AND id = ?2"
     );
     let mut holds = holds_on(connection, log, id)?;
-    if holds.iter().all(|row| row.hold.covers.execution_id().is_some()) {
+    let selecting = selecting_holds(connection, log)?;
+    if selecting.is_empty() {
         return Ok(holds);
     }
+    holds.extend(selecting);
+    holds.sort_by_key(|row| row.index);
     let facts = collect(connection, FACTS, params![log, id], |row| rows::facts(row, 0))?;
     holds.retain(|row| match &row.hold.covers {
         Covers::ExecutionId(_) => true,

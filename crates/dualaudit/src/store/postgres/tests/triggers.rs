@@ -94,6 +94,12 @@ async fn rows_without_their_entries_cannot_be_added() {
         "INSERT INTO purged VALUES ('default', 0, 0, 7)".to_owned(),
         "INSERT INTO purge_pending SELECT log, id, attempt, created_at FROM workflow_execution_audit WHERE id = 'a'"
             .to_owned(),
+        // A purge that was forged takes nothing that is held.
+        "BEGIN; INSERT INTO log_entry (log, idx, recorded_at, kind, idempotency_key, body_digest, leaf_hash, body)
+             SELECT 'default', 8, recorded_at, 'purge', 'x', sha256(''), sha256(''), '{}' FROM log WHERE name = 'default';
+             INSERT INTO purged VALUES ('default', 0, 0, 8), ('default', 5, 5, 8);
+             INSERT INTO purge_pending SELECT log, id, attempt, created_at FROM workflow_execution_audit WHERE id = 'a'"
+            .to_owned(),
         "UPDATE log_entry SET content_digest = NULL WHERE idx = 0".to_owned(),
         "DELETE FROM workflow_execution_audit WHERE id = 'a'".to_owned(),
         "DELETE FROM source_object WHERE idx = 0".to_owned(),
