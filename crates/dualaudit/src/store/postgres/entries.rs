@@ -52,7 +52,7 @@ macro_rules! entries {
         LIMIT $3
     ) AS entry
     LEFT JOIN LATERAL (",
-            revision_of_entry!("entry.execution_id", "entry.attempt"),
+            revision_of_entry!("entry.execution_id", "entry.attempt", "entry.created_at"),
             ") AS execution ON TRUE
     LEFT JOIN LATERAL (
         SELECT idx, CASE WHEN octet_length(object) <= $4 THEN object END AS object

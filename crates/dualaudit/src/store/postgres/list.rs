@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use dualaudit_record::Time;
 use futures::TryStreamExt as _;
 use tokio_postgres::types::ToSql;
 
@@ -14,14 +15,19 @@ use crate::store::{
     Cursor, Filter, LabelRequirement, Listed,
     conditions::{Compared, Conditions, narrow},
     page::{Filling, Page},
-    rows::{self, Cells as _, listed_columns},
+    rows::{self, Cells, listed_columns},
 };
+
+/// How far back a page looks at first: a statement is planned for every partition that it may read, and
+/// nearly every page is full before the third of them.
+const RECENT: i64 = 32 * 86_400_000_000;
 
 /// See [`crate::store::Store::list`].
 ///
-/// A page begins with the rest of the instant its cursor stands in, then goes on to earlier ones.
-/// Two statements, because the order goes down in time and up in the rest, and so has no single
-/// comparison that the index could seek by.
+/// A page begins with the rest of the instant its cursor stands in, then goes on to earlier ones: to
+/// recent ones, and to all others only where these do not fill it. The instant has a statement of its own,
+/// because the order goes down in time and up in the rest, and so has no single comparison that the index
+/// could seek by.
 pub(super) async fn list(
     session: &Session,
     filter: &Filter,
@@ -29,16 +35,44 @@ pub(super) async fn list(
     limit: u32,
 ) -> Result<Page> {
     let mut page = Filling::new(limit);
-    match after {
-        None => fill(&mut page, session, filter, |_| {}).await?,
-        Some(after) => {
-            fill(&mut page, session, filter, |query| query.rest_of_instant(after)).await?;
-            if !page.is_full() {
-                fill(&mut page, session, filter, |query| query.before_instant(after)).await?;
-            }
-        }
+    if let Some(after) = after {
+        fill(&mut page, session, filter, |query| query.rest_of_instant(after)).await?;
     }
+    let mut before = after.map(|after| after.created_at);
+    if page.is_full() {
+        return Ok(page.finish());
+    }
+    if let Some(recent) = recent(session, filter, before).await? {
+        fill(&mut page, session, filter, |query| {
+            query.since_instant(recent);
+            query.before_instant(before);
+        })
+        .await?;
+        if page.is_full() || filter.since.is_some_and(|since| since >= recent) {
+            return Ok(page.finish());
+        }
+        before = Some(recent);
+    }
+    fill(&mut page, session, filter, |query| query.before_instant(before)).await?;
     Ok(page.finish())
+}
+
+/// Where the recent ones begin that a page looks at first; `None` where no log has an entry.
+async fn recent(session: &Session, filter: &Filter, before: Option<Time>) -> Result<Option<Time>> {
+    const NEWEST: &str = "
+        -- list: newest entry
+        SELECT max(recorded_at)
+        FROM log
+        WHERE name = $1 OR $1 IS NULL";
+    let newest = match before {
+        Some(before) => Some(before),
+        None => match session.row(NEWEST, &[&filter.log]).await? {
+            Some(row) => row.optional(0, Cells::time)?,
+            None => None,
+        },
+    };
+    let newest = newest.map(|newest| filter.until.map_or(newest, |until| newest.min(until)));
+    Ok(newest.map(|newest| newest.saturating_add_micros(-RECENT)))
 }
 
 async fn fill(
@@ -125,8 +159,14 @@ impl Query {
         self.require(&format!("(each.name > {log} OR (id, attempt) > ({id}, {attempt}))"));
     }
 
-    pub(super) fn before_instant(&mut self, after: &Cursor) {
-        self.compare("created_at", "<", Compared::Time(after.created_at));
+    pub(super) fn since_instant(&mut self, instant: Time) {
+        self.compare("created_at", ">=", Compared::Time(instant));
+    }
+
+    pub(super) fn before_instant(&mut self, instant: Option<Time>) {
+        if let Some(instant) = instant {
+            self.compare("created_at", "<", Compared::Time(instant));
+        }
     }
 
     /// A parameter that stands for a value.

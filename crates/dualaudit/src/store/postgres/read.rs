@@ -17,7 +17,7 @@ use super::{
     log,
     rows::{EXECUTION, execution, execution_columns, revision_of_entry},
     session::Session,
-    values::{at_most, small},
+    values::{Micros, at_most, small},
 };
 use crate::store::{
     Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted, lookup,
@@ -235,32 +235,36 @@ async fn revisions(
         -- receipts of the latest revisions
         SELECT ",
         receipt_columns!(),
-        "
+        ", created_at
         FROM log_entry
         WHERE log = $1 AND execution_id = $2 AND attempt = $3
         ORDER BY revision DESC
         LIMIT $4"
     );
-    // One after the other as they are asked for, so that what does not fit is not read.
+    // One after the other as they are asked for, so that what does not fit is not read. All have the same
+    // created_at: given as a value, it is planned for their partition alone.
     const REVISIONS: &str = concat!(
         "
         -- latest revisions of an execution
         SELECT execution.*
         FROM (
-            SELECT revision, created_at
+            SELECT revision
             FROM log_entry
             WHERE log = $1 AND execution_id = $2 AND attempt = $3
             ORDER BY revision DESC
             LIMIT $4
         ) AS entry
         CROSS JOIN LATERAL (",
-        revision_of_entry!("$2", "$3"),
+        revision_of_entry!("$2", "$3", "$5"),
         ") AS execution
         ORDER BY execution.revision DESC"
     );
-    let of: [&(dyn ToSql + Sync); 4] = [&log, &id, &small(attempt), &i64::from(MAX_REVISIONS)];
-    let receipts = session.rows(RECEIPTS, &of).await?;
+    let (number, most) = (small(attempt), i64::from(MAX_REVISIONS));
+    let receipts = session.rows(RECEIPTS, &[&log, &id, &number, &most]).await?;
     let mut taken = Vec::new();
+    let Some(latest) = receipts.first() else { return Ok(taken) };
+    let created_at = Micros(latest.micros(7)?);
+    let of: [&(dyn ToSql + Sync); 5] = [&log, &id, &number, &most, &created_at];
     let statement = session.prepare_cached(REVISIONS).await?;
     let mut found = pin!(session.query_raw(&statement, of).await?);
     for receipt in &receipts {

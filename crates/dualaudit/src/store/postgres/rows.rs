@@ -13,16 +13,19 @@ macro_rules! execution_columns {
 }
 
 /// The row of the revision that `entry` is of, from whichever table holds it: for a lateral join, with
-/// the log as `$1`. Each half is sought by a key; the first only in the partition of its month.
+/// the log as `$1`. Each half is sought by a key; the first only in the partition of its month, which
+/// is known while planning where `created_at` is a parameter.
 macro_rules! revision_of_entry {
-    ($id:literal, $attempt:literal) => {
+    ($id:literal, $attempt:literal, $created_at:literal) => {
         concat!(
             "
             SELECT ",
             $crate::store::postgres::rows::execution_columns!(),
             "
             FROM workflow_execution_audit
-            WHERE log = $1 AND created_at = entry.created_at AND id = ",
+            WHERE log = $1 AND created_at = ",
+            $created_at,
+            " AND id = ",
             $id,
             " AND attempt = ",
             $attempt,
