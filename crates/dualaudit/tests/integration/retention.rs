@@ -143,7 +143,7 @@ async fn a_purge_that_is_killed_goes_on_where_it_was_in_postgresql() {
 }
 
 async fn killed(audit: Audit) {
-    const MANY: usize = 11_000;
+    const MANY: usize = 5_000;
     audit.done(&["migrate"]);
     {
         let dualaudit = Dualaudit::spawn(audit.command(&["run", "--api-only", "--listen", "127.0.0.1:0"]));
