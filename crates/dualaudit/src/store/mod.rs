@@ -40,6 +40,7 @@ mod rows;
 mod rules;
 pub mod sqlite;
 mod strays;
+mod vouched;
 
 pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined};
 pub use dualaudit_record::selector::LabelRequirement;

@@ -13,6 +13,7 @@ use super::{
 use crate::store::{
     rows::Cells as _,
     strays::{KeyPart, RowKey, Strays, Table},
+    vouched::{Voucher, vouched_for},
 };
 
 /// See [`crate::store::Store::strays`].
@@ -100,7 +101,7 @@ fn places(table: Table, log: Option<&str>, after: Option<&RowKey>) -> Vec<Place>
 
 /// The next rows of a table, each with whether it is vouched for.
 fn page(table: Table, place: Place) -> String {
-    let (name, key, vouched) = (table.name(), columns(table).join(", "), vouched_for(table));
+    let (name, key, vouched) = (table.name(), columns(table).join(", "), vouched_for(table, &Own));
     let order = match table {
         Table::Execution => "log, created_at DESC, id, attempt",
         _ => &key,
@@ -130,122 +131,48 @@ pub(super) fn pages(table: Table) -> Vec<String> {
     pages
 }
 
-/// Whether something vouches for the row `stray`, as a condition that is never NULL.
-fn vouched_for(table: Table) -> String {
-    let vouched = match table {
-        Table::Entry => {
-            "EXISTS (
-                SELECT 1 FROM log
-                WHERE name = stray.log AND stray.idx >= 0 AND stray.idx < size)"
-        }
-        // The latest revision, and no other: who asks with SQL believes that it is. In the partition
-        // that its entry says, where whoever looks for it looks.
-        Table::Execution => {
-            "coalesce(
-                (
-                    SELECT entry.revision = stray.revision AND entry.created_at = stray.created_at
-                    FROM log_entry AS entry
-                    WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                        AND entry.attempt = stray.attempt
-                    ORDER BY entry.revision DESC
-                    LIMIT 1
-                ),
-                FALSE)"
-        }
-        Table::Revision => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt AND entry.revision = stray.revision)
-            AND EXISTS (
-                SELECT 1 FROM log_entry AS newer
-                WHERE newer.log = stray.log AND newer.execution_id = stray.id
-                    AND newer.attempt = stray.attempt AND newer.revision > stray.revision)"
-        }
-        Table::SourceObject => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'execution'
-                    AND entry.created_at = stray.created_at)"
-        }
-        // Two rows may name one entry: its idempotency key says which of them it is about.
-        Table::Quarantine => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'quarantine'
-                    AND entry.execution_id = stray.execution_id
-                    AND entry.idempotency_key =
-                        'quarantine:' || stray.execution_id || ':' || encode(stray.source_digest, 'hex'))"
-        }
-        Table::Hold => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'hold'
-                    AND entry.execution_id IS NOT DISTINCT FROM stray.execution_id)"
-        }
-        // A level has a hash for every 256 of the level below.
-        Table::Tile => {
-            "EXISTS (
-                SELECT 1 FROM log
-                WHERE name = stray.log AND stray.level BETWEEN 0 AND 7 AND stray.idx >= 0
-                    AND stray.idx < ((size >> (8 * stray.level)) + 255) / 256)"
-        }
-        Table::Purged => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'purge')"
-        }
-        Table::PurgePending => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt)"
-        }
-    };
-    // What was purged is vouched for while it waits to be removed; and it waits if all of it was purged.
-    let beyond = match table {
-        Table::Execution | Table::Revision => format!(
-            "
-            AND (
-                EXISTS (
-                    SELECT 1 FROM purge_pending AS pending
-                    WHERE pending.log = stray.log AND pending.id = stray.id
-                        AND pending.attempt = stray.attempt)
-                OR NOT EXISTS (
-                    SELECT 1 FROM log_entry AS entry
-                    WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                        AND entry.attempt = stray.attempt AND entry.revision = stray.revision
-                        AND {}))",
-            is_purged("entry.idx")
-        ),
-        Table::SourceObject => format!(
-            "
-            AND (
-                NOT {}
-                OR EXISTS (
-                    SELECT 1 FROM log_entry AS entry
-                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND EXISTS (
-                        SELECT 1 FROM purge_pending AS pending
-                        WHERE pending.log = entry.log AND pending.id = entry.execution_id
-                            AND pending.attempt = entry.attempt)))",
-            is_purged("stray.idx")
-        ),
-        Table::PurgePending => format!(
-            "
-            AND NOT EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt AND NOT {})",
-            is_purged("entry.idx")
-        ),
-        _ => String::new(),
-    };
-    format!("{vouched}{beyond}")
-}
+/// What only PostgreSQL says so.
+struct Own;
 
-/// Whether the body of the entry with this index was purged, as a condition that is never NULL.
-fn is_purged(index: &str) -> String {
-    format!("dualaudit_is_purged(stray.log, {index})")
+impl Voucher for Own {
+    fn own(&self, table: Table) -> &'static str {
+        match table {
+            // The latest revision, and no other: who asks with SQL believes that it is. In the partition
+            // that its entry says, where whoever looks for it looks.
+            Table::Execution => {
+                "coalesce(
+                    (
+                        SELECT entry.revision = stray.revision AND entry.created_at = stray.created_at
+                        FROM log_entry AS entry
+                        WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                            AND entry.attempt = stray.attempt
+                        ORDER BY entry.revision DESC
+                        LIMIT 1
+                    ),
+                    FALSE)"
+            }
+            Table::SourceObject => {
+                "EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'execution'
+                        AND entry.created_at = stray.created_at)"
+            }
+            // Two rows may name one entry: its idempotency key says which of them it is about.
+            Table::Quarantine => {
+                "EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'quarantine'
+                        AND entry.execution_id = stray.execution_id
+                        AND entry.idempotency_key =
+                            'quarantine:' || stray.execution_id || ':' || encode(stray.source_digest, 'hex'))"
+            }
+            _ => unreachable!("every database says it alike"),
+        }
+    }
+
+    fn is_purged(&self, index: &str) -> String {
+        format!("dualaudit_is_purged(stray.log, {index})")
+    }
 }
 
 fn key(table: Table, row: &Row) -> Result<RowKey> {

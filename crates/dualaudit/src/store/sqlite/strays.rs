@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use crate::store::{
     rows::Cells as _,
     strays::{KeyPart, RowKey, Strays, Table},
+    vouched::{Voucher, vouched_for},
 };
 
 /// See [`crate::store::Store::strays`].
@@ -47,7 +48,7 @@ pub(super) fn strays(
 
 /// The next rows of a table, each with whether it is vouched for.
 fn page(table: Table, goes_on: bool) -> String {
-    let (name, key, vouched) = (table.name(), table.key().join(", "), vouched_for(table));
+    let (name, key, vouched) = (table.name(), table.key().join(", "), vouched_for(table, &Own));
     let places: Vec<_> = (1..=table.key().len()).map(|place| format!("?{place}")).collect();
     let (start, limit) = match goes_on {
         true => (format!("({key}) > ({})", places.join(", ")), places.len() + 1),
@@ -65,123 +66,49 @@ fn page(table: Table, goes_on: bool) -> String {
     )
 }
 
-/// Whether something vouches for the row `stray`, as a condition that is never NULL.
-fn vouched_for(table: Table) -> String {
-    let vouched = match table {
-        Table::Entry => {
-            "EXISTS (
-                SELECT 1 FROM log
-                WHERE name = stray.log AND stray.idx >= 0 AND stray.idx < size)"
-        }
-        // The latest revision, and no other: who asks with SQL believes that it is.
-        Table::Execution => {
-            "stray.revision IS (
-                SELECT max(entry.revision) FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt)"
-        }
-        Table::Revision => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt AND entry.revision = stray.revision)
-            AND EXISTS (
-                SELECT 1 FROM log_entry AS newer
-                WHERE newer.log = stray.log AND newer.execution_id = stray.id
-                    AND newer.attempt = stray.attempt AND newer.revision > stray.revision)"
-        }
-        Table::SourceObject => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'execution')"
-        }
-        // Two rows may name one entry: its idempotency key says which of them it is about.
-        Table::Quarantine => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'quarantine'
-                    AND entry.execution_id = stray.execution_id
-                    AND entry.idempotency_key =
-                        'quarantine:' || stray.execution_id || ':' || lower(hex(stray.source_digest)))"
-        }
-        Table::Hold => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'hold'
-                    AND entry.execution_id IS stray.execution_id)"
-        }
-        // A level has a hash for every 256 of the level below.
-        Table::Tile => {
-            "EXISTS (
-                SELECT 1 FROM log
-                WHERE name = stray.log AND stray.level BETWEEN 0 AND 7 AND stray.idx >= 0
-                    AND stray.idx < ((size >> (8 * stray.level)) + 255) / 256)"
-        }
-        Table::Purged => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'purge')"
-        }
-        Table::PurgePending => {
-            "EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt)"
-        }
-    };
-    // What was purged is vouched for while it waits to be removed; and it waits if all of it was purged.
-    let beyond = match table {
-        Table::Execution | Table::Revision => format!(
-            "
-            AND (
-                EXISTS (
-                    SELECT 1 FROM purge_pending AS pending
-                    WHERE pending.log = stray.log AND pending.id = stray.id
-                        AND pending.attempt = stray.attempt)
-                OR NOT EXISTS (
-                    SELECT 1 FROM log_entry AS entry
-                    WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                        AND entry.attempt = stray.attempt AND entry.revision = stray.revision
-                        AND {}))",
-            is_purged("entry.idx")
-        ),
-        Table::SourceObject => format!(
-            "
-            AND (
-                NOT {}
-                OR EXISTS (
-                    SELECT 1 FROM log_entry AS entry
-                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND EXISTS (
-                        SELECT 1 FROM purge_pending AS pending
-                        WHERE pending.log = entry.log AND pending.id = entry.execution_id
-                            AND pending.attempt = entry.attempt)))",
-            is_purged("stray.idx")
-        ),
-        Table::PurgePending => format!(
-            "
-            AND NOT EXISTS (
-                SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt AND NOT {})",
-            is_purged("entry.idx")
-        ),
-        _ => String::new(),
-    };
-    format!("{vouched}{beyond}")
-}
+/// What only SQLite says so.
+struct Own;
 
-/// Whether the body of the entry with this index was purged, as a condition that is never NULL.
-fn is_purged(index: &str) -> String {
-    format!(
-        "(coalesce(
-            (
-                SELECT run.first_idx FROM purged AS run
-                WHERE run.log = stray.log AND run.last_idx >= {index}
-                ORDER BY run.last_idx
-                LIMIT 1
-            ),
-            {index} + 1) <= {index})"
-    )
+impl Voucher for Own {
+    fn own(&self, table: Table) -> &'static str {
+        match table {
+            // The latest revision, and no other: who asks with SQL believes that it is.
+            Table::Execution => {
+                "stray.revision IS (
+                    SELECT max(entry.revision) FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                        AND entry.attempt = stray.attempt)"
+            }
+            Table::SourceObject => {
+                "EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'execution')"
+            }
+            // Two rows may name one entry: its idempotency key says which of them it is about.
+            Table::Quarantine => {
+                "EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'quarantine'
+                        AND entry.execution_id = stray.execution_id
+                        AND entry.idempotency_key =
+                            'quarantine:' || stray.execution_id || ':' || lower(hex(stray.source_digest)))"
+            }
+            _ => unreachable!("every database says it alike"),
+        }
+    }
+
+    fn is_purged(&self, index: &str) -> String {
+        format!(
+            "(coalesce(
+                (
+                    SELECT run.first_idx FROM purged AS run
+                    WHERE run.log = stray.log AND run.last_idx >= {index}
+                    ORDER BY run.last_idx
+                    LIMIT 1
+                ),
+                {index} + 1) <= {index})"
+        )
+    }
 }
 
 fn key(table: Table, row: &Row<'_>) -> Result<RowKey> {
