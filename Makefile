@@ -55,7 +55,7 @@ lint: setup ## Formatting and lints, warnings denied
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: deny.toml is not checked"; fi
 
 .PHONY: bench
-bench: controlplane ## Measure; the figures and how to read them stand in docs/benchmarks.md
+bench: controlplane ## Measure, with 10 million executions unless DUALAUDIT_BENCH_EXECUTIONS says otherwise; see docs/benchmarks.md
 	cargo bench --locked --bench dualaudit
 
 .PHONY: manifests

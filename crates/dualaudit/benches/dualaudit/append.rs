@@ -10,15 +10,18 @@ use std::{
 use dualaudit::{
     clock::{Clock, SystemClock, entropy},
     store::{
-        Batch, Draft, DraftContent, ExecutionDraft, LogOpening, Origin, Owner, Store,
+        Batch, Draft, LogOpening, Owner, Store,
         sqlite::{CACHE_MIB, Options, SqliteStore},
     },
 };
-use dualaudit_record::{digest::content_digest, log::Nonce};
+use dualaudit_record::log::Nonce;
 use rusqlite::{Connection, params_from_iter, types::Value};
 use tokio::sync::mpsc;
 
-use crate::{heading, median, records::record};
+use crate::{
+    heading, median,
+    records::{content, record},
+};
 
 const ROWS: usize = 50_000;
 const BATCH: usize = 500;
@@ -61,7 +64,7 @@ async fn appends(database: &Path) -> Duration {
     };
     store.open_log(opening).await.expect("a log");
     let contents: Vec<Vec<_>> = (0..ROWS / BATCH)
-        .map(|batch| (0..BATCH).map(|row| content(batch * BATCH + row, &secret)).collect())
+        .map(|batch| (0..BATCH).map(|row| content(record(batch * BATCH + row), &secret)).collect())
         .collect();
     let began = Instant::now();
     // As at the door: the next are prepared while some are appended.
@@ -76,17 +79,6 @@ async fn appends(database: &Path) -> Duration {
         store.append(LOG, batch, SystemClock.now()).await.expect("an append");
     }
     began.elapsed()
-}
-
-/// What a producer's record becomes on its way to the store.
-fn content(number: usize, secret: &[u8; 32]) -> DraftContent {
-    let record = record(number);
-    DraftContent::Execution(Box::new(ExecutionDraft {
-        content_digest: content_digest(&record, secret),
-        record,
-        origin: Origin::Producer { amend: None },
-        source: None,
-    }))
 }
 
 fn inserts(database: &Path, plain: &Path) -> Duration {

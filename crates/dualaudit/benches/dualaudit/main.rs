@@ -11,6 +11,7 @@ mod controller;
 mod load;
 mod postgres;
 mod records;
+mod volume;
 
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ fn main() {
     }
     if asked_for("postgres") {
         runtime.block_on(postgres::appends_beside_raw_copy());
+    }
+    if asked_for("volume") {
+        runtime.block_on(volume::pages_of_many_beside_few());
     }
     if asked_for("record") {
         runtime.block_on(controller::recording_beside_bare_patches());

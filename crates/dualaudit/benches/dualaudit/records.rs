@@ -1,7 +1,10 @@
 //! Records as a producer sends them: eight steps, about 2 KB.
 
-use dualaudit::clock::{Clock, SystemClock};
-use dualaudit_record::{Submitted, WorkflowExecutionAudit};
+use dualaudit::{
+    clock::{Clock, SystemClock, entropy},
+    store::{Draft, DraftContent, ExecutionDraft, Origin},
+};
+use dualaudit_record::{Submitted, WorkflowExecutionAudit, digest::content_digest, log::Nonce};
 use serde_json::{Value, json};
 
 /// The record of this number, as it is sent.
@@ -37,4 +40,19 @@ fn uuid_like(number: usize) -> String {
     let spread = (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
     let hex = format!("{spread:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// What a producer's record becomes on its way to the store.
+pub(crate) fn content(record: WorkflowExecutionAudit, secret: &[u8; 32]) -> DraftContent {
+    DraftContent::Execution(Box::new(ExecutionDraft {
+        content_digest: content_digest(&record, secret),
+        record,
+        origin: Origin::Producer { amend: None },
+        source: None,
+    }))
+}
+
+/// The same, prepared for its append.
+pub(crate) fn draft(record: WorkflowExecutionAudit, secret: &[u8; 32]) -> Draft {
+    Draft::new(Nonce(entropy()), content(record, secret))
 }
