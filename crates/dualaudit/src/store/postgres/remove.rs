@@ -1,6 +1,9 @@
 //! Removes the rows of what was purged: whole months by dropping their partitions, the rest in batches.
 
+use std::time::Duration;
+
 use dualaudit_record::Time;
+use tokio::time::sleep;
 use tokio_postgres::{Client, IsolationLevel, error::SqlState};
 
 use super::{
@@ -12,6 +15,10 @@ use crate::store::{Removed, rows::Cells as _};
 /// Executions whose rows one transaction removes: what it locks is in nobody's way, and what it writes fits
 /// the time that a transaction has.
 pub(super) const BATCH: i64 = 250;
+
+/// How often dropping months is tried, and the pause in between, in which everybody goes on.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Removes all of them, in as many transactions as it takes; whatever ends it, running it again does what is
 /// left.
@@ -48,11 +55,6 @@ async fn drop_months(client: &mut Client, now: Time) -> Result<u32> {
         -- remove: purged months
         SELECT dualaudit_purged_until($1), array_agg(name), array_agg(size)
         FROM log";
-    // In the order in which an append comes to them.
-    const LOCK: &str = "LOCK TABLE source_object, workflow_execution_audit IN ACCESS EXCLUSIVE MODE";
-    const DROP: &str = "
-        -- remove: whole months
-        SELECT dualaudit_drop_months($1, $2, $3)";
     if !client.query_one(PENDING, &[]).await?.try_get::<_, bool>(0)? {
         return Ok(0);
     }
@@ -66,13 +68,29 @@ async fn drop_months(client: &mut Client, now: Time) -> Result<u32> {
     }
     let upto = Micros(row.micros(0)?);
     let (logs, sizes): (Vec<String>, Vec<i64>) = (row.try_get(1)?, row.try_get(2)?);
-    let drop = client.transaction().await?;
-    // Everybody waits behind who waits for a lock, so not for long: the rows go one by one instead.
-    drop.batch_execute("SET LOCAL lock_timeout = '500ms'").await?;
-    match drop.batch_execute(LOCK).await {
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(0),
-        locked => locked?,
+    for _ in 0..TRIES {
+        match drop_looked_at(client, upto, &logs, &sizes).await {
+            Err(Error::Postgres(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                sleep(PAUSE).await;
+            }
+            done => return done,
+        }
     }
+    // Somebody reads for long: the rows go one by one instead.
+    Ok(0)
+}
+
+/// Drops the months before `upto`, unless anything came to them beyond these sizes of the logs.
+async fn drop_looked_at(client: &mut Client, upto: Micros, logs: &[String], sizes: &[i64]) -> Result<u32> {
+    // In the order in which an append comes to them.
+    const LOCK: &str = "LOCK TABLE source_object, workflow_execution_audit IN ACCESS EXCLUSIVE MODE";
+    const DROP: &str = "
+        -- remove: whole months
+        SELECT dualaudit_drop_months($1, $2, $3)";
+    let drop = client.transaction().await?;
+    // Everybody waits behind who waits for a lock, so not for long.
+    drop.batch_execute("SET LOCAL lock_timeout = '500ms'").await?;
+    drop.batch_execute(LOCK).await?;
     let months = drop.query_one(DROP, &[&upto, &logs, &sizes]).await?.number(0)?;
     drop.commit().await.map_err(Error::Commit)?;
     Ok(months)
