@@ -81,6 +81,13 @@ pub(super) struct PartPlan {
     pub(super) is_done: bool,
 }
 
+impl Plan {
+    /// How many of its parts went already.
+    pub(super) fn done(&self) -> usize {
+        self.logs.iter().flat_map(|log| &log.parts).filter(|part| part.is_done).count()
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {

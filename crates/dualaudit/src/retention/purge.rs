@@ -98,22 +98,60 @@ pub async fn purge(
     if as_of > clock.now() {
         return Err(PurgeError::NotYet { plan: id.to_owned(), as_of });
     }
-    let plan = resume(store, policy, as_of, Some(id), |_| {}).await?;
-    if plan.id != id {
+    let Some(mut plan) = anew(store, policy, as_of, id).await? else {
         return Err(PurgeError::Changed(id.to_owned()));
-    }
+    };
     let total = plan.logs.iter().map(|log| log.executions).sum();
     let mut purged = Purged { plan: id.to_owned(), logs: Vec::new() };
     let mut gone = 0;
-    for place in 0..plan.logs.len() {
-        let mut log = PurgedLog { log: plan.logs[place].log.clone(), ..PurgedLog::default() };
-        let step = |executions| progress(executions, total);
-        purge_log(store, clock, policy, actor, &plan, place, &mut gone, &mut log, step).await?;
-        if !log.entries.is_empty() {
-            purged.logs.push(log);
+    loop {
+        let mut changed = None;
+        for place in 0..plan.logs.len() {
+            let mut log = PurgedLog { log: plan.logs[place].log.clone(), ..PurgedLog::default() };
+            let step = |executions| progress(executions, total);
+            let done = purge_log(store, clock, policy, actor, &plan, place, &mut gone, &mut log, step).await;
+            purged.add(log);
+            match done {
+                Err(error @ PurgeError::ChangedMeanwhile { .. }) => changed = Some(error),
+                done => done?,
+            }
+        }
+        let Some(error) = changed else { return Ok(purged) };
+        // Another who does the same plan may have gone ahead: then it is still the same, with more of it done.
+        match anew(store, policy, as_of, id).await? {
+            Some(now) if now.done() > plan.done() => plan = now,
+            _ => return Err(error),
         }
     }
-    Ok(purged)
+}
+
+/// The plan with this id as it is now; `None` where it would be another. While another does the same plan, a
+/// part may go after what went was read and before what is left is looked at: then it is looked at again.
+async fn anew(store: &dyn Store, policy: &Policy, as_of: Time, id: &str) -> Result<Option<Plan>, PlanError> {
+    let mut plan = resume(store, policy, as_of, Some(id), |_| {}).await?;
+    while plan.id != id {
+        let again = resume(store, policy, as_of, Some(id), |_| {}).await?;
+        if again.done() <= plan.done() {
+            return Ok(None);
+        }
+        plan = again;
+    }
+    Ok(Some(plan))
+}
+
+impl Purged {
+    fn add(&mut self, log: PurgedLog) {
+        if log.entries.is_empty() {
+            return;
+        }
+        match self.logs.iter_mut().find(|known| known.log == log.log) {
+            Some(known) => {
+                known.executions += log.executions;
+                known.entries.extend(log.entries);
+            }
+            None => self.logs.push(log),
+        }
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "one step of the one above")]

@@ -250,8 +250,7 @@ async fn a_purge_that_ended_on_its_way_goes_on_where_it_ended(store: &dyn Store)
     assert!(ended, "it was ended on its way");
     let went = store.entries("prod", Some(EntryKind::Purge), 0, 10).await.unwrap().len();
     assert!((1..3).contains(&went), "{went}");
-    let rest = purge(store, &clock, &policy, &planned.id, "you", |_, _| {}).await.unwrap();
-    assert!(rest.logs[0].executions >= 7);
+    purge(store, &clock, &policy, &planned.id, "you", |_, _| {}).await.unwrap();
     assert!(ids(store).await.is_empty());
     let purges = store.entries("prod", Some(EntryKind::Purge), 0, 10).await.unwrap();
     let said: Vec<(u32, u32, u64)> = purges
