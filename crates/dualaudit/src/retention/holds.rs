@@ -13,7 +13,7 @@ use crate::{
     clock::{Clock, entropy},
     store::{
         Answer, Batch, Beside, Draft, DraftContent, HoldRow, Lookup, Receipt, Refusal, Store, StoreError,
-        StoredBody, Wanted,
+        StoredEntry, Wanted,
     },
 };
 
@@ -58,6 +58,14 @@ pub enum HoldError {
         log: String,
         /// Why.
         refusal: Refusal,
+    },
+    /// A hold that cannot be read: a list without it would not be the whole.
+    #[error("log {log}, entry {index}: the hold cannot be read: run `dualaudit verify`")]
+    Unreadable {
+        /// The log.
+        log: String,
+        /// The entry.
+        index: u64,
     },
     /// The database failed.
     #[error(transparent)]
@@ -169,14 +177,13 @@ pub async fn list<E: From<HoldError>>(
                 store.entries(&log, Some(EntryKind::Hold), from, PAGE).await.map_err(HoldError::from)?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
-            let listed = page.into_iter().filter_map(|entry| match (entry.body, entry.beside) {
-                (StoredBody::Whole(said, _), Beside::Hold(Ok(Some(row)))) => match *said {
-                    Entry::Hold(hold) => Some(listed(&log, hold, &row)),
-                    _ => None,
-                },
-                _ => None,
-            });
-            each(listed.filter(|listed| all || listed.released.is_none()).collect())?;
+            let read = |entry: StoredEntry| match (entry.body.entry(), &entry.beside) {
+                (Some(Entry::Hold(hold)), Beside::Hold(Ok(Some(row)))) => Ok(listed(&log, hold.clone(), row)),
+                _ => Err(HoldError::Unreadable { log: log.clone(), index: entry.index }),
+            };
+            let mut holds = page.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            holds.retain(|listed| all || listed.released.is_none());
+            each(holds)?;
         }
     }
     Ok(())

@@ -112,7 +112,10 @@ pub async fn purge(
             let done = purge_log(store, clock, policy, actor, &plan, place, &mut gone, &mut log, step).await;
             purged.add(log);
             match done {
-                Err(error @ PurgeError::ChangedMeanwhile { .. }) => changed = Some(error),
+                Err(error @ PurgeError::ChangedMeanwhile { .. }) => {
+                    changed = Some(error);
+                    break;
+                }
                 done => done?,
             }
         }

@@ -80,7 +80,7 @@ impl Weighed {
     }
 
     /// The first of these holds that covers it.
-    pub fn held_by<'h>(&self, holds: &'h [(u64, Hold)]) -> Option<&'h (u64, Hold)> {
+    fn held_by<'h>(&self, holds: &'h [(u64, Hold)]) -> Option<&'h (u64, Hold)> {
         holds.iter().find(|(_, hold)| match &hold.covers {
             Covers::ExecutionId(id) => *id == self.id,
             Covers::Selector(selector) => self.is_covered(selector),
