@@ -215,8 +215,8 @@ impl Ingest {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn read_back(&self, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
-        self.shared.store.read_back(&self.shared.log.name, id, attempt).await
+    pub async fn read_back(&self, log: &str, id: &str, attempt: u32) -> Result<Option<ReadBack>, StoreError> {
+        self.shared.store.read_back(log, id, attempt).await
     }
 
     /// See [`crate::store::Store::tracked`].
@@ -243,6 +243,7 @@ impl DraftContent {
             Self::Hold(_) => EntryKind::Hold,
             Self::HoldRelease { .. } => EntryKind::HoldRelease,
             Self::Purge(_) => EntryKind::Purge,
+            Self::Note(entry) => entry.kind(),
         }
     }
 
@@ -258,6 +259,7 @@ impl DraftContent {
             Self::Hold(hold) => 512 + hold.reason.len(),
             Self::HoldRelease { reason, .. } => 512 + reason.len(),
             Self::Purge(_) => BATCH_BYTES,
+            Self::Note(_) => 2 << 10,
         }
     }
 }
@@ -319,16 +321,16 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>, most: usize) -> usiz
     let tracking = shared.pending().take(drafted, most);
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
-    let batch = Batch { drafts, tracking };
+    let batch = Batch { drafts, tracking, ..Batch::default() };
     let Appended { answers, unstored, was_too_slow } = append_in_halves(shared, Arc::new(batch)).await;
-    let unavailable = answers.iter().any(|answer| matches!(answer, Err(StoreError::Unavailable(_))));
+    let closed = answers.iter().any(|answer| answer.as_ref().is_err_and(StoreError::is_closed));
     for (reply, answer) in replies.into_iter().zip(answers) {
         // A sender that went away may ask again and gets the same receipt.
         let _ = reply.send(answer);
     }
     let stuck = !unstored.is_empty();
     shared.pending().restore(unstored);
-    if stuck || unavailable {
+    if stuck || closed {
         tokio::time::sleep(PAUSE).await;
     }
     if !shared.pending().is_empty() {
@@ -376,7 +378,9 @@ async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
             Err(StoreError::TooSlow(why)) if is_one => Err(StoreError::Unavailable(why)),
             appended => appended,
         };
-        if let Err(error @ StoreError::Unavailable(_)) = &appended {
+        if let Err(error) = &appended
+            && error.is_closed()
+        {
             gone = Some(error.clone());
         }
         match appended {
@@ -422,11 +426,11 @@ async fn append(shared: &Shared, batch: &Arc<Batch>) -> Result<Vec<Answer>, Stor
 fn halves(mut batch: Batch) -> (Batch, Batch) {
     if !batch.drafts.is_empty() && !batch.tracking.is_empty() {
         let drafts = std::mem::take(&mut batch.drafts);
-        return (batch, Batch { drafts, tracking: Vec::new() });
+        return (batch, Batch { drafts, ..Batch::default() });
     }
     let drafts = batch.drafts.split_off(batch.drafts.len() / 2);
     let tracking = batch.tracking.split_off(batch.tracking.len() / 2);
-    (batch, Batch { drafts, tracking })
+    (batch, Batch { drafts, tracking, ..Batch::default() })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod http;
 pub mod ingest;
 pub mod moving;
+pub mod proof;
 pub mod query;
 pub mod retention;
 pub mod simulate;

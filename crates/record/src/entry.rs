@@ -25,12 +25,22 @@ pub enum EntryKind {
     Hold,
     HoldRelease,
     Purge,
+    Heartbeat,
+    Succession,
 }
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Execution, Self::Gap, Self::Quarantine, Self::Hold, Self::HoldRelease, Self::Purge];
+    pub const ALL: [Self; 8] = [
+        Self::Execution,
+        Self::Gap,
+        Self::Quarantine,
+        Self::Hold,
+        Self::HoldRelease,
+        Self::Purge,
+        Self::Heartbeat,
+        Self::Succession,
+    ];
 
     /// Its name in leaves, tables and URLs.
     pub fn as_str(self) -> &'static str {
@@ -41,6 +51,8 @@ impl EntryKind {
             Self::Hold => "hold",
             Self::HoldRelease => "hold_release",
             Self::Purge => "purge",
+            Self::Heartbeat => "heartbeat",
+            Self::Succession => "succession",
         }
     }
 }
@@ -79,6 +91,10 @@ pub enum Entry {
     HoldRelease(HoldRelease),
     /// Records whose time was over, and which are gone.
     Purge(Purge),
+    /// Nothing happened for a while, and there is something to sign that says so.
+    Heartbeat(Heartbeat),
+    /// The first entry of a log that goes on where another could not.
+    Succession(Succession),
 }
 
 impl Entry {
@@ -91,6 +107,8 @@ impl Entry {
             Self::Hold(_) => EntryKind::Hold,
             Self::HoldRelease(_) => EntryKind::HoldRelease,
             Self::Purge(_) => EntryKind::Purge,
+            Self::Heartbeat(_) => EntryKind::Heartbeat,
+            Self::Succession(_) => EntryKind::Succession,
         }
     }
 
@@ -102,7 +120,7 @@ impl Entry {
             Self::Quarantine(quarantine) => Some(&quarantine.execution_id),
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::HoldRelease(release) => release.execution_id.as_deref(),
-            Self::Purge(_) => None,
+            Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) => None,
         }
     }
 }
@@ -239,6 +257,30 @@ impl Purge {
         let after = self.entries.partition_point(|&(first, _)| first <= index);
         after.checked_sub(1).is_some_and(|place| index <= self.entries[place].1)
     }
+}
+
+/// Nothing happened since the entry before this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// How many entries the log had.
+    pub size: u64,
+}
+
+/// Why a log goes on in the place of another: the database lost what that had promised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succession {
+    /// The log that was rolled back.
+    pub predecessor: String,
+    /// How many entries it had left.
+    pub size: u64,
+    /// The RFC 6962 root over those.
+    pub root: Digest,
+    /// The newest checkpoint of it that was kept outside the database, whole.
+    pub checkpoint: String,
+    /// Why it was rolled back.
+    pub reason: String,
+    /// Who said so; `unverified` when nothing vouches for the name.
+    pub actor: String,
 }
 
 /// How many executions with this outcome and status went, by their latest revision.

@@ -14,9 +14,11 @@ pub mod selector;
 pub mod submitted;
 
 pub mod canonical;
+pub mod checkpoint;
 pub mod digest;
 pub mod entry;
 pub mod log;
+pub mod proof;
 
 #[cfg(test)]
 mod testing;

@@ -12,9 +12,13 @@ use crate::{
     execution::StoredExecution,
 };
 
+mod entry_bundle;
+mod tile;
 mod tree;
 
-pub use tree::{MalformedTree, TileData, Tree};
+pub use entry_bundle::{MalformedBundle, read_entry_bundle, write_entry_bundle};
+pub use tile::{MalformedPath, TileId, TilePath};
+pub use tree::{MalformedTree, TILE_HEIGHT, TILE_WIDTH, TileData, Tree};
 
 /// Random bytes inside each body: without them its digest could be guessed from its content. In text,
 /// 32 lower-case hexadecimal digits.
@@ -117,6 +121,8 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Hold(content) => canonical(&Body { nonce, content }),
         Entry::HoldRelease(content) => canonical(&Body { nonce, content }),
         Entry::Purge(content) => canonical(&Body { nonce, content }),
+        Entry::Heartbeat(content) => canonical(&Body { nonce, content }),
+        Entry::Succession(content) => canonical(&Body { nonce, content }),
     }
 }
 
@@ -208,6 +214,8 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Hold => read(bytes).map(|(content, nonce)| (Entry::Hold(content), nonce)),
         EntryKind::HoldRelease => read(bytes).map(|(content, nonce)| (Entry::HoldRelease(content), nonce)),
         EntryKind::Purge => read(bytes).map(|(content, nonce)| (Entry::Purge(content), nonce)),
+        EntryKind::Heartbeat => read(bytes).map(|(content, nonce)| (Entry::Heartbeat(content), nonce)),
+        EntryKind::Succession => read(bytes).map(|(content, nonce)| (Entry::Succession(content), nonce)),
     };
     let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
     if body(&entry, nonce) != bytes {
@@ -227,7 +235,9 @@ mod tests {
     };
     use crate::{
         Entry, Time,
-        entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, PurgedCount, Quarantine},
+        entry::{
+            Covers, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Succession,
+        },
         execution::{Outcome, Status},
         selector::{LabelRequirement, Selector},
         testing::{now, plain_record, record},
@@ -345,6 +355,7 @@ mod tests {
         let time =
             (0..=crate::time::ZERO.as_micros().abs()).prop_map(|micros| Time::from_micros(micros).unwrap());
         let digest = any::<[u8; 32]>().prop_map(Digest);
+        let root = digest.clone();
         let cause = prop_oneof![
             Just(GapCause::Vanished),
             Just(GapCause::Overtaken),
@@ -404,6 +415,12 @@ mod tests {
                             executions: 7,
                         }],
                     })
+                }
+            ),
+            (0..=1_u64 << 53).prop_map(|size| Entry::Heartbeat(Heartbeat { size })),
+            (texts(), 0..=1_u64 << 53, root).prop_map(
+                |((predecessor, checkpoint, reason, actor, _), size, root)| {
+                    Entry::Succession(Succession { predecessor, size, root, checkpoint, reason, actor })
                 }
             ),
         ]

@@ -72,7 +72,7 @@ async fn appends(database: &Path) -> Duration {
     thread::spawn(move || {
         for contents in contents {
             let drafts = contents.into_iter().map(|content| Draft::new(Nonce(entropy()), content)).collect();
-            prepared.blocking_send(Arc::new(Batch { drafts, tracking: Vec::new() })).expect("it is taken");
+            prepared.blocking_send(Arc::new(Batch { drafts, ..Batch::default() })).expect("it is taken");
         }
     });
     while let Some(batch) = ready.recv().await {

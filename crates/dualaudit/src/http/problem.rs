@@ -195,6 +195,10 @@ impl From<StoreError> for Problem {
                 Kind::Unavailable,
                 "The database does not answer at present. Sending the same request again is safe.",
             ),
+            StoreError::RolledBack(_) => Self::new(
+                Kind::Unavailable,
+                "The database was rolled back to an older state: nothing is recorded until somebody has looked at it.",
+            ),
             StoreError::TooSlow(detail) => return Self::new(Kind::QuestionTooSlow, detail.clone()),
             StoreError::Rejected(_) => Self::new(
                 Kind::RejectedByDatabase,

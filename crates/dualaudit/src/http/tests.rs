@@ -14,7 +14,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, request::Builder},
 };
-use dualaudit_record::{EntryKind, Time, log::TileData};
+use dualaudit_record::{EntryKind, Time, log::TileId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -294,8 +294,8 @@ impl Store for Faulty {
     ) -> Result<Strays, StoreError> {
         self.inner.strays(table, log, after, limit).await
     }
-    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
-        self.inner.tiles(log, level, from, limit).await
+    async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.inner.tiles(log, wanted).await
     }
     async fn weigh(
         &self,

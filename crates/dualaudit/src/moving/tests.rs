@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Mutex};
 
-use dualaudit_record::{Time, WorkflowExecutionAudit, entry::GapCause, selector::Selector};
+use dualaudit_record::{Time, WorkflowExecutionAudit, entry::GapCause, log::TileId, selector::Selector};
 use tempfile::TempDir;
 
 use super::*;
@@ -140,10 +140,10 @@ async fn same(file: &File, target: &Fresh) {
     for log in [LOG, "http"] {
         let (left, arrived) = (head(here, log).await.unwrap(), head(there, log).await.unwrap());
         assert_eq!(Head { state: LogState::Open, ..left }, arrived);
-        for level in [0, 1] {
-            let tiles = async |store: &dyn Store| store.tiles(log, level, 0, 100).await.unwrap();
-            assert_eq!(tiles(here).await, tiles(there).await);
-        }
+        let hashes = (0..2).flat_map(|level| (0..100).map(move |index| TileId::Hashes { level, index }));
+        let wanted: Vec<TileId> = hashes.chain((0..100).map(|index| TileId::Entries { index })).collect();
+        let tiles = async |store: &dyn Store| store.tiles(log, &wanted).await.unwrap();
+        assert_eq!(tiles(here).await, tiles(there).await);
         let tracked = async |store: &dyn Store| store.tracked(log, None, 1000).await.unwrap();
         assert_eq!(tracked(here).await, tracked(there).await);
     }

@@ -201,7 +201,7 @@ async fn append(
     content: DraftContent,
 ) -> Result<Receipt, HoldError> {
     let draft = Draft::new(Nonce(entropy()), content);
-    let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
+    let batch = Batch { drafts: vec![draft], ..Batch::default() };
     match store.append(log, batch.into(), clock.now()).await?.pop() {
         Some(Answer::Stored(receipt)) => Ok(receipt),
         Some(Answer::Refused(refusal)) => Err(HoldError::Refused { log: log.to_owned(), refusal }),

@@ -193,7 +193,7 @@ async fn purge_log(
             executions,
         };
         let draft = Draft::new(Nonce(entropy()), DraftContent::Purge(Box::new(draft)));
-        let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
+        let batch = Batch { drafts: vec![draft], ..Batch::default() };
         let appended = store.append(&planned.log, batch.into(), clock.now()).await;
         match appended.map_err(|error| PurgeError::Store { executions: *gone, error })?.pop() {
             Some(Answer::Stored(receipt)) => purged.entries.push(receipt.index),

@@ -101,7 +101,7 @@ async fn append(store: &dyn Store, log: &str, contents: impl IntoIterator<Item =
     let draft = |content| Draft::new(Nonce([7; 16]), content);
     let drafts: Vec<Draft> = contents.into_iter().map(draft).collect();
     for drafts in drafts.chunks(500) {
-        let batch = Batch { drafts: drafts.to_vec(), tracking: Vec::new() };
+        let batch = Batch { drafts: drafts.to_vec(), ..Batch::default() };
         let answers = store.append(log, batch.into(), clock().now()).await.unwrap();
         assert!(answers.iter().all(Answer::is_new), "{answers:?}");
     }
@@ -168,7 +168,7 @@ async fn filled(store: &dyn Store) {
         last_seen_at: clock().now(),
         state: TrackedState::Closed,
     };
-    let batch = Batch { drafts: Vec::new(), tracking: vec![TrackingChange::Seen(live)] };
+    let batch = Batch { tracking: vec![TrackingChange::Seen(live)], ..Batch::default() };
     store.append("prod", batch.into(), clock().now()).await.unwrap();
 }
 

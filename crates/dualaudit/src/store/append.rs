@@ -29,6 +29,8 @@ pub(super) trait Tables {
     /// Every revision of an id, in the order of attempt and revision. All of them: only the sender
     /// of a record knows which one it repeats.
     fn revisions(&mut self, id: &str) -> Result<Vec<Revision>, Self::Error>;
+    /// The same of the newest of the logs, in whose place this one goes on, that has any; and which it is.
+    fn earlier(&mut self, id: &str) -> Result<Option<(String, Vec<Revision>)>, Self::Error>;
     /// The entry with this idempotency key, of an id if it is one's, as the receipt of a duplicate.
     fn by_key(&mut self, id: Option<&str>, key: &str) -> Result<Option<Receipt>, Self::Error>;
     /// When the newest quarantined object of an id was put there.
@@ -160,6 +162,7 @@ impl<'a, T: Tables> Append<'a, T> {
             DraftContent::Hold(hold) => self.hold(hold, *nonce),
             DraftContent::HoldRelease { hold, reason, actor } => self.release(*hold, reason, actor, *nonce),
             DraftContent::Purge(purge) => self.purge(purge, *nonce),
+            DraftContent::Note(entry) => self.note(entry, *nonce),
         }
     }
 
@@ -169,11 +172,16 @@ impl<'a, T: Tables> Append<'a, T> {
         nonce: Nonce,
         form: Option<&Form>,
     ) -> Result<Answer, T::Error> {
-        let known = self.tables.revisions(&draft.record.id)?;
+        let id = &draft.record.id;
+        let known = self.tables.revisions(id)?;
+        if known.is_empty()
+            && let Some((log, earlier)) = self.tables.earlier(id)?
+            && let Decision::Duplicate(first) = rules::execution(&earlier, draft)
+        {
+            return Ok(Answer::Stored(duplicate(&log, id, first)));
+        }
         let becomes = match rules::execution(&known, draft) {
-            Decision::Duplicate(first) => {
-                return Ok(Answer::Stored(self.duplicate(&draft.record.id, first)));
-            }
+            Decision::Duplicate(first) => return Ok(Answer::Stored(duplicate(self.log, id, first))),
             Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
             Decision::New { attempt, revision, created_at } => Becomes { attempt, revision, created_at },
         };
@@ -205,19 +213,6 @@ impl<'a, T: Tables> Append<'a, T> {
         Ok(Answer::Stored(receipt))
     }
 
-    fn duplicate(&self, id: &str, first: &Revision) -> Receipt {
-        Receipt {
-            id: id.to_owned(),
-            attempt: Some(first.attempt),
-            revision: Some(first.revision),
-            log: self.log.to_owned(),
-            index: first.index,
-            leaf_hash: first.leaf_hash,
-            recorded_at: first.recorded_at,
-            result: ReceiptResult::Duplicate,
-        }
-    }
-
     /// The tracked attempt that the draft's has overtaken, if nothing accounts for it, is a gap.
     fn close_overtaken(
         &mut self,
@@ -237,7 +232,10 @@ impl<'a, T: Tables> Append<'a, T> {
     }
 
     fn gap(&mut self, gap: &Gap, nonce: impl FnOnce(&str) -> Nonce) -> Result<Answer, T::Error> {
-        let known = self.tables.revisions(&gap.execution_id)?;
+        let mut known = self.tables.revisions(&gap.execution_id)?;
+        if known.is_empty() {
+            known = self.tables.earlier(&gap.execution_id)?.map_or_else(Vec::new, |(_, earlier)| earlier);
+        }
         self.gap_unless_accounted(&known, gap, nonce)
     }
 
@@ -343,6 +341,19 @@ impl<'a, T: Tables> Append<'a, T> {
         Ok(Answer::Stored(receipt))
     }
 
+    fn note(&mut self, entry: &Entry, nonce: Nonce) -> Result<Answer, T::Error> {
+        let key = rules::note_key(entry).expect("an entry that changes nothing but the log");
+        if let Some(receipt) = self.tables.by_key(entry.execution_id(), &key)? {
+            return Ok(Answer::Stored(receipt));
+        }
+        if let Entry::Heartbeat(heartbeat) = entry
+            && heartbeat.size != self.tree.size()
+        {
+            return Ok(Answer::Accounted);
+        }
+        self.entry(entry, nonce, &key).map(Answer::Stored)
+    }
+
     /// Appends an entry that is no execution.
     fn entry(&mut self, entry: &Entry, nonce: Nonce, key: &str) -> Result<Receipt, T::Error> {
         let body = String::from_utf8(body(entry, nonce)).expect("canonical JSON is UTF-8");
@@ -414,6 +425,20 @@ struct New<'a> {
     key: Option<&'a str>,
     body_digest: Digest,
     body: Option<&'a str>,
+}
+
+/// The receipt of what is recorded already.
+fn duplicate(log: &str, id: &str, first: &Revision) -> Receipt {
+    Receipt {
+        id: id.to_owned(),
+        attempt: Some(first.attempt),
+        revision: Some(first.revision),
+        log: log.to_owned(),
+        index: first.index,
+        leaf_hash: first.leaf_hash,
+        recorded_at: first.recorded_at,
+        result: ReceiptResult::Duplicate,
+    }
 }
 
 /// The gap that an overtaken attempt leaves, from its tracked row.

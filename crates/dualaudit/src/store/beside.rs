@@ -23,7 +23,7 @@ pub enum Beside {
         /// Of its source object.
         source_object: Option<ObjectDigest>,
     },
-    /// A gap, or what was purged, which have nothing beside them.
+    /// A gap, a note, or what was purged, which have nothing beside them.
     Nothing,
     /// A quarantine: the row of its execution id and source digest.
     Quarantine(Result<Option<Quarantined>, String>),

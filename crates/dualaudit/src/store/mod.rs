@@ -13,10 +13,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
+    checkpoint::SignedCheckpoint,
     digest::Digest,
     entry::{Gap, Hold, Quarantine},
     execution::StoredExecution,
-    log::{Nonce, TileData},
+    log::{FORMAT, Leaf, Nonce, TileId},
+    proof,
 };
 use serde::{Deserialize, Serialize};
 
@@ -122,8 +124,9 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Strays, StoreError>;
 
-    /// The stored tiles of one level of a log's tree, from tile index `from`, at most `limit`.
-    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError>;
+    /// The bytes of tiles and entry bundles of a log (C2SP `tlog-tiles`), in the order they are named: as
+    /// much of each as there is by now, and `None` where there is nothing.
+    async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
     /// Looks at the next `limit` executions of a log, in the order of lists after `after`, and weighs those
     /// whose latest revision was complete before an instant. What was purged is not among them.
@@ -178,6 +181,11 @@ pub struct Batch {
     pub drafts: Vec<Draft>,
     /// Applied before the drafts, in order: what was seen of an execution before it was drafted.
     pub tracking: Vec<TrackingChange>,
+    /// The newest checkpoint to serve, if there is a newer one.
+    pub checkpoint: Option<SignedCheckpoint>,
+    /// A head that the log is known to have had, by a checkpoint kept outside the database: it must extend
+    /// it, or takes nothing.
+    pub extends: Option<proof::Head>,
 }
 
 /// Something to append, with the nonce its body will carry.
@@ -217,6 +225,9 @@ pub enum DraftContent {
         /// Who said so.
         actor: String,
     },
+    /// An entry that changes nothing but the log: a heartbeat, which is [`Answer::Accounted`] when the log has
+    /// grown of itself, or a succession, once.
+    Note(Box<Entry>),
     /// A part of a purge: all of it, or, where anything is not as it was weighed, nothing. The only draft
     /// of its batch, because holds are looked at before any draft is decided.
     Purge(Box<PurgeDraft>),
@@ -231,6 +242,7 @@ impl DraftContent {
             Self::Quarantine { entry, .. } => Some(&entry.execution_id),
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::HoldRelease { .. } | Self::Purge(_) => None,
+            Self::Note(entry) => entry.execution_id(),
         }
     }
 }
@@ -276,7 +288,8 @@ pub struct SourceObject {
 pub enum Answer {
     /// It is in the log: now, or since before.
     Stored(Receipt),
-    /// A gap that is none: the execution is recorded, closed, or quarantined and not seen since.
+    /// A gap that is none: the execution is recorded, closed, or quarantined and not seen since. Or a
+    /// heartbeat that nobody needs any more.
     Accounted,
     /// It contradicts what is stored.
     Refused(Refusal),
@@ -396,6 +409,15 @@ pub struct Known {
 }
 
 impl Known {
+    /// Takes what only a log knows in whose place this one goes on.
+    fn fill_from(&mut self, earlier: Self) {
+        if self.recorded.is_empty() {
+            self.recorded = earlier.recorded;
+        }
+        self.held |= earlier.held;
+        self.quarantined = self.quarantined.or(earlier.quarantined);
+    }
+
     /// The recorded attempt that began then.
     pub fn attempt(&self, started_at: Option<Time>) -> Option<&Recorded> {
         self.recorded.iter().rev().find(|recorded| recorded.started_at == started_at)
@@ -502,6 +524,8 @@ pub struct Head {
     pub recorded_at: Option<Time>,
     /// Whether it takes entries here.
     pub state: LogState,
+    /// The newest checkpoint that was published, as it is stored: nobody has checked it.
+    pub checkpoint: Option<String>,
 }
 
 /// An entry as it stands in the tables.
@@ -533,6 +557,23 @@ pub struct StoredEntry {
     pub beside: Beside,
 }
 
+impl StoredEntry {
+    /// The leaf that its columns make.
+    pub fn leaf(&self, log: &str) -> Leaf {
+        Leaf {
+            format: FORMAT,
+            log: log.to_owned(),
+            index: self.index,
+            kind: self.kind,
+            recorded_at: self.recorded_at,
+            execution_id: self.execution_id.clone(),
+            attempt: self.attempt,
+            revision: self.revision,
+            body_digest: self.body_digest,
+        }
+    }
+}
+
 /// The body of an entry, put together from the tables.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredBody {
@@ -554,6 +595,14 @@ impl StoredBody {
             Self::Whole(entry, _) => Some(entry),
             Self::Purged { .. } | Self::Unreadable(_) => None,
         }
+    }
+}
+
+impl StoreError {
+    /// Whether the log takes nothing at present: what was sent may be sent again later, and all that comes
+    /// meanwhile would fare the same.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::RolledBack(_))
     }
 }
 
@@ -589,4 +638,8 @@ pub enum StoreError {
     /// The log belongs to somebody else, or is not open here.
     #[error("{0}")]
     Foreign(String),
+    /// The log does not extend a head that it is known to have had: the database was rolled back. It takes
+    /// nothing any more, until a person opens its successor.
+    #[error("{0}")]
+    RolledBack(String),
 }

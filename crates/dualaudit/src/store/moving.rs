@@ -20,6 +20,11 @@ pub enum LogState {
         /// Where to.
         to: String,
     },
+    /// It was rolled back, and another goes on in its place.
+    Succeeded {
+        /// Which.
+        by: String,
+    },
 }
 
 impl LogState {
@@ -30,6 +35,9 @@ impl LogState {
             Self::Arriving { from } => Some(format!(
                 "the log {log:?} is still being copied here from {from}, and takes nothing until all of it is here: \
                  let `dualaudit migrate --from … --to …` end, or run it again"
+            )),
+            Self::Succeeded { by } => Some(format!(
+                "the log {log:?} was rolled back, and takes nothing any more: {by:?} goes on in its place"
             )),
             Self::Moved { to } => Some(format!(
                 "the log {log:?} moved to {to}, and takes nothing here any more: name that database"
@@ -155,7 +163,8 @@ impl MovingEntry {
                 }
                 Entry::Gap(gap) => gap.last_state.len(),
                 Entry::Purge(purge) => purge.entries.len() * 16,
-                Entry::Quarantine(_) | Entry::Hold(_) | Entry::HoldRelease(_) => 0,
+                Entry::Succession(succession) => succession.checkpoint.len(),
+                Entry::Quarantine(_) | Entry::Hold(_) | Entry::HoldRelease(_) | Entry::Heartbeat(_) => 0,
             },
             StoredBody::Purged { .. } | StoredBody::Unreadable(_) => 0,
         };

@@ -7,7 +7,7 @@ use dualaudit_record::{
     digest::Digest,
     entry::{Covers, Hold},
     execution::{Source, StoredExecution, Target},
-    log::Nonce,
+    log::{FORMAT, Leaf, Nonce},
     selector::Facts,
 };
 use serde::de::DeserializeOwned;
@@ -130,6 +130,21 @@ pub(super) trait Cells {
         let text = self.json_text(column)?;
         serde_json::from_str(text).map_err(|error| self.unreadable(column, &error.to_string()))
     }
+}
+
+/// The leaf that the columns `idx, kind, recorded_at, execution_id, attempt, revision, body_digest` make.
+pub(super) fn leaf<C: Cells>(row: &C, log: &str) -> Result<Leaf, C::Error> {
+    Ok(Leaf {
+        format: FORMAT,
+        log: log.to_owned(),
+        index: row.number(0)?,
+        kind: row.name(1)?,
+        recorded_at: row.time(2)?,
+        execution_id: row.optional(3, Cells::string)?,
+        attempt: row.optional(4, Cells::number)?,
+        revision: row.optional(5, Cells::number)?,
+        body_digest: row.digest(6)?,
+    })
 }
 
 /// An execution with what its row holds besides the record.

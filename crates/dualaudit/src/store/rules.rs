@@ -209,6 +209,20 @@ pub(super) fn purge_key(plan: &str, part: u32) -> String {
     format!("purge:{plan}:{part}")
 }
 
+/// The idempotency key of an entry that changes nothing but the log.
+pub(super) fn note_key(entry: &Entry) -> Option<String> {
+    match entry {
+        Entry::Heartbeat(heartbeat) => Some(format!("heartbeat:{}", heartbeat.size)),
+        Entry::Succession(_) => Some("succession".to_owned()),
+        Entry::Execution(_)
+        | Entry::Gap(_)
+        | Entry::Quarantine(_)
+        | Entry::Hold(_)
+        | Entry::HoldRelease(_)
+        | Entry::Purge(_) => None,
+    }
+}
+
 /// Checks the idempotency key that an entry is stored under against what the entry says.
 ///
 /// A hold's ends in how many with its reason were released before it, which only the entries before it
@@ -227,6 +241,7 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
         }
         Entry::HoldRelease(release) => Some(release_key(release.hold)),
         Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
+        Entry::Heartbeat(_) | Entry::Succession(_) => note_key(entry),
     };
     if expected.as_deref() == key { Ok(()) } else { Err(expected.unwrap_or_else(|| "none".to_owned())) }
 }

@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use dualaudit_record::{
-    Entry,
-    digest::Digest,
-    log::{FORMAT, Leaf, body},
-};
+use dualaudit_record::{Entry, digest::Digest, log::body};
 
 use super::{beside, shown};
 use crate::store::{StoredBody, StoredEntry, check_key};
@@ -42,18 +38,7 @@ pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
             beside::check(entry, is_original, stored, find);
         }
     }
-    let leaf = Leaf {
-        format: FORMAT,
-        log: log.to_owned(),
-        index: stored.index,
-        kind: stored.kind,
-        recorded_at: stored.recorded_at,
-        execution_id: stored.execution_id.clone(),
-        attempt: stored.attempt,
-        revision: stored.revision,
-        body_digest: stored.body_digest,
-    };
-    let hash = leaf.hash();
+    let hash = stored.leaf(log).hash();
     if hash != stored.leaf_hash {
         find("leaf hash", hash.to_string(), stored.leaf_hash.to_string());
     }
@@ -74,9 +59,17 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
             find("as_of", format!("at or before {}", stored.recorded_at), found);
             None
         }
-        Entry::Gap(_) | Entry::Quarantine(_) | Entry::Hold(_) | Entry::HoldRelease(_) | Entry::Purge(_) => {
+        Entry::Heartbeat(heartbeat) if heartbeat.size != stored.index => {
+            find("size of a heartbeat", stored.index.to_string(), heartbeat.size.to_string());
             None
         }
+        Entry::Gap(_)
+        | Entry::Quarantine(_)
+        | Entry::Hold(_)
+        | Entry::HoldRelease(_)
+        | Entry::Purge(_)
+        | Entry::Heartbeat(_)
+        | Entry::Succession(_) => None,
     };
     if started_at != stored.started_at {
         find("started_at", shown(started_at), shown(stored.started_at));

@@ -76,7 +76,7 @@ impl Audit {
 
     async fn append(&self, contents: Vec<DraftContent>) {
         let draft = |content| Draft::new(Nonce([9; 16]), content);
-        let batch = Batch { drafts: contents.into_iter().map(draft).collect(), tracking: Vec::new() };
+        let batch = Batch { drafts: contents.into_iter().map(draft).collect(), ..Batch::default() };
         self.store.append(LOG, batch.into(), now()).await.unwrap();
     }
 

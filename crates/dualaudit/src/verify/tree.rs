@@ -67,12 +67,12 @@ impl TreeCheck {
 }
 
 async fn stored_tile(check: &LogCheck<'_>, tile: &TileData) -> Result<Option<Vec<u8>>, StoreError> {
-    let stored = check.store.tiles(&check.head.log, tile.level, tile.index, 1).await?;
-    Ok(stored.into_iter().find(|stored| stored.index == tile.index).map(|stored| stored.hashes))
+    let stored = check.store.tiles(&check.head.log, &[tile.id()]).await?;
+    Ok(stored.into_iter().next().flatten())
 }
 
 fn differs(check: &mut LogCheck<'_>, tile: &TileData, stored: Option<&[u8]>) {
-    let name = format!("tile {} of level {}", tile.index, tile.level);
+    let name = tile.id();
     let shown = |hashes: &[u8]| {
         format!("{name} with {} hashes, digest {}", hashes.len() / HASH, Digest::sha256(hashes))
     };

@@ -17,10 +17,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     ("query", &["store"]),
     ("verify", &["store"]),
+    ("proof", &["store"]),
     ("retention", &["clock", "store"]),
     ("doctor", &["clock", "crd", "source", "store"]),
     ("moving", &["clock", "store", "verify"]),
-    ("http", &["clock", "metrics", "ingest", "query", "verify"]),
+    ("http", &["clock", "metrics", "ingest", "proof", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];
 

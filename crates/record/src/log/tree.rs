@@ -5,6 +5,7 @@ use tlog_tiles::{
     tlog::{self, Hash, HashReader},
 };
 
+use super::TileId;
 use crate::digest::Digest;
 
 /// One tile of the tree as it is stored and served.
@@ -19,10 +20,15 @@ pub struct TileData {
 }
 
 impl TileData {
+    /// Which it is.
+    pub fn id(&self) -> TileId {
+        TileId::Hashes { level: self.level, index: self.index }
+    }
+
     /// How many hashes of its level it and the tiles before it hold.
     fn end(&self) -> u64 {
         let width = self.hashes.len().div_ceil(HASH) as u64;
-        self.index.saturating_mul(WIDTH as u64).saturating_add(width)
+        self.index.saturating_mul(TILE_WIDTH as u64).saturating_add(width)
     }
 }
 
@@ -36,8 +42,10 @@ pub struct MalformedTree {
     pub reason: String,
 }
 
-const HEIGHT: u8 = 8;
-const WIDTH: usize = 1 << HEIGHT;
+/// How many levels of the tree a tile is high.
+pub const TILE_HEIGHT: u8 = 8;
+/// How many hashes a full tile has.
+pub const TILE_WIDTH: usize = 1 << TILE_HEIGHT;
 const HASH: usize = tlog::HASH_SIZE;
 
 /// A tree by its right edge: its size, and on each level the hashes of the last, still growing
@@ -105,11 +113,11 @@ impl Tree {
         self.size += 1;
         for level in 0.. {
             if self.edge.len() == level {
-                self.edge.push(Vec::with_capacity(WIDTH * HASH));
+                self.edge.push(Vec::with_capacity(TILE_WIDTH * HASH));
             }
             let tile = &mut self.edge[level];
             tile.extend_from_slice(&hash);
-            if tile.len() < WIDTH * HASH {
+            if tile.len() < TILE_WIDTH * HASH {
                 return;
             }
             let hashes = std::mem::take(tile);
@@ -136,7 +144,7 @@ impl Tree {
         let mut changed = std::mem::take(&mut self.full);
         for (level, index, width) in growing(self.size) {
             let before = hashes_on(level, self.taken);
-            let now = (index << HEIGHT) + width as u64;
+            let now = (index << TILE_HEIGHT) + width as u64;
             if width > 0 && now > before {
                 changed.push(TileData { level, index, hashes: self.edge[usize::from(level)].clone() });
             }
@@ -148,15 +156,15 @@ impl Tree {
 
 /// How many hashes there are on a level of tiles of a tree of `size` leaves.
 fn hashes_on(level: u8, size: u64) -> u64 {
-    size.checked_shr(u32::from(HEIGHT) * u32::from(level)).unwrap_or(0)
+    size.checked_shr(u32::from(TILE_HEIGHT) * u32::from(level)).unwrap_or(0)
 }
 
 /// The growing tile of each level of a tree of `size` leaves: level, index, number of hashes.
 fn growing(size: u64) -> impl Iterator<Item = (u8, u64, usize)> {
     (0..8u8).map_while(move |level| {
         let hashes = hashes_on(level, size);
-        let width = usize::try_from(hashes % WIDTH as u64).expect("at most 255");
-        (hashes > 0).then_some((level, hashes >> HEIGHT, width))
+        let width = usize::try_from(hashes % TILE_WIDTH as u64).expect("at most 255");
+        (hashes > 0).then_some((level, hashes >> TILE_HEIGHT, width))
     })
 }
 
@@ -169,9 +177,9 @@ impl HashReader for Edge<'_> {
             .iter()
             .map(|&index| {
                 let (level, n) = tlog::split_stored_hash_index(index);
-                let (tile_level, within) = (level / HEIGHT, level % HEIGHT);
+                let (tile_level, within) = (level / TILE_HEIGHT, level % TILE_HEIGHT);
                 let data = &self.0.edge[usize::from(tile_level)];
-                let first = (n << within) % WIDTH as u64;
+                let first = (n << within) % TILE_WIDTH as u64;
                 let start = usize::try_from(first).expect("below 256") * HASH;
                 let end = start + (HASH << within);
                 data.get(start..end).map(Tile::subtree_hash).ok_or(tlog::Error::InvalidTile)

@@ -113,5 +113,5 @@ async fn append(store: &PostgresStore, fleet: &Fleet, numbers: &[usize]) {
 
 pub(crate) fn batch(fleet: &Fleet, numbers: &[usize]) -> Arc<Batch> {
     let drafts = numbers.iter().map(|number| draft(fleet.record(*number), &SECRET)).collect();
-    Arc::new(Batch { drafts, tracking: Vec::new() })
+    Arc::new(Batch { drafts, ..Batch::default() })
 }

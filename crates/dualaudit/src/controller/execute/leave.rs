@@ -84,8 +84,12 @@ impl Visitor<'_> {
 
     /// P2: the final observed state is committed and reads back with the same digest.
     async fn read_back(&self) -> Result<(), Trouble> {
-        let attempt = self.recorded().and_then(|recorded| recorded.receipt.attempt).unwrap_or_default();
-        let found = self.executor.ingest.read_back(&self.observed.id, attempt).await?;
+        let receipt = self.recorded().map(|recorded| &recorded.receipt);
+        let attempt = receipt.and_then(|receipt| receipt.attempt).unwrap_or_default();
+        let found = match receipt {
+            Some(receipt) => self.executor.ingest.read_back(&receipt.log, &self.observed.id, attempt).await?,
+            None => None,
+        };
         let problem = match found {
             None => "it is not there",
             Some(found) if !found.intact => "the row does not match its entry in the log",

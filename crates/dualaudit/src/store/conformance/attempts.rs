@@ -90,7 +90,7 @@ pub(crate) async fn an_attempt_that_is_noted_along_with_its_successor_leaves_a_g
         let noted = Tracked { id: id.to_owned(), ..ended.clone() };
         let drafts = batch([from_resource(started(id, at(600)))]).drafts.clone();
         let tracking = vec![TrackingChange::Seen(noted)];
-        store.append(LOG, Batch { drafts, tracking }.into(), at(100)).await.unwrap();
+        store.append(LOG, Batch { drafts, tracking, ..Batch::default() }.into(), at(100)).await.unwrap();
         let entries = check_log(store, LOG).await;
         let [.., gap, record] = &entries[..] else { panic!("{id}: {entries:?}") };
         assert_eq!((gap_of(gap).execution_id.as_str(), record.kind), (id, EntryKind::Execution));

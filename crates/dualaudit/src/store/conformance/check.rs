@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
-    log::{FORMAT, Leaf, Nonce, TileData, Tree, body},
+    log::{Nonce, TileData, TileId, Tree, body, read_entry_bundle},
 };
 
 use crate::store::{Beside, ContentDigest, Head, RowKey, Store, StoredBody, StoredEntry, Table, check_key};
@@ -29,6 +29,7 @@ pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> 
     for table in Table::ALL {
         assert_eq!(strays(store, table, Some(log), 100).await.0, [], "every row has its entry: {table:?}");
     }
+    check_entry_bundles(store, &head, &leaves).await;
     check_tiles(store, &head, leaves).await;
     check_edge(store, &head).await;
     entries
@@ -74,18 +75,7 @@ fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
         }
         StoredBody::Unreadable(why) => panic!("entry {place} cannot be read: {why}"),
     }
-    let leaf = Leaf {
-        format: FORMAT,
-        log: log.to_owned(),
-        index: entry.index,
-        kind: entry.kind,
-        recorded_at: entry.recorded_at,
-        execution_id: entry.execution_id.clone(),
-        attempt: entry.attempt,
-        revision: entry.revision,
-        body_digest: entry.body_digest,
-    };
-    assert_eq!(entry.leaf_hash, leaf.hash(), "the leaf is the one appended");
+    assert_eq!(entry.leaf_hash, entry.leaf(log).hash(), "the leaf is the one appended");
     entry.leaf_hash
 }
 
@@ -112,7 +102,7 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
         ) => {
             assert_eq!(source_object, &execution.source_digest.map(Ok));
         }
-        (Entry::Gap(_), Beside::Nothing) => {}
+        (Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_), Beside::Nothing) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(Ok(Some(row)))) => {
             assert_eq!((row.index, row.recorded_at), (entry.index, entry.recorded_at));
             assert_eq!(row.object, Ok(quarantine.source_digest));
@@ -132,28 +122,33 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
 async fn check_tiles(store: &dyn Store, head: &Head, leaves: Vec<Digest>) {
     let mut hashes = leaves;
     for level in 0..8 {
-        let expected: Vec<TileData> = hashes
-            .chunks(256)
-            .enumerate()
-            .map(|(index, tile)| TileData {
-                level,
-                index: index as u64,
-                hashes: tile.iter().flat_map(|hash| hash.0).collect(),
-            })
-            .collect();
-        assert_eq!(
-            store.tiles(&head.log, level, 0, 10_000).await.unwrap(),
-            expected,
-            "tiles of level {level}"
-        );
+        let expected = hashes.chunks(256).map(|tile| tile.iter().flat_map(|hash| hash.0).collect());
+        // And nothing beyond the last.
+        let expected: Vec<Option<Vec<u8>>> = expected.map(Some).chain([None]).collect();
+        let wanted: Vec<TileId> =
+            (0..expected.len() as u64).map(|index| TileId::Hashes { level, index }).collect();
+        assert_eq!(store.tiles(&head.log, &wanted).await.unwrap(), expected, "tiles of level {level}");
         hashes = hashes.chunks_exact(256).map(naive_root).collect();
+    }
+}
+
+/// The bundles of entries hold the leaves whose hashes are in the tree.
+async fn check_entry_bundles(store: &dyn Store, head: &Head, leaves: &[Digest]) {
+    for (index, leaves) in leaves.chunks(256).enumerate() {
+        let wanted = [TileId::Entries { index: index as u64 }];
+        let bundle = store.tiles(&head.log, &wanted).await.unwrap().remove(0).unwrap();
+        let hash = |entry: &&[u8]| Digest::sha256(&[&[0], *entry].concat());
+        let entries = read_entry_bundle(&bundle).unwrap();
+        assert_eq!(entries.iter().map(hash).collect::<Vec<_>>(), leaves);
     }
 }
 
 async fn check_edge(store: &dyn Store, head: &Head) {
     let mut tiles = Vec::new();
     for level in 0..8 {
-        tiles.extend(store.tiles(&head.log, level, 0, 10_000).await.unwrap());
+        let index = head.size >> (8 * u32::from(level)) >> 8;
+        let found = store.tiles(&head.log, &[TileId::Hashes { level, index }]).await.unwrap().remove(0);
+        tiles.extend(found.map(|hashes| TileData { level, index, hashes }));
     }
     assert_eq!(Tree::from_edge(head.size, &tiles).unwrap().root(), head.root);
 }

@@ -6,6 +6,7 @@
 pub(super) mod append;
 pub(super) mod attempts;
 pub(crate) mod check;
+pub(super) mod checkpoints;
 pub(crate) mod holds;
 pub(super) mod list;
 pub(super) mod others;
@@ -25,6 +26,10 @@ pub(super) trait Maintained: std::ops::Deref<Target = dyn super::Store> {
     fn months(&self, of: u32) -> u32;
     /// How many rows there are in the tables of executions, revisions and source objects.
     async fn rows(&self) -> u64;
+    /// Creates the successor of a log.
+    async fn begin_successor(&self, log: &str, successor: &str);
+    /// Closes a log in favour of its successor.
+    async fn close_succeeded(&self, log: &str, successor: &str);
 }
 
 /// Makes a test of every function of the suite.
@@ -60,6 +65,9 @@ macro_rules! suite {
             others: what_went_on_after_its_quarantine_is_a_gap_when_it_is_gone,
             others: a_quarantined_object_is_kept_once_for_each_content,
             others: a_hold_is_placed_once_for_each_reason,
+            checkpoints: the_newest_checkpoint_is_kept,
+            checkpoints: a_log_that_does_not_extend_what_it_had_takes_nothing,
+            checkpoints: a_heartbeat_is_there_once_and_only_where_nothing_else_is,
             holds: a_hold_covers_what_it_selects_recorded_or_still_to_come,
             holds: a_hold_is_released_once_and_can_be_placed_again,
             holds: a_release_of_no_hold_is_refused,
@@ -83,15 +91,16 @@ macro_rules! suite {
             strays: whatever_was_appended_is_vouched_for_and_looked_at_once,
             strays: what_is_appended_meanwhile_is_no_stray,
             ; maintained:
-            what_was_purged_is_removed_and_nothing_else,
-            months_of_which_everything_was_purged_are_removed_at_once,
+            removal: what_was_purged_is_removed_and_nothing_else,
+            removal: months_of_which_everything_was_purged_are_removed_at_once,
+            checkpoints: a_log_goes_on_in_the_place_of_one_that_was_rolled_back,
         }
     };
-    ($open:path; $($module:ident: $name:ident,)+; maintained: $($removal:ident,)+) => {
+    ($open:path; $($module:ident: $name:ident,)+; maintained: $($of:ident: $maintained:ident,)+) => {
         $(
             #[tokio::test]
-            async fn $removal() {
-                $crate::store::conformance::removal::$removal(&$open()).await;
+            async fn $maintained() {
+                $crate::store::conformance::$of::$maintained(&$open()).await;
             }
         )+
         $crate::store::conformance::suite! { $open; $($module: $name,)+ }

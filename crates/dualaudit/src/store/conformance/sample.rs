@@ -183,11 +183,11 @@ pub(crate) fn batch(contents: impl IntoIterator<Item = DraftContent>) -> Arc<Bat
         let place = u8::try_from(place % 251).unwrap();
         Draft::new(Nonce([place; 16]), content)
     };
-    Arc::new(Batch { drafts: contents.into_iter().enumerate().map(draft).collect(), tracking: Vec::new() })
+    Arc::new(Batch { drafts: contents.into_iter().enumerate().map(draft).collect(), ..Batch::default() })
 }
 
 pub(crate) fn tracking(changes: impl IntoIterator<Item = TrackingChange>) -> Arc<Batch> {
-    Arc::new(Batch { drafts: Vec::new(), tracking: changes.into_iter().collect() })
+    Arc::new(Batch { tracking: changes.into_iter().collect(), ..Batch::default() })
 }
 
 pub(crate) async fn seen(store: &dyn Store, tracked: Tracked) {

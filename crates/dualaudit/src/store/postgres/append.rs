@@ -8,8 +8,10 @@ use std::{
 use bytes::Bytes;
 use dualaudit_record::{
     Time,
+    checkpoint::SignedCheckpoint,
     entry::{Covers, Hold},
     log::{TileData, Tree},
+    proof,
 };
 use futures::{SinkExt as _, future::try_join_all, join};
 use tokio_postgres::{Row, Statement, types::ToSql};
@@ -17,7 +19,7 @@ use tokio_postgres::{Row, Statement, types::ToSql};
 use super::{
     error::{Error, Result},
     holds::Holds,
-    known::{ENTRIES_OF, EntriesOf, entries_of},
+    known::{self, ENTRIES_OF, EntriesOf, entries_of},
     log,
     overlay::{Amendment, Overlay, Written},
     rows::execution_columns,
@@ -28,20 +30,21 @@ use super::{
 use crate::store::{
     Answer, Batch, Receipt, ReceiptResult, StoreError, Tracked,
     append::Append,
-    head::HeadRow,
+    head::{HeadRow, Kept},
     names,
     rows::{self, Cells, receipt_columns},
+    rules::Revision,
 };
 
-/// The tree of each log as the last append left it. An append takes it out and puts it back after its
-/// commit, so whatever fails in between leaves none behind.
-pub(super) type Trees = Arc<Mutex<HashMap<String, Tree>>>;
+/// What the last append to each log left. An append takes it out and puts its own there after its commit, so
+/// whatever fails in between leaves none behind.
+pub(super) type Trees = Arc<Mutex<HashMap<String, Kept>>>;
 
 /// An append that has its log to itself.
 pub(super) struct Started {
     head: HeadRow,
     overlay: Overlay,
-    kept: Option<Tree>,
+    kept: Option<Kept>,
 }
 
 /// Starts an append: waits until the log is free, and reads what it knows of the batch.
@@ -61,12 +64,11 @@ pub(super) async fn append(
 ) -> Result<Vec<Answer>> {
     let Started { head, overlay, kept } = started;
     let log = head.log.clone();
-    let tree = match kept.filter(|kept| head.is_of(kept)) {
-        Some(kept) => kept,
-        None => head.tree(&edge(session, &head).await?).map_err(Error::damaged)?,
-    };
+    let extends = batch.extends;
+    let tree = resume(session, &head, kept, extends).await?;
     let before = tree.size();
     let recorded_at = head.next_recorded_at(now);
+    publish(session, &head, batch.checkpoint.as_ref()).await?;
     // Hashing takes its time: off the async threads.
     let decide = move || {
         let mut append = Append::new(overlay, &head.log, head.secret, recorded_at, tree);
@@ -79,8 +81,52 @@ pub(super) async fn append(
         decided.map_err(|error| StoreError::Unavailable(format!("the append stopped: {error}")))?;
     let written = write(session, overlay, &mut tree, before, recorded_at).await;
     written.map_err(|error| error.within(|| format!("log {log}")))?;
-    trees.lock().unwrap_or_else(PoisonError::into_inner).insert(log, tree);
+    trees.lock().unwrap_or_else(PoisonError::into_inner).insert(log, Kept { tree, extends });
     Ok(answers)
+}
+
+/// The tree that the head stands for: the one kept from the last append, or else read from tiles. It extends
+/// the head that it should.
+async fn resume(
+    session: &Session,
+    head: &HeadRow,
+    kept: Option<Kept>,
+    extends: Option<proof::Head>,
+) -> Result<Tree> {
+    let (kept, unproved) = Kept::resume(kept, head, extends);
+    if let Some(known) = unproved
+        && !had(session, head, known).await?
+    {
+        return Err(head.rolled_back(known).into());
+    }
+    match kept {
+        Some(tree) => Ok(tree),
+        None => head.tree(&edge(session, head).await?).map_err(Error::damaged),
+    }
+}
+
+/// Whether the log had this head before.
+async fn had(session: &Session, head: &HeadRow, known: proof::Head) -> Result<bool> {
+    let growing = edge(session, &head.back_at(known)).await?;
+    head.had(known, growing).map_err(Error::damaged)
+}
+
+/// Writes the newest checkpoint, if it is newer than the one there is.
+async fn publish(session: &Session, head: &HeadRow, checkpoint: Option<&SignedCheckpoint>) -> Result<()> {
+    const CHECKPOINT: &str = "
+        -- append: checkpoint
+        INSERT INTO checkpoint (log, size, note)
+        VALUES ($1, $2, $3)
+        ON CONFLICT (log) DO UPDATE
+        SET size = excluded.size,
+            note = excluded.note
+        WHERE checkpoint.size < excluded.size";
+    let Some(checkpoint) = checkpoint else { return Ok(()) };
+    head.check_covers(checkpoint)?;
+    let statement = session.prepare_cached(CHECKPOINT).await?;
+    let size = at_most(checkpoint.head().size);
+    session.execute(&statement, &[&head.log, &size, &checkpoint.as_str()]).await?;
+    Ok(())
 }
 
 /// Begins the transaction: locks the head, and reads all that the batch's decisions need.
@@ -90,7 +136,9 @@ pub(super) async fn append(
 async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, Overlay)> {
     const HEAD: &str = "
         -- append: lock the head
-        SELECT size, root, recorded_at, secret, state, moved_from
+        SELECT size, root, recorded_at, secret, state, moved_from,
+            (SELECT successor FROM succession WHERE log = $1),
+            (SELECT body::jsonb ->> 'predecessor' FROM log_entry WHERE log = $1 AND idx = 0 AND kind = 'succession')
         FROM log
         WHERE name = $1
         FOR UPDATE";
@@ -126,7 +174,8 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
         return Err(StoreError::Rejected(what).into());
     };
     log::state(&head, 4)?.check_append(log)?;
-    let head = HeadRow {
+    let predecessor = head.optional(7, Cells::string)?;
+    let head_row = HeadRow {
         log: log.to_owned(),
         size: head.number(0)?,
         root: head.digest(1)?,
@@ -138,9 +187,9 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
     let holds = Holds::of(session, log, &concerns).await?;
     let by_key = by_key(session, log, &concerns).await?;
     let tracked = overtakable(session, log, &concerns, tracked, &mut entries).await?;
-    let overlay =
-        Overlay { log: log.to_owned(), entries, by_key, holds, tracked, written: Written::default() };
-    Ok((head, overlay))
+    let mut overlay = Overlay { entries, by_key, holds, tracked, ..Overlay::of(log) };
+    overlay.earlier = earlier(session, predecessor, &entry_ids, &overlay.entries).await?;
+    Ok((head_row, overlay))
 }
 
 async fn about(
@@ -208,6 +257,27 @@ async fn by_key(session: &Session, log: &str, concerns: &Concerns<'_>) -> Result
     let duplicate =
         |row: &Row| Ok((row.string(7)?, Receipt { result: ReceiptResult::Duplicate, ..rows::receipt(row)? }));
     found.iter().map(duplicate).collect()
+}
+
+/// What is known of those ids that the log knows nothing of, by the logs in whose place it goes on.
+async fn earlier(
+    session: &Session,
+    mut predecessor: Option<String>,
+    ids: &[String],
+    entries: &HashMap<String, EntriesOf>,
+) -> Result<HashMap<String, (String, Vec<Revision>)>> {
+    let mut earlier = HashMap::new();
+    while let Some(log) = predecessor {
+        let unknown: Vec<&String> =
+            ids.iter().filter(|id| !entries.contains_key(*id) && !earlier.contains_key(*id)).collect();
+        for (id, of) in entries_of(&session.rows(ENTRIES_OF, &[&log, &unknown]).await?)? {
+            if !of.revisions.is_empty() {
+                earlier.insert(id, (log.clone(), of.revisions));
+            }
+        }
+        predecessor = known::predecessor(session, &log).await?;
+    }
+    Ok(earlier)
 }
 
 /// The growing tile of each level.

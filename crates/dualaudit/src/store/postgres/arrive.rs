@@ -4,17 +4,14 @@
 //! A page is one transaction, and the log's head says how far they came: whatever ends a copy, another goes
 //! on from there. Until the log is opened nobody else can append to it, and lists pass it over.
 
-use std::collections::HashMap;
-
 use dualaudit_record::{log::Tree, time};
 
 use super::{
     PostgresStore,
     append::{edge, write},
     error::{Error, Result},
-    holds::Holds,
     log,
-    overlay::{Overlay, Written},
+    overlay::Overlay,
     remove,
     replay::{Known, written},
     session::Session,
@@ -121,7 +118,8 @@ impl PostgresStore {
 async fn find(session: &Session, log: &str) -> Result<Option<Arrival>> {
     const FIND: &str = "
         -- arrive: find
-        SELECT cluster_uid, origin, secret, created_at, size, root, state, moved_from
+        SELECT cluster_uid, origin, secret, created_at, size, root, state, moved_from,
+            (SELECT successor FROM succession WHERE log = $1)
         FROM log
         WHERE name = $1";
     let Some(row) = session.row(FIND, &[&log]).await? else { return Ok(None) };
@@ -226,7 +224,7 @@ async fn take(session: &Session, log: &str, page: &MovingPage) -> Result<u64> {
     let known = Known::of(session, log, page).await?;
     let written = written(log, page, known);
     let recorded_at = last.stored.recorded_at;
-    write(session, overlay(log, written, TrackedRows::default()), &mut tree, first, recorded_at).await?;
+    write(session, Overlay { written, ..Overlay::of(log) }, &mut tree, first, recorded_at).await?;
     Ok(tree.size())
 }
 
@@ -246,10 +244,5 @@ async fn tracked(session: &Session, log: &str, anew: bool, rows: &[Tracked]) -> 
     }
     let mut tree = head.tree(&edge(session, &head).await?).map_err(Error::damaged)?;
     let recorded_at = head.recorded_at.unwrap_or(time::ZERO);
-    write(session, overlay(log, Written::default(), tracked), &mut tree, head.size, recorded_at).await
-}
-
-fn overlay(log: &str, written: Written, tracked: TrackedRows) -> Overlay {
-    let (entries, by_key, holds) = (HashMap::new(), HashMap::new(), Holds::default());
-    Overlay { log: log.to_owned(), entries, by_key, holds, tracked, written }
+    write(session, Overlay { tracked, ..Overlay::of(log) }, &mut tree, head.size, recorded_at).await
 }

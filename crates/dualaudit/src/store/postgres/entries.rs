@@ -221,7 +221,9 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
             let run = |pair: &[i64]| (pair[0].unsigned_abs(), pair[1].unsigned_abs());
             Beside::Purge(pairs.chunks_exact(2).map(run).collect())
         }
-        EntryKind::Gap | EntryKind::Execution => Beside::Nothing,
+        EntryKind::Gap | EntryKind::Execution | EntryKind::Heartbeat | EntryKind::Succession => {
+            Beside::Nothing
+        }
     })
 }
 

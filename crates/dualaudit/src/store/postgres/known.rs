@@ -79,6 +79,28 @@ pub(super) fn entries_of(found: &[Row]) -> Result<HashMap<String, EntriesOf>> {
 
 /// See [`crate::store::Store::known`].
 pub(super) async fn known(session: &Session, log: &str, ids: &[String]) -> Result<Vec<Known>> {
+    let mut known = known_in(session, log, ids).await?;
+    let mut next = predecessor(session, log).await?;
+    while let Some(log) = next {
+        for (known, earlier) in known.iter_mut().zip(known_in(session, &log, ids).await?) {
+            known.fill_from(earlier);
+        }
+        next = predecessor(session, &log).await?;
+    }
+    Ok(known)
+}
+
+/// The log in whose place this one goes on, as its first entry says.
+pub(super) async fn predecessor(session: &Session, log: &str) -> Result<Option<String>> {
+    const PREDECESSOR: &str = "
+        -- predecessor
+        SELECT body::jsonb ->> 'predecessor'
+        FROM log_entry
+        WHERE log = $1 AND idx = 0 AND kind = 'succession'";
+    session.row(PREDECESSOR, &[&log]).await?.map(|row| row.string(0)).transpose()
+}
+
+async fn known_in(session: &Session, log: &str, ids: &[String]) -> Result<Vec<Known>> {
     const QUARANTINED: &str = "
         -- newest quarantined object of executions
         SELECT newest.execution_id, newest.source_digest, newest.recorded_at

@@ -37,21 +37,34 @@ pub(super) async fn open(session: &Session, opening: &LogOpening) -> Result<Log>
     }
 }
 
+/// The log, or the one that goes on in its place.
 async fn find(session: &Session, opening: &LogOpening) -> Result<Option<Log>> {
     const FIND: &str = "
         -- open log: find
-        SELECT owner, cluster_uid, origin, secret, state, moved_from
+        SELECT owner, cluster_uid, origin, secret, state, moved_from,
+            (SELECT successor FROM succession WHERE log = $1)
         FROM log
         WHERE name = $1";
-    let Some(row) = session.row(FIND, &[&opening.log]).await? else { return Ok(None) };
-    let cluster_uid = row.optional(1, |row, column| row.string(column))?;
-    opening.check_owner(row.text(0)?, cluster_uid.as_deref())?;
-    state(&row, 4)?.check_opening(&opening.log)?;
-    Ok(Some(Log { name: opening.log.clone(), origin: row.string(2)?, secret: row.bytes(3)? }))
+    let mut name = opening.log.clone();
+    while let Some(row) = session.row(FIND, &[&name]).await? {
+        let cluster_uid = row.optional(1, |row, column| row.string(column))?;
+        opening.check_owner(row.text(0)?, cluster_uid.as_deref())?;
+        match state(&row, 4)? {
+            LogState::Succeeded { by } => name = by,
+            state => {
+                state.check_opening(&name)?;
+                return Ok(Some(Log { name, origin: row.string(2)?, secret: row.bytes(3)? }));
+            }
+        }
+    }
+    Ok(None)
 }
 
-/// Reads `state` and `moved_from` from column `at` on.
+/// Reads `state`, `moved_from` and the successor from column `at` on.
 pub(super) fn state(row: &Row, at: usize) -> Result<LogState> {
+    if let Some(by) = row.optional(at + 2, Cells::string)? {
+        return Ok(LogState::Succeeded { by });
+    }
     match row.text(at)? {
         "open" => Ok(LogState::Open),
         _ => Ok(LogState::Arriving { from: row.optional(at + 1, Cells::string)?.unwrap_or_default() }),

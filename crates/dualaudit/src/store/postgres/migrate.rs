@@ -10,12 +10,13 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
     include_str!("../../../migrations/postgres/0004_moving.sql"),
     include_str!("../../../migrations/postgres/0005_filters.sql"),
+    include_str!("../../../migrations/postgres/0006_checkpoints.sql"),
 ];
 
 /// The version of the schema that this program knows.

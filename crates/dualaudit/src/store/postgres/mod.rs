@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dualaudit_record::{EntryKind, Time, log::TileData};
+use dualaudit_record::{EntryKind, Time, log::TileId};
 
 use self::{
     append::Trees,
@@ -46,8 +46,10 @@ mod rows;
 mod schema;
 mod session;
 mod strays;
+mod succeed;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tiles;
 mod tls;
 mod tracked;
 mod values;
@@ -296,10 +298,10 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
+    async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.asked(async {
             let session = Session::new(&self.pools.readers).await?;
-            let tiles = read::tiles(&session, log, level, from, limit).await;
+            let tiles = tiles::tiles(&session, log, wanted).await;
             session.end(tiles).await
         })
         .await

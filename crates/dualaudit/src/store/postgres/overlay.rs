@@ -158,6 +158,8 @@ pub(super) fn entry_row(
 pub(super) struct Overlay {
     pub(super) log: String,
     pub(super) entries: HashMap<String, EntriesOf>,
+    /// By id, what a log knew of it in whose place this one goes on, and which.
+    pub(super) earlier: HashMap<String, (String, Vec<Revision>)>,
     /// By idempotency key, of those whose execution was not known before they were read.
     pub(super) by_key: HashMap<String, Receipt>,
     pub(super) holds: Holds,
@@ -165,11 +167,30 @@ pub(super) struct Overlay {
     pub(super) written: Written,
 }
 
+impl Overlay {
+    /// Of a log of which nothing is known.
+    pub(super) fn of(log: &str) -> Self {
+        Self {
+            log: log.to_owned(),
+            entries: HashMap::new(),
+            earlier: HashMap::new(),
+            by_key: HashMap::new(),
+            holds: Holds::default(),
+            tracked: TrackedRows::default(),
+            written: Written::default(),
+        }
+    }
+}
+
 impl Tables for Overlay {
     type Error = Infallible;
 
     fn revisions(&mut self, id: &str) -> Result<Vec<Revision>, Infallible> {
         Ok(self.entries.get(id).map_or_else(Vec::new, |of| of.revisions.clone()))
+    }
+
+    fn earlier(&mut self, id: &str) -> Result<Option<(String, Vec<Revision>)>, Infallible> {
+        Ok(self.earlier.get(id).cloned())
     }
 
     fn by_key(&mut self, id: Option<&str>, key: &str) -> Result<Option<Receipt>, Infallible> {

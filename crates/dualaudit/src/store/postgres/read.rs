@@ -6,7 +6,7 @@ use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
     execution::StoredExecution,
-    log::{FORMAT, Leaf, TileData, body},
+    log::{FORMAT, Leaf, body},
 };
 use futures::TryStreamExt as _;
 use tokio_postgres::{Row, types::ToSql};
@@ -17,7 +17,7 @@ use super::{
     log,
     rows::{EXECUTION, execution, execution_columns, revision_of_entry},
     session::Session,
-    values::{Micros, at_most, small},
+    values::{Micros, small},
 };
 use crate::store::{
     Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted, lookup,
@@ -47,7 +47,9 @@ pub(super) async fn tracked(
 pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
     const LOGS: &str = "
         -- logs
-        SELECT name, origin, size, root, recorded_at, state, moved_from
+        SELECT name, origin, size, root, recorded_at, state, moved_from,
+            (SELECT successor FROM succession WHERE succession.log = name),
+            (SELECT note FROM checkpoint WHERE checkpoint.log = name)
         FROM log
         ORDER BY name";
     let head = |row: &Row| {
@@ -58,31 +60,10 @@ pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
             root: row.digest(3)?,
             recorded_at: row.optional(4, Cells::time)?,
             state: log::state(row, 5)?,
+            checkpoint: row.optional(8, Cells::string)?,
         })
     };
     session.rows(LOGS, &[]).await?.iter().map(head).collect()
-}
-
-/// See [`crate::store::Store::tiles`].
-pub(super) async fn tiles(
-    session: &Session,
-    log: &str,
-    level: u8,
-    from: u64,
-    limit: u32,
-) -> Result<Vec<TileData>> {
-    const TILES: &str = "
-        -- tiles
-        SELECT level, idx, hashes
-        FROM log_tile
-        WHERE log = $1 AND level = $2 AND idx >= $3
-        ORDER BY idx
-        LIMIT $4";
-    let of: [&(dyn ToSql + Sync); 4] = [&log, &i16::from(level), &at_most(from), &i64::from(limit)];
-    let tile = |row: &Row| {
-        Ok(TileData { level: row.number(0)?, index: row.number(1)?, hashes: row.blob(2)?.to_owned() })
-    };
-    session.rows(TILES, &of).await?.iter().map(tile).collect()
 }
 
 /// See [`crate::store::Store::read_back`].

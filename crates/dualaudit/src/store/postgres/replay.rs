@@ -2,11 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use dualaudit_record::{
-    Entry, Time,
-    digest::Digest,
-    log::{FORMAT, Leaf, body},
-};
+use dualaudit_record::{Entry, Time, digest::Digest, log::body};
 
 use super::{
     error::Result,
@@ -121,7 +117,7 @@ fn put(written: &mut Written, log: &str, entry: &MovingEntry, created_at: Option
         key: stored.idempotency_key.as_deref(),
         body: text.as_deref(),
     };
-    let leaf = leaf(log, entry);
+    let leaf = stored.leaf(log);
     entry_row(written.entries.row(), log, &leaf, stored.leaf_hash, beside);
     let receipt = receipt(log, entry);
     match &stored.body {
@@ -143,24 +139,9 @@ fn put(written: &mut Written, log: &str, entry: &MovingEntry, created_at: Option
             Entry::Hold(hold) => written.holds.push((receipt, hold.clone())),
             Entry::HoldRelease(release) => written.releases.push((receipt, release.hold)),
             Entry::Purge(purge) => written.purged(log, &purge.entries, stored.index),
-            Entry::Gap(_) => {}
+            Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) => {}
         },
         StoredBody::Purged { .. } | StoredBody::Unreadable(_) => {}
-    }
-}
-
-fn leaf(log: &str, entry: &MovingEntry) -> Leaf {
-    let stored = &entry.stored;
-    Leaf {
-        format: FORMAT,
-        log: log.to_owned(),
-        index: stored.index,
-        kind: stored.kind,
-        recorded_at: stored.recorded_at,
-        execution_id: stored.execution_id.clone(),
-        attempt: stored.attempt,
-        revision: stored.revision,
-        body_digest: stored.body_digest,
     }
 }
 

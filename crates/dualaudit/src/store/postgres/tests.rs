@@ -80,6 +80,14 @@ impl conformance::Maintained for Fresh {
         let rows: i64 = client.query_one(count, &[]).await.unwrap().get(0);
         rows.unsigned_abs()
     }
+
+    async fn begin_successor(&self, log: &str, successor: &str) {
+        self.store.begin_successor(log, successor, "dualaudit.dev/successor", at(60)).await.unwrap();
+    }
+
+    async fn close_succeeded(&self, log: &str, successor: &str) {
+        self.store.close_succeeded(log, successor).await.unwrap();
+    }
 }
 
 /// Copied for each test, which takes less time than migrating each.

@@ -179,6 +179,7 @@ impl<'a> Concerns<'a> {
                     concerns.keys.insert(rules::purge_key(&purge.plan, purge.part));
                     concerns.selectors = true;
                 }
+                DraftContent::Note(entry) => concerns.keys.extend(rules::note_key(entry)),
                 DraftContent::Execution(_) | DraftContent::Quarantine { .. } => {}
             }
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
+    checkpoint::SignedCheckpoint,
     digest::Digest,
     entry::{Covers, Hold},
     log::Tree,
@@ -19,6 +20,7 @@ use crate::store::{
     Answer, Batch, Receipt, Tracked, Weighed,
     ahead::Prepared,
     append::{Append, HoldsLike, NewEntry, NewRow, Tables},
+    head::{HeadRow, Kept},
     names,
     rules::{Revision, TrackedAs},
 };
@@ -28,7 +30,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     /// The tree of each log as the last append left it. An append takes it out and puts it back
     /// after its commit, so whatever fails in between leaves none behind.
-    trees: HashMap<String, Tree>,
+    trees: HashMap<String, Kept>,
 }
 
 impl Writer {
@@ -50,15 +52,16 @@ impl Writer {
         leave::state(&transaction, log)?.check_append(log)?;
         let recorded_at = head.next_recorded_at(now);
         let tables = Inside { writes: Writes::new(&transaction, faults), log };
-        let tree = tree::resume(&transaction, &head, cached)?;
+        let tree = tree::resume(&transaction, &head, cached, batch.extends)?;
         let mut append = Append::new(tables, log, head.secret, recorded_at, tree);
         let answers = append.batch(batch).map_err(|error| error.within(|| append.place()))?;
-        let (tables, tree) = append.into_parts();
+        let (mut tables, tree) = append.into_parts();
+        tables.publish(&head, batch.checkpoint.as_ref())?;
         let tree = tables
             .finish(tree, head.size, recorded_at)
             .map_err(|error| error.within(|| format!("log {log}, its head")))?;
         commit(transaction, faults)?;
-        self.trees.insert(log.to_owned(), tree);
+        self.trees.insert(log.to_owned(), Kept { tree, extends: batch.extends });
         Ok(answers)
     }
 }
@@ -83,6 +86,10 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn revisions(&mut self, id: &str) -> Result<Vec<Revision>> {
         known::revisions(self.writes.connection(), self.log, id)
+    }
+
+    fn earlier(&mut self, id: &str) -> Result<Option<(String, Vec<Revision>)>> {
+        known::earlier(self.writes.connection(), self.log, id)
     }
 
     fn by_key(&mut self, _: Option<&str>, key: &str) -> Result<Option<Receipt>> {
@@ -270,6 +277,17 @@ impl<F: Faults> Tables for Inside<'_, F> {
 }
 
 impl<F: Faults> Inside<'_, F> {
+    /// Writes the newest checkpoint, if it is newer than the one there is.
+    fn publish(&mut self, head: &HeadRow, checkpoint: Option<&SignedCheckpoint>) -> Result<()> {
+        let Some(checkpoint) = checkpoint else { return Ok(()) };
+        head.check_covers(checkpoint)?;
+        let params = params![self.log, checkpoint.head().size, checkpoint.as_str()];
+        if self.writes.write(Step::LaterCheckpoint, params)? == 0 {
+            self.writes.write(Step::FirstCheckpoint, params)?;
+        }
+        Ok(())
+    }
+
     /// Writes what the batch changed of the tree, and the head, if it appended anything.
     fn finish(mut self, mut tree: Tree, before: u64, recorded_at: Time) -> Result<Tree> {
         if tree.size() == before {

@@ -188,7 +188,9 @@ impl Reading<'_> {
             }
             (EntryKind::HoldRelease, _) => Beside::HoldRelease(Ok(None)),
             (EntryKind::Purge, _) => Beside::Purge(self.purged(index)?),
-            (EntryKind::Gap | EntryKind::Execution, _) => Beside::Nothing,
+            (EntryKind::Gap | EntryKind::Execution | EntryKind::Heartbeat | EntryKind::Succession, _) => {
+                Beside::Nothing
+            }
         })
     }
 

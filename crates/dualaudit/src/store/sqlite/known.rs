@@ -234,12 +234,43 @@ pub(super) fn tracked_row(connection: &Connection, log: &str, id: &str) -> Resul
 
 /// See [`crate::store::Store::known`].
 pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Known> {
-    Ok(Known {
+    let mut known = Known {
         recorded: rules::recorded(log, id, &revisions(connection, log, id)?),
         held: !holds_covering(connection, log, id)?.is_empty(),
         quarantined: quarantined(connection, log, id)?,
         tracked: tracked_as(connection, log, id)?.map(|row| row.state),
-    })
+    };
+    if let Some(earlier) = predecessor(connection, log)? {
+        known.fill_from(self::known(connection, &earlier, id)?);
+    }
+    Ok(known)
+}
+
+/// The log in whose place this one goes on, as its first entry says.
+fn predecessor(connection: &Connection, log: &str) -> Result<Option<String>> {
+    const PREDECESSOR: &str = "
+        -- predecessor
+        SELECT json_extract(body, '$.predecessor')
+        FROM log_entry
+        WHERE log = ?1 AND idx = 0 AND kind = 'succession'";
+    first(connection, PREDECESSOR, [log], |row| row.string(0))
+}
+
+/// Every revision of an id in the newest of the logs, in whose place this one goes on, that has any.
+pub(super) fn earlier(
+    connection: &Connection,
+    log: &str,
+    id: &str,
+) -> Result<Option<(String, Vec<Revision>)>> {
+    let mut next = predecessor(connection, log)?;
+    while let Some(log) = next {
+        let revisions = revisions(connection, &log, id)?;
+        if !revisions.is_empty() {
+            return Ok(Some((log, revisions)));
+        }
+        next = predecessor(connection, &log)?;
+    }
+    Ok(None)
 }
 
 fn duplicate(row: &Row<'_>) -> Result<Receipt> {

@@ -5,11 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use dualaudit_record::{
-    Entry, Time,
-    digest::Digest,
-    log::{TileData, Tree},
-};
+use dualaudit_record::{Entry, Time, digest::Digest, proof};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -22,7 +18,7 @@ use super::{
 };
 use crate::store::{
     Departure, LogRow, LogState, Moved, MovingEntry, MovingPage, Owner, StoreError, StoredEntry, Tracked,
-    head::HeadRow, rows::Cells as _,
+    rows::Cells as _,
 };
 
 /// The most entries of a page, and the bytes after which it ends, about: it is one transaction where it
@@ -181,15 +177,16 @@ fn stopped(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("what held the lock stopped: {error}"))
 }
 
-/// Where a log went, if it left.
+/// Whether a log takes entries here, or where it went.
 pub(super) fn state(connection: &Connection, log: &str) -> Result<LogState> {
-    const MOVED: &str = "
+    const STATE: &str = "
         -- where a log went
-        SELECT destination
-        FROM moved
-        WHERE log = ?1";
-    let to = first(connection, MOVED, [log], |row| row.string(0))?;
-    Ok(to.map_or(LogState::Open, |to| LogState::Moved { to }))
+        SELECT destination, successor
+        FROM log
+        LEFT JOIN moved ON moved.log = name
+        LEFT JOIN succession ON succession.log = name
+        WHERE name = ?1";
+    Ok(first(connection, STATE, [log], |row| read::state(row, 0))?.unwrap_or_default())
 }
 
 fn departures(connection: &Connection) -> Result<Vec<Departure>> {
@@ -265,20 +262,5 @@ fn whole(connection: &Connection, log: &str, stored: StoredEntry) -> Result<Movi
 
 fn had_root(connection: &Connection, log: &str, size: u64, root: Digest) -> Result<bool> {
     let now = tree::head(connection, log)?;
-    if now.size < size {
-        return Ok(false);
-    }
-    let then = HeadRow { size, root, ..now };
-    let growing =
-        tree::edge(connection, &then)?.into_iter().map(|tile| then_of(tile, size)).collect::<Vec<_>>();
-    let tree =
-        Tree::from_edge(size, &growing).map_err(|error| Error::damaged(format!("log {log}: {error}")))?;
-    Ok(tree.root() == root)
-}
-
-/// A growing tile as it was when the log had that size.
-fn then_of(mut tile: TileData, size: u64) -> TileData {
-    let width = (size >> (8 * u32::from(tile.level))) % 256;
-    tile.hashes.truncate(usize::try_from(width).unwrap_or_default() * 32);
-    tile
+    tree::had(connection, &now, proof::Head { size, root })
 }

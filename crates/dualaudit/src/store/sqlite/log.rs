@@ -4,7 +4,7 @@ use dualaudit_record::log::Tree;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{error::Result, known::first, leave};
-use crate::store::{Log, LogOpening, rows::Cells as _};
+use crate::store::{Log, LogOpening, LogState, rows::Cells as _};
 
 /// See [`crate::store::Store::open_log`].
 pub(super) fn open(connection: &mut Connection, opening: &LogOpening) -> Result<Log> {
@@ -31,19 +31,27 @@ pub(super) fn open(connection: &mut Connection, opening: &LogOpening) -> Result<
     Ok(Log { name: opening.log.clone(), origin: opening.origin.clone(), secret: opening.secret })
 }
 
+/// The log, or the one that goes on in its place.
 fn find(connection: &Connection, opening: &LogOpening) -> Result<Option<Log>> {
     const FIND: &str = "
         -- open log: find
         SELECT owner, cluster_uid, origin, secret
         FROM log
         WHERE name = ?1";
-    let found = first(connection, FIND, [&opening.log], |row| {
-        let owner: (String, Option<String>) = (row.get(0)?, row.get(1)?);
-        let log = Log { name: opening.log.clone(), origin: row.get(2)?, secret: row.bytes(3)? };
-        Ok((owner, log))
-    })?;
-    let Some(((owner, cluster_uid), log)) = found else { return Ok(None) };
-    opening.check_owner(&owner, cluster_uid.as_deref())?;
-    leave::state(connection, &opening.log)?.check_opening(&opening.log)?;
-    Ok(Some(log))
+    let mut name = opening.log.clone();
+    loop {
+        let found = first(connection, FIND, [&name], |row| {
+            let owner: (String, Option<String>) = (row.get(0)?, row.get(1)?);
+            Ok((owner, Log { name: name.clone(), origin: row.get(2)?, secret: row.bytes(3)? }))
+        })?;
+        let Some(((owner, cluster_uid), log)) = found else { return Ok(None) };
+        opening.check_owner(&owner, cluster_uid.as_deref())?;
+        match leave::state(connection, &name)? {
+            LogState::Succeeded { by } => name = by,
+            state => {
+                state.check_opening(&name)?;
+                return Ok(Some(log));
+            }
+        }
+    }
 }

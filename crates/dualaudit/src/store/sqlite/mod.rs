@@ -16,7 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_sqlite::{Object, Pool};
-use dualaudit_record::{EntryKind, Time, log::TileData};
+use dualaudit_record::{EntryKind, Time, log::TileId};
 use rusqlite::Connection;
 
 use self::{
@@ -47,8 +47,10 @@ mod read;
 mod remove;
 mod rows;
 mod strays;
+mod succeed;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tiles;
 mod tree;
 mod weigh;
 mod write;
@@ -290,9 +292,9 @@ impl Store for SqliteStore {
         self.ask(move |reader| strays::strays(reader, table, log.as_deref(), after.as_ref(), limit)).await
     }
 
-    async fn tiles(&self, log: &str, level: u8, from: u64, limit: u32) -> Result<Vec<TileData>, StoreError> {
-        let log = log.to_owned();
-        self.ask(move |reader| read::tiles(reader, &log, level, from, limit)).await
+    async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let (log, wanted) = (log.to_owned(), wanted.to_vec());
+        self.ask(move |reader| tiles::tiles(reader, &log, &wanted)).await
     }
 
     async fn weigh(

@@ -4,7 +4,7 @@ use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
     execution::StoredExecution,
-    log::{FORMAT, Leaf, TileData, body},
+    log::{FORMAT, Leaf, body},
 };
 use rusqlite::{Connection, Row, params};
 
@@ -42,9 +42,11 @@ pub(super) fn tracked(
 pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
     const LOGS: &str = "
         -- logs
-        SELECT name, origin, size, root, recorded_at, destination
+        SELECT name, origin, log.size, root, recorded_at, destination, successor, note
         FROM log
         LEFT JOIN moved ON moved.log = name
+        LEFT JOIN succession ON succession.log = name
+        LEFT JOIN checkpoint ON checkpoint.log = name
         ORDER BY name";
     collect(connection, LOGS, [], |row| {
         Ok(Head {
@@ -53,29 +55,18 @@ pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
             size: row.get(2)?,
             root: row.digest(3)?,
             recorded_at: row.optional(4, Cells::time)?,
-            state: row.optional(5, Cells::string)?.map_or(LogState::Open, |to| LogState::Moved { to }),
+            state: state(row, 5)?,
+            checkpoint: row.optional(7, Cells::string)?,
         })
     })
 }
 
-/// See [`crate::store::Store::tiles`].
-pub(super) fn tiles(
-    connection: &Connection,
-    log: &str,
-    level: u8,
-    from: u64,
-    limit: u32,
-) -> Result<Vec<TileData>> {
-    const TILES: &str = "
-        -- tiles
-        SELECT level, idx, hashes
-        FROM log_tile
-        WHERE log = ?1 AND level = ?2 AND idx >= ?3
-        ORDER BY idx
-        LIMIT ?4";
-    let from = beyond(from);
-    collect(connection, TILES, params![log, level, from, limit], |row| {
-        Ok(TileData { level: row.get(0)?, index: row.get(1)?, hashes: row.get(2)? })
+/// Reads where a log went, and its successor, from column `at` on.
+pub(super) fn state(row: &Row<'_>, at: usize) -> Result<LogState> {
+    Ok(match (row.optional(at, Cells::string)?, row.optional(at + 1, Cells::string)?) {
+        (Some(to), _) => LogState::Moved { to },
+        (None, Some(by)) => LogState::Succeeded { by },
+        (None, None) => LogState::Open,
     })
 }
 

@@ -5,7 +5,10 @@ use std::ops::Deref;
 use tempfile::TempDir;
 
 use super::{Options, SqliteStore, maintain};
-use crate::store::{Removed, Store, conformance};
+use crate::store::{
+    Removed, Store,
+    conformance::{self, sample::at},
+};
 
 mod faults;
 mod files;
@@ -41,6 +44,14 @@ impl conformance::Maintained for Fresh {
         let count = "SELECT (SELECT count(*) FROM workflow_execution_audit)
             + (SELECT count(*) FROM workflow_execution_revision) + (SELECT count(*) FROM source_object)";
         shell.query_row(count, [], |row| row.get(0)).unwrap()
+    }
+
+    async fn begin_successor(&self, log: &str, successor: &str) {
+        self.store.begin_successor(log, successor, "dualaudit.dev/successor", at(60)).await.unwrap();
+    }
+
+    async fn close_succeeded(&self, log: &str, successor: &str) {
+        self.store.close_succeeded(log, successor).await.unwrap();
     }
 }
 

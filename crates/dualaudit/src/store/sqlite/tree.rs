@@ -1,10 +1,16 @@
 //! A log's head and the right edge of its tree.
 
-use dualaudit_record::log::{TileData, Tree};
+use dualaudit_record::{
+    log::{TileData, Tree},
+    proof,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::{Error, Result};
-use crate::store::{head::HeadRow, rows::Cells};
+use crate::store::{
+    head::{HeadRow, Kept},
+    rows::Cells,
+};
 
 /// Reads a log's head.
 ///
@@ -33,12 +39,30 @@ pub(super) fn head(connection: &Connection, log: &str) -> Result<HeadRow> {
         .ok_or_else(|| Error::rejected(format!("there is no log {log:?}: it was never opened")))?
 }
 
-/// The tree that the head stands for: the one kept from the last append, or else read from tiles.
-pub(super) fn resume(connection: &Connection, head: &HeadRow, kept: Option<Tree>) -> Result<Tree> {
-    match kept.filter(|kept| head.is_of(kept)) {
-        Some(kept) => Ok(kept),
+/// The tree that the head stands for: the one kept from the last append, or else read from tiles. It extends
+/// the head that it should.
+pub(super) fn resume(
+    connection: &Connection,
+    head: &HeadRow,
+    kept: Option<Kept>,
+    extends: Option<proof::Head>,
+) -> Result<Tree> {
+    let (kept, unproved) = Kept::resume(kept, head, extends);
+    if let Some(known) = unproved
+        && !had(connection, head, known)?
+    {
+        return Err(head.rolled_back(known).into());
+    }
+    match kept {
+        Some(tree) => Ok(tree),
         None => head.tree(&edge(connection, head)?).map_err(Error::damaged),
     }
+}
+
+/// Whether the log had this head before.
+pub(super) fn had(connection: &Connection, head: &HeadRow, known: proof::Head) -> Result<bool> {
+    let growing = edge(connection, &head.back_at(known))?;
+    head.had(known, growing).map_err(Error::damaged)
 }
 
 /// The growing tile of each level.

@@ -38,6 +38,10 @@ pub(super) enum Step {
     GrowTile,
     /// A new tile.
     NewTile,
+    /// A checkpoint in the place of the one before it.
+    LaterCheckpoint,
+    /// The first checkpoint of a log.
+    FirstCheckpoint,
     /// The log's head.
     Head,
     /// The commit of it all.
@@ -96,7 +100,7 @@ impl<'c, F: Faults> Writes<'c, F> {
     }
 }
 
-const STATEMENTS: usize = 16;
+const STATEMENTS: usize = 18;
 
 /// A step's statement and its place among them.
 fn statement(step: Step) -> (usize, &'static str) {
@@ -117,6 +121,8 @@ fn statement(step: Step) -> (usize, &'static str) {
         Step::Release => (13, RELEASE_HOLD),
         Step::Purged => (14, INSERT_PURGED),
         Step::PurgePending => (15, INSERT_PURGE_PENDING),
+        Step::LaterCheckpoint => (16, MOVE_CHECKPOINT),
+        Step::FirstCheckpoint => (17, INSERT_CHECKPOINT),
         Step::Commit => unreachable!("a commit is no statement of an append"),
     }
 }
@@ -237,6 +243,19 @@ const INSERT_TILE: &str = "
     -- append: new tile
     INSERT INTO log_tile (log, level, idx, hashes)
     VALUES (?1, ?2, ?3, ?4)";
+
+const MOVE_CHECKPOINT: &str = "
+    -- append: later checkpoint
+    UPDATE checkpoint
+    SET size = ?2,
+        note = ?3
+    WHERE log = ?1 AND size < ?2";
+
+const INSERT_CHECKPOINT: &str = "
+    -- append: first checkpoint
+    INSERT INTO checkpoint (log, size, note)
+    SELECT ?1, ?2, ?3
+    WHERE NOT EXISTS (SELECT 1 FROM checkpoint WHERE log = ?1)";
 
 const MOVE_HEAD: &str = "
     -- append: head

@@ -32,7 +32,7 @@ async fn base() -> Fresh {
 
 async fn append(audit: &Fresh, contents: Vec<DraftContent>) {
     let draft = |content| Draft::new(Nonce([9; 16]), content);
-    let batch = Batch { drafts: contents.into_iter().map(draft).collect(), tracking: Vec::new() };
+    let batch = Batch { drafts: contents.into_iter().map(draft).collect(), ..Batch::default() };
     audit.store.append(LOG, batch.into(), now()).await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use crate::store::{PurgeDraft, Weighed};
 pub(super) async fn purge_some(store: &dyn Store) {
     let append = async |content| {
         let draft = Draft::new(Nonce([9; 16]), content);
-        let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
+        let batch = Batch { drafts: vec![draft], ..Batch::default() };
         let answer = store.append(LOG, batch.into(), now()).await.unwrap().remove(0);
         assert!(answer.is_new(), "{answer:?}");
     };

@@ -336,7 +336,7 @@ async fn a_damaged_content_digest_is_named_and_harms_no_other_execution() {
     assert_eq!(findings.len(), 1, "{findings:#?}");
     insta::assert_snapshot!(findings[0], @"log test, entry 5, content digest: expected 32 bytes, found column content_digest cannot be read: it has 2 bytes, not 32");
     let draft = Draft::new(Nonce([9; 16]), execution("r3", 0.75, Some(1)));
-    let batch = Batch { drafts: vec![draft], tracking: Vec::new() };
+    let batch = Batch { drafts: vec![draft], ..Batch::default() };
     let error = audit.store.append(LOG, batch.into(), now()).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
     audit.append(vec![execution("r4", 0.75, Some(1))]).await;

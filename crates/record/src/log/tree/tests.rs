@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use proptest::prelude::*;
 use tlog_tiles::{tile::Tile, tlog};
 
-use super::{Digest, HASH, HEIGHT, TileData, Tree, WIDTH};
+use super::{Digest, HASH, TILE_HEIGHT, TILE_WIDTH, TileData, Tree};
 
 /// A leaf hash for each index: RFC 6962's, of the index as eight bytes.
 fn leaf(index: u64) -> Digest {
@@ -120,16 +120,16 @@ fn the_tiles_are_those_of_tlog_tiles() {
         changed.sort_by_key(|tile| (tile.level, tile.index));
         let found: Vec<_> =
             changed.iter().map(|tile| (tile.level, tile.index, tile.hashes.len() / HASH)).collect();
-        let wanted: Vec<_> = Tile::new_tiles(HEIGHT, from, to)
+        let wanted: Vec<_> = Tile::new_tiles(TILE_HEIGHT, from, to)
             .iter()
             .map(|tile| (tile.level(), tile.level_index(), tile.width() as usize))
             .collect();
         assert_eq!(found, wanted, "{from} to {to}");
         for tile in changed {
             // Each hash is the root of its part of the leaves.
-            let leaves_each = WIDTH.pow(tile.level.into());
+            let leaves_each = TILE_WIDTH.pow(tile.level.into());
             for (place, hash) in tile.hashes.chunks(HASH).enumerate() {
-                let first = (tile.index as usize * WIDTH + place) * leaves_each;
+                let first = (tile.index as usize * TILE_WIDTH + place) * leaves_each;
                 assert_eq!(Digest::from_slice(hash), Some(mth(&LEAVES[first..first + leaves_each])));
             }
         }
@@ -140,7 +140,7 @@ fn the_tiles_are_those_of_tlog_tiles() {
 fn tiles_that_do_not_fit_the_size_are_refused() {
     let mut source = tree(600); // level 0: 2 full and 88; level 1: 2
     let tiles = source.take_changed();
-    let edge: Vec<_> = tiles.iter().filter(|tile| tile.hashes.len() < WIDTH * HASH).cloned().collect();
+    let edge: Vec<_> = tiles.iter().filter(|tile| tile.hashes.len() < TILE_WIDTH * HASH).cloned().collect();
     assert_eq!(edge.len(), 2);
     Tree::from_edge(600, &edge).unwrap();
     Tree::from_edge(600, &tiles).unwrap();

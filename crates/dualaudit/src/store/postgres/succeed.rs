@@ -1,0 +1,86 @@
+//! Logs that go on in the place of others that were rolled back. For the database's owner.
+
+use dualaudit_record::{Time, log::Tree};
+
+use super::{
+    PostgresStore,
+    error::{Error, Result},
+    log,
+    session::Session,
+    values::Micros,
+};
+use crate::store::{LogState, StoreError};
+
+impl PostgresStore {
+    /// Creates the log that will go on in the place of another, with its owner and secret, unless it is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the server cannot be reached.
+    pub async fn begin_successor(
+        &self,
+        log: &str,
+        successor: &str,
+        origin: &str,
+        now: Time,
+    ) -> std::result::Result<(), StoreError> {
+        const BEGIN: &str = "
+            -- succeed: begin
+            INSERT INTO log (name, owner, cluster_uid, origin, secret, created_at, size, root, recorded_at)
+            SELECT $2, owner, cluster_uid, $3, secret, $4, 0, $5, NULL
+            FROM log
+            WHERE name = $1
+            ON CONFLICT (name) DO NOTHING";
+        self.worked(async {
+            let session = Session::new(&self.pools.writers).await?;
+            let (root, now) = (Tree::empty().root().0, Micros::from(now));
+            let begun = session.execute(BEGIN, &[&log, &successor, &origin, &now, &root.as_slice()]).await;
+            session.end(begun.map(drop).map_err(Into::into)).await
+        })
+        .await
+    }
+
+    /// Closes a log for good in favour of its successor, which takes over what was still running. Once.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] when another took its place. [`StoreError::Unavailable`] also when this role does
+    /// not own the database's tables.
+    pub async fn close_succeeded(&self, log: &str, successor: &str) -> std::result::Result<(), StoreError> {
+        self.worked(async {
+            let session = Session::new(&self.pools.writers).await?;
+            let closed = close(&session, log, successor).await;
+            session.end(closed).await
+        })
+        .await
+    }
+}
+
+async fn close(session: &Session, log: &str, successor: &str) -> Result<()> {
+    const LOCK: &str = "
+        -- succeed: lock the head
+        SELECT state, moved_from, (SELECT successor FROM succession WHERE log = $1)
+        FROM log
+        WHERE name = $1
+        FOR UPDATE";
+    const CLOSE: &str = "
+        -- succeed: close
+        INSERT INTO succession (log, successor)
+        VALUES ($1, $2)";
+    const TRACK: &str = "
+        -- succeed: what is still owed a record
+        INSERT INTO tracked (log, id, namespace, name, phase, started_at, last_state, last_seen_at, state)
+        SELECT $2, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        FROM tracked
+        WHERE log = $1
+        ON CONFLICT (log, id) DO NOTHING";
+    session.batch_execute("BEGIN").await?;
+    let Some(row) = session.row(LOCK, &[&log]).await? else {
+        return Err(StoreError::Foreign(format!("there is no log {log:?}")).into());
+    };
+    match log::state(&row, 0)? {
+        LogState::Succeeded { by } if by == successor => return Ok(()),
+        state => state.check_opening(log)?,
+    }
+    session.execute(TRACK, &[&log, &successor]).await?;
+    session.execute(CLOSE, &[&log, &successor]).await?;
+    session.batch_execute("COMMIT").await.map_err(Error::Commit)
+}

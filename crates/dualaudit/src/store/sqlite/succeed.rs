@@ -1,0 +1,66 @@
+//! Logs that go on in the place of others that were rolled back.
+
+use dualaudit_record::{Time, log::Tree};
+use rusqlite::{TransactionBehavior, params};
+
+use super::{SqliteStore, error::Error, leave};
+use crate::store::{LogState, StoreError};
+
+impl SqliteStore {
+    /// Creates the log that will go on in the place of another, with its owner and secret, unless it is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file is locked or full.
+    pub async fn begin_successor(
+        &self,
+        log: &str,
+        successor: &str,
+        origin: &str,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        const BEGIN: &str = "
+            -- succeed: begin
+            INSERT INTO log (name, owner, cluster_uid, origin, secret, created_at, size, root, recorded_at)
+            SELECT ?2, owner, cluster_uid, ?3, secret, ?4, 0, ?5, NULL
+            FROM log
+            WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM log WHERE name = ?2)";
+        let (log, successor, origin) = (log.to_owned(), successor.to_owned(), origin.to_owned());
+        self.write(move |writer| {
+            let root = Tree::empty().root().0;
+            writer.connection.execute(BEGIN, params![log, successor, origin, now.as_micros(), root])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Closes a log for good in favour of its successor, which takes over what was still running. Once.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] when another took its place, or it is elsewhere.
+    pub async fn close_succeeded(&self, log: &str, successor: &str) -> Result<(), StoreError> {
+        const CLOSE: &str = "
+            -- succeed: close
+            INSERT INTO succession (log, successor)
+            VALUES (?1, ?2)";
+        const TRACK: &str = "
+            -- succeed: what is still owed a record
+            INSERT OR IGNORE INTO tracked (
+                log, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+            )
+            SELECT ?2, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+            FROM tracked
+            WHERE log = ?1";
+        let (log, successor) = (log.to_owned(), successor.to_owned());
+        self.write(move |writer| {
+            let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            match leave::state(&transaction, &log)? {
+                LogState::Succeeded { by } if by == successor => return Ok(()),
+                state => state.check_opening(&log)?,
+            }
+            transaction.execute(TRACK, params![log, successor])?;
+            transaction.execute(CLOSE, params![log, successor])?;
+            transaction.commit().map_err(Error::Commit)
+        })
+        .await
+    }
+}
