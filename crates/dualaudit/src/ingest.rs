@@ -9,19 +9,21 @@
 //!   is one that takes it too long, and what follows stays as small until it goes well.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use dualaudit_record::{
     EntryKind, WorkflowExecutionAudit,
+    checkpoint::SignedCheckpoint,
     digest::{Digest, content_digest},
     entry::Quarantine,
     log::Nonce,
+    proof,
     redact::{redact_object, redact_record},
 };
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     clock::{SharedClock, entropy},
@@ -70,7 +72,23 @@ struct Shared {
     log: Log,
     metrics: Arc<Metrics>,
     tracking: Mutex<Pending>,
-    tracked_something: Notify,
+    /// The newest checkpoint that is not in the database yet.
+    checkpoint: Mutex<Option<SignedCheckpoint>>,
+    /// Something waits for an append to ride on.
+    something_waits: Notify,
+    extends: watch::Sender<Extends>,
+}
+
+/// What the log must extend to take anything: a head that it is known to have had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extends {
+    /// Nothing is kept outside the database.
+    Nothing,
+    /// What is kept outside the database has not been read since the database was away: until it is, the log
+    /// takes nothing.
+    Unread,
+    /// This head.
+    Head(proof::Head),
 }
 
 struct Waiting {
@@ -99,7 +117,9 @@ impl Ingest {
             log,
             metrics,
             tracking: Mutex::default(),
-            tracked_something: Notify::new(),
+            checkpoint: Mutex::default(),
+            something_waits: Notify::new(),
+            extends: watch::Sender::new(Extends::Nothing),
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(append_until_closed(Arc::clone(&shared), waiting));
@@ -186,7 +206,23 @@ impl Ingest {
     /// latest, and go into the database with the next append.
     pub fn track(&self, change: TrackingChange) {
         self.shared.pending().put(change);
-        self.shared.tracked_something.notify_one();
+        self.shared.something_waits.notify_one();
+    }
+
+    /// Takes the newest checkpoint to serve. Never waits: it goes into the database with the next append.
+    pub fn publish(&self, checkpoint: SignedCheckpoint) {
+        *lock(&self.shared.checkpoint) = Some(checkpoint);
+        self.shared.something_waits.notify_one();
+    }
+
+    /// What the log must extend, from now on.
+    pub fn set_extends(&self, extends: Extends) {
+        self.shared.extends.send_replace(extends);
+    }
+
+    /// What the log must extend; tells when that has changed.
+    pub fn extends(&self) -> watch::Receiver<Extends> {
+        self.shared.extends.subscribe()
     }
 
     /// Waits until every tracking change noted so far is in the database, but not for ever; whether it
@@ -197,7 +233,7 @@ impl Ingest {
             if began.elapsed() > LONGEST_FLUSH {
                 return false;
             }
-            self.shared.tracked_something.notify_one();
+            self.shared.something_waits.notify_one();
             tokio::time::sleep(TRACKING_DELAY / 2).await;
         }
         true
@@ -229,9 +265,13 @@ impl Ingest {
 }
 
 impl Shared {
-    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
-        self.tracking.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        lock(&self.tracking)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl DraftContent {
@@ -283,7 +323,7 @@ async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Wait
                     Some(waiting) => Some(waiting),
                     None => break,
                 },
-                () = tracking_is_due(&shared) => None,
+                () = something_is_due(&shared) => None,
             },
         };
         let mut group = Vec::new();
@@ -307,8 +347,8 @@ async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Wait
     append_group(&shared, Vec::new(), most).await;
 }
 
-async fn tracking_is_due(shared: &Shared) {
-    shared.tracked_something.notified().await;
+async fn something_is_due(shared: &Shared) {
+    shared.something_waits.notified().await;
     if shared.pending().len() < BATCH_DRAFTS {
         tokio::time::sleep(TRACKING_DELAY).await;
     }
@@ -321,20 +361,30 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>, most: usize) -> usiz
     let tracking = shared.pending().take(drafted, most);
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
-    let batch = Batch { drafts, tracking, ..Batch::default() };
-    let Appended { answers, unstored, was_too_slow } = append_in_halves(shared, Arc::new(batch)).await;
+    let checkpoint = lock(&shared.checkpoint).take();
+    let extends = match *shared.extends.borrow() {
+        Extends::Head(head) => Some(head),
+        Extends::Nothing | Extends::Unread => None,
+    };
+    let batch = Batch { drafts, tracking, checkpoint, extends };
+    let Appended { answers, unstored, unpublished, was_too_slow } =
+        append_in_halves(shared, Arc::new(batch)).await;
     let closed = answers.iter().any(|answer| answer.as_ref().is_err_and(StoreError::is_closed));
     for (reply, answer) in replies.into_iter().zip(answers) {
         // A sender that went away may ask again and gets the same receipt.
         let _ = reply.send(answer);
     }
-    let stuck = !unstored.is_empty();
+    let stuck = !unstored.is_empty() || unpublished.is_some();
     shared.pending().restore(unstored);
+    if let Some(checkpoint) = unpublished {
+        lock(&shared.checkpoint).get_or_insert(checkpoint);
+        shared.something_waits.notify_one();
+    }
     if stuck || closed {
         tokio::time::sleep(PAUSE).await;
     }
     if !shared.pending().is_empty() {
-        shared.tracked_something.notify_one();
+        shared.something_waits.notify_one();
     }
     if was_too_slow { (most / 2).max(1) } else { (2 * most).min(BATCH_DRAFTS) }
 }
@@ -345,6 +395,8 @@ struct Appended {
     answers: Vec<Result<Answer, StoreError>>,
     /// The tracking changes that must be tried again.
     unstored: Vec<TrackingChange>,
+    /// The checkpoint that must be tried again.
+    unpublished: Option<SignedCheckpoint>,
     /// Whether some of it took the database too long.
     was_too_slow: bool,
 }
@@ -357,6 +409,7 @@ struct Appended {
 async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
     let mut answers = Vec::with_capacity(batch.drafts.len());
     let mut unstored = Vec::new();
+    let mut unpublished = None;
     // A database that went away is asked no more: were it back in the middle, drafts would be stored
     // before what was seen ahead of them.
     let mut gone = None;
@@ -364,7 +417,7 @@ async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
     // Depth first and left to right, so that answers come in the order of the drafts.
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
-        if part.drafts.is_empty() && part.tracking.is_empty() {
+        if part.is_empty() {
             continue;
         }
         let appended = match &gone {
@@ -404,33 +457,51 @@ async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
                     }
                 } else {
                     unstored.extend_from_slice(&part.tracking);
+                    unpublished = part.checkpoint.clone().or(unpublished);
                 }
                 answers.extend(part.drafts.iter().map(|_| Err(error.clone())));
             }
         }
     }
-    Appended { answers, unstored, was_too_slow }
+    Appended { answers, unstored, unpublished, was_too_slow }
 }
 
 async fn append(shared: &Shared, batch: &Arc<Batch>) -> Result<Vec<Answer>, StoreError> {
     let began = Instant::now();
-    let appended = shared.store.append(&shared.log.name, Arc::clone(batch), shared.clock.now()).await;
+    let is_unread = *shared.extends.borrow() == Extends::Unread;
+    let appended = if is_unread {
+        let what = "the copies of checkpoints that are kept outside the database were not read yet";
+        Err(StoreError::Unavailable(what.to_owned()))
+    } else {
+        shared.store.append(&shared.log.name, Arc::clone(batch), shared.clock.now()).await
+    };
     shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());
     if appended.is_err() {
         shared.metrics.append_failures.inc();
     }
+    if let Err(StoreError::Unavailable(_)) = &appended {
+        // What comes back may be an older state of the database.
+        shared.extends.send_if_modified(|extends| {
+            let had = matches!(extends, Extends::Head(_));
+            if had {
+                *extends = Extends::Unread;
+            }
+            had
+        });
+    }
     appended
 }
 
-/// Tracking from drafts first, then either in two.
+/// Tracking from drafts first, then either in two; the checkpoint goes with the first.
 fn halves(mut batch: Batch) -> (Batch, Batch) {
+    let extends = batch.extends;
     if !batch.drafts.is_empty() && !batch.tracking.is_empty() {
         let drafts = std::mem::take(&mut batch.drafts);
-        return (batch, Batch { drafts, ..Batch::default() });
+        return (batch, Batch { drafts, extends, ..Batch::default() });
     }
     let drafts = batch.drafts.split_off(batch.drafts.len() / 2);
     let tracking = batch.tracking.split_off(batch.tracking.len() / 2);
-    (batch, Batch { drafts, tracking, ..Batch::default() })
+    (batch, Batch { drafts, tracking, extends, checkpoint: None })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod http;
 pub mod ingest;
 pub mod moving;
 pub mod proof;
+pub mod publish;
 pub mod query;
 pub mod retention;
 pub mod simulate;

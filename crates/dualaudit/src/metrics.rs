@@ -30,6 +30,12 @@ pub struct Metrics {
     pub append_failures: Counter,
     /// Seconds an append took.
     pub append_seconds: Histogram,
+    /// Checkpoints made by this process.
+    pub checkpoints: Counter,
+    /// Times that none could be made although there was something new.
+    pub checkpoint_failures: Counter,
+    /// Times that a witness did not cosign.
+    pub witness_failures: Counter,
 }
 
 /// The kind of an entry, as a label.
@@ -60,6 +66,9 @@ impl Metrics {
             released: Counter::default(),
             append_failures: Counter::default(),
             append_seconds: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
+            checkpoints: Counter::default(),
+            checkpoint_failures: Counter::default(),
+            witness_failures: Counter::default(),
             registry: Registry::default(),
         };
         let gauges = [
@@ -85,6 +94,17 @@ impl Metrics {
         registry.register("released", "Resources released after their window", metrics.released.clone());
         registry.register("append_failures", "Appends that failed", metrics.append_failures.clone());
         registry.register("append_seconds", "Time an append took", metrics.append_seconds.clone());
+        registry.register("checkpoints", "Checkpoints made", metrics.checkpoints.clone());
+        registry.register(
+            "checkpoint_failures",
+            "Times no checkpoint could be made although there was something new",
+            metrics.checkpoint_failures.clone(),
+        );
+        registry.register(
+            "witness_failures",
+            "Times a witness did not cosign a checkpoint",
+            metrics.witness_failures.clone(),
+        );
         Self { registry, ..metrics }
     }
 

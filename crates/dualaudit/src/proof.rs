@@ -8,11 +8,15 @@ use std::collections::HashMap;
 
 use dualaudit_record::{
     checkpoint::{Checkpoint, MalformedCheckpoint, SignedCheckpoint},
+    digest::Digest,
     log::{TileData, TileId, body},
-    proof::{self, Bundle, CannotProve, InclusionProof, prove_inclusion, tiles_of_inclusion},
+    proof::{
+        self, Bundle, CannotProve, InclusionProof, prove_consistency, prove_inclusion, tiles_of_consistency,
+        tiles_of_inclusion,
+    },
 };
 
-use crate::store::{SharedStore, StoreError, StoredBody, StoredEntry};
+use crate::store::{Head, SharedStore, StoreError, StoredBody, StoredEntry};
 
 /// Tiles kept between proofs: entries that are proved one after the other share most of theirs. Of 8 KiB each.
 const TILES: usize = 256;
@@ -23,6 +27,9 @@ pub enum ProveError {
     /// There is no log of that name.
     #[error("there is no log {0}")]
     NoSuchLog(String),
+    /// No checkpoint of the log was published yet; the first one will be soon after its first entry.
+    #[error("the log {0} has no checkpoint yet: ask again in a few seconds after something was recorded")]
+    Unpublished(String),
     /// The newest checkpoint was made before the entry was appended; the next one will be soon.
     #[error(
         "the newest checkpoint of the log {log} covers {size} entries, and not yet entry {index}: ask again in a few seconds"
@@ -48,37 +55,152 @@ pub enum ProveError {
     Store(#[from] StoreError),
 }
 
-/// Proves entries of one log in one checkpoint.
+/// Proves what a log holds in one of its heads.
 pub struct Prover {
     store: SharedStore,
     log: String,
-    checkpoint: SignedCheckpoint,
+    head: proof::Head,
     tiles: HashMap<TileId, Vec<u8>>,
 }
 
+/// Whether a log grew from one head to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grown {
+    /// It begins with all that it had.
+    Extends,
+    /// It does not; says how.
+    RolledBack(String),
+}
+
+/// Whether the log with the head `now` begins with all that it had with the head `known`.
+///
+/// # Errors
+/// See [`ProveError`].
+pub async fn grown(
+    store: &SharedStore,
+    log: &str,
+    known: proof::Head,
+    now: proof::Head,
+) -> Result<Grown, ProveError> {
+    if known.size > now.size {
+        return Ok(Grown::RolledBack(format!(
+            "the log {log} has {} entries in the database, and had {}: the database was rolled back to an older state",
+            now.size, known.size
+        )));
+    }
+    let mut prover = Prover::of(store.clone(), log, now);
+    let (root, _) = prover.consistency(known.size).await?;
+    if root == known.root {
+        return Ok(Grown::Extends);
+    }
+    Ok(Grown::RolledBack(format!(
+        "the first {} entries of the log {log} have the root {root} in the database, and had {}: the database was \
+         rolled back to an older state and written to again, or is another one",
+        known.size, known.root
+    )))
+}
+
 impl Prover {
-    /// Of a log in its newest published checkpoint. A log that never published one has nobody who signs:
-    /// of it, in its head as it is, which then says that it is unsigned.
+    /// Of a log with this head, to prove how it grew.
+    pub fn of(store: SharedStore, log: &str, head: proof::Head) -> Self {
+        Self { store, log: log.to_owned(), head, tiles: HashMap::new() }
+    }
+
+    /// Proves that the log began with its first `old` entries, and answers the root over those.
+    ///
+    /// # Errors
+    /// See [`ProveError`].
+    pub async fn consistency(&mut self, old: u64) -> Result<(Digest, Vec<Digest>), ProveError> {
+        let tiles = self.tiles(&tiles_of_consistency(old, self.head.size)).await?;
+        prove_consistency(self.head, old, tiles).map_err(|error| self.damaged(&error))
+    }
+
+    /// The hashes that prove that the log has whatever leaf is at `index`.
+    ///
+    /// # Errors
+    /// See [`ProveError`].
+    pub async fn inclusion(&mut self, index: u64) -> Result<Vec<Digest>, ProveError> {
+        if index >= self.head.size {
+            return Err(ProveError::NotYet { log: self.log.clone(), size: self.head.size, index });
+        }
+        let tiles = self.tiles(&tiles_of_inclusion(self.head.size, index)).await?;
+        prove_inclusion(self.head, index, tiles).map_err(|error| self.damaged(&error))
+    }
+
+    /// These tiles, read if they are not at hand.
+    async fn tiles(&mut self, wanted: &[TileId]) -> Result<Vec<TileData>, ProveError> {
+        let missing: Vec<TileId> = wanted.iter().copied().filter(|id| !self.tiles.contains_key(id)).collect();
+        if !missing.is_empty() {
+            if self.tiles.len() + missing.len() > TILES {
+                self.tiles.retain(|id, _| wanted.contains(id));
+            }
+            let found = self.store.tiles(&self.log, &missing).await?;
+            for (id, bytes) in missing.into_iter().zip(found) {
+                let bytes = bytes.ok_or_else(|| self.damaged(&CannotProve::Missing(id)))?;
+                self.tiles.insert(id, bytes);
+            }
+        }
+        let tile = |id: &TileId| match *id {
+            TileId::Hashes { level, index } => {
+                Some(TileData { level, index, hashes: self.tiles.get(id)?.clone() })
+            }
+            TileId::Entries { .. } => None,
+        };
+        Ok(wanted.iter().filter_map(tile).collect())
+    }
+
+    fn damaged(&self, reason: &dyn std::fmt::Display) -> ProveError {
+        ProveError::Damaged { log: self.log.clone(), reason: reason.to_string() }
+    }
+}
+
+async fn head(store: &SharedStore, log: &str) -> Result<Head, ProveError> {
+    let heads = store.logs().await?;
+    heads.into_iter().find(|head| head.log == log).ok_or_else(|| ProveError::NoSuchLog(log.to_owned()))
+}
+
+/// Proves entries of one log in one checkpoint.
+pub struct Bundler {
+    prover: Prover,
+    checkpoint: SignedCheckpoint,
+}
+
+impl Bundler {
+    /// Of a log in its newest published checkpoint.
+    ///
+    /// # Errors
+    /// See [`ProveError`]; [`ProveError::Unpublished`] until the first is published.
+    pub async fn published(store: SharedStore, log: &str) -> Result<Self, ProveError> {
+        let head = head(&store, log).await?;
+        let note = head.checkpoint.ok_or_else(|| ProveError::Unpublished(log.to_owned()))?;
+        let checkpoint = note.parse().map_err(|error: MalformedCheckpoint| ProveError::Damaged {
+            log: log.to_owned(),
+            reason: format!("of its checkpoint: {error}"),
+        })?;
+        Ok(Self::of(store, log, checkpoint))
+    }
+
+    /// The same; of a log that never published one, in its head as it is, which is unsigned.
     ///
     /// # Errors
     /// See [`ProveError`].
     pub async fn newest(store: SharedStore, log: &str) -> Result<Self, ProveError> {
-        let heads = store.logs().await?;
-        let head = heads.into_iter().find(|head| head.log == log);
-        let head = head.ok_or_else(|| ProveError::NoSuchLog(log.to_owned()))?;
-        let checkpoint = match &head.checkpoint {
-            Some(note) => note.parse(),
-            None => {
-                let unsigned = Checkpoint { origin: head.origin, size: head.size, root: head.root };
-                SignedCheckpoint::sign(unsigned, &[])
-            }
-        };
-        let damaged = |error: MalformedCheckpoint| ProveError::Damaged {
+        let published = Self::published(store.clone(), log).await;
+        if !matches!(published, Err(ProveError::Unpublished(_))) {
+            return published;
+        }
+        let Head { origin, size, root, .. } = head(&store, log).await?;
+        let unsigned = SignedCheckpoint::sign(Checkpoint { origin, size, root }, &[]);
+        let checkpoint = unsigned.map_err(|error| ProveError::Damaged {
             log: log.to_owned(),
-            reason: format!("of its checkpoint: {error}"),
-        };
-        let checkpoint = checkpoint.map_err(damaged)?;
-        Ok(Self { store, log: log.to_owned(), checkpoint, tiles: HashMap::new() })
+            reason: format!("of its origin: {error}"),
+        })?;
+        Ok(Self::of(store, log, checkpoint))
+    }
+
+    fn of(store: SharedStore, log: &str, checkpoint: SignedCheckpoint) -> Self {
+        let Checkpoint { size, root, .. } = *checkpoint.head();
+        Self { prover: Prover::of(store, log, proof::Head { size, root }), checkpoint }
     }
 
     /// What everything is proved in.
@@ -91,22 +213,7 @@ impl Prover {
     /// # Errors
     /// See [`ProveError`].
     pub async fn prove(&mut self, index: u64) -> Result<InclusionProof, ProveError> {
-        let head = self.checkpoint.head();
-        let head = proof::Head { size: head.size, root: head.root };
-        if index >= head.size {
-            return Err(ProveError::NotYet { log: self.log.clone(), size: head.size, index });
-        }
-        let wanted = tiles_of_inclusion(head.size, index);
-        self.fetch(&wanted).await?;
-        let tiles = wanted.iter().filter_map(|id| match id {
-            TileId::Hashes { level, index } => {
-                let hashes = self.tiles.get(id)?.clone();
-                Some(TileData { level: *level, index: *index, hashes })
-            }
-            TileId::Entries { .. } => None,
-        });
-        let proof = prove_inclusion(head, index, tiles.collect());
-        let hashes = proof.map_err(|error| self.damaged(&error))?;
+        let hashes = self.prover.inclusion(index).await?;
         Ok(InclusionProof { index, hashes, checkpoint: self.checkpoint.clone() })
     }
 
@@ -120,32 +227,12 @@ impl Prover {
             StoredBody::Whole(entry, nonce) => Some(body(entry, *nonce)),
             StoredBody::Purged { .. } => None,
             StoredBody::Unreadable(why) => {
-                return Err(self.damaged(&format_args!("the body of entry {}: {why}", stored.index)));
+                return Err(self.prover.damaged(&format_args!("the body of entry {}: {why}", stored.index)));
             }
         };
-        let bundle = Bundle::new(stored.leaf(&self.log), bytes.as_deref(), &proof);
-        let bundle = bundle.map_err(|error| self.damaged(&error))?;
-        bundle.verify(&[]).map_err(|error| self.damaged(&error))?;
+        let bundle = Bundle::new(stored.leaf(&self.prover.log), bytes.as_deref(), &proof);
+        let bundle = bundle.map_err(|error| self.prover.damaged(&error))?;
+        bundle.verify(&[]).map_err(|error| self.prover.damaged(&error))?;
         Ok(bundle)
-    }
-
-    async fn fetch(&mut self, wanted: &[TileId]) -> Result<(), ProveError> {
-        let missing: Vec<TileId> = wanted.iter().copied().filter(|id| !self.tiles.contains_key(id)).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if self.tiles.len() + missing.len() > TILES {
-            self.tiles.retain(|id, _| wanted.contains(id));
-        }
-        let found = self.store.tiles(&self.log, &missing).await?;
-        for (id, bytes) in missing.into_iter().zip(found) {
-            let bytes = bytes.ok_or_else(|| self.damaged(&CannotProve::Missing(id)))?;
-            self.tiles.insert(id, bytes);
-        }
-        Ok(())
-    }
-
-    fn damaged(&self, reason: &dyn std::fmt::Display) -> ProveError {
-        ProveError::Damaged { log: self.log.clone(), reason: reason.to_string() }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     doctor::{self, Check},
     store::{
-        SharedStore, StoreError,
+        SharedStore, StoreError, Succession,
         postgres::{self, PostgresStore},
         sqlite::{self, SqliteStore},
     },
@@ -150,6 +150,27 @@ impl DatabaseArgs {
             bail!("there is no database {}", self.database);
         }
         self.open().await
+    }
+
+    /// The same, to let one log go on in the place of another.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_there`].
+    pub async fn open_succession(&self) -> anyhow::Result<Arc<dyn Succession>> {
+        let opened: Result<Arc<dyn Succession>, StoreError> = match &self.database {
+            Location::Sqlite(path) if !path.exists() => bail!("there is no database {}", self.database),
+            Location::Sqlite(path) => {
+                let open = |path: &Path| SqliteStore::open(path, sqlite::Options::default());
+                off_the_async_threads(path, open).await?.map(|store| Arc::new(store) as _)
+            }
+            Location::Postgres(location) => {
+                let location = self.with_password(location)?;
+                let options = postgres::Options::default();
+                let opened = PostgresStore::open(&location, options, SystemClock.now()).await;
+                opened.map(|store| Arc::new(store) as _)
+            }
+        };
+        opened.with_context(|| format!("cannot open the database {}", self.database))
     }
 
     /// Opens a database that is there, for reading; changes nothing.

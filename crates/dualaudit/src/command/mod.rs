@@ -16,10 +16,12 @@ pub mod doctor;
 pub mod get;
 pub mod hold;
 pub mod list;
+pub mod log;
 pub mod maintain;
 pub mod migrate;
 pub mod output;
 mod partitions;
+mod publish;
 pub mod purge;
 pub mod reader;
 pub mod release;
@@ -46,6 +48,7 @@ enum Command {
     Backup(backup::Args),
     Hold(hold::Args),
     Purge(purge::Args),
+    Log(log::Args),
     Migrate(migrate::Args),
     Maintain(maintain::Args),
     Release(release::Args),
@@ -77,6 +80,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(args).await,
         Command::Hold(args) => hold::run(args).await,
         Command::Purge(args) => purge::run(args).await,
+        Command::Log(args) => log::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Maintain(args) => maintain::run(args).await,
         Command::Release(args) => release::run(args).await,

@@ -10,6 +10,7 @@ use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs, WATCH_TIMEOUT, cluster_uid},
     database::DatabaseArgs,
     partitions,
+    publish::PublishArgs,
 };
 use crate::{
     clock::{SharedClock, SystemClock, entropy},
@@ -73,6 +74,9 @@ pub struct Args {
     #[arg(long, env = "DUALAUDIT_NAMESPACE", default_value = "dualaudit", value_name = "NAMESPACE")]
     home: String,
 
+    #[command(flatten)]
+    publish: PublishArgs,
+
     /// Run the controller without the API
     #[arg(long, conflicts_with = "api_only")]
     controller_only: bool,
@@ -96,16 +100,29 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tokio::spawn(async move { partitions::watch(server, clock, &metrics).await });
     }
     let (stop, stopped) = watch::channel(false);
+    // Checkpoints are made until everything that appends is done.
+    let (stop_publishing, publishing_stopped) = watch::channel(false);
     let mut parts = tokio::task::JoinSet::new();
+    let mut publishers = tokio::task::JoinSet::new();
+    let publish = async |publishers: &mut tokio::task::JoinSet<()>, ingest: &Ingest| {
+        let (store, ingest) = (Arc::clone(&store), ingest.clone());
+        let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
+        let publisher = args.publish.publisher(store, ingest, &args.cluster_access, clock, metrics).await?;
+        publishers.spawn(publisher.run(until(publishing_stopped.clone())));
+        anyhow::Ok(())
+    };
     if !args.controller_only {
         let api = api(&args, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)).await?;
+        publish(&mut publishers, &api.ingest).await?;
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
         tracing::info!("serving http://{}", listener.local_addr()?);
         parts.spawn(http::serve(listener, http::router(api), until(stopped.clone())));
     }
     if !args.api_only {
-        let controller = controller(&args, store, clock, metrics).await?;
+        let ingest = cluster_log(&args, &store, &clock, &metrics).await?;
+        publish(&mut publishers, &ingest).await?;
+        let controller = controller(&args, ingest, Arc::clone(&clock), Arc::clone(&metrics)).await?;
         tracing::info!(cluster = %args.cluster, window = %format_args!("{:#}", args.window), "watching WorkflowExecutions");
         parts.spawn(controller.run(until(stopped)));
     }
@@ -115,6 +132,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let _ = stop.send(true);
     while let Some(ended) = parts.join_next().await {
+        ended?;
+    }
+    let _ = stop_publishing.send(true);
+    while let Some(ended) = publishers.join_next().await {
         ended?;
     }
     Ok(ExitCode::SUCCESS)
@@ -140,15 +161,14 @@ async fn api(
     Ok(Api { store, ingest, clock, metrics })
 }
 
-async fn controller(
+/// The door into the cluster's log.
+async fn cluster_log(
     args: &Args,
-    store: SharedStore,
-    clock: SharedClock,
-    metrics: Arc<Metrics>,
-) -> anyhow::Result<Controller> {
-    let client = args.cluster_access.client(CALL_TIMEOUT).await?;
-    let watch_client = args.cluster_access.client(WATCH_TIMEOUT).await?;
-    let uid = cluster_uid(&client).await?;
+    store: &SharedStore,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Ingest> {
+    let uid = cluster_uid(&args.cluster_access.client(CALL_TIMEOUT).await?).await?;
     let opening = LogOpening {
         log: args.cluster.clone(),
         origin: args.origin.clone().unwrap_or_else(|| format!("dualaudit.dev/{uid}")),
@@ -156,7 +176,17 @@ async fn controller(
         secret: entropy(),
         now: clock.now(),
     };
-    let ingest = Ingest::open(store, Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
+    Ok(Ingest::open(Arc::clone(store), Arc::clone(clock), opening, Arc::clone(metrics)).await?)
+}
+
+async fn controller(
+    args: &Args,
+    ingest: Ingest,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Controller> {
+    let client = args.cluster_access.client(CALL_TIMEOUT).await?;
+    let watch_client = args.cluster_access.client(WATCH_TIMEOUT).await?;
     let options = Options {
         policy: Policy { window: args.window, cleanup: args.cleanup },
         max_retained: args.max_retained,

@@ -249,10 +249,10 @@ mod tests {
             needed.iter().map(named).collect::<Vec<_>>()
         };
         let everywhere = named_of(None);
-        assert_eq!(everywhere.len(), 12, "{everywhere:?}");
+        assert_eq!(everywhere.len(), 14, "{everywhere:?}");
         assert_eq!(everywhere[..2], ["get workflowexecutions", "list workflowexecutions"]);
         assert_eq!(everywhere[5..7], ["get namespaces", "create events"]);
-        assert_eq!(everywhere[11], "delete configmaps in home");
+        assert_eq!(everywhere[12..], ["delete configmaps in home", "get secrets in home"]);
         let watching = named_of(Some("shop"));
         assert_eq!(
             watching[4..7],

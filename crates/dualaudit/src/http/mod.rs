@@ -6,6 +6,7 @@
 mod executions;
 mod healthz;
 pub mod limits;
+mod log;
 mod openmetrics;
 pub mod problem;
 mod readyz;
@@ -22,7 +23,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
 use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, query::SharedStore};
 use limits::Limits;
@@ -54,6 +55,9 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
     let executions = Router::new()
         .route("/api/v1/executions", post(executions::post::post).get(executions::list::list))
         .route("/api/v1/executions/{id}", get(executions::get::get))
+        .route("/api/v1/executions/{id}/proof", get(executions::proof::proof))
+        .route("/api/v1/log/{log}/checkpoint", get(log::checkpoint))
+        .route("/api/v1/log/{log}/tile/{*path}", get(log::tile).layer(CompressionLayer::new()))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(from_fn_with_state(admission.clone(), limits::admit));
     // What tells whether the process lives stays outside the bound on requests: an overloaded server

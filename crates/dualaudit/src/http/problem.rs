@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     ingest::Refusal,
+    proof::ProveError,
     query::{BadParameter, GetError, StoreError},
 };
 
@@ -37,6 +38,12 @@ pub enum Kind {
     NoSuchExecution,
     /// The execution was purged.
     Purged,
+    /// There is no such log.
+    NoSuchLog,
+    /// The log has no such tile.
+    NoSuchTile,
+    /// No checkpoint covers the entry yet.
+    NotYetSigned,
     /// The path has other methods.
     MethodNotAllowed,
     /// The id is in several logs.
@@ -79,6 +86,11 @@ impl Kind {
             Self::InvalidParameter => ("invalid-parameter", "A parameter cannot be used", S::BAD_REQUEST),
             Self::NoSuchPath => ("no-such-path", "There is nothing here", S::NOT_FOUND),
             Self::NoSuchExecution => ("no-such-execution", "There is no such execution", S::NOT_FOUND),
+            Self::NoSuchLog => ("no-such-log", "There is no such log", S::NOT_FOUND),
+            Self::NoSuchTile => ("no-such-tile", "The log has no such tile", S::NOT_FOUND),
+            Self::NotYetSigned => {
+                ("not-yet-signed", "No checkpoint covers the entry yet", S::SERVICE_UNAVAILABLE)
+            }
             Self::Purged => ("purged", "The execution was purged", S::GONE),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "This path has other methods", S::METHOD_NOT_ALLOWED)
@@ -209,6 +221,19 @@ impl From<StoreError> for Problem {
             }
         }
         .caused_by(&error)
+    }
+}
+
+impl From<ProveError> for Problem {
+    fn from(error: ProveError) -> Self {
+        match error {
+            ProveError::NoSuchLog(_) => Self::new(Kind::NoSuchLog, error.to_string()),
+            ProveError::NotYet { .. } | ProveError::Unpublished(_) => {
+                Self::new(Kind::NotYetSigned, error.to_string())
+            }
+            ProveError::Damaged { .. } => internal(&error),
+            ProveError::Store(error) => error.into(),
+        }
     }
 }
 

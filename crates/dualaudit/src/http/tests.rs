@@ -14,7 +14,11 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, request::Builder},
 };
-use dualaudit_record::{EntryKind, Time, log::TileId};
+use dualaudit_record::{
+    EntryKind, Time,
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    log::TileId,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -58,6 +62,8 @@ pub(crate) struct Served {
 pub(crate) struct Answered {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// The body, as far as it is text.
     pub(crate) text: String,
 }
 
@@ -96,6 +102,14 @@ impl Served {
         Self { router, store, _dir: dir }
     }
 
+    /// Publishes an unsigned checkpoint of the log as it is.
+    pub(crate) async fn publish(&self) {
+        let Head { origin, size, root, .. } = self.store.inner.logs().await.unwrap().remove(0);
+        let checkpoint = SignedCheckpoint::sign(Checkpoint { origin, size, root }, &[]).unwrap();
+        let batch = Batch { checkpoint: Some(checkpoint), ..Batch::default() };
+        self.store.inner.append("http", Arc::new(batch), now()).await.unwrap();
+    }
+
     pub(crate) fn fail(&self, fault: Fault) {
         self.store.fault.store(fault as u8, Ordering::SeqCst);
     }
@@ -103,8 +117,9 @@ impl Served {
     pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
-        Answered { status: parts.status, headers: parts.headers, text }
+        let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Answered { status: parts.status, headers: parts.headers, body, text }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answered {

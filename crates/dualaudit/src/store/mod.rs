@@ -42,6 +42,7 @@ mod rows;
 mod rules;
 pub mod sqlite;
 mod strays;
+mod succession;
 mod vouched;
 
 pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined};
@@ -55,6 +56,7 @@ pub use purge::{
 };
 pub use rules::check_key;
 pub use strays::{RowKey, Strays, Table};
+pub use succession::Succession;
 
 /// A store that can be handed around.
 pub type SharedStore = Arc<dyn Store>;
@@ -186,6 +188,13 @@ pub struct Batch {
     /// A head that the log is known to have had, by a checkpoint kept outside the database: it must extend
     /// it, or takes nothing.
     pub extends: Option<proof::Head>,
+}
+
+impl Batch {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.drafts.is_empty() && self.tracking.is_empty() && self.checkpoint.is_none()
+    }
 }
 
 /// Something to append, with the nonce its body will carry.

@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("query", &["store"]),
     ("verify", &["store"]),
     ("proof", &["store"]),
+    ("publish", &["clock", "metrics", "ingest", "store", "proof"]),
     ("retention", &["clock", "store"]),
     ("doctor", &["clock", "crd", "source", "store"]),
     ("moving", &["clock", "store", "verify"]),

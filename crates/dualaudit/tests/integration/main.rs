@@ -6,6 +6,7 @@ mod support;
 
 mod architecture;
 mod break_glass;
+mod checkpoint;
 mod command_line;
 mod crash;
 mod database_outage;

@@ -197,6 +197,12 @@ impl Cluster {
         .await
     }
 
+    /// Whether it has its receipt by now.
+    pub async fn is_acknowledged(&self, name: &str) -> bool {
+        let annotations = self.get(name).await.and_then(|object| object.metadata.annotations);
+        annotations.is_some_and(|annotations| annotations.contains_key("dualaudit.dev/receipt"))
+    }
+
     /// Waits until it is gone.
     pub async fn gone(&self, name: &str) {
         eventually(&format!("{name} is gone"), || async { self.get(name).await.is_none().then_some(()) })

@@ -80,6 +80,8 @@ while read -r order; do
             [ -e "/proc/$server/exe" ] || start "$@"
             sleep 0.05
         done ;;
+    save) cp -a "$dir/data" "$dir/saved" ;;
+    restore) rm -rf "$dir/data" && cp -a "$dir/saved" "$dir/data" ;;
     fill) dd if=/dev/zero of="$dir/data/ballast" bs=64k 2>/dev/null ;;
     empty) rm "$dir/data/ballast" ;;
     esac
@@ -195,6 +197,20 @@ impl Server {
     /// Starts it if it does not run, and waits until it lets clients in.
     pub fn restart(&self) {
         self.order("start");
+    }
+
+    /// Copies its data aside, while it is stopped.
+    pub fn back_up(&self) {
+        for order in ["stop", "save", "start"] {
+            self.order(order);
+        }
+    }
+
+    /// Takes its data back to what was copied.
+    pub fn restore(&self) {
+        for order in ["stop", "restore", "start"] {
+            self.order(order);
+        }
     }
 
     /// Leaves no room on its disk.

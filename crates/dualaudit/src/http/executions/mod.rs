@@ -4,6 +4,7 @@ mod body;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod post;
+pub(super) mod proof;
 
 use axum::extract::{Query, rejection::QueryRejection};
 

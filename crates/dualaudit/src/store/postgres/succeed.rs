@@ -1,5 +1,6 @@
 //! Logs that go on in the place of others that were rolled back. For the database's owner.
 
+use async_trait::async_trait;
 use dualaudit_record::{Time, log::Tree};
 
 use super::{
@@ -9,14 +10,11 @@ use super::{
     session::Session,
     values::Micros,
 };
-use crate::store::{LogState, StoreError};
+use crate::store::{LogState, StoreError, Succession};
 
-impl PostgresStore {
-    /// Creates the log that will go on in the place of another, with its owner and secret, unless it is there.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the server cannot be reached.
-    pub async fn begin_successor(
+#[async_trait]
+impl Succession for PostgresStore {
+    async fn begin_successor(
         &self,
         log: &str,
         successor: &str,
@@ -39,12 +37,7 @@ impl PostgresStore {
         .await
     }
 
-    /// Closes a log for good in favour of its successor, which takes over what was still running. Once.
-    ///
-    /// # Errors
-    /// [`StoreError::Foreign`] when another took its place. [`StoreError::Unavailable`] also when this role does
-    /// not own the database's tables.
-    pub async fn close_succeeded(&self, log: &str, successor: &str) -> std::result::Result<(), StoreError> {
+    async fn close_succeeded(&self, log: &str, successor: &str) -> std::result::Result<(), StoreError> {
         self.worked(async {
             let session = Session::new(&self.pools.writers).await?;
             let closed = close(&session, log, successor).await;

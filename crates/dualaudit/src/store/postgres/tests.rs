@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::OnceLock};
 use self::server::{Database, Server};
 use super::{Location, Options, PostgresStore, migrate};
 use crate::store::{
-    Removed, Store,
+    Removed, Store, Succession as _,
     conformance::{self, sample::at},
 };
 

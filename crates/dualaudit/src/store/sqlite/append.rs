@@ -1,6 +1,9 @@
 //! One append: one transaction that decides, writes, extends the tree and moves the head.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
@@ -13,11 +16,12 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
     error::{Error, Result},
+    identity::Identity,
     known, leave, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, Receipt, Tracked, Weighed,
+    Answer, Batch, Receipt, StoreError, Tracked, Weighed,
     ahead::Prepared,
     append::{Append, HoldsLike, NewEntry, NewRow, Tables},
     head::{HeadRow, Kept},
@@ -28,14 +32,28 @@ use crate::store::{
 /// The one connection that writes.
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    file: PathBuf,
+    identity: Identity,
     /// The tree of each log as the last append left it. An append takes it out and puts it back
     /// after its commit, so whatever fails in between leaves none behind.
     trees: HashMap<String, Kept>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, trees: HashMap::new() }
+    /// Of a file that was just opened.
+    pub(super) fn new(connection: Connection, file: &Path) -> Result<Self> {
+        let identity = Identity::of(file).map_err(|error| {
+            StoreError::Unavailable(format!("{} cannot be looked at: {error}", file.display()))
+        })?;
+        Ok(Self { connection, file: file.to_owned(), identity, trees: HashMap::new() })
+    }
+
+    /// Checks that the file that it writes is the one that others find.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) fn check_file(&self) -> Result<()> {
+        self.identity.check(&self.file)
     }
 
     /// See [`crate::store::Store::append`].

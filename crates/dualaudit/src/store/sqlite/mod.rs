@@ -35,6 +35,7 @@ mod connect;
 mod entries;
 mod error;
 mod filesystem;
+mod identity;
 mod known;
 mod leave;
 mod list;
@@ -121,7 +122,8 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
         let file = path.as_ref();
         let at = |error: Error| error.at(file);
-        let writer = Writer::new(connect::writer(file, &options).map_err(at)?);
+        let connection = connect::writer(file, &options).map_err(at)?;
+        let writer = Writer::new(connection, file).map_err(at)?;
         Self::with(file, options, Some(Arc::new(Mutex::new(writer)))).map_err(at)
     }
 
@@ -171,9 +173,15 @@ impl SqliteStore {
             return Err(StoreError::Unavailable(format!("{file} was opened for reading only")));
         };
         // A panic in an append has rolled its transaction back and left no tree behind.
-        let run = move || act(&mut writer.lock().unwrap_or_else(PoisonError::into_inner));
+        let run = move || {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.check_file()?;
+            let done = act(&mut writer)?;
+            writer.check_file()?;
+            Ok(done)
+        };
         match tokio::task::spawn_blocking(run).await {
-            Ok(done) => done.map_err(|error| error.at(&self.file)),
+            Ok(done) => done.map_err(|error: Error| error.at(&self.file)),
             Err(error) => Err(StoreError::Unavailable(format!("the writer stopped: {error}"))),
         }
     }

@@ -1,17 +1,15 @@
 //! Logs that go on in the place of others that were rolled back.
 
+use async_trait::async_trait;
 use dualaudit_record::{Time, log::Tree};
 use rusqlite::{TransactionBehavior, params};
 
 use super::{SqliteStore, error::Error, leave};
-use crate::store::{LogState, StoreError};
+use crate::store::{LogState, StoreError, Succession};
 
-impl SqliteStore {
-    /// Creates the log that will go on in the place of another, with its owner and secret, unless it is there.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the file is locked or full.
-    pub async fn begin_successor(
+#[async_trait]
+impl Succession for SqliteStore {
+    async fn begin_successor(
         &self,
         log: &str,
         successor: &str,
@@ -33,11 +31,7 @@ impl SqliteStore {
         .await
     }
 
-    /// Closes a log for good in favour of its successor, which takes over what was still running. Once.
-    ///
-    /// # Errors
-    /// [`StoreError::Foreign`] when another took its place, or it is elsewhere.
-    pub async fn close_succeeded(&self, log: &str, successor: &str) -> Result<(), StoreError> {
+    async fn close_succeeded(&self, log: &str, successor: &str) -> Result<(), StoreError> {
         const CLOSE: &str = "
             -- succeed: close
             INSERT INTO succession (log, successor)

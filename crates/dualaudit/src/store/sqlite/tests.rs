@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{Options, SqliteStore, maintain};
 use crate::store::{
-    Removed, Store,
+    Removed, Store, Succession as _,
     conformance::{self, sample::at},
 };
 
@@ -17,7 +17,7 @@ mod triggers;
 
 /// A store in a directory that goes with it.
 pub(crate) struct Fresh {
-    pub(super) store: SqliteStore,
+    pub(crate) store: SqliteStore,
     pub(super) directory: TempDir,
 }
 

@@ -473,3 +473,23 @@ async fn maintenance_empties_the_log_into_the_file_while_others_write_and_read()
     sentence(error, unavailable, &["none.db", "there is no database"]);
     assert!(!file.with_file_name("none.db").exists());
 }
+
+#[tokio::test]
+async fn a_file_that_is_replaced_while_it_is_in_use_takes_nothing() {
+    let Fresh { store, directory } = fresh();
+    open(&store, LOG).await;
+    append(&store, [hold("a", "before")]).await;
+    let file = directory.path().join("audit.db");
+    let aside = directory.path().join("aside.db");
+    std::fs::rename(&file, &aside).unwrap();
+    let refused = store.append(LOG, batch([hold("a", "nowhere")]), at(100)).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("replaced while it was in use")),
+        "{refused:?}"
+    );
+    std::fs::copy(&aside, &file).unwrap();
+    assert!(store.append(LOG, batch([hold("a", "nowhere")]), at(100)).await.is_err());
+    std::fs::rename(&aside, &file).unwrap();
+    append(&store, [hold("a", "after")]).await;
+    assert_eq!(check_log(&store, LOG).await.len(), 2);
+}

@@ -1,0 +1,158 @@
+//! `GET /api/v1/log/{log}/checkpoint` and `/tile/…`: a log as C2SP `tlog-tiles` has it, so that anybody's
+//! verifier reads it.
+//!
+//! What a checkpoint covers never changes, so tiles may be kept for ever. Before the first checkpoint there is
+//! nothing: 503, and a log without a key has unsigned ones.
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use dualaudit_record::log::{TILE_WIDTH, TileId, TilePath, read_entry_bundle};
+
+use super::{
+    Api,
+    problem::{Kind, Problem},
+};
+use crate::proof::Bundler;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+pub(super) async fn checkpoint(
+    State(api): State<Api>,
+    log: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(log) = log.map_err(malformed)?;
+    let bundler = Bundler::published(api.store, &log).await?;
+    let note = bundler.checkpoint().as_str().to_owned();
+    Ok(([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-cache")], note).into_response())
+}
+
+pub(super) async fn tile(
+    State(api): State<Api>,
+    of: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path((log, path)) = of.map_err(malformed)?;
+    let tile: TilePath =
+        path.parse().map_err(|error| Problem::new(Kind::NoSuchTile, format!("{path}: {error}")))?;
+    let size = Bundler::published(api.store.clone(), &log).await?.checkpoint().head().size;
+    let absent = || {
+        let detail = format!("The checkpoint of the log {log} covers {size} entries, and so no tile/{tile}.");
+        Problem::new(Kind::NoSuchTile, detail)
+    };
+    if width_at(tile.id, size) < tile.width {
+        return Err(absent());
+    }
+    let found = api.store.tiles(&log, &[tile.id]).await?.into_iter().next().flatten();
+    let bytes = found.and_then(|bytes| cut(tile, bytes)).ok_or_else(absent)?;
+    Ok(([(header::CONTENT_TYPE, BYTES), (header::CACHE_CONTROL, FOR_EVER)], bytes).into_response())
+}
+
+fn malformed(rejection: PathRejection) -> Problem {
+    Problem::new(Kind::MalformedRequest, rejection.body_text())
+}
+
+/// How many hashes or entries a tile has in a log of that size.
+fn width_at(id: TileId, size: u64) -> usize {
+    let (level, index) = match id {
+        TileId::Hashes { level, index } => (u32::from(level), index),
+        TileId::Entries { index } => (0, index),
+    };
+    let on_level = size.checked_shr(8 * level).unwrap_or(0);
+    let from = index.saturating_mul(TILE_WIDTH as u64);
+    usize::try_from(on_level.saturating_sub(from)).map_or(TILE_WIDTH, |width| width.min(TILE_WIDTH))
+}
+
+/// As much of a tile as was asked for: it may have grown since.
+fn cut(tile: TilePath, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let end = match tile.id {
+        TileId::Hashes { .. } => tile.width * 32,
+        TileId::Entries { .. } => {
+            let entries = read_entry_bundle(&bytes).ok()?;
+            let wanted = entries.get(..tile.width)?;
+            wanted.iter().map(|entry| 2 + entry.len()).sum()
+        }
+    };
+    if bytes.len() < end {
+        return None;
+    }
+    bytes.truncate(end);
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::{
+        checkpoint::SignedCheckpoint,
+        digest::Digest,
+        log::{Leaf, Tree},
+    };
+
+    use super::*;
+    use crate::http::tests::{Served, record};
+
+    #[tokio::test]
+    async fn a_log_is_served_in_tiles_that_make_its_checkpoint() {
+        let served = Served::new().await;
+        for n in 0..3 {
+            let records: Vec<_> = (0..100).map(|m| record(&format!("{n}-{m}"))).collect();
+            served.post_json(&serde_json::Value::Array(records)).await;
+        }
+        assert_eq!(served.get("/api/v1/log/http/checkpoint").await.problem(), "not-yet-signed");
+        served.publish().await;
+        let answered = served.get("/api/v1/log/http/checkpoint").await;
+        assert_eq!((answered.status.as_u16(), answered.header("content-type")), (200, TEXT));
+        let checkpoint: SignedCheckpoint = answered.text.parse().unwrap();
+        assert_eq!(checkpoint.head().size, 300);
+
+        let mut tree = Tree::empty();
+        for path in ["entries/000", "entries/001.p/44"] {
+            let answered = served.get(&format!("/api/v1/log/http/tile/{path}")).await;
+            assert_eq!((answered.status.as_u16(), answered.header("cache-control")), (200, FOR_EVER));
+            for entry in read_entry_bundle(&answered.body).unwrap() {
+                let leaf: Leaf = serde_json::from_slice(entry).unwrap();
+                assert_eq!(leaf.index, tree.size());
+                assert_eq!(leaf.to_bytes(), entry);
+                tree.push(leaf.hash());
+            }
+        }
+        assert_eq!(tree.root(), checkpoint.head().root);
+        for tile in tree.take_changed() {
+            let width = tile.hashes.len() / 32;
+            let path = TilePath { id: tile.id(), width };
+            let answered = served.get(&format!("/api/v1/log/http/tile/{path}")).await;
+            assert_eq!(Digest::sha256(&answered.body), Digest::sha256(&tile.hashes), "{path}");
+            let partial = TilePath { id: tile.id(), width: 1 };
+            let answered = served.get(&format!("/api/v1/log/http/tile/{partial}")).await;
+            assert_eq!(answered.body[..], tile.hashes[..32]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_no_checkpoint_covers_is_not_there() {
+        let served = Served::new().await;
+        served.post_json(&record("a")).await;
+        served.publish().await;
+        for path in [
+            "/api/v1/log/other/checkpoint",
+            "/api/v1/log/other/tile/0/000.p/1",
+            "/api/v1/log/http/tile/0/000",
+            "/api/v1/log/http/tile/0/000.p/2",
+            "/api/v1/log/http/tile/0/001.p/1",
+            "/api/v1/log/http/tile/1/000.p/1",
+            "/api/v1/log/http/tile/63/000.p/1",
+            "/api/v1/log/http/tile/entries/000",
+            "/api/v1/log/http/tile/entries/x999/x999/x999/x999/x999/x999/999",
+            "/api/v1/log/http/tile/0",
+            "/api/v1/log/http/tile/x/000",
+        ] {
+            let answered = served.get(path).await;
+            assert_eq!(answered.status, 404, "{path}");
+            assert_eq!(answered.header("content-type"), "application/problem+json");
+        }
+        assert_eq!(served.get("/api/v1/log/http/tile/entries/000.p/1").await.status, 200);
+    }
+}

@@ -1,0 +1,169 @@
+//! A file of checkpoints: a JSON object to a line, `{"kept_at", "checkpoint"}`, the newest last.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    path::Path,
+};
+
+use dualaudit_record::{Time, checkpoint::SignedCheckpoint};
+use serde::{Deserialize, Serialize};
+
+/// Bytes read at a time, backwards from the end.
+const BLOCK: u64 = 64 << 10;
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    kept_at: Time,
+    checkpoint: String,
+}
+
+/// Appends a checkpoint; on disk when this returns.
+pub(super) fn append(path: &Path, checkpoint: &SignedCheckpoint, kept_at: Time) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    let mut line = serde_json::to_vec(&Line { kept_at, checkpoint: checkpoint.as_str().to_owned() })?;
+    line.push(b'\n');
+    if !ends_whole(&mut file)? {
+        // Whoever wrote the last line was ended in the middle of it.
+        line.insert(0, b'\n');
+    }
+    // In one write, so that two processes do not mix theirs.
+    file.write_all(&line)?;
+    file.sync_data()
+}
+
+fn ends_whole(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == [b'\n'])
+}
+
+/// The newest checkpoint with this origin, if the file is there and has one. Lines that were not finished
+/// are passed over.
+pub(super) fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut end = file.metadata()?.len();
+    // What was read of the line that begins before the last block.
+    let mut rest: Vec<u8> = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK);
+        let mut block = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut block)?;
+        block.append(&mut rest);
+        let first = match start {
+            0 => 0,
+            _ => block.iter().position(|&byte| byte == b'\n').map_or(block.len(), |end| end + 1),
+        };
+        for line in block[first..].split(|&byte| byte == b'\n').rev() {
+            if let Some(checkpoint) = read(line).filter(|checkpoint| checkpoint.head().origin == origin) {
+                return Ok(Some(checkpoint));
+            }
+        }
+        block.truncate(first);
+        rest = block;
+        end = start;
+    }
+    Ok(None)
+}
+
+fn read(line: &[u8]) -> Option<SignedCheckpoint> {
+    let line: Line = serde_json::from_slice(line).ok()?;
+    line.checkpoint.parse().ok()
+}
+
+/// Hands every checkpoint of a file to `each`, in the order they were kept.
+///
+/// # Errors
+/// When the file cannot be read, or a line of it, but the last, is no checkpoint.
+pub fn read_all(path: &Path, mut each: impl FnMut(Time, SignedCheckpoint)) -> io::Result<()> {
+    let mut lines = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    let mut number = 0_u64;
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        number += 1;
+        let is_whole = line.ends_with(b"\n");
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            let read = serde_json::from_slice::<Line>(text).ok();
+            let read = read.and_then(|line| Some((line.kept_at, line.checkpoint.parse().ok()?)));
+            match read {
+                Some((kept_at, checkpoint)) => each(kept_at, checkpoint),
+                // Its writer was ended in the middle of it, and the next went on behind it.
+                None if is_whole && !is_cut_off(text) => {
+                    return Err(io::Error::other(format!(
+                        "line {number} is no checkpoint as dualaudit keeps them"
+                    )));
+                }
+                None => {}
+            }
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+fn is_cut_off(text: &[u8]) -> bool {
+    matches!(serde_json::from_slice::<Line>(text), Err(error) if error.is_eof())
+}
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::{checkpoint::Checkpoint, digest::Digest, time};
+
+    use super::*;
+
+    fn checkpoint(origin: &str, size: u64) -> SignedCheckpoint {
+        let checkpoint = Checkpoint { origin: origin.to_owned(), size, root: Digest([7; 32]) };
+        SignedCheckpoint::sign(checkpoint, &[]).unwrap()
+    }
+
+    fn all(path: &Path) -> Vec<u64> {
+        let mut sizes = Vec::new();
+        read_all(path, |_, checkpoint| sizes.push(checkpoint.head().size)).unwrap();
+        sizes
+    }
+
+    #[test]
+    fn the_newest_of_each_origin_is_found_however_far_back_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoints");
+        assert_eq!(newest(&path, "a").unwrap(), None);
+        append(&path, &checkpoint("a", 1), time::ZERO).unwrap();
+        for size in 1..=3_000 {
+            append(&path, &checkpoint("b", size), time::ZERO).unwrap();
+        }
+        assert!(path.metadata().unwrap().len() > 3 * BLOCK);
+        for (origin, size) in [("a", Some(1)), ("b", Some(3_000)), ("c", None)] {
+            let found = newest(&path, origin).unwrap().map(|found| found.head().size);
+            assert_eq!(found, size, "{origin}");
+        }
+        assert_eq!(all(&path).len(), 3_001);
+    }
+
+    #[test]
+    fn a_line_that_was_not_finished_spoils_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoints");
+        append(&path, &checkpoint("a", 1), time::ZERO).unwrap();
+        append(&path, &checkpoint("a", 2), time::ZERO).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for end in whole.len() / 2..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let expected = if end == whole.len() - 1 { 2 } else { 1 };
+            assert_eq!(newest(&path, "a").unwrap().unwrap().head().size, expected, "{end}");
+            append(&path, &checkpoint("a", 3), time::ZERO).unwrap();
+            assert_eq!(newest(&path, "a").unwrap().unwrap().head().size, 3);
+            assert_eq!(*all(&path).last().unwrap(), 3);
+        }
+        std::fs::write(&path, b"{}\n").unwrap();
+        assert!(read_all(&path, |_, _| {}).unwrap_err().to_string().contains("line 1"));
+    }
+}
