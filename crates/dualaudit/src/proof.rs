@@ -140,12 +140,7 @@ impl Prover {
                 self.tiles.insert(id, bytes);
             }
         }
-        let tile = |id: &TileId| match *id {
-            TileId::Hashes { level, index } => {
-                Some(TileData { level, index, hashes: self.tiles.get(id)?.clone() })
-            }
-            TileId::Entries { .. } => None,
-        };
+        let tile = |id: &TileId| TileData::new(*id, self.tiles.get(id)?.clone());
         Ok(wanted.iter().filter_map(tile).collect())
     }
 

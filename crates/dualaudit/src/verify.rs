@@ -11,8 +11,8 @@
 //!   start. What lies beyond only has to be vouched for, as each page of rows is read in one snapshot.
 //!
 //! # Caveats
-//! - It shows that a log agrees with itself. That it is the log it was yesterday is shown by a signed
-//!   checkpoint kept elsewhere.
+//! - Alone it shows that a log agrees with itself. That it is the log it was yesterday is shown by checkpoints
+//!   kept elsewhere ([`Against::copies`]), and that it is the one it says it is by their signatures.
 //! - What no entry says cannot be compared with one. A content digest is made anew from the record and the
 //!   log's secret, so either of them changed is found; but of a redacted record only its shape is checked,
 //!   as it was taken of what nobody has any more. A log's owner and origin, and what is tracked, are not
@@ -22,18 +22,31 @@
 //!   write, not here.
 
 mod beside;
+mod bundles;
 mod entry;
 mod named;
+mod promised;
+mod served;
 mod strays;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use dualaudit_record::{Time, digest::Digest};
+use dualaudit_record::{
+    Entry, EntryKind, Time,
+    checkpoint::{SignedCheckpoint, Vouched},
+    digest::Digest,
+    log::{TileData, TileId, Tree, growing_tiles},
+};
 use serde::Serialize;
 
 use crate::store::{Head, LogState, Store, StoreError, StoredEntry};
+use promised::Promised;
 use tree::TreeCheck;
+
+pub use bundles::{BundleReport, ProvedIn, verify_bundles};
+pub use promised::{Against, Copy, Kept, KeptInOrder};
+pub use served::{Served, verify_served};
 
 /// Findings beyond this many are counted and not kept.
 pub const MAX_FINDINGS: usize = 100;
@@ -83,6 +96,30 @@ pub struct LogReport {
     pub root: Digest,
     /// `recorded_at` of the newest of them.
     pub recorded_at: Option<Time>,
+    /// From which entry on it was checked: where it was verified before, else 0.
+    pub from: u64,
+    /// The newest published checkpoint, if it agrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointReport>,
+    /// How many checkpoints kept elsewhere it agrees with.
+    pub copies: u64,
+    /// The log that goes on in its place, if it was rolled back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
+}
+
+/// A published checkpoint that agrees with its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckpointReport {
+    /// How many entries it covers.
+    pub size: u64,
+    /// The trusted keys that signed it; empty when no key was given to check it by.
+    pub signed_by: Vec<String>,
+    /// The trusted witnesses that cosigned it.
+    pub cosigned_by: Vec<String>,
+    /// The whole of it.
+    #[serde(skip)]
+    pub note: SignedCheckpoint,
 }
 
 /// Something that does not agree.
@@ -146,6 +183,19 @@ pub enum VerifyError {
 pub async fn verify(
     store: &dyn Store,
     log: Option<&str>,
+    progress: impl FnMut(Progress<'_>),
+) -> Result<Report, VerifyError> {
+    verify_against(store, log, Against::default(), progress).await
+}
+
+/// The same, and against what is trusted and was promised elsewhere.
+///
+/// # Errors
+/// See [`VerifyError`].
+pub async fn verify_against(
+    store: &dyn Store,
+    log: Option<&str>,
+    against: Against<'_>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, VerifyError> {
     let mut heads = store.logs().await?;
@@ -162,7 +212,8 @@ pub async fn verify(
     let mut report = Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0, arriving };
     let mut done = 0;
     for head in heads {
-        let mut check = LogCheck { store, report: &mut report, head: &head, entries: 0 };
+        let mut check =
+            LogCheck { store, report: &mut report, head: &head, against, entries: 0, checked: None };
         let mut step = |entries| progress(Progress { log: &head.log, done: done + entries, total });
         match check.run(&mut step).await {
             Ok(()) => {}
@@ -172,10 +223,25 @@ pub async fn verify(
             }
             Err(error) => return Err(error.into()),
         }
-        let entries = check.entries;
+        let (entries, checked) = (check.entries, check.checked.take().unwrap_or_default());
         done += head.size;
-        let Head { log, size, root, recorded_at, .. } = head;
-        report.logs.push(LogReport { log, size, entries, root, recorded_at });
+        let Head { log, size, root, recorded_at, state, .. } = head;
+        let Checked { from, checkpoint, copies } = checked;
+        let successor = match state {
+            LogState::Succeeded { by } => Some(by),
+            LogState::Open | LogState::Arriving { .. } | LogState::Moved { .. } => None,
+        };
+        report.logs.push(LogReport {
+            log,
+            size,
+            entries,
+            root,
+            recorded_at,
+            from,
+            checkpoint,
+            copies,
+            successor,
+        });
     }
     strays::check(store, log, &mut report).await?;
     Ok(report)
@@ -197,8 +263,19 @@ struct LogCheck<'a> {
     store: &'a dyn Store,
     report: &'a mut Report,
     head: &'a Head,
+    against: Against<'a>,
     /// How many entries were checked.
     entries: u64,
+    /// What came of it.
+    checked: Option<Checked>,
+}
+
+/// What a log was found to agree with.
+#[derive(Default)]
+struct Checked {
+    from: u64,
+    checkpoint: Option<CheckpointReport>,
+    copies: u64,
 }
 
 impl LogCheck<'_> {
@@ -216,9 +293,14 @@ impl LogCheck<'_> {
     async fn run(&mut self, step: &mut impl FnMut(u64)) -> Result<(), StoreError> {
         let (log, size) = (&self.head.log, self.head.size);
         // `None` once an entry is missing: positions, and so the tree, have no meaning beyond it.
-        let mut tree = Some(TreeCheck::default());
+        let from = self.resumed().await?;
+        let mut next = from.size();
+        let mut checked = Checked { from: next, ..Checked::default() };
+        let mut tree = Some(TreeCheck::of(from));
         let mut last: Option<Time> = None;
-        let mut next = 0;
+        let mut promised = Promised::new(self.against, &self.head.origin);
+        let published = self.published();
+        let mut is_published = false;
         let mut purges = named::LastPurges::default();
         while next < size {
             let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
@@ -250,6 +332,15 @@ impl LogCheck<'_> {
                 });
                 if let Some(tree) = &mut tree {
                     tree.push(leaf);
+                    let size = stored.index + 1;
+                    if promised.is_due(size) {
+                        promised.compare(size, tree.root(), &mut |what, expected, found| {
+                            self.find(None, what, expected, found);
+                        });
+                    }
+                    if let Some(published) = published.as_ref().filter(|note| note.head().size == size) {
+                        is_published = self.agrees(published, tree.root());
+                    }
                 }
                 named::check(self, &mut purges, stored).await?;
             }
@@ -259,9 +350,10 @@ impl LogCheck<'_> {
             step(next);
         }
         if next < size {
-            self.find(None, "size", format!("{size} entries, as the head says"), format!("{next} entries"));
+            let found = format!("{next} entries: its end was cut off");
+            self.find(None, "size", format!("{size} entries, as the head says"), found);
             tree = None;
-        } else if last != self.head.recorded_at {
+        } else if last != self.head.recorded_at && next > checked.from {
             self.find(None, "recorded_at of the head", shown(last), shown(self.head.recorded_at));
         }
         match tree {
@@ -276,11 +368,76 @@ impl LogCheck<'_> {
                 self.find(None, "root", "one that can be built anew", found);
             }
         }
+        checked.copies = promised.agreed;
+        let accounted = self.accounted().await?;
+        promised.finish(next, accounted, &mut |what, expected, found| self.find(None, what, expected, found));
+        if let Some(published) = published.as_ref().filter(|note| note.head().size > size) {
+            let found = format!("one of {}", published.head().size);
+            self.find(None, "checkpoint", format!("one of at most {size} entries"), found);
+        }
+        if let Some(note) = published
+            && (is_published || note.head().size <= checked.from)
+        {
+            let keys = self.against.keys;
+            let vouched = if keys.is_empty() { None } else { note.vouched(keys).ok() };
+            let Vouched { by_log: signed_by, by_witnesses } = vouched.unwrap_or_default();
+            let cosigned_by = by_witnesses.into_iter().map(|(witness, _)| witness).collect();
+            let size = note.head().size;
+            checked.checkpoint = Some(CheckpointReport { size, signed_by, cosigned_by, note });
+        }
+        self.checked = Some(checked);
         let now = self.size_now().await?;
         if now < size {
             self.find(None, "size", format!("{size} or more, as at the start"), now);
         }
         Ok(())
+    }
+
+    /// The tree as it was verified before, if the log still begins so.
+    async fn resumed(&mut self) -> Result<Tree, StoreError> {
+        let Some(known) = (self.against.verified)(&self.head.origin) else { return Ok(Tree::empty()) };
+        let (log, size) = (&self.head.log, known.size);
+        let wanted: Vec<TileId> = growing_tiles(size).collect();
+        let found = self.store.tiles(log, &wanted).await?;
+        let tile = |(id, hashes): (TileId, Option<Vec<u8>>)| TileData::new(id, hashes?);
+        match Tree::back_at(size, wanted.into_iter().zip(found).filter_map(tile).collect()) {
+            Ok(tree) if size <= self.head.size && tree.root() == known.root => Ok(tree),
+            _ => {
+                let expected =
+                    format!("the {size} entries with the root {} that were verified before", known.root);
+                self.find(None, "forked log", expected, "another beginning: all of it is checked anew");
+                Ok(Tree::empty())
+            }
+        }
+    }
+
+    /// Of a log in whose place another goes on: the size that it once had, as the first entry there says.
+    async fn accounted(&self) -> Result<u64, StoreError> {
+        let LogState::Succeeded { by } = &self.head.state else { return Ok(0) };
+        let first = self.store.entries(by, Some(EntryKind::Succession), 0, 1).await?.into_iter().next();
+        let Some(Entry::Succession(said)) = first.as_ref().and_then(|first| first.body.entry()) else {
+            return Ok(0);
+        };
+        let lost: Option<SignedCheckpoint> = said.checkpoint.parse().ok();
+        Ok(lost.filter(|_| said.predecessor == self.head.log).map_or(0, |lost| lost.head().size))
+    }
+
+    /// The newest published checkpoint, if it can be compared.
+    fn published(&mut self) -> Option<SignedCheckpoint> {
+        let head = self.head;
+        let (note, keys) = (head.checkpoint.as_deref()?, self.against.keys);
+        promised::published(note, &head.origin, keys, &mut |what, expected, found| {
+            self.find(None, what, expected, found);
+        })
+    }
+
+    /// Whether a published checkpoint has the root that the log has at its size.
+    fn agrees(&mut self, published: &SignedCheckpoint, root: Digest) -> bool {
+        let says = published.head().root;
+        if says != root {
+            self.find(None, "checkpoint", format!("the root {root}"), says);
+        }
+        says == root
     }
 
     async fn size_now(&self) -> Result<u64, StoreError> {

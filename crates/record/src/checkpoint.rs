@@ -58,7 +58,7 @@ impl fmt::Debug for SignedCheckpoint {
 }
 
 /// What vouches for a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vouched {
     /// The name of each key of the log that signed it.
     pub by_log: Vec<String>,

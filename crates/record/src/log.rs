@@ -18,7 +18,7 @@ mod tree;
 
 pub use entry_bundle::{MalformedBundle, read_entry_bundle, write_entry_bundle};
 pub use tile::{MalformedPath, TileId, TilePath};
-pub use tree::{MalformedTree, TILE_HEIGHT, TILE_WIDTH, TileData, Tree};
+pub use tree::{MalformedTree, TILE_HEIGHT, TILE_WIDTH, TileData, Tree, growing_tiles};
 
 /// Random bytes inside each body: without them its digest could be guessed from its content. In text,
 /// 32 lower-case hexadecimal digits.

@@ -57,7 +57,7 @@ impl PublishArgs {
             None => Vec::new(),
         };
         if keys.is_empty() {
-            tracing::warn!(
+            tracing::info!(
                 log = log.name,
                 origin = log.origin,
                 "the log's checkpoints are unsigned: there is no key for its origin (--log-key, `dualaudit log keygen`)"

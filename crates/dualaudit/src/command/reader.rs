@@ -93,7 +93,7 @@ impl Reader {
 }
 
 /// A path under the server's URL; each segment is escaped, so that an id may hold a slash.
-fn at(base: &Url, segments: &[&str]) -> Url {
+pub(super) fn at(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(segments);

@@ -1,16 +1,35 @@
 //! `dualaudit verify`: does the audit agree with itself?
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use dualaudit_record::{
+    checkpoint::{SignedCheckpoint, VerifierKey},
+    proof,
+};
 use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::{Client, Url};
 
 use super::{
-    database::DatabaseArgs,
+    cluster::{CALL_TIMEOUT, ClusterArgs},
     output::{self, Columns, Form, shown},
+    reader::{self, Reader, ReaderArgs},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
+    publish::copies::{self, Place},
     store::StoreError,
-    verify::{Report, VerifyError, verify},
+    verify::{
+        Against, BundleReport, CheckpointReport, Copy, Finding, Kept, KeptInOrder, LogReport, Progress,
+        ProvedIn, Report, Served, VerifyError, verify_against, verify_bundles, verify_served,
+    },
 };
 
 const EXAMPLES: &str = "\
@@ -18,21 +37,63 @@ Exit status: 0 everything agrees, 1 it could not be checked, 3 something is wron
 
 Examples:
   dualaudit verify
-  dualaudit verify --database sqlite:/var/lib/dualaudit/dualaudit.db --log prod -o json";
+  dualaudit verify --database sqlite:/var/lib/dualaudit/dualaudit.db --log prod -o json
+  dualaudit verify --key log.pub --copy file:/mnt/audit/checkpoints
+  dualaudit verify --server http://dualaudit.audit:8080 --log prod --key log.pub --resume verified.jsonl
+  dualaudit verify --key log.pub proof.json export.jsonl";
 
-/// Recompute every body, every leaf and the tree, compare them with what is stored, and find what no
-/// entry vouches for.
+/// Recompute every body, every leaf and the tree, compare them with what is stored, find what no entry vouches
+/// for, and compare it all with what was signed and kept elsewhere.
+///
+/// Of a server only leaves and the tree can be checked, and of files the entries in them: for both nothing but the
+/// public key is needed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
+    /// Check these bundles in place of a database: exports in JSON lines, or proofs of single executions; - for
+    /// standard input.
+    #[arg(value_name = "FILE", conflicts_with_all = ["server", "log", "copy", "resume"])]
+    files: Vec<PathBuf>,
     #[command(flatten)]
-    database: DatabaseArgs,
-    /// Check this log only.
+    from: ReaderArgs,
+    /// Check this log only. Of a server it has to be named.
     #[arg(long)]
     log: Option<String>,
+    /// A public key that is trusted, of a log or a witness, or a file with some, one to a line; may be given more than
+    /// once. Without, signatures are not looked at.
+    #[arg(long, env = "DUALAUDIT_VERIFY_KEY", value_name = "KEY", value_delimiter = ',', value_parser = keys)]
+    key: Vec<Keys>,
+    /// Where checkpoints were kept outside the database, to compare with: file:PATH or configmap:NAMESPACE/NAME; may
+    /// be given more than once.
+    #[arg(long, value_name = "PLACE", value_delimiter = ',')]
+    copy: Vec<Place>,
+    /// A file of what was verified: go on from the newest checkpoint there, once the log is proved to extend it, and
+    /// add the one that is verified now.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
+}
+
+/// The keys of one argument.
+type Keys = Vec<VerifierKey>;
+
+/// A key, or those in a file.
+fn keys(text: &str) -> Result<Keys, String> {
+    let one: Result<VerifierKey, _> = text.parse();
+    match (one, std::fs::read_to_string(text)) {
+        (Ok(key), _) => Ok(vec![key]),
+        (Err(error), Err(_)) if text.contains('+') => Err(error.to_string()),
+        (Err(_), Err(error)) => Err(format!("it is no public key, and as a file: {error}")),
+        (Err(_), Ok(lines)) => {
+            let lines =
+                lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            lines.map(|line| line.parse().map_err(|error| format!("{line}: {error}"))).collect()
+        }
+    }
 }
 
 /// Checks, and exits with 3 where something is wrong.
@@ -40,24 +101,132 @@ pub struct Args {
 /// # Errors
 /// What could not be opened or read, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let store = match args.database.open_existing().await {
-        Ok(store) => store,
-        Err(error) => return damaged(error),
+    let keys = args.key.concat();
+    if !args.files.is_empty() {
+        return files(&args, &keys);
+    }
+    let in_cluster = in_cluster(&args).await?;
+    let copies = |origin: &str| {
+        let in_files = args.copy.iter().filter_map(|place| match place {
+            Place::File(path) => Some(in_file(place, path, origin)),
+            Place::ConfigMap { .. } => None,
+        });
+        let in_cluster = in_cluster.iter().filter(|(_, checkpoint)| checkpoint.head().origin == origin);
+        let in_cluster = in_cluster.map(|(place, checkpoint)| {
+            let kept = Kept { at: None, checkpoint: checkpoint.clone() };
+            Copy { place: place.to_string(), kept: Box::new(std::iter::once(Ok(kept))) }
+        });
+        in_files.chain(in_cluster).collect()
     };
-    let bar = progress_bar();
-    let checked = verify(store.as_ref(), args.log.as_deref(), |progress| {
+    let resumed = |origin: &str| {
+        let newest = copies::newest_in(args.resume.as_deref()?, origin).ok()??;
+        Some(proof::Head { size: newest.head().size, root: newest.head().root })
+    };
+    let against = Against { keys: &keys, copies: &copies, verified: &resumed };
+    let bar = progress_bar("entries");
+    let step = |progress: Progress<'_>| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         bar.set_message(shown(progress.log));
-    });
-    let report = checked.await;
-    bar.finish_and_clear();
-    let report = match report {
-        Ok(report) => report,
-        Err(error) => return damaged(error.into()),
     };
-    output::document(&mut output::stdout(), args.output, &report, || page(&report))?;
+    let checked = match args.from.open().await {
+        Err(error) => Err(error),
+        Ok(Reader::Server { client, base }) => {
+            let log = args.log.as_deref().ok_or_else(|| anyhow!("name the log of the server by --log"))?;
+            let source = Source { client, base, log: log.to_owned() };
+            verify_served(&source, log, against, step).await.map_err(|error| anyhow!(error))
+        }
+        Ok(Reader::Database(store)) => {
+            verify_against(store.as_ref(), args.log.as_deref(), against, step).await.map_err(Into::into)
+        }
+    };
+    bar.finish_and_clear();
+    let report = match checked {
+        Ok(report) => report,
+        Err(error) => return damaged(error),
+    };
+    if let Some(path) = args.resume.as_deref().filter(|_| report.is_clean()) {
+        for checkpoint in report.logs.iter().filter_map(|log| log.checkpoint.as_ref()) {
+            copies::keep_in(path, &checkpoint.note, SystemClock.now())
+                .with_context(|| format!("cannot add what was verified to {}", path.display()))?;
+        }
+    }
+    output::document(&mut output::stdout(), args.output, &report, || page(&report, &keys))?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// The checkpoints in the ConfigMaps that are named, whatever their logs.
+async fn in_cluster(args: &Args) -> anyhow::Result<Vec<(Place, SignedCheckpoint)>> {
+    let places = args.copy.iter().filter(|place| matches!(place, Place::ConfigMap { .. }));
+    let places: Vec<Place> = places.cloned().collect();
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let client = args.cluster.client(CALL_TIMEOUT).await?;
+    Ok(copies::in_config_maps(&client, &places).await?)
+}
+
+/// The checkpoints of a log in a file.
+fn in_file(place: &Place, path: &Path, origin: &str) -> Copy {
+    let origin = origin.to_owned();
+    let kept: KeptInOrder = match copies::kept(path) {
+        Err(error) => Box::new(std::iter::once(Err(error.to_string()))),
+        Ok(kept) => Box::new(kept.filter_map(move |kept| match kept {
+            Err(error) => Some(Err(error.to_string())),
+            Ok((at, checkpoint)) if checkpoint.head().origin == origin => {
+                Some(Ok(Kept { at: Some(at), checkpoint }))
+            }
+            Ok(_) => None,
+        })),
+    };
+    Copy { place: place.to_string(), kept }
+}
+
+/// A log of a server.
+struct Source {
+    client: Client,
+    base: Url,
+    log: String,
+}
+
+#[async_trait]
+impl Served for Source {
+    async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        let mut segments = vec!["api", "v1", "log", self.log.as_str()];
+        segments.extend(path.split('/'));
+        let url = reader::at(&self.base, &segments);
+        let failed = |error: reqwest::Error| format!("{url}: {}", error.without_url());
+        let response = self.client.get(url.clone()).send().await.map_err(failed)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(failed)?;
+        if status.is_success() {
+            return Ok(bytes.to_vec());
+        }
+        let said = String::from_utf8_lossy(&bytes).chars().take(500).collect::<String>();
+        Err(format!("{url} answers {status}: {}", shown(&said)))
+    }
+}
+
+/// Checks bundles in files.
+fn files(args: &Args, keys: &[VerifierKey]) -> anyhow::Result<ExitCode> {
+    let mut clean = true;
+    for path in &args.files {
+        let bar = progress_bar("bytes");
+        let step = |bytes| bar.set_position(bytes);
+        let report = if path.as_os_str() == "-" {
+            verify_bundles(std::io::stdin().lock(), keys, step)
+        } else {
+            File::open(path).and_then(|file| {
+                bar.set_length(file.metadata()?.len());
+                verify_bundles(BufReader::new(file), keys, step)
+            })
+        };
+        bar.finish_and_clear();
+        let report = report.with_context(|| format!("cannot read {}", path.display()))?;
+        clean &= report.is_clean();
+        output::document(&mut output::stdout(), args.output, &report, || bundles_page(path, &report, keys))?;
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 /// A database that is damaged before there is anything to compare was checked all the same, and found
@@ -75,13 +244,14 @@ fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
 }
 
 /// To stderr; shows nothing unless that is a terminal.
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} entries, {eta} left");
+fn progress_bar(of: &str) -> ProgressBar {
+    let style = format!("{{msg}} {{wide_bar}} {{human_pos}}/{{human_len}} {of}, {{eta}} left");
+    let style = ProgressStyle::with_template(&style);
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// A report for people.
-fn page(report: &Report) -> String {
+fn page(report: &Report, keys: &[VerifierKey]) -> String {
     if report.logs.is_empty() && report.is_clean() {
         return "There is no log yet.\n".to_owned();
     }
@@ -100,17 +270,79 @@ fn page(report: &Report) -> String {
     for log in &report.arriving {
         let _ = writeln!(page, "\nThe log {} is still being copied here, and was not checked.", shown(log));
     }
-    if report.is_clean() {
-        page.push_str("\nEvery body, every leaf, every row and the tree agree.\n");
-        return page;
+    for log in &report.logs {
+        said_of(&mut page, log, keys);
     }
-    let _ = writeln!(page, "\n{} findings:", report.findings_total);
-    for finding in &report.findings {
+    if report.is_clean() {
+        page.push_str("\nEverything that was checked agrees.\n");
+    } else {
+        list_findings(&mut page, &report.findings, report.findings_total);
+    }
+    page
+}
+
+/// What vouches for a log besides itself.
+fn said_of(page: &mut String, log: &LogReport, keys: &[VerifierKey]) {
+    let name = shown(&log.log);
+    if log.from > 0 {
+        let _ = writeln!(page, "\n{name} extends the {} entries that were verified before.", log.from);
+    }
+    if let Some(CheckpointReport { size, signed_by, cosigned_by, .. }) = &log.checkpoint {
+        let by = match (signed_by.as_slice(), keys) {
+            ([], []) => "whose signatures were not checked (--key)".to_owned(),
+            ([], _) => "which nobody who is trusted signed".to_owned(),
+            (signed, _) => format!("signed by {}", shown(&signed.join(", "))),
+        };
+        let witnesses = match cosigned_by.as_slice() {
+            [] => String::new(),
+            witnesses => format!(", cosigned by {}", shown(&witnesses.join(", "))),
+        };
+        let _ = writeln!(page, "\n{name} agrees with its checkpoint of {size} entries, {by}{witnesses}.");
+    }
+    if let Some(successor) = &log.successor {
+        let (lost, successor) = (log.size, shown(successor));
+        let _ = writeln!(
+            page,
+            "{name} was rolled back and lost what it had from entry {lost} on: {successor} goes on in its place, and says \
+             so in its first entry."
+        );
+    }
+    if log.copies > 0 {
+        let _ = writeln!(page, "{name} agrees with {} checkpoints that were kept elsewhere.", log.copies);
+    }
+}
+
+fn list_findings(page: &mut String, findings: &[Finding], total: u64) {
+    let _ = writeln!(page, "\n{total} findings:");
+    for finding in findings {
         let _ = writeln!(page, "  {}", shown(&finding.to_string()));
     }
-    let hidden = report.findings_total - report.findings.len() as u64;
+    let hidden = total - findings.len() as u64;
     if hidden > 0 {
         let _ = writeln!(page, "  and {hidden} more");
+    }
+}
+
+/// A report on a file of bundles for people.
+fn bundles_page(path: &Path, report: &BundleReport, keys: &[VerifierKey]) -> String {
+    let mut page = format!("{}: {} entries are proved", path.display(), report.proved);
+    if report.without_body > 0 {
+        let _ = write!(page, ", of which {} have no body any more", report.without_body);
+    }
+    page.push('\n');
+    for ProvedIn { origin, size, signed_by, cosigned_by, bundles } in &report.checkpoints {
+        let by = match (signed_by.as_slice(), keys) {
+            ([], []) => "signatures were not checked (--key)".to_owned(),
+            (signed, _) => format!("signed by {}", shown(&signed.join(", "))),
+        };
+        let witnesses = match cosigned_by.as_slice() {
+            [] => String::new(),
+            witnesses => format!(", cosigned by {}", shown(&witnesses.join(", "))),
+        };
+        let _ = writeln!(page, "  {bundles} in {} at {size} entries, {by}{witnesses}", shown(origin));
+    }
+    if !report.is_clean() {
+        list_findings(&mut page, &report.findings, report.findings_total);
     }
     page
 }
@@ -118,7 +350,10 @@ fn page(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tests::{Served, record};
+    use crate::{
+        http::tests::{Served, record},
+        verify::verify,
+    };
 
     #[tokio::test]
     async fn a_report_is_a_page_for_people() {
@@ -126,11 +361,11 @@ mod tests {
         served.post_json(&record("a")).await;
         let mut report = verify(served.store.inner.as_ref(), None, |_| {}).await.unwrap();
         let root = report.logs[0].root.to_string();
-        insta::assert_snapshot!(page(&report).replace(&root, "ROOT"), @r"
+        insta::assert_snapshot!(page(&report, &[]).replace(&root, "ROOT"), @r"
         LOG   ENTRIES  ROOT                                                              UP TO
         http  1        ROOT  0, 2026-05-01T12:00:00.000002Z
 
-        Every body, every leaf, every row and the tree agree.
+        Everything that was checked agrees.
         ");
         report.findings_total = 102;
         report.findings.push(crate::verify::Finding {
@@ -140,7 +375,8 @@ mod tests {
             expected: "a".into(),
             found: "b\u{7}".into(),
         });
-        let (_, findings) = page(&report).split_once("\n\n").map(|(a, b)| (a.len(), b.to_owned())).unwrap();
+        let (_, findings) =
+            page(&report, &[]).split_once("\n\n").map(|(a, b)| (a.len(), b.to_owned())).unwrap();
         insta::assert_snapshot!(findings, @r#"
         102 findings:
           log http, entry 3, body digest: expected a, found b\u{7}

@@ -9,7 +9,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use dualaudit_record::log::{TILE_WIDTH, TileId, TilePath, read_entry_bundle};
+use dualaudit_record::log::{TileId, TilePath, read_entry_bundle};
 
 use super::{
     Api,
@@ -43,7 +43,7 @@ pub(super) async fn tile(
         let detail = format!("The checkpoint of the log {log} covers {size} entries, and so no tile/{tile}.");
         Problem::new(Kind::NoSuchTile, detail)
     };
-    if width_at(tile.id, size) < tile.width {
+    if tile.id.width(size) < tile.width {
         return Err(absent());
     }
     let found = api.store.tiles(&log, &[tile.id]).await?.into_iter().next().flatten();
@@ -53,17 +53,6 @@ pub(super) async fn tile(
 
 fn malformed(rejection: PathRejection) -> Problem {
     Problem::new(Kind::MalformedRequest, rejection.body_text())
-}
-
-/// How many hashes or entries a tile has in a log of that size.
-fn width_at(id: TileId, size: u64) -> usize {
-    let (level, index) = match id {
-        TileId::Hashes { level, index } => (u32::from(level), index),
-        TileId::Entries { index } => (0, index),
-    };
-    let on_level = size.checked_shr(8 * level).unwrap_or(0);
-    let from = index.saturating_mul(TILE_WIDTH as u64);
-    usize::try_from(on_level.saturating_sub(from)).map_or(TILE_WIDTH, |width| width.min(TILE_WIDTH))
 }
 
 /// As much of a tile as was asked for: it may have grown since.

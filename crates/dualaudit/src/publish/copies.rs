@@ -12,7 +12,7 @@ use kube::{
 
 mod file;
 
-pub use file::read_all;
+pub use file::{append as keep_in, kept, newest as newest_in};
 
 /// Where copies are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,33 @@ impl CopyError {
         Self { place: place.to_string(), reason: reason.to_string() }
     }
 }
+
+/// Every checkpoint in these ConfigMaps, of whatever log; files among the places are passed over.
+///
+/// # Errors
+/// When one cannot be read, or holds something else under such a key.
+pub async fn in_config_maps(
+    client: &Client,
+    places: &[Place],
+) -> Result<Vec<(Place, SignedCheckpoint)>, CopyError> {
+    let mut found = Vec::new();
+    for place in places {
+        let Place::ConfigMap { namespace, name } = place else { continue };
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        let map = maps.get(name).await.map_err(|error| CopyError::new(place, error))?;
+        for (key, note) in map.data.unwrap_or_default() {
+            if key.ends_with(KEY_END) {
+                let read = note.parse();
+                let read = read.map_err(|error| CopyError::new(place, format_args!("{key}: {error}")))?;
+                found.push((place.clone(), read));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the keys of ConfigMaps end in.
+const KEY_END: &str = ".checkpoint";
 
 /// All the places where the checkpoints of a log are kept.
 #[derive(Clone)]
@@ -141,7 +168,7 @@ impl Copies {
     }
 
     fn key(&self) -> String {
-        format!("{}.checkpoint", self.log)
+        format!("{}{KEY_END}", self.log)
     }
 
     async fn read_config_map(

@@ -97,11 +97,10 @@ impl Published {
     }
 
     fn kept(&self) -> Vec<u64> {
-        let mut sizes = Vec::new();
-        if self.copy.exists() {
-            copies::read_all(&self.copy, |_, checkpoint| sizes.push(checkpoint.head().size)).unwrap();
+        if !self.copy.exists() {
+            return Vec::new();
         }
-        sizes
+        copies::kept(&self.copy).unwrap().map(|kept| kept.unwrap().1.head().size).collect()
     }
 }
 

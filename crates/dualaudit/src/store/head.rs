@@ -4,7 +4,7 @@ use dualaudit_record::{
     Time,
     checkpoint::{Checkpoint, SignedCheckpoint},
     digest::Digest,
-    log::{TILE_HEIGHT, TILE_WIDTH, TileData, Tree},
+    log::{TileData, Tree},
     proof,
 };
 
@@ -66,9 +66,8 @@ impl HeadRow {
         if known.size > self.size {
             return Ok(false);
         }
-        let then: Vec<TileData> = growing.into_iter().map(|tile| then_of(tile, known.size)).collect();
         let tree =
-            Tree::from_edge(known.size, &then).map_err(|error| format!("log {}: {error}", self.log))?;
+            Tree::back_at(known.size, growing).map_err(|error| format!("log {}: {error}", self.log))?;
         Ok(tree.root() == known.root)
     }
 
@@ -114,12 +113,4 @@ impl HeadRow {
         }
         Err(format!("log {}: the tiles give the root {}, the head says {}", self.log, tree.root(), self.root))
     }
-}
-
-/// A tile as it was when the log had that size.
-fn then_of(mut tile: TileData, size: u64) -> TileData {
-    let hashes = size >> (u32::from(TILE_HEIGHT) * u32::from(tile.level));
-    let width = usize::try_from(hashes % TILE_WIDTH as u64).unwrap_or_default();
-    tile.hashes.truncate(width * size_of::<Digest>());
-    tile
 }

@@ -18,6 +18,7 @@ use crate::store::{
 };
 
 mod postgres;
+mod promised;
 mod purged;
 mod tampered;
 

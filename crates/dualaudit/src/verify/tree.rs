@@ -23,6 +23,11 @@ pub(super) struct TreeCheck {
 }
 
 impl TreeCheck {
+    /// Goes on from a tree that is known to be right.
+    pub(super) fn of(tree: Tree) -> Self {
+        Self { tree, growing: BTreeMap::new() }
+    }
+
     pub(super) fn push(&mut self, leaf: Digest) {
         self.tree.push(leaf);
     }

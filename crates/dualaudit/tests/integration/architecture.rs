@@ -70,8 +70,10 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let nested = dirs.iter().flat_map(|dir| sources(dir));
-    let is_source =
-        |file: &PathBuf| file.extension().is_some_and(|end| end == "rs") && !file.ends_with("tests.rs");
+    // Tests may compose as they like.
+    let is_test =
+        |file: &Path| file.ends_with("tests.rs") || file.parent().is_some_and(|dir| dir.ends_with("tests"));
+    let is_source = |file: &PathBuf| file.extension().is_some_and(|end| end == "rs") && !is_test(file);
     files.into_iter().filter(is_source).chain(nested).collect()
 }
 

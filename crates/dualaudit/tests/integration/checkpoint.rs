@@ -222,8 +222,10 @@ async fn rolled_back(
         [in_log("after", next), in_log("before", "default"), in_log("lost", next), in_log("running", next)]
     );
     dualaudit.stop();
-    let output = ended(on(cluster, &["verify", "--database", database]));
+    let output = ended(on(cluster, &["verify", "--database", database, "--copy", &copy]));
     assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("default.2 agrees with 1 checkpoints that were kept elsewhere"), "{said}");
     if database == cluster.database() {
         verified(cluster);
     }

@@ -21,6 +21,19 @@ pub enum TileId {
     },
 }
 
+impl TileId {
+    /// How many hashes or entries it has in a log of that size: 0 to 256.
+    pub fn width(self, size: u64) -> usize {
+        let (level, index) = match self {
+            Self::Hashes { level, index } => (u32::from(level), index),
+            Self::Entries { index } => (0, index),
+        };
+        let on_level = size.checked_shr(8 * level).unwrap_or(0);
+        let from = index.saturating_mul(TILE_WIDTH as u64);
+        usize::try_from(on_level.saturating_sub(from)).map_or(TILE_WIDTH, |width| width.min(TILE_WIDTH))
+    }
+}
+
 impl fmt::Display for TileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

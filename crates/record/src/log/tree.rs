@@ -20,6 +20,14 @@ pub struct TileData {
 }
 
 impl TileData {
+    /// The tile of hashes with this id; there is none of entries.
+    pub fn new(id: TileId, hashes: Vec<u8>) -> Option<Self> {
+        match id {
+            TileId::Hashes { level, index } => Some(Self { level, index, hashes }),
+            TileId::Entries { .. } => None,
+        }
+    }
+
     /// Which it is.
     pub fn id(&self) -> TileId {
         TileId::Hashes { level: self.level, index: self.index }
@@ -102,6 +110,19 @@ impl Tree {
         Ok(Self { size, edge, full: Vec::new(), taken: size })
     }
 
+    /// The tree as it was when it had that size, from its tiles of that time ([`growing_tiles`]) as they have
+    /// grown since. It still has to be compared with the root that it should have.
+    ///
+    /// # Errors
+    /// When one of them is missing or too short.
+    pub fn back_at(size: u64, tiles: Vec<TileData>) -> Result<Self, MalformedTree> {
+        let back = tiles.into_iter().map(|mut tile| {
+            tile.hashes.truncate(tile.id().width(size) * HASH);
+            tile
+        });
+        Self::from_edge(size, &back.collect::<Vec<_>>())
+    }
+
     /// How many leaves there are.
     pub fn size(&self) -> u64 {
         self.size
@@ -152,6 +173,11 @@ impl Tree {
         self.taken = self.size;
         changed
     }
+}
+
+/// The growing tile of each level of a tree of `size` leaves: those that have hashes, but not yet 256.
+pub fn growing_tiles(size: u64) -> impl Iterator<Item = TileId> {
+    growing(size).filter(|(_, _, width)| *width > 0).map(|(level, index, _)| TileId::Hashes { level, index })
 }
 
 /// How many hashes there are on a level of tiles of a tree of `size` leaves.

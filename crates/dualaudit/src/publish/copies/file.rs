@@ -19,7 +19,10 @@ struct Line {
 }
 
 /// Appends a checkpoint; on disk when this returns.
-pub(super) fn append(path: &Path, checkpoint: &SignedCheckpoint, kept_at: Time) -> io::Result<()> {
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn append(path: &Path, checkpoint: &SignedCheckpoint, kept_at: Time) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
     let mut line = serde_json::to_vec(&Line { kept_at, checkpoint: checkpoint.as_str().to_owned() })?;
     line.push(b'\n');
@@ -44,7 +47,10 @@ fn ends_whole(file: &mut File) -> io::Result<bool> {
 
 /// The newest checkpoint with this origin, if the file is there and has one. Lines that were not finished
 /// are passed over.
-pub(super) fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>> {
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -79,35 +85,35 @@ fn read(line: &[u8]) -> Option<SignedCheckpoint> {
     line.checkpoint.parse().ok()
 }
 
-/// Hands every checkpoint of a file to `each`, in the order they were kept.
+/// Every checkpoint of a file, in the order they were kept, and when.
 ///
 /// # Errors
-/// When the file cannot be read, or a line of it, but the last, is no checkpoint.
-pub fn read_all(path: &Path, mut each: impl FnMut(Time, SignedCheckpoint)) -> io::Result<()> {
+/// When the file cannot be opened; each item, when it cannot be read or, but for the last, is no checkpoint.
+pub fn kept(
+    path: &Path,
+) -> io::Result<impl Iterator<Item = io::Result<(Time, SignedCheckpoint)>> + Send + use<>> {
     let mut lines = BufReader::new(File::open(path)?);
-    let mut line = Vec::new();
     let mut number = 0_u64;
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        number += 1;
-        let is_whole = line.ends_with(b"\n");
-        let text = line.trim_ascii();
-        if !text.is_empty() {
+    Ok(std::iter::from_fn(move || {
+        loop {
+            let mut line = Vec::new();
+            match lines.read_until(b'\n', &mut line) {
+                Ok(0) => return None,
+                Ok(_) => number += 1,
+                Err(error) => return Some(Err(error)),
+            }
+            let text = line.trim_ascii();
             let read = serde_json::from_slice::<Line>(text).ok();
-            let read = read.and_then(|line| Some((line.kept_at, line.checkpoint.parse().ok()?)));
-            match read {
-                Some((kept_at, checkpoint)) => each(kept_at, checkpoint),
-                // Its writer was ended in the middle of it, and the next went on behind it.
-                None if is_whole && !is_cut_off(text) => {
-                    return Err(io::Error::other(format!(
-                        "line {number} is no checkpoint as dualaudit keeps them"
-                    )));
-                }
-                None => {}
+            if let Some(kept) = read.and_then(|line| Some((line.kept_at, line.checkpoint.parse().ok()?))) {
+                return Some(Ok(kept));
+            }
+            // Of others its writer was ended in the middle, and the next went on behind it.
+            if !text.is_empty() && line.ends_with(b"\n") && !is_cut_off(text) {
+                let what = format!("line {number} is no checkpoint as dualaudit keeps them");
+                return Some(Err(io::Error::other(what)));
             }
         }
-        line.clear();
-    }
-    Ok(())
+    }))
 }
 
 fn is_cut_off(text: &[u8]) -> bool {
@@ -126,9 +132,7 @@ mod tests {
     }
 
     fn all(path: &Path) -> Vec<u64> {
-        let mut sizes = Vec::new();
-        read_all(path, |_, checkpoint| sizes.push(checkpoint.head().size)).unwrap();
-        sizes
+        kept(path).unwrap().map(|kept| kept.unwrap().1.head().size).collect()
     }
 
     #[test]
@@ -164,6 +168,7 @@ mod tests {
             assert_eq!(*all(&path).last().unwrap(), 3);
         }
         std::fs::write(&path, b"{}\n").unwrap();
-        assert!(read_all(&path, |_, _| {}).unwrap_err().to_string().contains("line 1"));
+        let error = kept(&path).unwrap().next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("line 1"), "{error}");
     }
 }

@@ -1,0 +1,139 @@
+//! Bundles by themselves: each entry with its proof, as `GET /executions/{id}/proof` and exports give them.
+//!
+//! # Guarantees
+//! - Nothing is needed but the bundles and the public keys.
+//! - Memory is bounded by one bundle.
+
+use std::{collections::BTreeMap, io::BufRead};
+
+use dualaudit_record::{checkpoint::VerifierKey, proof::Bundle};
+use serde::Serialize;
+
+use super::{Finding, MAX_FINDINGS};
+
+/// The bytes of a bundle, at most: a record of 2 MiB, and its proof.
+const BUNDLE_BYTES: u64 = 8 << 20;
+
+/// What was found of bundles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BundleReport {
+    /// How many are proved.
+    pub proved: u64,
+    /// How many of these have no body any more.
+    pub without_body: u64,
+    /// The checkpoints that they are proved in.
+    pub checkpoints: Vec<ProvedIn>,
+    /// The first [`MAX_FINDINGS`].
+    pub findings: Vec<Finding>,
+    /// How many there are in all.
+    pub findings_total: u64,
+}
+
+/// A checkpoint that bundles are proved in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProvedIn {
+    /// The log's origin.
+    pub origin: String,
+    /// How many entries it covers.
+    pub size: u64,
+    /// The trusted keys that signed it; empty when no key was given to check it by.
+    pub signed_by: Vec<String>,
+    /// The trusted witnesses that cosigned it.
+    pub cosigned_by: Vec<String>,
+    /// How many bundles it proves.
+    pub bundles: u64,
+}
+
+impl BundleReport {
+    /// Whether every bundle is proved.
+    pub fn is_clean(&self) -> bool {
+        self.findings_total == 0
+    }
+
+    fn find(&mut self, finding: Finding) {
+        self.findings_total += 1;
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Checks bundles, one to a line or one over several lines. `step` is told how many bytes were read.
+///
+/// # Errors
+/// When they cannot be read. What is wrong in them is a finding.
+pub fn verify_bundles(
+    mut text: impl BufRead,
+    keys: &[VerifierKey],
+    mut step: impl FnMut(u64),
+) -> std::io::Result<BundleReport> {
+    let mut report = BundleReport::default();
+    let mut proved_in: BTreeMap<(String, u64), ProvedIn> = BTreeMap::new();
+    let (mut number, mut read, mut unfinished) = (0_u64, 0_u64, Vec::new());
+    loop {
+        let mut line = Vec::new();
+        let bytes = std::io::Read::take(&mut text, BUNDLE_BYTES).read_until(b'\n', &mut line)?;
+        read += bytes as u64;
+        number += 1;
+        unfinished.extend_from_slice(&line);
+        let is_blank = unfinished.trim_ascii().is_empty();
+        match serde_json::from_slice::<Bundle>(&unfinished) {
+            _ if is_blank => unfinished.clear(),
+            Ok(bundle) => {
+                unfinished.clear();
+                check(&bundle, number, keys, &mut report, &mut proved_in);
+            }
+            // It goes on in the next line.
+            Err(error) if error.is_eof() && bytes > 0 && (unfinished.len() as u64) < BUNDLE_BYTES => {}
+            Err(error) => {
+                unfinished.clear();
+                report.find(Finding {
+                    log: "-".to_owned(),
+                    index: None,
+                    what: "bundle",
+                    expected: format!("a bundle in line {number}"),
+                    found: error.to_string(),
+                });
+            }
+        }
+        step(read);
+        if bytes == 0 {
+            break;
+        }
+    }
+    report.checkpoints = proved_in.into_values().collect();
+    Ok(report)
+}
+
+fn check(
+    bundle: &Bundle,
+    line: u64,
+    keys: &[VerifierKey],
+    report: &mut BundleReport,
+    proved_in: &mut BTreeMap<(String, u64), ProvedIn>,
+) {
+    let proved = match bundle.verify(keys) {
+        Ok(proved) => proved,
+        Err(error) => {
+            return report.find(Finding {
+                log: bundle.leaf.log.clone(),
+                index: Some(bundle.leaf.index),
+                what: "bundle",
+                expected: format!("a proof in line {line}"),
+                found: error.to_string(),
+            });
+        }
+    };
+    report.proved += 1;
+    report.without_body += u64::from(proved.entry.is_none());
+    let head = proved.proof.checkpoint.head();
+    let vouched = proved.vouched.unwrap_or_default();
+    let of = proved_in.entry((head.origin.clone(), head.size)).or_insert_with(|| ProvedIn {
+        origin: head.origin.clone(),
+        size: head.size,
+        signed_by: vouched.by_log,
+        cosigned_by: vouched.by_witnesses.into_iter().map(|(witness, _)| witness).collect(),
+        bundles: 0,
+    });
+    of.bundles += 1;
+}
