@@ -10,6 +10,7 @@ mod append;
 mod controller;
 mod load;
 mod postgres;
+mod proof;
 mod records;
 mod volume;
 
@@ -25,6 +26,11 @@ fn main() {
     }
     if asked_for("postgres") {
         runtime.block_on(postgres::appends_beside_raw_copy());
+    }
+    if asked_for("proof") {
+        runtime.block_on(proof::leaves_beside_bare_hashing());
+        runtime.block_on(proof::appends_with_and_without_checkpoints());
+        runtime.block_on(proof::a_whole_database());
     }
     if asked_for("volume") {
         runtime.block_on(volume::pages_of_many_beside_few());

@@ -67,7 +67,7 @@ async fn records_are_kept_by_a_role_that_can_take_none_away_and_found_by_every_c
     let found: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, &found["record"]["workflow_name"]), (0, &json!("restart-deployment")));
     let (status, said) = audit.run(&["verify"]);
-    assert_eq!((status, said.contains("Every body")), (0, true), "{said}");
+    assert_eq!((status, said.contains("Everything that was checked agrees")), (0, true), "{said}");
     let (status, said) = audit.run(&["backup", "/tmp/never"]);
     assert_eq!((status, said.contains("pg_basebackup")), (1, true), "{said}");
     drop((first, second));

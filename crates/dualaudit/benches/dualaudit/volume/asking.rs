@@ -1,8 +1,14 @@
 //! Asks two databases the same, and takes the time.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use dualaudit::store::{Cursor, Filter, Lookup, Store, Wanted};
+use dualaudit::{
+    proof::Bundler,
+    store::{Cursor, Filter, Lookup, Store, Wanted},
+};
 
 use super::{
     fill::{Filled, batch},
@@ -36,6 +42,7 @@ impl Asked {
         match question {
             Question::Page(narrow) => self.page(narrow).await,
             Question::Get => self.get().await,
+            Question::Proof => self.proof().await,
             Question::Append(count) => self.append(*count).await,
         }
     }
@@ -65,6 +72,21 @@ impl Asked {
         let found = self.filled.store.get(&wanted).await.expect("an answer");
         let took = began.elapsed();
         assert!(matches!(found, Lookup::Found(_)), "{found:?}");
+        took
+    }
+
+    /// As the API gives it: the execution is found, its entry read and proved.
+    async fn proof(&mut self) -> Duration {
+        let id = uid(self.draw.at_most(self.filled.fleet.size - 1));
+        let (store, wanted) = (&self.filled.store, Wanted { id, log: None, attempt: None });
+        let began = Instant::now();
+        let Lookup::Found(found) = store.get(&wanted).await.expect("an answer") else { panic!("not found") };
+        let receipt = &found.revisions[0].1;
+        let entries = store.entries(&receipt.log, None, receipt.index, 1).await.expect("an entry");
+        let bundler = Bundler::newest(Arc::new(store.clone()), &receipt.log).await;
+        let bundle = bundler.expect("a log").bundle(&entries[0]).await.expect("a proof");
+        let took = began.elapsed();
+        assert_eq!(bundle.leaf.index, receipt.index);
         took
     }
 

@@ -21,6 +21,7 @@ const DAY: i64 = 86_400_000_000;
 pub(crate) enum Question {
     Page(fn(&mut Sample<'_>)),
     Get,
+    Proof,
     Append(usize),
 }
 
@@ -34,7 +35,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) after: Option<usize>,
 }
 
-pub(crate) const QUESTIONS: [(&str, Question); 26] = [
+pub(crate) const QUESTIONS: [(&str, Question); 27] = [
     ("first page", Question::Page(|_| {})),
     (
         "page 10,000",
@@ -118,6 +119,7 @@ pub(crate) const QUESTIONS: [(&str, Question); 26] = [
         }),
     ),
     ("get", Question::Get),
+    ("proof", Question::Proof),
     ("append of 1", Question::Append(1)),
     ("append of 500", Question::Append(BATCH)),
 ];
