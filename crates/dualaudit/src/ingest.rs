@@ -23,7 +23,7 @@ use dualaudit_record::{
     redact::{redact_object, redact_record},
 };
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
     clock::{SharedClock, entropy},
@@ -76,7 +76,7 @@ struct Shared {
     checkpoint: Mutex<Option<SignedCheckpoint>>,
     /// Something waits for an append to ride on.
     something_waits: Notify,
-    extends: watch::Sender<Extends>,
+    extends: Mutex<Extends>,
 }
 
 /// What the log must extend to take anything: a head that it is known to have had.
@@ -119,7 +119,7 @@ impl Ingest {
             tracking: Mutex::default(),
             checkpoint: Mutex::default(),
             something_waits: Notify::new(),
-            extends: watch::Sender::new(Extends::Nothing),
+            extends: Mutex::new(Extends::Nothing),
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(append_until_closed(Arc::clone(&shared), waiting));
@@ -217,12 +217,12 @@ impl Ingest {
 
     /// What the log must extend, from now on.
     pub fn set_extends(&self, extends: Extends) {
-        self.shared.extends.send_replace(extends);
+        *lock(&self.shared.extends) = extends;
     }
 
-    /// What the log must extend; tells when that has changed.
-    pub fn extends(&self) -> watch::Receiver<Extends> {
-        self.shared.extends.subscribe()
+    /// What the log must extend.
+    pub fn extends(&self) -> Extends {
+        *lock(&self.shared.extends)
     }
 
     /// Waits until every tracking change noted so far is in the database, but not for ever; whether it
@@ -362,13 +362,18 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>, most: usize) -> usiz
     let (drafts, replies): (Vec<_>, Vec<_>) =
         group.into_iter().map(|waiting| (waiting.draft, waiting.reply)).unzip();
     let checkpoint = lock(&shared.checkpoint).take();
-    let extends = match *shared.extends.borrow() {
-        Extends::Head(head) => Some(head),
-        Extends::Nothing | Extends::Unread => None,
+    // Looked at once: what is read meanwhile counts for the next.
+    let (extends, closed) = match *lock(&shared.extends) {
+        Extends::Nothing => (None, None),
+        Extends::Head(head) => (Some(head), None),
+        Extends::Unread => {
+            let what = "the copies of checkpoints that are kept outside the database were not read yet";
+            (None, Some(StoreError::Unavailable(what.to_owned())))
+        }
     };
     let batch = Batch { drafts, tracking, checkpoint, extends };
     let Appended { answers, unstored, unpublished, was_too_slow } =
-        append_in_halves(shared, Arc::new(batch)).await;
+        append_in_halves(shared, Arc::new(batch), closed).await;
     let closed = answers.iter().any(|answer| answer.as_ref().is_err_and(StoreError::is_closed));
     for (reply, answer) in replies.into_iter().zip(answers) {
         // A sender that went away may ask again and gets the same receipt.
@@ -405,14 +410,12 @@ struct Appended {
 ///
 /// A batch that is refused or takes too long is split; what is refused alone is answered alone. Parts of
 /// one that took effect after all are duplicates. A tracking change that is refused alone is dropped and
-/// said: it is a copy of what the cluster still has.
-async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
+/// said: it is a copy of what the cluster still has. A database that is `gone` is asked no more: were it back in
+/// the middle, drafts would be stored before what was seen ahead of them.
+async fn append_in_halves(shared: &Shared, batch: Arc<Batch>, mut gone: Option<StoreError>) -> Appended {
     let mut answers = Vec::with_capacity(batch.drafts.len());
     let mut unstored = Vec::new();
     let mut unpublished = None;
-    // A database that went away is asked no more: were it back in the middle, drafts would be stored
-    // before what was seen ahead of them.
-    let mut gone = None;
     let mut was_too_slow = false;
     // Depth first and left to right, so that answers come in the order of the drafts.
     let mut parts = vec![batch];
@@ -424,7 +427,7 @@ async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
             Some(error) => Err(StoreError::clone(error)),
             None => append(shared, &part).await,
         };
-        let is_one = part.drafts.len() + part.tracking.len() == 1;
+        let is_one = part.len() == 1;
         was_too_slow |= matches!(appended, Err(StoreError::TooSlow(_)));
         let appended = match appended {
             // It is the database that is slow: nobody else's turn would come sooner.
@@ -455,6 +458,9 @@ async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
                     for change in &part.tracking {
                         tracing::error!(execution = change.id(), %reason, "a tracked state cannot be stored");
                     }
+                    if part.checkpoint.is_some() {
+                        tracing::error!(%reason, "a checkpoint cannot be published");
+                    }
                 } else {
                     unstored.extend_from_slice(&part.tracking);
                     unpublished = part.checkpoint.clone().or(unpublished);
@@ -468,40 +474,33 @@ async fn append_in_halves(shared: &Shared, batch: Arc<Batch>) -> Appended {
 
 async fn append(shared: &Shared, batch: &Arc<Batch>) -> Result<Vec<Answer>, StoreError> {
     let began = Instant::now();
-    let is_unread = *shared.extends.borrow() == Extends::Unread;
-    let appended = if is_unread {
-        let what = "the copies of checkpoints that are kept outside the database were not read yet";
-        Err(StoreError::Unavailable(what.to_owned()))
-    } else {
-        shared.store.append(&shared.log.name, Arc::clone(batch), shared.clock.now()).await
-    };
+    let appended = shared.store.append(&shared.log.name, Arc::clone(batch), shared.clock.now()).await;
     shared.metrics.append_seconds.observe(began.elapsed().as_secs_f64());
     if appended.is_err() {
         shared.metrics.append_failures.inc();
     }
     if let Err(StoreError::Unavailable(_)) = &appended {
-        // What comes back may be an older state of the database.
-        shared.extends.send_if_modified(|extends| {
-            let had = matches!(extends, Extends::Head(_));
-            if had {
-                *extends = Extends::Unread;
-            }
-            had
-        });
+        let mut extends = lock(&shared.extends);
+        if matches!(*extends, Extends::Head(_)) {
+            // What comes back may be an older state of the database.
+            *extends = Extends::Unread;
+        }
     }
     appended
 }
 
-/// Tracking from drafts first, then either in two; the checkpoint goes with the first.
+/// Tracking from drafts first, then either in two; the checkpoint goes with the last, and at the end alone.
 fn halves(mut batch: Batch) -> (Batch, Batch) {
-    let extends = batch.extends;
+    let (checkpoint, extends) = (batch.checkpoint.take(), batch.extends);
+    let (mut drafts, mut tracking) = (Vec::new(), Vec::new());
     if !batch.drafts.is_empty() && !batch.tracking.is_empty() {
-        let drafts = std::mem::take(&mut batch.drafts);
-        return (batch, Batch { drafts, extends, ..Batch::default() });
+        drafts = std::mem::take(&mut batch.drafts);
+    } else {
+        // One alone stays, and only its checkpoint goes.
+        drafts.extend(batch.drafts.drain(batch.drafts.len().div_ceil(2)..));
+        tracking.extend(batch.tracking.drain(batch.tracking.len().div_ceil(2)..));
     }
-    let drafts = batch.drafts.split_off(batch.drafts.len() / 2);
-    let tracking = batch.tracking.split_off(batch.tracking.len() / 2);
-    (batch, Batch { drafts, tracking, extends, checkpoint: None })
+    (batch, Batch { drafts, tracking, checkpoint, extends })
 }
 
 #[cfg(test)]

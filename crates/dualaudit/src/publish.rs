@@ -35,6 +35,8 @@ use witness::Witness;
 
 /// How often it is looked whether there is something new.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long the last checkpoint may take once everything else has ended.
+const LAST: Duration = Duration::from_secs(2);
 /// After so many seconds without an entry, one is made that says so.
 const QUIET_SECONDS: i64 = 3600;
 
@@ -102,18 +104,26 @@ impl Publisher {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut state = Published::default();
-        loop {
-            let stopping = tokio::select! {
-                () = &mut stop => true,
-                () = tokio::time::sleep(EVERY) => false,
-            };
-            match self.publish(&mut state).await {
-                Ok(()) => state.failed = None,
-                Err(error) => self.failed(&mut state, &error),
+        let keep_on = async {
+            loop {
+                tokio::time::sleep(EVERY).await;
+                self.try_to_publish(&mut state).await;
             }
-            if stopping {
-                break;
-            }
+        };
+        tokio::select! {
+            () = &mut stop => {}
+            () = keep_on => {}
+        }
+        // What was under way may have been kept, and is then kept once.
+        if tokio::time::timeout(LAST, self.try_to_publish(&mut state)).await.is_err() {
+            tracing::warn!(log = self.ingest.log().name, "the last checkpoint was not made in time");
+        }
+    }
+
+    async fn try_to_publish(&self, state: &mut Published) {
+        match self.publish(state).await {
+            Ok(()) => state.failed = None,
+            Err(error) => self.failed(state, &error),
         }
     }
 
@@ -132,8 +142,7 @@ impl Publisher {
 
     /// Makes a checkpoint if there is something new.
     async fn publish(&self, state: &mut Published) -> Result<(), PublishError> {
-        let extends = *self.ingest.extends().borrow();
-        if extends == Extends::Unread {
+        if self.ingest.extends() == Extends::Unread {
             self.read_copies().await?;
         }
         let head = self.head().await?;
@@ -164,14 +173,14 @@ impl Publisher {
 
     /// Whether who ran before made a checkpoint of this head.
     fn is_published(&self, head: &Head, now: proof::Head) -> bool {
-        let is_kept = self.copies.is_empty() || *self.ingest.extends().borrow() == Extends::Head(now);
+        let is_kept = self.copies.is_empty() || self.ingest.extends() == Extends::Head(now);
         is_kept && head.checkpoint.as_deref().and_then(size_of) == Some(now.size)
     }
 
     /// The rule of rollback: a head that does not extend what is kept outside is not signed.
     async fn check_extends(&self, state: &Published, now: proof::Head) -> Result<(), PublishError> {
         let log = &self.ingest.log().name;
-        let kept = match *self.ingest.extends().borrow() {
+        let kept = match self.ingest.extends() {
             Extends::Head(head) => Some(head),
             Extends::Nothing | Extends::Unread => None,
         };

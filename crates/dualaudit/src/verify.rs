@@ -34,7 +34,7 @@ mod tree;
 
 use dualaudit_record::{
     Entry, EntryKind, Time,
-    checkpoint::{SignedCheckpoint, Vouched},
+    checkpoint::{SignedCheckpoint, VerifierKey, Vouched},
     digest::Digest,
     log::{TileData, TileId, Tree, growing_tiles},
 };
@@ -120,6 +120,16 @@ pub struct CheckpointReport {
     /// The whole of it.
     #[serde(skip)]
     pub note: SignedCheckpoint,
+}
+
+impl CheckpointReport {
+    /// Of a checkpoint that agrees with its log; signatures by other keys than these are passed over.
+    fn of(note: SignedCheckpoint, keys: &[VerifierKey]) -> Self {
+        let vouched = if keys.is_empty() { None } else { note.vouched(keys).ok() };
+        let Vouched { by_log: signed_by, by_witnesses } = vouched.unwrap_or_default();
+        let cosigned_by = by_witnesses.into_iter().map(|(witness, _)| witness).collect();
+        Self { size: note.head().size, signed_by, cosigned_by, note }
+    }
 }
 
 /// Something that does not agree.
@@ -212,21 +222,20 @@ pub async fn verify_against(
     let mut report = Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0, arriving };
     let mut done = 0;
     for head in heads {
-        let mut check =
-            LogCheck { store, report: &mut report, head: &head, against, entries: 0, checked: None };
+        let mut check = LogCheck { store, report: &mut report, head: &head, against, entries: 0 };
         let mut step = |entries| progress(Progress { log: &head.log, done: done + entries, total });
-        match check.run(&mut step).await {
-            Ok(()) => {}
+        let Checked { from, checkpoint, copies } = match check.run(&mut step).await {
+            Ok(checked) => checked,
             // The rest of this log cannot be read; the other logs can still be checked.
             Err(error @ (StoreError::Corrupt(_) | StoreError::Rejected(_))) => {
                 check.find(None, "database", "readable", error);
+                Checked::default()
             }
             Err(error) => return Err(error.into()),
-        }
-        let (entries, checked) = (check.entries, check.checked.take().unwrap_or_default());
+        };
+        let entries = check.entries;
         done += head.size;
         let Head { log, size, root, recorded_at, state, .. } = head;
-        let Checked { from, checkpoint, copies } = checked;
         let successor = match state {
             LogState::Succeeded { by } => Some(by),
             LogState::Open | LogState::Arriving { .. } | LogState::Moved { .. } => None,
@@ -266,8 +275,6 @@ struct LogCheck<'a> {
     against: Against<'a>,
     /// How many entries were checked.
     entries: u64,
-    /// What came of it.
-    checked: Option<Checked>,
 }
 
 /// What a log was found to agree with.
@@ -290,7 +297,7 @@ impl LogCheck<'_> {
         self.report.add(Finding { log: self.head.log.clone(), index, what, expected, found });
     }
 
-    async fn run(&mut self, step: &mut impl FnMut(u64)) -> Result<(), StoreError> {
+    async fn run(&mut self, step: &mut impl FnMut(u64)) -> Result<Checked, StoreError> {
         let (log, size) = (&self.head.log, self.head.size);
         // `None` once an entry is missing: positions, and so the tree, have no meaning beyond it.
         let from = self.resumed().await?;
@@ -378,19 +385,13 @@ impl LogCheck<'_> {
         if let Some(note) = published
             && (is_published || note.head().size <= checked.from)
         {
-            let keys = self.against.keys;
-            let vouched = if keys.is_empty() { None } else { note.vouched(keys).ok() };
-            let Vouched { by_log: signed_by, by_witnesses } = vouched.unwrap_or_default();
-            let cosigned_by = by_witnesses.into_iter().map(|(witness, _)| witness).collect();
-            let size = note.head().size;
-            checked.checkpoint = Some(CheckpointReport { size, signed_by, cosigned_by, note });
+            checked.checkpoint = Some(CheckpointReport::of(note, self.against.keys));
         }
-        self.checked = Some(checked);
         let now = self.size_now().await?;
         if now < size {
             self.find(None, "size", format!("{size} or more, as at the start"), now);
         }
-        Ok(())
+        Ok(checked)
     }
 
     /// The tree as it was verified before, if the log still begins so.

@@ -78,6 +78,9 @@ pub struct Args {
     output: Form,
 }
 
+/// The bytes of a server's answer, at most: 256 entries of 65,535 bytes fit.
+const ANSWER_BYTES: usize = 17 << 20;
+
 /// The keys of one argument.
 type Keys = Vec<VerifierKey>;
 
@@ -196,11 +199,16 @@ impl Served for Source {
         segments.extend(path.split('/'));
         let url = reader::at(&self.base, &segments);
         let failed = |error: reqwest::Error| format!("{url}: {}", error.without_url());
-        let response = self.client.get(url.clone()).send().await.map_err(failed)?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(failed)?;
+        let mut response = self.client.get(url.clone()).send().await.map_err(failed)?;
+        let (status, mut bytes) = (response.status(), Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_BYTES {
+                return Err(format!("{url} answers more than any tile has"));
+            }
+        }
         if status.is_success() {
-            return Ok(bytes.to_vec());
+            return Ok(bytes);
         }
         let said = String::from_utf8_lossy(&bytes).chars().take(500).collect::<String>();
         Err(format!("{url} answers {status}: {}", shown(&said)))

@@ -41,6 +41,12 @@ pub(super) fn next(departure: &Departure, arrival: Option<&Arrival>, to: &str) -
             "the log {log} was closed to move to {elsewhere}: name that database, as it may be open there"
         ));
     }
+    if departure.in_succession {
+        return Err(format!(
+            "the log {log} was rolled back, or goes on in the place of one that was: which goes on in whose place cannot \
+             be moved yet; name with --log the logs to move"
+        ));
+    }
     let is_opened = departure.moved.as_ref().is_some_and(|moved| moved.opened_at.is_some());
     let Some(arrival) = arrival else {
         if is_opened {
@@ -111,7 +117,7 @@ mod tests {
             (closed(Some(time::ZERO)), Some(arriving()), refused("restore a backup")),
             (closed(Some(time::ZERO)), Some(LogState::Open), Ok(Next::Nothing)),
         ] {
-            let departure = Departure { row: row(1), size: 9, moved };
+            let departure = Departure { row: row(1), size: 9, moved, in_succession: false };
             let of = |secret| state.clone().map(|state| Arrival { row: row(secret), size: 7, root, state });
             let case = format!("{:?} {state:?}", departure.moved);
             match (next(&departure, of(1).as_ref(), HERE), expected) {
@@ -123,6 +129,11 @@ mod tests {
                 let said = next(&departure, Some(&other), HERE).unwrap_err();
                 assert!(said.contains("another log http"), "{case}: {said}");
             }
+            let succeeded = Departure { in_succession: true, ..departure.clone() };
+            assert!(
+                next(&succeeded, of(1).as_ref(), HERE).unwrap_err().contains("was rolled back"),
+                "{case}"
+            );
             if departure.moved.is_some() {
                 let said = next(&departure, None, "postgres://db:5432/other").unwrap_err();
                 assert!(said.contains("was closed to move to postgres://db:5432/audit"), "{case}: {said}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dualaudit_record::{
-    Entry, Time, checkpoint::SignedCheckpoint, entry::Succession as Note, log::Nonce, proof,
+    Entry, EntryKind, Time, checkpoint::SignedCheckpoint, entry::Succession as Note, log::Nonce, proof,
 };
 
 use super::head_of;
@@ -88,8 +88,7 @@ pub async fn succeed(
         let (size, kept) = (head.size, newest.head().size);
         return Err(SucceedError::NotRolledBack { log: log.to_owned(), size, kept });
     }
-    let number = number(log, &heads);
-    let (successor, origin) = (named(log, number), format!("{}/{number}", original(&head.origin, log)));
+    let (successor, origin) = successor(&shared, head, &heads).await?;
     store.begin_successor(log, &successor, &origin, now).await?;
     let note = Entry::Succession(Note {
         predecessor: log.to_owned(),
@@ -110,11 +109,27 @@ pub async fn succeed(
     Ok(successor)
 }
 
-/// Which in the line of successors the next one is: the log itself is the first.
-fn number(log: &str, heads: &[Head]) -> u32 {
-    let is_closed = |name: &str| heads.iter().any(|head| head.log == name && head.state != LogState::Open);
-    let this = log.rsplit_once('.').and_then(|(_, number)| number.parse().ok()).unwrap_or(1);
-    (this + 1..).find(|&number| !is_closed(&named(log, number))).expect("there are numbers enough")
+/// Name and origin of the log that goes on: the next number that no other log has, or the one that was begun
+/// when this was ended in the middle.
+async fn successor(store: &SharedStore, head: &Head, heads: &[Head]) -> Result<(String, String), StoreError> {
+    let log = &head.log;
+    let mut number = log.rsplit_once('.').and_then(|(_, number)| number.parse().ok()).unwrap_or(1_u32);
+    loop {
+        number += 1;
+        let (name, origin) = (named(log, number), format!("{}/{number}", original(&head.origin, log)));
+        let Some(there) = heads.iter().find(|there| there.log == name) else { return Ok((name, origin)) };
+        let is_begun = match there.size {
+            0 => there.origin == origin,
+            _ => {
+                let first = store.entries(&name, Some(EntryKind::Succession), 0, 1).await?.into_iter().next();
+                let said = first.as_ref().and_then(|first| first.body.entry());
+                matches!(said, Some(Entry::Succession(said)) if said.predecessor == *log)
+            }
+        };
+        if is_begun && there.state == LogState::Open {
+            return Ok((name, origin));
+        }
+    }
 }
 
 /// The name of that successor: `default.2` of `default`, and `default.3` of that.
@@ -147,8 +162,6 @@ mod tests {
         assert_eq!(named("default.2", 3), "default.3");
         assert_eq!(named("eu.prod", 2), "eu.prod.2");
         assert_eq!(named(&"x".repeat(63), 12).len(), 63);
-        assert_eq!(number("default", &[]), 2);
-        assert_eq!(number("default.2", &[]), 3);
         assert_eq!(original("audit.example/default", "default"), "audit.example/default");
         assert_eq!(original("audit.example/default/2", "default.2"), "audit.example/default");
     }

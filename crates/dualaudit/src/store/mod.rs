@@ -191,9 +191,14 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// How many things there are to do.
+    pub fn len(&self) -> usize {
+        self.drafts.len() + self.tracking.len() + usize::from(self.checkpoint.is_some())
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.drafts.is_empty() && self.tracking.is_empty() && self.checkpoint.is_none()
+        self.len() == 0
     }
 }
 

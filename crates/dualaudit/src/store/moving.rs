@@ -86,6 +86,8 @@ pub struct Departure {
     pub size: u64,
     /// That it was closed, if it was.
     pub moved: Option<Moved>,
+    /// Whether another goes on in its place, or it in that of another.
+    pub in_succession: bool,
 }
 
 /// That a log was closed where it left, because all of it is elsewhere.

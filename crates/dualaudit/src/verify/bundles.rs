@@ -75,7 +75,14 @@ pub fn verify_bundles(
         let bytes = std::io::Read::take(&mut text, BUNDLE_BYTES).read_until(b'\n', &mut line)?;
         read += bytes as u64;
         number += 1;
+        // Of one over several lines only the last can end it, which begins with its brace: were each line looked
+        // at with all before it, a long one would take for ever.
+        let may_end = unfinished.is_empty() || bytes == 0 || line.starts_with(b"}");
         unfinished.extend_from_slice(&line);
+        if !may_end && (unfinished.len() as u64) < BUNDLE_BYTES {
+            step(read);
+            continue;
+        }
         let is_blank = unfinished.trim_ascii().is_empty();
         match serde_json::from_slice::<Bundle>(&unfinished) {
             _ if is_blank => unfinished.clear(),

@@ -80,12 +80,10 @@ impl Check<'_> {
         progress: &mut impl FnMut(Progress<'_>),
     ) -> Result<LogReport, String> {
         let head = note.head().clone();
-        let mut vouched = None;
-        if !against.keys.is_empty() {
-            match note.vouched(against.keys) {
-                Ok(by) => vouched = Some(by),
-                Err(error) => self.find(None, "checkpoint", "a signature of a trusted key", error),
-            }
+        if !against.keys.is_empty()
+            && let Err(error) = note.vouched(against.keys)
+        {
+            self.find(None, "checkpoint", "a signature of a trusted key", error);
         }
         let mut tree = self.resumed(source, &head.origin, head.size, against).await?;
         let (from, mut last) = (tree.size(), None);
@@ -116,13 +114,6 @@ impl Check<'_> {
         }
         let copies = promised.agreed;
         promised.finish(tree.size(), 0, &mut |what, expected, found| self.find(None, what, expected, found));
-        let vouched = vouched.unwrap_or_default();
-        let report = CheckpointReport {
-            size: head.size,
-            signed_by: vouched.by_log,
-            cosigned_by: vouched.by_witnesses.into_iter().map(|(witness, _)| witness).collect(),
-            note,
-        };
         Ok(LogReport {
             log: self.log.to_owned(),
             size: head.size,
@@ -130,7 +121,7 @@ impl Check<'_> {
             root: head.root,
             recorded_at: last,
             from,
-            checkpoint: agrees.then_some(report),
+            checkpoint: agrees.then(|| CheckpointReport::of(note, against.keys)),
             copies,
             successor: None,
         })

@@ -11,12 +11,9 @@ use axum::{
     },
 };
 
-use super::{Pairs, pairs};
+use super::{Pairs, wanted};
 use crate::{
-    http::{
-        Api,
-        problem::{Kind, Problem},
-    },
+    http::{Api, problem::Problem},
     query::{self, Found},
 };
 
@@ -25,9 +22,7 @@ pub(in crate::http) async fn get(
     id: Result<Path<String>, PathRejection>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Found>, Problem> {
-    let Path(id) = id.map_err(|rejection| Problem::new(Kind::MalformedRequest, rejection.body_text()))?;
-    let wanted = query::wanted(id, &pairs(query)?)?;
-    Ok(Json(query::get(api.store.as_ref(), &wanted).await?))
+    Ok(Json(query::get(api.store.as_ref(), &wanted(id, query)?).await?))
 }
 
 #[cfg(test)]

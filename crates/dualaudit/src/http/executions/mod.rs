@@ -6,9 +6,13 @@ pub(super) mod list;
 pub(super) mod post;
 pub(super) mod proof;
 
-use axum::extract::{Query, rejection::QueryRejection};
+use axum::extract::{
+    Path, Query,
+    rejection::{PathRejection, QueryRejection},
+};
 
 use super::problem::{Kind, Problem};
+use crate::query::{self, Wanted};
 
 /// A query string as it was written: which names are known is for each endpoint to say.
 type Pairs = Query<Vec<(String, String)>>;
@@ -18,4 +22,13 @@ fn pairs(query: Result<Pairs, QueryRejection>) -> Result<Vec<(String, String)>, 
         Ok(Query(pairs)) => Ok(pairs),
         Err(rejection) => Err(Problem::new(Kind::MalformedRequest, rejection.body_text())),
     }
+}
+
+/// Which execution a path and its query mean.
+fn wanted(
+    id: Result<Path<String>, PathRejection>,
+    query: Result<Pairs, QueryRejection>,
+) -> Result<Wanted, Problem> {
+    let Path(id) = id.map_err(|rejection| Problem::new(Kind::MalformedRequest, rejection.body_text()))?;
+    Ok(query::wanted(id, &pairs(query)?)?)
 }

@@ -12,11 +12,11 @@ use axum::{
 };
 use dualaudit_record::proof::Bundle;
 
-use super::{Pairs, pairs};
+use super::{Pairs, wanted};
 use crate::{
     http::{
         Api,
-        problem::{Kind, Problem, internal},
+        problem::{Problem, internal},
     },
     proof::Bundler,
     query::{self, GetError},
@@ -27,9 +27,7 @@ pub(in crate::http) async fn proof(
     id: Result<Path<String>, PathRejection>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Bundle>, Problem> {
-    let Path(id) = id.map_err(|rejection| Problem::new(Kind::MalformedRequest, rejection.body_text()))?;
-    let wanted = query::wanted(id, &pairs(query)?)?;
-    let receipt = match query::get(api.store.as_ref(), &wanted).await {
+    let receipt = match query::get(api.store.as_ref(), &wanted(id, query)?).await {
         Ok(found) => found.receipt,
         Err(GetError::Purged(purged)) => purged.receipt,
         Err(error) => return Err(error.into()),

@@ -18,11 +18,14 @@ struct Line {
     checkpoint: String,
 }
 
-/// Appends a checkpoint; on disk when this returns.
+/// Appends a checkpoint, unless it is the newest there already; on disk when this returns.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn append(path: &Path, checkpoint: &SignedCheckpoint, kept_at: Time) -> io::Result<()> {
+    if newest(path, &checkpoint.head().origin)?.as_ref() == Some(checkpoint) {
+        return Ok(());
+    }
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
     let mut line = serde_json::to_vec(&Line { kept_at, checkpoint: checkpoint.as_str().to_owned() })?;
     line.push(b'\n');
@@ -150,6 +153,16 @@ mod tests {
             assert_eq!(found, size, "{origin}");
         }
         assert_eq!(all(&path).len(), 3_001);
+    }
+
+    #[test]
+    fn what_is_kept_already_is_not_kept_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoints");
+        for (origin, size) in [("a", 1), ("a", 1), ("b", 1), ("a", 1), ("a", 2), ("a", 2)] {
+            append(&path, &checkpoint(origin, size), time::ZERO).unwrap();
+        }
+        assert_eq!(all(&path), [1, 1, 2]);
     }
 
     #[test]

@@ -69,11 +69,11 @@ async fn close(session: &Session, log: &str, successor: &str) -> Result<()> {
     let Some(row) = session.row(LOCK, &[&log]).await? else {
         return Err(StoreError::Foreign(format!("there is no log {log:?}")).into());
     };
-    match log::state(&row, 0)? {
-        LogState::Succeeded { by } if by == successor => return Ok(()),
-        state => state.check_opening(log)?,
+    let state = log::state(&row, 0)?;
+    if state != (LogState::Succeeded { by: successor.to_owned() }) {
+        state.check_opening(log)?;
+        session.execute(TRACK, &[&log, &successor]).await?;
+        session.execute(CLOSE, &[&log, &successor]).await?;
     }
-    session.execute(TRACK, &[&log, &successor]).await?;
-    session.execute(CLOSE, &[&log, &successor]).await?;
     session.batch_execute("COMMIT").await.map_err(Error::Commit)
 }

@@ -69,7 +69,8 @@ impl Writer {
         let head = tree::head(&transaction, log)?;
         leave::state(&transaction, log)?.check_append(log)?;
         let recorded_at = head.next_recorded_at(now);
-        let tables = Inside { writes: Writes::new(&transaction, faults), log };
+        let predecessor = known::predecessor(&transaction, log)?;
+        let tables = Inside { writes: Writes::new(&transaction, faults), log, predecessor };
         let tree = tree::resume(&transaction, &head, cached, batch.extends)?;
         let mut append = Append::new(tables, log, head.secret, recorded_at, tree);
         let answers = append.batch(batch).map_err(|error| error.within(|| append.place()))?;
@@ -97,6 +98,8 @@ fn commit<F: Faults>(transaction: rusqlite::Transaction<'_>, faults: &F) -> Resu
 struct Inside<'a, F> {
     writes: Writes<'a, F>,
     log: &'a str,
+    /// The log in whose place this one goes on.
+    predecessor: Option<String>,
 }
 
 impl<F: Faults> Tables for Inside<'_, F> {
@@ -107,7 +110,7 @@ impl<F: Faults> Tables for Inside<'_, F> {
     }
 
     fn earlier(&mut self, id: &str) -> Result<Option<(String, Vec<Revision>)>> {
-        known::earlier(self.writes.connection(), self.log, id)
+        known::earlier(self.writes.connection(), self.predecessor.as_deref(), id)
     }
 
     fn by_key(&mut self, _: Option<&str>, key: &str) -> Result<Option<Receipt>> {

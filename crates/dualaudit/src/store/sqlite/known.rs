@@ -247,7 +247,7 @@ pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Know
 }
 
 /// The log in whose place this one goes on, as its first entry says.
-fn predecessor(connection: &Connection, log: &str) -> Result<Option<String>> {
+pub(super) fn predecessor(connection: &Connection, log: &str) -> Result<Option<String>> {
     const PREDECESSOR: &str = "
         -- predecessor
         SELECT json_extract(body, '$.predecessor')
@@ -256,13 +256,14 @@ fn predecessor(connection: &Connection, log: &str) -> Result<Option<String>> {
     first(connection, PREDECESSOR, [log], |row| row.string(0))
 }
 
-/// Every revision of an id in the newest of the logs, in whose place this one goes on, that has any.
+/// Every revision of an id in the newest of the logs, in whose place one goes on, that has any: from its
+/// predecessor on.
 pub(super) fn earlier(
     connection: &Connection,
-    log: &str,
+    newest: Option<&str>,
     id: &str,
 ) -> Result<Option<(String, Vec<Revision>)>> {
-    let mut next = predecessor(connection, log)?;
+    let mut next = newest.map(str::to_owned);
     while let Some(log) = next {
         let revisions = revisions(connection, &log, id)?;
         if !revisions.is_empty() {

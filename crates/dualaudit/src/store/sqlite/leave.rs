@@ -192,7 +192,8 @@ pub(super) fn state(connection: &Connection, log: &str) -> Result<LogState> {
 fn departures(connection: &Connection) -> Result<Vec<Departure>> {
     const LOGS: &str = "
         -- moving: logs
-        SELECT name, cluster_uid, origin, secret, created_at, size, destination, opened_at
+        SELECT name, cluster_uid, origin, secret, created_at, size, destination, opened_at,
+            EXISTS (SELECT 1 FROM succession WHERE name IN (succession.log, successor))
         FROM log
         LEFT JOIN moved ON moved.log = name
         ORDER BY name";
@@ -205,7 +206,7 @@ fn departures(connection: &Connection) -> Result<Vec<Departure>> {
             row.optional(1, |row, column| row.string(column))?.map_or(Owner::Producers, Owner::Cluster);
         let (log, origin) = (row.string(0)?, row.string(2)?);
         let row_of = LogRow { log, owner, origin, secret: row.bytes(3)?, created_at: row.time(4)? };
-        Ok(Departure { row: row_of, size: row.number(5)?, moved })
+        Ok(Departure { row: row_of, size: row.number(5)?, moved, in_succession: row.get(8)? })
     })
 }
 
