@@ -168,11 +168,7 @@ impl Bundler {
     pub async fn published(store: SharedStore, log: &str) -> Result<Self, ProveError> {
         let head = head(&store, log).await?;
         let note = head.checkpoint.ok_or_else(|| ProveError::Unpublished(log.to_owned()))?;
-        let checkpoint = note.parse().map_err(|error: MalformedCheckpoint| ProveError::Damaged {
-            log: log.to_owned(),
-            reason: format!("of its checkpoint: {error}"),
-        })?;
-        Ok(Self::of(store, log, checkpoint))
+        Self::of(store, log, note.parse())
     }
 
     /// The same; of a log that never published one, in its head as it is, which is unsigned.
@@ -180,22 +176,25 @@ impl Bundler {
     /// # Errors
     /// See [`ProveError`].
     pub async fn newest(store: SharedStore, log: &str) -> Result<Self, ProveError> {
-        let published = Self::published(store.clone(), log).await;
-        if !matches!(published, Err(ProveError::Unpublished(_))) {
-            return published;
-        }
-        let Head { origin, size, root, .. } = head(&store, log).await?;
-        let unsigned = SignedCheckpoint::sign(Checkpoint { origin, size, root }, &[]);
-        let checkpoint = unsigned.map_err(|error| ProveError::Damaged {
-            log: log.to_owned(),
-            reason: format!("of its origin: {error}"),
-        })?;
-        Ok(Self::of(store, log, checkpoint))
+        let Head { origin, size, root, checkpoint, .. } = head(&store, log).await?;
+        let checkpoint = match checkpoint {
+            Some(note) => note.parse(),
+            None => SignedCheckpoint::sign(Checkpoint { origin, size, root }, &[]),
+        };
+        Self::of(store, log, checkpoint)
     }
 
-    fn of(store: SharedStore, log: &str, checkpoint: SignedCheckpoint) -> Self {
+    fn of(
+        store: SharedStore,
+        log: &str,
+        checkpoint: Result<SignedCheckpoint, MalformedCheckpoint>,
+    ) -> Result<Self, ProveError> {
+        let checkpoint = checkpoint.map_err(|error| ProveError::Damaged {
+            log: log.to_owned(),
+            reason: format!("of its checkpoint: {error}"),
+        })?;
         let Checkpoint { size, root, .. } = *checkpoint.head();
-        Self { prover: Prover::of(store, log, proof::Head { size, root }), checkpoint }
+        Ok(Self { prover: Prover::of(store, log, proof::Head { size, root }), checkpoint })
     }
 
     /// What everything is proved in.

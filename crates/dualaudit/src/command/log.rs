@@ -161,7 +161,7 @@ async fn succeed_log(args: Succeed) -> anyhow::Result<()> {
 }
 
 /// The newest checkpoint of a log in each of these places.
-pub(super) async fn read_copies(
+async fn read_copies(
     places: &[Place],
     log: &str,
     origin: &str,
@@ -170,5 +170,5 @@ pub(super) async fn read_copies(
     let in_cluster = places.iter().any(|place| matches!(place, Place::ConfigMap { .. }));
     let client = if in_cluster { Some(cluster.client(CALL_TIMEOUT).await?) } else { None };
     let copies = Copies::new(places.to_vec(), log, client);
-    copies.newest(origin).await.context("nothing was compared")
+    copies.newest(origin).await.context("the log was left as it is")
 }
