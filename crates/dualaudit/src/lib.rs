@@ -16,6 +16,7 @@ pub mod moving;
 pub mod proof;
 pub mod publish;
 pub mod query;
+pub mod rebuild;
 pub mod retention;
 pub mod simulate;
 pub mod source;

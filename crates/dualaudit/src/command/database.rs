@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     doctor::{self, Check},
     store::{
-        SharedStore, StoreError, Succession,
+        Owned, SharedStore, StoreError,
         postgres::{self, PostgresStore},
         sqlite::{self, SqliteStore},
     },
@@ -152,21 +152,27 @@ impl DatabaseArgs {
         self.open().await
     }
 
-    /// The same, to let one log go on in the place of another.
+    /// The same for what is its owner's to do; with `writes` off, to look only.
     ///
     /// # Errors
-    /// Those of [`Self::open_there`].
-    pub async fn open_succession(&self) -> anyhow::Result<Arc<dyn Succession>> {
-        let opened: Result<Arc<dyn Succession>, StoreError> = match &self.database {
+    /// Those of [`Self::open_there`], or of [`Self::open_existing`].
+    pub async fn open_owned(&self, writes: bool) -> anyhow::Result<Arc<dyn Owned>> {
+        let opened: Result<Arc<dyn Owned>, StoreError> = match &self.database {
             Location::Sqlite(path) if !path.exists() => bail!("there is no database {}", self.database),
             Location::Sqlite(path) => {
-                let open = |path: &Path| SqliteStore::open(path, sqlite::Options::default());
+                let options = sqlite::Options::default();
+                let open = move |path: &Path| match writes {
+                    true => SqliteStore::open(path, options),
+                    false => SqliteStore::open_existing(path, options),
+                };
                 off_the_async_threads(path, open).await?.map(|store| Arc::new(store) as _)
             }
             Location::Postgres(location) => {
-                let location = self.with_password(location)?;
-                let options = postgres::Options::default();
-                let opened = PostgresStore::open(&location, options, SystemClock.now()).await;
+                let (location, options) = (self.with_password(location)?, postgres::Options::default());
+                let opened = match writes {
+                    true => PostgresStore::open(&location, options, SystemClock.now()).await,
+                    false => PostgresStore::open_existing(&location, options).await,
+                };
                 opened.map(|store| Arc::new(store) as _)
             }
         };

@@ -1,4 +1,4 @@
-//! `dualaudit log keygen | key | succeed`: what is done to a log as a whole.
+//! `dualaudit log keygen | key | rebuild | succeed`: what is done to a log as a whole.
 
 use std::{
     io::Write as _,
@@ -15,6 +15,7 @@ use super::{
     database::DatabaseArgs,
     hold::ActorArgs,
     output::{self, shown},
+    rebuild,
 };
 use crate::{
     clock::{Clock as _, SystemClock, entropy},
@@ -30,6 +31,7 @@ Examples:
   dualaudit log keygen --key-file log.key --log default
   dualaudit log keygen --key-file log.key --origin audit.example/prod
   dualaudit log key --key-file log.key
+  dualaudit log rebuild --check
   dualaudit log succeed --log default --checkpoint-copy file:/mnt/audit/checkpoints --reason 'restored from a backup'";
 
 /// The keys of logs, and logs that go on where others could not.
@@ -49,6 +51,8 @@ enum Action {
     Keygen(Keygen),
     /// Print the public keys of a file of keys.
     Key(Key),
+    /// Fold a log again from its first entry, and put what follows from its entries in the place of what is stored.
+    Rebuild(rebuild::Args),
     /// Open the successor of a log whose database was rolled back to an older state.
     ///
     /// The log takes nothing any more: what it has stays, and proves what it proved. Its successor goes on, begins
@@ -112,6 +116,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Keygen(args) => keygen(args).await?,
         Action::Key(args) => key(&args.key_file).await?,
+        Action::Rebuild(args) => return rebuild::run(args).await,
         Action::Succeed(args) => succeed_log(args).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -147,7 +152,7 @@ async fn key(file: &Path) -> anyhow::Result<()> {
 
 async fn succeed_log(args: Succeed) -> anyhow::Result<()> {
     let said = Said { reason: args.reason, actor: args.actor.name()? };
-    let store = args.database.open_succession().await?;
+    let store = args.database.open_owned(true).await?;
     let origin = origin_of(&args.database, &args.log).await?;
     let copies = read_copies(&args.checkpoint_copy, &args.log, &origin, &args.cluster).await?;
     let successor = succeed(store, &args.log, &copies, said, SystemClock.now()).await?;
@@ -161,7 +166,7 @@ async fn succeed_log(args: Succeed) -> anyhow::Result<()> {
 }
 
 /// The newest checkpoint of a log in each of these places.
-async fn read_copies(
+pub(super) async fn read_copies(
     places: &[Place],
     log: &str,
     origin: &str,

@@ -24,6 +24,7 @@ mod partitions;
 mod publish;
 pub mod purge;
 pub mod reader;
+mod rebuild;
 pub mod release;
 pub mod run;
 pub mod simulate;

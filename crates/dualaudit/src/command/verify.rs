@@ -239,7 +239,7 @@ fn files(args: &Args, keys: &[VerifierKey]) -> anyhow::Result<ExitCode> {
 
 /// A database that is damaged before there is anything to compare was checked all the same, and found
 /// wrong.
-fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+pub(super) fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
     let found = error.chain().any(|cause| {
         let by_store = matches!(cause.downcast_ref(), Some(StoreError::Corrupt(_)));
         by_store || matches!(cause.downcast_ref(), Some(VerifyError::Store(StoreError::Corrupt(_))))
@@ -252,7 +252,7 @@ fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
 }
 
 /// To stderr; shows nothing unless that is a terminal.
-fn progress_bar(of: &str) -> ProgressBar {
+pub(super) fn progress_bar(of: &str) -> ProgressBar {
     let style = format!("{{msg}} {{wide_bar}} {{human_pos}}/{{human_len}} {of}, {{eta}} left");
     let style = ProgressStyle::with_template(&style);
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

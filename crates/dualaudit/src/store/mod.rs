@@ -38,6 +38,7 @@ mod owner;
 mod page;
 pub mod postgres;
 mod purge;
+mod rebuild;
 mod rows;
 mod rules;
 pub mod sqlite;
@@ -54,12 +55,18 @@ pub use page::Page;
 pub use purge::{
     MAX_PURGED, PurgeDraft, Removed, Weighed, WeighedUpTo, Weighing, entry_runs, part_digest, statistics,
 };
+pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};
 pub use rules::check_key;
 pub use strays::{RowKey, Strays, Table};
 pub use succession::Succession;
 
 /// A store that can be handed around.
 pub type SharedStore = Arc<dyn Store>;
+
+/// A store with all that only a database's owner does to it.
+pub trait Owned: Succession + Rebuild {}
+
+impl<T: Succession + Rebuild> Owned for T {}
 
 /// What every database must do. Coarse on purpose: one call is one visit.
 #[async_trait]

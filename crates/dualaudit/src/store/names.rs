@@ -2,6 +2,7 @@
 
 use dualaudit_record::{
     canonical::canonical,
+    entry::Covers,
     execution::{Outcome, ScoreSource, Status},
     selector::Selector,
 };
@@ -51,6 +52,14 @@ pub(super) fn tracked_state(state: TrackedState) -> &'static str {
 /// What a hold selects by, in JSON that is the same whenever that is.
 pub(super) fn selector(selector: &Selector) -> String {
     String::from_utf8(canonical(selector)).expect("canonical JSON is UTF-8")
+}
+
+/// The columns that say what a hold covers: an execution, or a selector.
+pub(super) fn covers(covers: &Covers) -> (Option<&str>, Option<String>) {
+    match covers {
+        Covers::ExecutionId(id) => (Some(id), None),
+        Covers::Selector(selected) => (None, Some(selector(selected))),
+    }
 }
 
 /// The variant of a record's enum that has this name.

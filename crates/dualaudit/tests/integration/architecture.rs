@@ -19,6 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("verify", &["store"]),
     ("proof", &["store"]),
     ("publish", &["clock", "metrics", "ingest", "store", "proof"]),
+    ("rebuild", &["store"]),
     ("retention", &["clock", "store"]),
     ("doctor", &["clock", "crd", "source", "store"]),
     ("moving", &["clock", "store", "verify"]),

@@ -183,6 +183,31 @@ async fn verify_ends_with_3_and_names_what_was_tampered_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_follows_from_entries_is_compared_and_put_right() {
+    let standalone = with_records(&["a", "b"]).await;
+    let checked = || standalone.run(&["log", "rebuild", "--check", "-o", "json"]);
+    assert_eq!(checked().status.code(), Some(0));
+    let connection = standalone.open();
+    let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'log_tile_only_grows'";
+    let trigger: String = connection.query_row(trigger, [], |row| row.get(0)).unwrap();
+    let tampered = "DROP TRIGGER log_tile_only_grows; UPDATE log_tile SET hashes = zeroblob(64);";
+    connection.execute_batch(&format!("{tampered} {trigger}")).unwrap();
+    drop(connection);
+    let output = checked();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tiles = &report["logs"][0]["tables"][0];
+    assert_eq!(*tiles, json!({"table": "log_tile", "rows": 1, "differing": 1, "first": ["0/0"]}));
+    let output = standalone.run(&["log", "rebuild", "--log", "http"]);
+    assert!(output.status.success() && stdout(&output).contains("What differed was replaced."), "{output:?}");
+    assert_eq!(checked().status.code(), Some(0));
+    standalone.verified();
+    let nowhere = standalone.run(&["log", "rebuild", "--log", "nowhere"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(one_line(&nowhere).contains("there is no log nowhere"), "{nowhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sql_cannot_change_or_delete_what_is_recorded() {
     let standalone = with_records(&["a"]).await;
     let connection = standalone.open();

@@ -19,7 +19,7 @@ pub(super) mod strays;
 pub(super) mod tracking;
 
 /// A store with what its owner does to it from time to time.
-pub(super) trait Maintained: std::ops::Deref<Target = dyn super::Store> {
+pub(crate) trait Maintained: std::ops::Deref<Target = dyn super::Store> {
     /// Removes the rows of what was purged.
     async fn remove_purged(&self) -> super::Removed;
     /// How many whole months it can remove at once, of so many.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dualaudit_record::{
     Time,
     checkpoint::SignedCheckpoint,
-    entry::{Covers, Hold},
+    entry::Hold,
     log::{TileData, Tree},
     proof,
 };
@@ -394,10 +394,7 @@ async fn place(session: &Session, log: &str, receipt: &Receipt, hold: &Hold) -> 
         INSERT INTO hold (log, idx, execution_id, selector, reason, actor, placed_at)
         VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, $7)";
     let statement = session.prepare_cached(HOLD).await?;
-    let (id, selector) = match &hold.covers {
-        Covers::ExecutionId(id) => (Some(id), None),
-        Covers::Selector(selector) => (None, Some(names::selector(selector))),
-    };
+    let (id, selector) = names::covers(&hold.covers);
     let (index, placed_at) = (at_most(receipt.index), Micros::from(receipt.recorded_at));
     let of: [&(dyn ToSql + Sync); 7] = [&log, &index, &id, &selector, &hold.reason, &hold.actor, &placed_at];
     session.execute(&statement, &of).await?;

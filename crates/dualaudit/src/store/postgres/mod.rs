@@ -40,6 +40,7 @@ mod migrate;
 mod observe;
 mod overlay;
 mod read;
+mod rebuild;
 mod remove;
 mod replay;
 mod rows;

@@ -248,7 +248,7 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn hold(&mut self, receipt: &Receipt, hold: &Hold) -> Result<()> {
         let placed_at = receipt.recorded_at.as_micros();
-        let (execution_id, selector) = known::covers_columns(&hold.covers);
+        let (execution_id, selector) = names::covers(&hold.covers);
         let row =
             params![self.log, receipt.index, execution_id, selector, hold.reason, hold.actor, placed_at];
         self.writes.write(Step::Hold, row).map(drop)

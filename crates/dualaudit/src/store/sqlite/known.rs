@@ -103,7 +103,7 @@ pub(super) fn holds_like(connection: &Connection, log: &str, hold: &Hold) -> Res
         like!(),
         " AND released_at IS NOT NULL"
     );
-    let (execution_id, selector) = covers_columns(&hold.covers);
+    let (execution_id, selector) = names::covers(&hold.covers);
     let of = params![log, execution_id, selector, hold.reason];
     Ok(HoldsLike {
         open: first(connection, OPEN, of, duplicate)?,
@@ -196,14 +196,6 @@ pub(super) fn holds_covering(connection: &Connection, log: &str, id: &str) -> Re
         Covers::Selector(selector) => facts.iter().any(|facts| selector.covers(facts)),
     });
     Ok(holds)
-}
-
-/// The columns of a hold that say what it covers: `execution_id` and `selector`.
-pub(super) fn covers_columns(covers: &Covers) -> (Option<&str>, Option<String>) {
-    match covers {
-        Covers::ExecutionId(id) => (Some(id), None),
-        Covers::Selector(selector) => (None, Some(names::selector(selector))),
-    }
 }
 
 /// What decisions need of a tracked row.

@@ -1,9 +1,6 @@
 //! Logs that leave for another database: read whole, closed, and noted as opened there.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::path::Path;
 
 use dualaudit_record::{Entry, Time, digest::Digest, proof};
 use rusqlite::{Connection, params};
@@ -11,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::{
     SqliteStore, connect, entries,
     error::{Error, Result},
+    held::Held,
     known::{collect, first},
     read,
     read::beyond,
@@ -66,16 +64,13 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Unavailable`] when another process holds it for too long.
     pub async fn lock(&self) -> std::result::Result<Locked, StoreError> {
-        let (file, options) = (Arc::clone(&self.file), self.options);
-        let lock = move || {
-            let locked = connect::writer(&file, &options).and_then(|connection| {
-                connection.execute_batch("BEGIN IMMEDIATE")?;
-                Ok(connection)
-            });
-            let connection = Arc::new(Mutex::new(locked.map_err(|error| error.at(&file))?));
-            Ok(Locked { file, connection })
+        let options = self.options;
+        let lock = move |file: &Path| {
+            let connection = connect::writer(file, &options)?;
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            Ok(connection)
         };
-        tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(stopped(&error)))
+        Held::open(&self.file, lock).await.map(Locked)
     }
 
     /// Notes that a log that was closed here was opened where it went.
@@ -99,10 +94,7 @@ impl SqliteStore {
 
 /// A file whose write lock is held; it is free again when this goes, and nothing was changed unless
 /// [`Locked::close`] was called.
-pub struct Locked {
-    file: Arc<PathBuf>,
-    connection: Arc<Mutex<Connection>>,
-}
+pub struct Locked(Held);
 
 impl Locked {
     /// See [`SqliteStore::moving_page`].
@@ -111,7 +103,7 @@ impl Locked {
     /// Those.
     pub async fn moving_page(&self, log: &str, from: u64) -> std::result::Result<MovingPage, StoreError> {
         let log = log.to_owned();
-        self.with(move |connection| page(connection, &log, from)).await
+        self.0.with(move |connection| page(connection, &log, from)).await
     }
 
     /// See [`crate::store::Store::tracked`].
@@ -125,7 +117,7 @@ impl Locked {
         limit: u32,
     ) -> std::result::Result<Vec<Tracked>, StoreError> {
         let (log, after) = (log.to_owned(), after.map(str::to_owned));
-        self.with(move |connection| read::tracked(connection, &log, after.as_deref(), limit)).await
+        self.0.with(move |connection| read::tracked(connection, &log, after.as_deref(), limit)).await
     }
 
     /// Whether a log is closed.
@@ -134,7 +126,7 @@ impl Locked {
     /// Those of [`crate::store::Store::logs`].
     pub async fn is_closed(&self, log: &str) -> std::result::Result<bool, StoreError> {
         let log = log.to_owned();
-        self.with(move |connection| Ok(state(connection, &log)? != LogState::Open)).await
+        self.0.with(move |connection| Ok(state(connection, &log)? != LogState::Open)).await
     }
 
     /// Closes a log that is all at `to`, unless that is why it is closed already, and lets the lock go.
@@ -149,32 +141,17 @@ impl Locked {
             SELECT ?1, ?2, ?3
             WHERE NOT EXISTS (SELECT 1 FROM moved WHERE log = ?1)";
         let (log, to) = (log.to_owned(), to.to_owned());
-        self.with(move |connection| {
-            connection.execute(CLOSE, params![log, to, now.as_micros()])?;
-            let closed = state(connection, &log)?;
-            if closed != (LogState::Moved { to }) {
-                closed.check_opening(&log)?;
-            }
-            connection.execute_batch("COMMIT").map_err(Error::Commit)
-        })
-        .await
+        self.0
+            .with(move |connection| {
+                connection.execute(CLOSE, params![log, to, now.as_micros()])?;
+                let closed = state(connection, &log)?;
+                if closed != (LogState::Moved { to }) {
+                    closed.check_opening(&log)?;
+                }
+                connection.execute_batch("COMMIT").map_err(Error::Commit)
+            })
+            .await
     }
-
-    async fn with<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
-    ) -> std::result::Result<T, StoreError> {
-        let (connection, file) = (Arc::clone(&self.connection), Arc::clone(&self.file));
-        let run = move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            act(&connection).map_err(|error| error.at(&file))
-        };
-        tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| Err(stopped(&error)))
-    }
-}
-
-fn stopped(error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(format!("what held the lock stopped: {error}"))
 }
 
 /// Whether a log takes entries here, or where it went.

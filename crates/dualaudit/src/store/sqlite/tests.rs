@@ -1,6 +1,6 @@
 //! The suite on SQLite, and what only SQLite has.
 
-use std::ops::Deref;
+use std::{ops::Deref, path::PathBuf};
 
 use tempfile::TempDir;
 
@@ -29,9 +29,15 @@ impl Deref for Fresh {
     }
 }
 
+impl Fresh {
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("audit.db")
+    }
+}
+
 impl conformance::Maintained for Fresh {
     async fn remove_purged(&self) -> Removed {
-        let file = self.directory.path().join("audit.db");
+        let file = self.file();
         tokio::task::spawn_blocking(move || maintain(file).unwrap().removed).await.unwrap()
     }
 
@@ -40,7 +46,7 @@ impl conformance::Maintained for Fresh {
     }
 
     async fn rows(&self) -> u64 {
-        let shell = rusqlite::Connection::open(self.directory.path().join("audit.db")).unwrap();
+        let shell = rusqlite::Connection::open(self.file()).unwrap();
         let count = "SELECT (SELECT count(*) FROM workflow_execution_audit)
             + (SELECT count(*) FROM workflow_execution_revision) + (SELECT count(*) FROM source_object)";
         shell.query_row(count, [], |row| row.get(0)).unwrap()

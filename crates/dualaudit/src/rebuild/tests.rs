@@ -1,0 +1,316 @@
+//! On both databases: what was tampered with is found, and what follows from entries is put right.
+
+use dualaudit_record::{
+    Entry, WorkflowExecutionAudit,
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    entry::Succession,
+    selector::Selector,
+};
+
+use super::*;
+use crate::{
+    store::{
+        Batch, DraftContent,
+        conformance::{
+            Maintained,
+            holds::{release, selecting},
+            purge::{part, weigh},
+            sample::{LOG, append, at, batch, from_producer, hold, open, record, stored},
+        },
+        postgres, sqlite,
+    },
+    verify::verify,
+};
+
+const NEXT: &str = "next";
+
+/// A store whose tables can be changed with nothing in the way.
+trait Tampered: Maintained + Sized {
+    fn rebuilds(&self) -> &dyn Rebuild;
+    fn tamper(&self, sql: &str);
+    /// Opens it anew, as only a database is opened whose triggers are all there.
+    async fn reopen(&self);
+}
+
+impl Tampered for sqlite::tests::Fresh {
+    fn rebuilds(&self) -> &dyn Rebuild {
+        &self.store
+    }
+
+    fn tamper(&self, sql: &str) {
+        let shell = rusqlite::Connection::open(self.file()).unwrap();
+        let mut triggers = shell
+            .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid")
+            .unwrap();
+        let triggers = triggers.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let triggers: Vec<(String, String)> = triggers.map(Result::unwrap).collect();
+        for (name, _) in &triggers {
+            shell.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+        }
+        shell.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        for (_, sql) in &triggers {
+            shell.execute_batch(sql).unwrap();
+        }
+    }
+
+    async fn reopen(&self) {
+        sqlite::SqliteStore::open(self.file(), sqlite::Options::default()).unwrap();
+    }
+}
+
+impl Tampered for postgres::tests::Fresh {
+    fn rebuilds(&self) -> &dyn Rebuild {
+        &self.store
+    }
+
+    fn tamper(&self, sql: &str) {
+        let sql = format!("SET session_replication_role = replica; {sql}");
+        self.database.execute(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    async fn reopen(&self) {
+        let options = postgres::Options::default();
+        postgres::PostgresStore::open(&self.location(), options, at(0)).await.unwrap();
+    }
+}
+
+/// A log with full tiles and growing ones, holds of every kind and a purge, which has a successor.
+async fn full(store: &impl Tampered) {
+    let inner = &**store;
+    open(inner, LOG).await;
+    open(inner, "empty").await;
+    append(
+        inner,
+        [
+            hold("r1", "look"),
+            selecting(Selector { namespace: Some("a".into()), ..Selector::default() }, "all"),
+        ],
+    )
+    .await;
+    append(inner, [release(0)]).await;
+    let old = |n: i64| WorkflowExecutionAudit { completed_at: at(n), ..record(&format!("r{n}")) };
+    append(inner, (0..280).map(|n| from_producer(old(n), None))).await;
+    let goes = weigh(inner, at(20), 100).await.into_iter().filter(|found| found.id != "r7").collect();
+    stored(inner, part(1, goes)).await;
+    let head = inner.logs().await.unwrap().into_iter().find(|head| head.log == LOG).unwrap();
+    store.begin_successor(LOG, NEXT).await;
+    let said = Succession {
+        predecessor: LOG.to_owned(),
+        size: head.size,
+        root: head.root,
+        checkpoint: promise(&head, head.size + 1).as_str().to_owned(),
+        reason: "restored".to_owned(),
+        actor: "me".to_owned(),
+    };
+    let said = batch([DraftContent::Note(Box::new(Entry::Succession(said)))]);
+    inner.append(NEXT, said, at(100)).await.unwrap();
+    store.close_succeeded(LOG, NEXT).await;
+}
+
+fn promise(head: &Head, size: u64) -> SignedCheckpoint {
+    let checkpoint = Checkpoint { origin: head.origin.clone(), size, root: head.root };
+    SignedCheckpoint::sign(checkpoint, &[]).unwrap()
+}
+
+async fn check(store: &impl Tampered, log: &str) -> Report {
+    rebuild(store.rebuilds(), log, Mode::Check, &[], |_, _| {}).await.unwrap()
+}
+
+/// Tables that differ, each with the first keys.
+fn differing(report: &Report) -> Vec<(&'static str, Vec<&str>)> {
+    let tables = report.tables.iter().filter(|table| table.differing > 0);
+    tables.map(|table| (table.table, table.first.iter().map(String::as_str).collect())).collect()
+}
+
+/// The log, SQL, and the table and first key that must differ after it. The root of the empty log is a hash
+/// like any other.
+const CASES: &[(&str, &str, &str, &str)] = &[
+    (
+        LOG,
+        "UPDATE log_tile SET hashes = (SELECT root FROM log WHERE name = 'empty') WHERE log = 'default' AND level = 0 AND idx = 0",
+        "log_tile",
+        "0/0",
+    ),
+    (LOG, "UPDATE log_tile SET idx = 7 WHERE log = 'default' AND level = 0 AND idx = 1", "log_tile", "0/1"),
+    (LOG, "UPDATE log_tile SET level = 5 WHERE log = 'default' AND level = 1", "log_tile", "1/0"),
+    (LOG, "UPDATE log_tile SET log = 'empty' WHERE log = 'default' AND level = 1", "log_tile", "1/0"),
+    (LOG, "DELETE FROM log_tile WHERE log = 'default'", "log_tile", "0/0"),
+    (
+        LOG,
+        "INSERT INTO log_tile (log, level, idx, hashes) SELECT name, 3, 9, root FROM log WHERE name = 'default'",
+        "log_tile",
+        "3/9",
+    ),
+    (LOG, "UPDATE hold SET reason = 'another' WHERE idx = 1", "hold", "1"),
+    (LOG, "UPDATE hold SET actor = 'another' WHERE idx = 1", "hold", "1"),
+    (LOG, "UPDATE hold SET execution_id = 'r2' WHERE idx = 0", "hold", "0"),
+    (LOG, "UPDATE hold SET selector = '{\"namespace\":\"b\"}' WHERE idx = 1", "hold", "1"),
+    (
+        LOG,
+        "UPDATE hold SET placed_at = (SELECT created_at FROM log WHERE name = 'default') WHERE idx = 0",
+        "hold",
+        "0",
+    ),
+    (LOG, "UPDATE hold SET released_at = NULL, released_idx = NULL WHERE idx = 0", "hold", "0"),
+    (LOG, "UPDATE hold SET released_idx = 3 WHERE idx = 0", "hold", "0"),
+    (LOG, "UPDATE hold SET released_at = placed_at, released_idx = 2 WHERE idx = 1", "hold", "1"),
+    (LOG, "UPDATE hold SET idx = 9, released_idx = 10 WHERE idx = 0", "hold", "0"),
+    (LOG, "DELETE FROM hold", "hold", "0"),
+    (
+        LOG,
+        "INSERT INTO hold (log, idx, execution_id, reason, actor, placed_at) SELECT log, 50, 'r9', reason, actor, placed_at FROM hold WHERE idx = 0",
+        "hold",
+        "50",
+    ),
+    (LOG, "UPDATE purged SET first_idx = first_idx + 1 WHERE first_idx < 10", "purged", "9"),
+    (LOG, "UPDATE purged SET idx = idx + 1 WHERE first_idx < 10", "purged", "9"),
+    (LOG, "DELETE FROM purged", "purged", "9"),
+    (
+        LOG,
+        "INSERT INTO purged (log, last_idx, first_idx, idx) VALUES ('default', 270, 270, 283)",
+        "purged",
+        "270",
+    ),
+    (
+        LOG,
+        "UPDATE log_entry SET leaf_hash = (SELECT root FROM log WHERE name = 'empty') WHERE log = 'default' AND idx = 5",
+        "log_entry",
+        "5",
+    ),
+    (LOG, "UPDATE log SET recorded_at = created_at WHERE name = 'default'", "log", "default"),
+    (
+        LOG,
+        "UPDATE log SET root = (SELECT root FROM log WHERE name = 'empty') WHERE name = 'default'",
+        "log",
+        "default",
+    ),
+    (LOG, "UPDATE log SET size = size - 1 WHERE name = 'default'", "log", "default"),
+    (NEXT, "UPDATE succession SET successor = 'empty'", "succession", "default"),
+    (NEXT, "UPDATE succession SET log = 'empty'", "succession", "default"),
+    (NEXT, "DELETE FROM succession", "succession", "default"),
+    ("empty", "INSERT INTO succession (log, successor) VALUES ('next', 'empty')", "succession", "next"),
+];
+
+async fn what_follows_from_entries_is_found_to_differ_and_put_right(store: &impl Tampered) {
+    full(store).await;
+    let heads = store.logs().await.unwrap();
+    let untouched = check(store, LOG).await;
+    assert!(untouched.is_clean(), "{untouched:?}");
+    let counted = |table: &str| untouched.tables.iter().find(|found| found.table == table).unwrap().rows;
+    assert_eq!(["log_tile", "hold", "purged", "log"].map(counted), [3, 2, 2, 1]);
+    for &(log, sql, table, key) in CASES {
+        store.tamper(sql);
+        let found = check(store, log).await;
+        assert!(!found.is_clean(), "{sql}");
+        let differing = differing(&found);
+        assert!(
+            differing.iter().any(|(differs, keys)| *differs == table && keys.first() == Some(&key)),
+            "{sql}\nexpected {table} {key}, found: {differing:?}"
+        );
+        // A row that went to another log is put right in both.
+        for head in heads.iter().filter(|head| head.log == log || head.size < 2) {
+            let promised = [promise(head, head.size)];
+            let done = rebuild(store.rebuilds(), &head.log, Mode::Replace, &promised, |_, _| {}).await;
+            assert!(done.unwrap().is_clean(), "{sql}");
+        }
+        assert_eq!(store.logs().await.unwrap(), heads, "{sql}");
+    }
+    for head in &heads {
+        let right = check(store, &head.log).await;
+        assert!(right.is_clean() && !right.replaced, "{right:?}");
+    }
+    assert_eq!(verify(&**store, None, |_| {}).await.unwrap().findings, []);
+    store.reopen().await;
+}
+
+async fn what_cannot_be_trusted_is_left_as_it_was(store: &impl Tampered) {
+    let inner = &**store;
+    open(inner, LOG).await;
+    append(inner, [hold("r1", "look")]).await;
+    append(inner, (0..3).map(|n| from_producer(record(&format!("r{n}")), None))).await;
+    let head = inner.logs().await.unwrap().remove(0);
+    let publish = Batch { checkpoint: Some(promise(&head, 4)), ..Batch::default() };
+    inner.append(LOG, publish.into(), at(100)).await.unwrap();
+    let before = inner.logs().await.unwrap();
+    let replace = async || rebuild(store.rebuilds(), LOG, Mode::Replace, &[], |_, _| {}).await;
+    for (sql, undo, expected) in [
+        (
+            "UPDATE log_entry SET body = replace(body, 'look', 'lock') WHERE idx = 0",
+            "UPDATE log_entry SET body = replace(body, 'lock', 'look') WHERE idx = 0",
+            "the body of entry 0 is not the one that was appended",
+        ),
+        (
+            "UPDATE log_entry SET execution_id = 'r9' WHERE execution_id = 'r2'",
+            "UPDATE log_entry SET execution_id = 'r2' WHERE execution_id = 'r9'",
+            "the first 4 entries have the root",
+        ),
+        (
+            "UPDATE log_entry SET idx = 9 WHERE idx = 3; UPDATE log SET size = 3",
+            "UPDATE log_entry SET idx = 3 WHERE idx = 9; UPDATE log SET size = 4",
+            "entry 3 is missing; it has 3 entries, and a checkpoint is of 4",
+        ),
+        (
+            "UPDATE log_entry SET log = 'gone' WHERE idx = 3; UPDATE log SET size = 3",
+            "UPDATE log_entry SET log = 'default' WHERE idx = 3; UPDATE log SET size = 4",
+            "it has 3 entries, and a checkpoint is of 4",
+        ),
+    ] {
+        store.tamper(sql);
+        let found = check(store, LOG).await;
+        assert!(!found.is_clean() && found.damaged.join("; ").contains(expected), "{sql}: {found:?}");
+        let refused = replace().await.unwrap_err();
+        assert!(matches!(&refused, RebuildError::Damaged(report) if **report == found), "{sql}: {refused}");
+        store.tamper(undo);
+        assert!(check(store, LOG).await.is_clean(), "{undo}");
+        assert_eq!(inner.logs().await.unwrap(), before);
+    }
+    store.tamper(
+        "DELETE FROM checkpoint; UPDATE log SET root = (SELECT leaf_hash FROM log_entry WHERE idx = 0)",
+    );
+    let refused = replace().await.unwrap_err();
+    assert!(matches!(refused, RebuildError::Unvouched(_)), "{refused}");
+    let copy = [promise(&head, 4)];
+    let done = rebuild(store.rebuilds(), LOG, Mode::Replace, &copy, |_, _| {}).await.unwrap();
+    assert!(done.replaced && done.root == head.root);
+}
+
+async fn a_log_goes_on_while_it_is_looked_at_and_after_it_was_rebuilt(store: &impl Tampered) {
+    let inner = &**store;
+    open(inner, LOG).await;
+    append(inner, (0..300).map(|n| from_producer(record(&format!("r{n}")), None))).await;
+    let mut looking = store.rebuilds().begin_rebuild(LOG, Mode::Check).await.unwrap();
+    append(inner, [from_producer(record("meanwhile"), None)]).await;
+    assert_eq!(looking.entries(299, 9).await.unwrap().len(), 1, "one state is looked at");
+    drop(looking);
+    store.tamper("DELETE FROM log_tile WHERE level = 0 AND idx = 1");
+    let done = rebuild(store.rebuilds(), LOG, Mode::Replace, &[], |_, _| {}).await.unwrap();
+    assert_eq!((done.replaced, differing(&done)), (true, vec![("log_tile", vec!["0/1"])]));
+    append(inner, (300..600).map(|n| from_producer(record(&format!("r{n}")), None))).await;
+    assert_eq!(verify(inner, None, |_| {}).await.unwrap().findings, []);
+    let refused = store.rebuilds().begin_rebuild("nowhere", Mode::Check).await.err().unwrap();
+    assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
+}
+
+/// Makes a test of each, on both databases.
+macro_rules! on_both {
+    ($($name:ident,)+) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&crate::store::sqlite::tests::fresh()).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&crate::store::postgres::tests::fresh()).await;
+            })+
+        }
+    };
+}
+
+on_both! {
+    what_follows_from_entries_is_found_to_differ_and_put_right,
+    what_cannot_be_trusted_is_left_as_it_was,
+    a_log_goes_on_while_it_is_looked_at_and_after_it_was_rebuilt,
+}

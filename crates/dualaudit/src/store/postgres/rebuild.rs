@@ -1,0 +1,211 @@
+//! Tables that a log's entries say all of, made anew from them. Replacing them is for the database's owner.
+
+use async_trait::async_trait;
+use dualaudit_record::{Time, proof};
+use tokio_postgres::types::ToSql;
+
+use super::{
+    PostgresStore, entries,
+    error::{Error, Result},
+    read,
+    session::Session,
+    values::{Micros, at_most},
+};
+use crate::store::{
+    Head, StoreError, StoredEntry, names,
+    rebuild::{Compared, Derived, DerivedTable, LEAF_HASHES, Mode, Rebuild, Rebuilding, TABLES},
+    rows::Cells as _,
+};
+
+/// Whole tables are compared: in any order, and for as long as it takes.
+const AT_LENGTH: &str = "
+    SET LOCAL statement_timeout = 0;
+    SET LOCAL enable_seqscan = on;
+    SET LOCAL enable_sort = on;
+    SET LOCAL enable_hashjoin = on";
+
+#[async_trait]
+impl Rebuild for PostgresStore {
+    async fn begin_rebuild(
+        &self,
+        log: &str,
+        mode: Mode,
+    ) -> std::result::Result<Box<dyn Rebuilding>, StoreError> {
+        const LOCK: &str = "
+            -- rebuild: lock the head
+            SELECT size
+            FROM log
+            WHERE name = $1
+            FOR UPDATE";
+        let begin = async {
+            let session = Session::new(&self.pools.writers).await?;
+            match mode {
+                Mode::Check => session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?,
+                Mode::Replace => {
+                    session.batch_execute("BEGIN").await?;
+                    session.row(LOCK, &[&log]).await?;
+                }
+            }
+            for table in TABLES.iter().chain([&LEAF_HASHES]) {
+                session.batch_execute(&table.create()).await?;
+                session.batch_execute(&table.index()).await?;
+            }
+            let heads = read::logs(&session).await?;
+            let head = heads.into_iter().find(|head| head.log == log);
+            let head = head.ok_or_else(|| StoreError::Foreign(format!("there is no log {log:?}")))?;
+            Ok((session, head))
+        };
+        let (session, head) = self.worked(begin).await?;
+        Ok(Box::new(PostgresRebuilding { session, head, name: self.name.to_string() }))
+    }
+}
+
+/// Its session is never given back: closing the connection undoes what is not committed, and forgets the
+/// temporary tables.
+struct PostgresRebuilding {
+    session: Session,
+    head: Head,
+    /// What errors call the database.
+    name: String,
+}
+
+#[async_trait]
+impl Rebuilding for PostgresRebuilding {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    async fn entries(&mut self, from: u64, limit: u32) -> std::result::Result<Vec<StoredEntry>, StoreError> {
+        let entries = entries::entries(&self.session, &self.head.log, None, from, limit);
+        entries.await.map_err(|error| error.at(&self.name))
+    }
+
+    async fn put(&mut self, rows: Vec<Derived>) -> std::result::Result<(), StoreError> {
+        for row in &rows {
+            put(&self.session, row).await.map_err(|error| error.at(&self.name))?;
+        }
+        Ok(())
+    }
+
+    async fn compare(&mut self) -> std::result::Result<Vec<Compared>, StoreError> {
+        compare_all(&self.session, &self.head.log).await.map_err(|error| error.at(&self.name))
+    }
+
+    async fn replace(
+        self: Box<Self>,
+        head: proof::Head,
+        recorded_at: Option<Time>,
+    ) -> std::result::Result<(), StoreError> {
+        let replaced = replace(&self.session, &self.head.log, head, recorded_at).await;
+        replaced.map_err(|error| error.at(&self.name))
+    }
+}
+
+async fn put(session: &Session, row: &Derived) -> Result<()> {
+    let insert = async |sql: &str, values: &[&(dyn ToSql + Sync)]| {
+        let statement = session.prepare_cached(sql).await?;
+        session.execute(&statement, values).await?;
+        Ok(())
+    };
+    match row {
+        Derived::Tile(tile) => {
+            let (level, index) = (i16::from(tile.level), at_most(tile.index));
+            insert("INSERT INTO rebuilt_log_tile VALUES ($1, $2, $3)", &[&level, &index, &tile.hashes]).await
+        }
+        Derived::Hold { index, hold, placed_at } => {
+            let (index, placed_at) = (at_most(*index), Micros::from(*placed_at));
+            let (id, selector) = names::covers(&hold.covers);
+            insert(
+                "INSERT INTO rebuilt_hold VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, NULL, NULL)",
+                &[&index, &id, &selector, &hold.reason, &hold.actor, &placed_at],
+            )
+            .await
+        }
+        Derived::Release { hold, by, released_at } => {
+            insert(
+                "UPDATE rebuilt_hold SET released_at = $2, released_idx = $3 WHERE idx = $1",
+                &[&at_most(*hold), &Micros::from(*released_at), &at_most(*by)],
+            )
+            .await
+        }
+        Derived::Purged { first, last, by } => {
+            insert(
+                "INSERT INTO rebuilt_purged VALUES ($1, $2, $3)",
+                &[&at_most(*last), &at_most(*first), &at_most(*by)],
+            )
+            .await
+        }
+        Derived::Succeeds(predecessor) => {
+            insert("INSERT INTO rebuilt_succession VALUES ($1)", &[predecessor]).await
+        }
+        Derived::LeafHash { index, leaf_hash } => {
+            insert(
+                "INSERT INTO rebuilt_log_entry VALUES ($1, $2)",
+                &[&at_most(*index), &leaf_hash.0.as_slice()],
+            )
+            .await
+        }
+    }
+}
+
+async fn compare_all(session: &Session, log: &str) -> Result<Vec<Compared>> {
+    session.batch_execute(AT_LENGTH).await?;
+    let mut compared = Vec::new();
+    for table in &TABLES {
+        session.batch_execute(&format!("ANALYZE rebuilt_{}", table.name)).await?;
+        compared.push(compare(session, log, table).await?);
+    }
+    // Only those that differ were put.
+    let differing = session.query_one(&LEAF_HASHES.count(), &[]).await?.number(0)?;
+    let first = session.query(&LEAF_HASHES.put_keys(), &[]).await?;
+    let first = first.iter().map(|row| row.string(0)).collect::<Result<_>>()?;
+    compared.push(Compared { table: LEAF_HASHES.name, rows: 0, differing, first });
+    Ok(compared)
+}
+
+async fn compare(session: &Session, log: &str, table: &DerivedTable) -> Result<Compared> {
+    let [differing, shown] = table.differing();
+    let first = session.query(&shown, &[&log]).await?;
+    Ok(Compared {
+        table: table.name,
+        rows: session.query_one(&table.count(), &[]).await?.number(0)?,
+        differing: session.query_one(&differing, &[&log]).await?.number(0)?,
+        first: first.iter().map(|row| row.string(0)).collect::<Result<_>>()?,
+    })
+}
+
+async fn replace(session: &Session, log: &str, head: proof::Head, recorded_at: Option<Time>) -> Result<()> {
+    const LEAF: &str = "
+        -- rebuild: leaf hashes
+        UPDATE log_entry AS entry
+        SET leaf_hash = rebuilt.leaf_hash
+        FROM rebuilt_log_entry AS rebuilt
+        WHERE entry.log = $1 AND entry.idx = rebuilt.idx";
+    const HEAD: &str = "
+        -- rebuild: head
+        UPDATE log
+        SET size = $2,
+            root = $3,
+            recorded_at = $4
+        WHERE name = $1";
+    for table in &TABLES {
+        triggers(session, table.name, "DISABLE").await?;
+        for change in table.replace() {
+            session.execute(&change, &[&log]).await?;
+        }
+        triggers(session, table.name, "ENABLE").await?;
+    }
+    triggers(session, "log_entry", "DISABLE").await?;
+    session.execute(LEAF, &[&log]).await?;
+    triggers(session, "log_entry", "ENABLE").await?;
+    triggers(session, "log", "DISABLE").await?;
+    let (size, recorded_at) = (at_most(head.size), recorded_at.map(Micros::from));
+    session.execute(HEAD, &[&log, &size, &head.root.0.as_slice(), &recorded_at]).await?;
+    triggers(session, "log", "ENABLE").await?;
+    session.batch_execute("COMMIT").await.map_err(Error::Commit)
+}
+
+/// Changes are made without the triggers of a table, which nobody else sees off: it is locked until the commit.
+async fn triggers(session: &Session, table: &str, what: &str) -> Result<()> {
+    Ok(session.batch_execute(&format!("ALTER TABLE {table} {what} TRIGGER USER")).await?)
+}

@@ -1,0 +1,207 @@
+//! Tables that a log's entries say all of, made anew from them.
+
+use async_trait::async_trait;
+use dualaudit_record::{Time, digest::Digest, entry::Hold, log::TileData, proof};
+use serde::Serialize;
+
+use super::{Head, Store, StoreError, StoredEntry};
+
+/// What follows from a log's entries, and from nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Derived {
+    /// A tile of the tree, as full as it gets.
+    Tile(TileData),
+    /// A hold, when it is placed.
+    Hold {
+        /// Its entry.
+        index: u64,
+        /// The hold.
+        hold: Hold,
+        /// When its entry was appended.
+        placed_at: Time,
+    },
+    /// The end of a hold.
+    Release {
+        /// The hold's entry.
+        hold: u64,
+        /// The entry that ends it.
+        by: u64,
+        /// When that was appended.
+        released_at: Time,
+    },
+    /// A run of entries whose bodies were purged.
+    Purged {
+        /// The first of them.
+        first: u64,
+        /// The last.
+        last: u64,
+        /// The purge's entry.
+        by: u64,
+    },
+    /// The log in whose place this one goes on.
+    Succeeds(String),
+    /// The hash of a leaf, of an entry that is stored with another.
+    LeafHash {
+        /// The entry.
+        index: u64,
+        /// RFC 6962 hash of the leaf that its columns make.
+        leaf_hash: Digest,
+    },
+}
+
+/// A table beside what the entries make of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    /// The table.
+    pub table: &'static str,
+    /// How many rows the entries make.
+    pub rows: u64,
+    /// How many rows are missing, or say another thing, or should not be there.
+    pub differing: u64,
+    /// The keys of the first of these.
+    pub first: Vec<String>,
+}
+
+/// The keys that [`Compared::first`] holds at most.
+pub(super) const NAMED: i64 = 5;
+
+/// Whether a rebuild only looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One state of the log is looked at, while it goes on.
+    Check,
+    /// The log takes nothing until it is done.
+    Replace,
+}
+
+/// What the owner of a database does to have derived tables made anew.
+#[async_trait]
+pub trait Rebuild: Store {
+    /// Begins one, in one transaction. Nothing is changed before [`Rebuilding::replace`].
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] when there is no such log; [`StoreError::Unavailable`] also when this role may not
+    /// do it.
+    async fn begin_rebuild(&self, log: &str, mode: Mode) -> Result<Box<dyn Rebuilding>, StoreError>;
+}
+
+/// A rebuild under way. Dropping it leaves everything as it was.
+#[async_trait]
+pub trait Rebuilding: Send {
+    /// The log's head as it is stored.
+    fn head(&self) -> &Head;
+
+    /// See [`Store::entries`], of every kind; also those beyond the head's size.
+    async fn entries(&mut self, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError>;
+
+    /// Takes what follows from the next entries, in their order.
+    async fn put(&mut self, rows: Vec<Derived>) -> Result<(), StoreError>;
+
+    /// Compares what was put with what is stored. Once, after all of it.
+    async fn compare(&mut self) -> Result<Vec<Compared>, StoreError>;
+
+    /// Puts what was put in the place of what is stored and differs.
+    async fn replace(self: Box<Self>, head: proof::Head, recorded_at: Option<Time>)
+    -> Result<(), StoreError>;
+}
+
+/// A table whose rows are compared as they are. Its statements are the same in every database; the log is
+/// their first value.
+pub(super) struct DerivedTable {
+    pub(super) name: &'static str,
+    /// The column that names the log that the rows follow from.
+    of: &'static str,
+    key: &'static [&'static str],
+    columns: &'static str,
+}
+
+pub(super) const LEAF_HASHES: DerivedTable =
+    DerivedTable { name: "log_entry", of: "log", key: &["idx"], columns: "idx, leaf_hash" };
+
+/// All but the leaf hashes, which are columns of what is not derived.
+pub(super) const TABLES: [DerivedTable; 4] = [
+    DerivedTable { name: "log_tile", of: "log", key: &["level", "idx"], columns: "level, idx, hashes" },
+    DerivedTable {
+        name: "hold",
+        of: "log",
+        key: &["idx"],
+        columns: "idx, execution_id, selector, reason, actor, placed_at, released_at, released_idx",
+    },
+    DerivedTable { name: "purged", of: "log", key: &["last_idx"], columns: "last_idx, first_idx, idx" },
+    DerivedTable { name: "succession", of: "successor", key: &["log"], columns: "log" },
+];
+
+impl DerivedTable {
+    /// Makes the table that is put to, empty, for the length of the connection.
+    pub(super) fn create(&self) -> String {
+        let Self { name, columns, .. } = self;
+        format!("CREATE TEMPORARY TABLE rebuilt_{name} AS SELECT {columns} FROM {name} WHERE false")
+    }
+
+    /// Finds by its key what is put.
+    pub(super) fn index(&self) -> String {
+        let (name, key) = (self.name, self.key.join(", "));
+        format!("CREATE INDEX rebuilt_{name}_key ON rebuilt_{name} ({key})")
+    }
+
+    /// Counts what was put.
+    pub(super) fn count(&self) -> String {
+        format!("SELECT count(*) FROM rebuilt_{}", self.name)
+    }
+
+    /// Rows of the one that the other does not have.
+    fn only(&self, rebuilt: bool) -> String {
+        let Self { name, of, columns, .. } = self;
+        let stored = format!("SELECT {columns} FROM {name} WHERE {of} = $1");
+        let put = format!("SELECT {columns} FROM rebuilt_{name}");
+        match rebuilt {
+            true => format!("{put} EXCEPT {stored}"),
+            false => format!("{stored} EXCEPT {put}"),
+        }
+    }
+
+    /// The first keys of what was put.
+    pub(super) fn put_keys(&self) -> String {
+        let (name, key) = (self.name, self.key.join(", "));
+        format!("SELECT {} AS shown FROM rebuilt_{name} ORDER BY {key} LIMIT {NAMED}", self.shown_key())
+    }
+
+    /// A row's key as one text.
+    fn shown_key(&self) -> String {
+        let texts: Vec<String> = self.key.iter().map(|column| format!("CAST({column} AS TEXT)")).collect();
+        texts.join(" || '/' || ")
+    }
+
+    /// The keys of rows that differ: how many there are, and the first.
+    pub(super) fn differing(&self) -> [String; 2] {
+        let key = self.key.join(", ");
+        let differing = format!(
+            "SELECT {key} FROM ({}) AS missing UNION SELECT {key} FROM ({}) AS stray",
+            self.only(true),
+            self.only(false)
+        );
+        [
+            format!("SELECT count(*) FROM ({differing}) AS differing"),
+            format!(
+                "SELECT {} AS shown FROM ({differing}) AS differing ORDER BY {key} LIMIT {NAMED}",
+                self.shown_key()
+            ),
+        ]
+    }
+
+    /// Removes what differs, and adds what is missing then.
+    pub(super) fn replace(&self) -> [String; 2] {
+        let Self { name, of, columns, .. } = self;
+        let key = self.key.join(", ");
+        [
+            format!(
+                "DELETE FROM {name} WHERE {of} = $1 AND ({key}) IN (SELECT {key} FROM ({}) AS stray)",
+                self.only(false)
+            ),
+            format!(
+                "INSERT INTO {name} ({of}, {columns}) SELECT $1, {columns} FROM ({}) AS missing",
+                self.only(true)
+            ),
+        ]
+    }
+}
