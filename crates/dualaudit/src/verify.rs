@@ -413,14 +413,26 @@ impl LogCheck<'_> {
     }
 
     /// Of a log in whose place another goes on: the size that it once had, as the first entry there says.
-    async fn accounted(&self) -> Result<u64, StoreError> {
+    async fn accounted(&mut self) -> Result<u64, StoreError> {
         let LogState::Succeeded { by } = &self.head.state else { return Ok(0) };
         let first = self.store.entries(by, Some(EntryKind::Succession), 0, 1).await?.into_iter().next();
-        let Some(Entry::Succession(said)) = first.as_ref().and_then(|first| first.body.entry()) else {
-            return Ok(0);
+        let lost = match first.as_ref().and_then(|first| first.body.entry()) {
+            Some(Entry::Succession(said)) if said.predecessor == self.head.log => {
+                let lost: Option<SignedCheckpoint> = said.checkpoint.parse().ok();
+                lost.map_or(0, |lost| lost.head().size)
+            }
+            _ => {
+                let expected = format!("a first entry of {by} that says so");
+                self.find(
+                    None,
+                    "succession",
+                    expected,
+                    format!("a note that {by} goes on in its place, alone"),
+                );
+                0
+            }
         };
-        let lost: Option<SignedCheckpoint> = said.checkpoint.parse().ok();
-        Ok(lost.filter(|_| said.predecessor == self.head.log).map_or(0, |lost| lost.head().size))
+        Ok(lost)
     }
 
     /// The newest published checkpoint, if it can be compared.

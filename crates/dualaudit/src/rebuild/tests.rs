@@ -12,67 +12,16 @@ use crate::{
     store::{
         Batch, DraftContent,
         conformance::{
-            Maintained,
             holds::{release, selecting},
             purge::{part, weigh},
             sample::{LOG, append, at, batch, from_producer, hold, open, record, stored},
+            tampered::{Tampered, on_both},
         },
-        postgres, sqlite,
     },
     verify::verify,
 };
 
 const NEXT: &str = "next";
-
-/// A store whose tables can be changed with nothing in the way.
-trait Tampered: Maintained + Sized {
-    fn rebuilds(&self) -> &dyn Rebuild;
-    fn tamper(&self, sql: &str);
-    /// Opens it anew, as only a database is opened whose triggers are all there.
-    async fn reopen(&self);
-}
-
-impl Tampered for sqlite::tests::Fresh {
-    fn rebuilds(&self) -> &dyn Rebuild {
-        &self.store
-    }
-
-    fn tamper(&self, sql: &str) {
-        let shell = rusqlite::Connection::open(self.file()).unwrap();
-        let mut triggers = shell
-            .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid")
-            .unwrap();
-        let triggers = triggers.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        let triggers: Vec<(String, String)> = triggers.map(Result::unwrap).collect();
-        for (name, _) in &triggers {
-            shell.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
-        }
-        shell.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        for (_, sql) in &triggers {
-            shell.execute_batch(sql).unwrap();
-        }
-    }
-
-    async fn reopen(&self) {
-        sqlite::SqliteStore::open(self.file(), sqlite::Options::default()).unwrap();
-    }
-}
-
-impl Tampered for postgres::tests::Fresh {
-    fn rebuilds(&self) -> &dyn Rebuild {
-        &self.store
-    }
-
-    fn tamper(&self, sql: &str) {
-        let sql = format!("SET session_replication_role = replica; {sql}");
-        self.database.execute(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    }
-
-    async fn reopen(&self) {
-        let options = postgres::Options::default();
-        postgres::PostgresStore::open(&self.location(), options, at(0)).await.unwrap();
-    }
-}
 
 /// A log with full tiles and growing ones, holds of every kind and a purge, which has a successor.
 async fn full(store: &impl Tampered) {
@@ -289,24 +238,6 @@ async fn a_log_goes_on_while_it_is_looked_at_and_after_it_was_rebuilt(store: &im
     assert_eq!(verify(inner, None, |_| {}).await.unwrap().findings, []);
     let refused = store.rebuilds().begin_rebuild("nowhere", Mode::Check).await.err().unwrap();
     assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
-}
-
-/// Makes a test of each, on both databases.
-macro_rules! on_both {
-    ($($name:ident,)+) => {
-        mod on_sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(&crate::store::sqlite::tests::fresh()).await;
-            })+
-        }
-        mod on_postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(&crate::store::postgres::tests::fresh()).await;
-            })+
-        }
-    };
 }
 
 on_both! {

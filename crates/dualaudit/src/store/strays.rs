@@ -26,11 +26,15 @@ pub enum Table {
     Purged,
     /// Purged executions whose rows are still there: runs of purged entries that hold all of theirs.
     PurgePending,
+    /// Published checkpoints: the head of their log, which has as many entries.
+    Checkpoint,
+    /// Logs that were rolled back: their successor's first entry.
+    Succession,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Entry,
         Self::Execution,
         Self::Revision,
@@ -40,6 +44,8 @@ impl Table {
         Self::Tile,
         Self::Purged,
         Self::PurgePending,
+        Self::Checkpoint,
+        Self::Succession,
     ];
 
     /// Its name in every database.
@@ -54,6 +60,8 @@ impl Table {
             Self::Tile => "log_tile",
             Self::Purged => "purged",
             Self::PurgePending => "purge_pending",
+            Self::Checkpoint => "checkpoint",
+            Self::Succession => "succession",
         }
     }
 
@@ -66,6 +74,7 @@ impl Table {
             Self::Quarantine => &["log", "execution_id", "source_digest"],
             Self::Tile => &["log", "level", "idx"],
             Self::Purged => &["log", "last_idx"],
+            Self::Checkpoint | Self::Succession => &["log"],
         }
     }
 }

@@ -4,8 +4,8 @@ use super::Table;
 
 /// How a database says what others say otherwise.
 pub(super) trait Voucher {
-    /// Whether something vouches for the row `stray` of one of the tables of executions, source objects and
-    /// quarantined objects, purges apart, as a condition that is never NULL.
+    /// Whether something vouches for the row `stray` of one of the tables of executions, source objects,
+    /// quarantined objects and what waits to be removed, purges apart, as a condition that is never NULL.
     fn own(&self, table: Table) -> &'static str;
 
     /// Whether the body of the entry with this index was purged, as a condition that is never NULL.
@@ -15,7 +15,7 @@ pub(super) trait Voucher {
 /// Whether something vouches for the row `stray` of a table, as a condition that is never NULL.
 pub(super) fn vouched_for(table: Table, by: &impl Voucher) -> String {
     let vouched = match table {
-        Table::Execution | Table::SourceObject | Table::Quarantine => by.own(table),
+        Table::Execution | Table::SourceObject | Table::Quarantine | Table::PurgePending => by.own(table),
         Table::Entry => {
             "EXISTS (
                 SELECT 1 FROM log
@@ -49,11 +49,20 @@ pub(super) fn vouched_for(table: Table, by: &impl Voucher) -> String {
                 SELECT 1 FROM log_entry AS entry
                 WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'purge')"
         }
-        Table::PurgePending => {
-            "EXISTS (
+        // Which log that entry names is checked with that log.
+        Table::Succession => {
+            "EXISTS (SELECT 1 FROM log WHERE name = stray.log)
+            AND EXISTS (
                 SELECT 1 FROM log_entry AS entry
-                WHERE entry.log = stray.log AND entry.execution_id = stray.id
-                    AND entry.attempt = stray.attempt)"
+                WHERE entry.log = stray.successor AND entry.idx = 0 AND entry.kind = 'succession')"
+        }
+        // Its first two lines are the log's origin and its size (C2SP tlog-checkpoint).
+        Table::Checkpoint => {
+            "EXISTS (
+                SELECT 1 FROM log
+                WHERE name = stray.log AND stray.size <= log.size
+                    AND origin || '\n' || CAST(stray.size AS TEXT) || '\n' =
+                        substr(note, 1, length(origin || '\n' || CAST(stray.size AS TEXT) || '\n')))"
         }
     };
     // What was purged is vouched for while it waits to be removed; and it waits if all of it was purged.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use dualaudit_record::{Entry, EntryKind, Time, entry::Purge};
 
 use super::LogCheck;
-use crate::store::{Beside, StoreError, StoredBody, StoredEntry};
+use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry};
 
 /// Purges that are remembered: what was recorded one after the other may have gone by turns.
 const REMEMBERED: usize = 256;
@@ -47,8 +47,28 @@ pub(super) async fn check(
             None => Ok(()),
             Some((at, by)) => released(check, stored.index, at, by).await,
         },
+        (StoredBody::Whole(entry, _), _) => match &**entry {
+            Entry::Succession(said) => succeeded(check, stored.index, &said.predecessor).await,
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// Checks that the log in whose place this one says that it goes on takes nothing any more.
+async fn succeeded(check: &mut LogCheck<'_>, index: u64, predecessor: &str) -> Result<(), StoreError> {
+    let heads = check.store.logs().await?;
+    let state = heads.into_iter().find(|head| head.log == predecessor).map(|head| head.state);
+    if !matches!(&state, Some(LogState::Succeeded { by }) if *by == check.head.log) {
+        let expected = format!("the log {predecessor} closed in favour of {}", check.head.log);
+        let found = match state {
+            Some(LogState::Succeeded { by }) => format!("it closed in favour of {by}"),
+            Some(_) => "it open: run `dualaudit log succeed` again if it was ended".to_owned(),
+            None => "no such log".to_owned(),
+        };
+        check.find(Some(index), "succession", expected, found);
+    }
+    Ok(())
 }
 
 async fn released(check: &mut LogCheck<'_>, hold: u64, at: Time, by: Option<u64>) -> Result<(), StoreError> {

@@ -17,6 +17,7 @@ use crate::store::{
     sqlite::{Options, SqliteStore},
 };
 
+mod every_column;
 mod postgres;
 mod promised;
 mod purged;

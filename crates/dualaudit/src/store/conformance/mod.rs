@@ -16,6 +16,7 @@ pub(super) mod removal;
 mod sameness;
 pub(crate) mod sample;
 pub(super) mod strays;
+pub(crate) mod tampered;
 pub(super) mod tracking;
 
 /// A store with what its owner does to it from time to time.

@@ -96,6 +96,9 @@ fn places(table: Table, log: Option<&str>, after: Option<&RowKey>) -> Vec<Place>
         (true, Table::PurgePending, false) => vec!["(log, id, attempt) > ($1, $2, $3)"],
         (true, Table::Tile, true) => vec!["log = $1 AND (level, idx) > ($2, $3)"],
         (true, Table::Tile, false) => vec!["(log, level, idx) > ($1, $2, $3)"],
+        // A log has one.
+        (true, Table::Checkpoint | Table::Succession, true) => vec![],
+        (true, Table::Checkpoint | Table::Succession, false) => vec!["log > $1"],
     }
 }
 
@@ -165,6 +168,12 @@ impl Voucher for Own {
                         AND entry.execution_id = stray.execution_id
                         AND entry.idempotency_key =
                             'quarantine:' || stray.execution_id || ':' || encode(stray.source_digest, 'hex'))"
+            }
+            Table::PurgePending => {
+                "EXISTS (
+                    SELECT 1 FROM log_entry AS entry
+                    WHERE entry.log = stray.log AND entry.execution_id = stray.id
+                        AND entry.attempt = stray.attempt AND entry.created_at = stray.created_at)"
             }
             _ => unreachable!("every database says it alike"),
         }

@@ -1,6 +1,6 @@
 //! Logs against what was promised of them elsewhere, by databases and by servers.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use dualaudit_record::{
     checkpoint::{Checkpoint, SigningKey, VerifierKey},
@@ -10,7 +10,13 @@ use dualaudit_record::{
 use super::*;
 use crate::{
     proof::Bundler,
-    store::{Head, SharedStore},
+    store::{
+        Head, SharedStore,
+        conformance::{
+            sample,
+            tampered::{Tampered, on_both},
+        },
+    },
 };
 
 const ORIGIN: &str = "dualaudit.dev/test";
@@ -24,31 +30,43 @@ fn public(seed: u8) -> Vec<VerifierKey> {
 }
 
 impl Audit {
-    async fn head(&self) -> Head {
-        self.store.logs().await.unwrap().into_iter().find(|head| head.log == LOG).unwrap()
-    }
-
     /// A checkpoint of the log as it is.
     async fn checkpoint(&self, seed: u8) -> SignedCheckpoint {
-        let Head { size, root, .. } = self.head().await;
-        let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size, root };
-        SignedCheckpoint::sign(checkpoint, &[key(seed)]).unwrap()
+        checkpoint(&self.store, seed).await
     }
 
     async fn publish(&self, seed: u8) {
-        let batch = Batch { checkpoint: Some(self.checkpoint(seed).await), ..Batch::default() };
-        self.store.append(LOG, batch.into(), now()).await.unwrap();
+        publish(&self.store, self.checkpoint(seed).await).await;
     }
 
     async fn against(&self, keys: &[VerifierKey], copies: &[SignedCheckpoint]) -> Report {
-        let copies = |origin: &str| {
-            let kept = copies.iter().filter(|copy| copy.head().origin == origin).cloned();
-            let kept: Vec<_> = kept.map(|checkpoint| Ok(Kept { at: Some(now()), checkpoint })).collect();
-            vec![Copy { place: "file:copies".to_owned(), kept: Box::new(kept.into_iter()) }]
-        };
-        let against = Against { keys, copies: &copies, ..Against::default() };
-        verify_against(&self.store, Some(LOG), against, |_| {}).await.unwrap()
+        against(&self.store, keys, copies).await
     }
+}
+
+async fn head(store: &dyn Store) -> Head {
+    store.logs().await.unwrap().into_iter().find(|head| head.log == LOG).unwrap()
+}
+
+async fn checkpoint(store: &dyn Store, seed: u8) -> SignedCheckpoint {
+    let Head { size, root, .. } = head(store).await;
+    let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size, root };
+    SignedCheckpoint::sign(checkpoint, &[key(seed)]).unwrap()
+}
+
+async fn publish(store: &dyn Store, checkpoint: SignedCheckpoint) {
+    let batch = Batch { checkpoint: Some(checkpoint), ..Batch::default() };
+    store.append(LOG, batch.into(), now()).await.unwrap();
+}
+
+async fn against(store: &dyn Store, keys: &[VerifierKey], copies: &[SignedCheckpoint]) -> Report {
+    let copies = |origin: &str| {
+        let kept = copies.iter().filter(|copy| copy.head().origin == origin).cloned();
+        let kept: Vec<_> = kept.map(|checkpoint| Ok(Kept { at: Some(now()), checkpoint })).collect();
+        vec![Copy { place: "file:copies".to_owned(), kept: Box::new(kept.into_iter()) }]
+    };
+    let against = Against { keys, copies: &copies, ..Against::default() };
+    verify_against(store, Some(LOG), against, |_| {}).await.unwrap()
 }
 
 fn whats(report: &Report) -> Vec<&'static str> {
@@ -126,8 +144,56 @@ async fn a_checkpoint_that_was_replaced_or_signed_by_another_key_is_found() {
         let changed = audit.copy().await;
         changed.tamper(&format!("UPDATE checkpoint SET size = {size}, note = '{note}'"));
         let report = changed.against(&public(1), &[]).await;
-        assert_eq!(whats(&report), ["checkpoint"], "{note}: {report:?}");
+        let found = whats(&report);
+        assert!(!found.is_empty() && found.iter().all(|what| *what == "checkpoint"), "{note}: {report:?}");
     }
+}
+
+/// Restored, cut off and signed anew by whoever owns the database.
+async fn a_log_that_is_not_what_it_was_is_told_apart(store: &impl Tampered) {
+    let inner = &**store;
+    let opening = LogOpening { log: LOG.into(), origin: ORIGIN.into(), ..sample::opening(LOG) };
+    inner.open_log(opening).await.unwrap();
+    let record = async |ids: std::ops::Range<u32>| {
+        let drafts = ids.map(|n| sample::from_producer(sample::record(&format!("r{n}")), None));
+        let answers = inner.append(LOG, sample::batch(drafts), now()).await.unwrap();
+        assert!(answers.iter().all(crate::store::Answer::is_new));
+    };
+    record(0..260).await;
+    let mut copies = vec![checkpoint(inner, 1).await];
+    publish(inner, copies[0].clone()).await;
+    let tables: BTreeSet<String> = store.columns().into_iter().map(|column| column.table).collect();
+    for table in &tables {
+        store.tamper(&format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"));
+    }
+    let restore = || {
+        for table in &tables {
+            store.tamper(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}"));
+        }
+    };
+    record(260..270).await;
+    copies.push(checkpoint(inner, 1).await);
+    assert_eq!(against(inner, &public(1), &copies).await.findings, []);
+
+    store.tamper("DELETE FROM log_entry WHERE idx >= 265");
+    assert!(whats(&against(inner, &public(1), &copies).await).contains(&"size"));
+    restore();
+    assert_eq!(
+        verify(inner, None, |_| {}).await.unwrap().findings,
+        [],
+        "what is restored agrees with itself"
+    );
+    assert_eq!(whats(&against(inner, &public(1), &copies).await), ["rolled-back log"]);
+    record(300..320).await;
+    assert_eq!(whats(&against(inner, &public(1), &copies).await), ["forked log"]);
+    restore();
+    let resigned = checkpoint(inner, 2).await;
+    store.tamper(&format!("UPDATE checkpoint SET note = '{}'", resigned.as_str()));
+    assert_eq!(whats(&against(inner, &public(1), &copies[..1]).await), ["checkpoint"]);
+}
+
+on_both! {
+    a_log_that_is_not_what_it_was_is_told_apart,
 }
 
 #[tokio::test]
