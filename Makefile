@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 CONTROLPLANE := target/controlplane/controlplane
 CONTROLPLANE_SOURCES := $(wildcard tests/controlplane/*.go) tests/controlplane/go.mod tests/controlplane/go.sum
+VERIFIER := target/verifier/verifier
+VERIFIER_SOURCES := $(wildcard tests/verifier/*.go) tests/verifier/go.mod tests/verifier/go.sum
 # -trimpath and the tags are part of Go's cache key: build and vet share them, or compile twice.
 GO_FLAGS := -trimpath -tags grpcnotrace,notest
 
@@ -36,13 +38,19 @@ $(CONTROLPLANE): $(CONTROLPLANE_SOURCES)
 	@echo "building the control plane (kube-apiserver and etcd): about six minutes the first time"
 	cd tests/controlplane && CGO_ENABLED=0 go build -buildvcs=false $(GO_FLAGS) -ldflags '-s -w' -o ../../$(CONTROLPLANE) .
 
+.PHONY: verifier
+verifier: setup $(VERIFIER) ## Build the verifiers and the witness of others that tests check logs by (half a minute the first time)
+
+$(VERIFIER): $(VERIFIER_SOURCES)
+	cd tests/verifier && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w' -o ../../$(@D)/ . filippo.io/torchwood/cmd/litewitness
+
 .PHONY: demo
 demo: controlplane ## Show the main job end to end on a real API server; ONCE=1 checks it and exits
 	cargo build --release --locked
 	cargo run --release --locked --example demo -- $(if $(ONCE),--once)
 
 .PHONY: test
-test: lint controlplane ## Run every check and every test
+test: lint controlplane verifier ## Run every check and every test
 	cargo test --workspace --locked
 
 .PHONY: lint
@@ -52,6 +60,7 @@ lint: setup ## Formatting and lints, warnings denied
 	@unformatted="$$(gofmt -l tests)"; [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	cd tests/controlplane && CGO_ENABLED=0 go vet $(GO_FLAGS) .
 	cd tests/producer && CGO_ENABLED=0 go vet .
+	cd tests/verifier && CGO_ENABLED=0 go vet -trimpath .
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: deny.toml is not checked"; fi
 
 .PHONY: bench

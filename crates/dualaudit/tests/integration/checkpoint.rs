@@ -13,8 +13,8 @@ use crate::support::{
     Cluster, Dualaudit, Standalone, command, ended, eventually, postgres::Server, record, verified,
 };
 
-const ORIGIN: &str = "audit.example";
-const HTTP_ORIGIN: &str = "audit.example/http";
+pub(crate) const ORIGIN: &str = "audit.example";
+pub(crate) const HTTP_ORIGIN: &str = "audit.example/http";
 
 async fn post(dualaudit: &Dualaudit, id: &str) -> u16 {
     let url = format!("{}/api/v1/executions", dualaudit.url);
@@ -32,7 +32,7 @@ async fn text(dualaudit: &Dualaudit, path: &str) -> String {
 }
 
 /// The checkpoint of a log, once it covers so many entries.
-async fn covering(dualaudit: &Dualaudit, log: &str, size: u64) -> SignedCheckpoint {
+pub(crate) async fn covering(dualaudit: &Dualaudit, log: &str, size: u64) -> SignedCheckpoint {
     eventually("the checkpoint covers all", || async {
         let note = text(dualaudit, &format!("/api/v1/log/{log}/checkpoint")).await;
         note.parse().ok().filter(|checkpoint: &SignedCheckpoint| checkpoint.head().size >= size)
@@ -40,7 +40,8 @@ async fn covering(dualaudit: &Dualaudit, log: &str, size: u64) -> SignedCheckpoi
     .await
 }
 
-fn printed(output: std::process::Output) -> String {
+/// What a command that succeeded wrote.
+pub(crate) fn printed(output: std::process::Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
 }

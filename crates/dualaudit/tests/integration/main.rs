@@ -25,3 +25,4 @@ mod retained;
 mod retention;
 mod scale;
 mod shutdown;
+mod verifiers;

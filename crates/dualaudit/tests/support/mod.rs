@@ -11,6 +11,7 @@ mod process;
 mod producers;
 mod proxy;
 mod standalone;
+mod verifier;
 mod wire;
 
 pub use cluster::{Cluster, apply, eventually, finished};
@@ -20,4 +21,5 @@ pub use process::{Dualaudit, binary, command, run_command, verified};
 pub use producers::{Producers, Sent};
 pub use proxy::{FaultProxy, Seam, Verdict};
 pub use standalone::{Standalone, ended, record};
+pub use verifier::{Checked, Verifier};
 pub use wire::{Break, Wire};
