@@ -26,3 +26,4 @@ mod retention;
 mod scale;
 mod shutdown;
 mod verifiers;
+mod witness;

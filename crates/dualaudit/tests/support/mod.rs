@@ -13,6 +13,7 @@ mod proxy;
 mod standalone;
 mod verifier;
 mod wire;
+mod witness;
 
 pub use cluster::{Cluster, apply, eventually, finished};
 pub use control_plane::{ControlPlane, workspace};
@@ -23,3 +24,4 @@ pub use proxy::{FaultProxy, Seam, Verdict};
 pub use standalone::{Standalone, ended, record};
 pub use verifier::{Checked, Verifier};
 pub use wire::{Break, Wire};
+pub use witness::Witness;
