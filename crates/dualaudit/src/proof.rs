@@ -7,16 +7,18 @@
 use std::collections::HashMap;
 
 use dualaudit_record::{
+    Entry, EntryKind,
     checkpoint::{Checkpoint, MalformedCheckpoint, SignedCheckpoint},
     digest::Digest,
-    log::{TileData, TileId, body},
+    execution::StoredExecution,
+    log::{FORMAT, Leaf, Nonce, TileData, TileId, body},
     proof::{
         self, Bundle, CannotProve, InclusionProof, prove_consistency, prove_inclusion, tiles_of_consistency,
         tiles_of_inclusion,
     },
 };
 
-use crate::store::{Head, SharedStore, StoreError, StoredBody, StoredEntry};
+use crate::store::{Head, Receipt, SharedStore, StoreError, StoredBody, StoredEntry};
 
 /// Tiles kept between proofs: entries that are proved one after the other share most of theirs. Of 8 KiB each.
 const TILES: usize = 256;
@@ -224,8 +226,41 @@ impl Bundler {
                 return Err(self.prover.damaged(&format_args!("the body of entry {}: {why}", stored.index)));
             }
         };
-        let bundle = Bundle::new(stored.leaf(&self.prover.log), bytes.as_deref(), &proof);
-        let bundle = bundle.map_err(|error| self.prover.damaged(&error))?;
+        self.checked(stored.leaf(&self.prover.log), bytes.as_deref(), &proof)
+    }
+
+    /// The entry of an execution with all that proves it, made of what is known of the execution: its entry
+    /// need not be read. `None` where these are not all that was appended: [`Self::bundle`] tells.
+    ///
+    /// # Errors
+    /// See [`ProveError`].
+    pub async fn bundle_of(
+        &mut self,
+        receipt: &Receipt,
+        execution: StoredExecution,
+        nonce: Nonce,
+    ) -> Result<Option<Bundle>, ProveError> {
+        let bytes = body(&Entry::Execution(Box::new(execution)), nonce);
+        let leaf = Leaf {
+            format: FORMAT,
+            log: self.prover.log.clone(),
+            index: receipt.index,
+            kind: EntryKind::Execution,
+            recorded_at: receipt.recorded_at,
+            execution_id: Some(receipt.id.clone()),
+            attempt: receipt.attempt,
+            revision: receipt.revision,
+            body_digest: Digest::sha256(&bytes),
+        };
+        if leaf.hash() != receipt.leaf_hash {
+            return Ok(None);
+        }
+        let proof = self.prove(receipt.index).await?;
+        self.checked(leaf, Some(&bytes), &proof).map(Some)
+    }
+
+    fn checked(&self, leaf: Leaf, body: Option<&[u8]>, proof: &InclusionProof) -> Result<Bundle, ProveError> {
+        let bundle = Bundle::new(leaf, body, proof).map_err(|error| self.prover.damaged(&error))?;
         bundle.verify(&[]).map_err(|error| self.prover.damaged(&error))?;
         Ok(bundle)
     }

@@ -17,7 +17,7 @@ mod summary;
 pub(crate) use parameters::reject_repeats;
 pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
 pub use selector::parse as label_selector;
-pub use single::{Found, GetError, HeldSince, Revision, get, wanted};
+pub use single::{Found, GetError, HeldSince, Revision, detail, get, wanted};
 pub use summary::{MESSAGE_BYTES, Summary, Tier};
 
 // For those who ask, and do not read the store themselves.

@@ -95,6 +95,14 @@ pub enum GetError {
 /// # Errors
 /// See [`GetError`].
 pub async fn get(store: &dyn Store, wanted: &Wanted) -> Result<Found, GetError> {
+    found(detail(store, wanted).await?)
+}
+
+/// One execution as the store has it.
+///
+/// # Errors
+/// See [`GetError`].
+pub async fn detail(store: &dyn Store, wanted: &Wanted) -> Result<Detail, GetError> {
     // No stored text holds U+0000, and not every database takes it in a question.
     let lookup = if wanted.id.contains('\0') || wanted.log.as_ref().is_some_and(|log| log.contains('\0')) {
         Lookup::NotInLog { elsewhere: Vec::new() }
@@ -103,7 +111,7 @@ pub async fn get(store: &dyn Store, wanted: &Wanted) -> Result<Found, GetError> 
     };
     let id = &wanted.id;
     match (lookup, &wanted.log) {
-        (Lookup::Found(detail), _) => found(*detail),
+        (Lookup::Found(detail), _) => Ok(*detail),
         (Lookup::Ambiguous { logs }, _) => Err(GetError::Ambiguous { id: id.clone(), logs }),
         (Lookup::Purged(purged), _) => Err(GetError::Purged(purged)),
         (Lookup::NoAttempt { latest }, _) => {
@@ -125,7 +133,7 @@ pub async fn get(store: &dyn Store, wanted: &Wanted) -> Result<Found, GetError> 
 }
 
 fn found(detail: Detail) -> Result<Found, GetError> {
-    let Detail { log: _, revisions, revisions_total, holds } = detail;
+    let Detail { log: _, revisions, nonce: _, revisions_total, holds } = detail;
     let revisions: Vec<Revision> =
         revisions.into_iter().map(|(record, receipt)| Revision { record, receipt }).collect();
     let Some(Revision { record, receipt }) = revisions.first().cloned() else {

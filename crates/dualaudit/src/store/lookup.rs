@@ -1,8 +1,8 @@
 //! Which of the executions with one id is meant, and how much of it one answer holds.
 
-use dualaudit_record::{Time, execution::StoredExecution};
+use dualaudit_record::{Time, execution::StoredExecution, log::Nonce};
 
-use super::{HoldRow, Receipt};
+use super::{HoldRow, Receipt, rows::FullRow};
 
 /// How many revisions one answer has.
 pub const MAX_REVISIONS: u32 = 20;
@@ -53,6 +53,8 @@ pub struct Detail {
     /// Revisions, latest first, each with its receipt: the latest [`MAX_REVISIONS`], or fewer of large
     /// records. At least one.
     pub revisions: Vec<(StoredExecution, Receipt)>,
+    /// What is in the body of the latest besides.
+    pub nonce: Nonce,
     /// How many there are.
     pub revisions_total: u32,
     /// Holds open on it, oldest first.
@@ -87,10 +89,25 @@ pub(super) fn choose(mut latest: Vec<(String, u32)>, wanted: &Wanted) -> Result<
     Ok((log, wanted.attempt.unwrap_or(latest)))
 }
 
-/// Whether another revision still fits beside those taken.
-pub(super) fn fits(taken: &[(StoredExecution, Receipt)], another: &StoredExecution) -> bool {
-    let bytes: usize = taken.iter().map(|(execution, _)| execution.json_size()).sum();
-    taken.is_empty() || bytes + another.json_size() <= REVISION_BYTES
+/// The revisions of one answer, as they are read, latest first.
+#[derive(Default)]
+pub(super) struct Revisions {
+    pub(super) taken: Vec<(StoredExecution, Receipt)>,
+    /// Of the latest.
+    pub(super) nonce: Option<Nonce>,
+}
+
+impl Revisions {
+    /// Takes the next one, if it still fits beside those taken.
+    pub(super) fn take(&mut self, FullRow { execution, nonce }: FullRow, receipt: Receipt) -> bool {
+        let bytes: usize = self.taken.iter().map(|(execution, _)| execution.json_size()).sum();
+        let fits = self.taken.is_empty() || bytes + execution.json_size() <= REVISION_BYTES;
+        if fits {
+            self.nonce.get_or_insert(nonce);
+            self.taken.push((execution, receipt));
+        }
+        fits
+    }
 }
 
 #[cfg(test)]

@@ -27,16 +27,27 @@ pub(in crate::http) async fn proof(
     id: Result<Path<String>, PathRejection>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Bundle>, Problem> {
-    let receipt = match query::get(api.store.as_ref(), &wanted(id, query)?).await {
-        Ok(found) => found.receipt,
-        Err(GetError::Purged(purged)) => purged.receipt,
+    let wanted = wanted(id, query)?;
+    let (found, receipt) = match query::detail(api.store.as_ref(), &wanted).await {
+        Ok(detail) => {
+            let latest = detail.revisions.into_iter().next();
+            let (record, receipt) =
+                latest.ok_or_else(|| internal(&format_args!("{} has no revision", wanted.id)))?;
+            (Some((record, detail.nonce)), receipt)
+        }
+        Err(GetError::Purged(purged)) => (None, purged.receipt),
         Err(error) => return Err(error.into()),
     };
+    let mut bundler = Bundler::published(api.store.clone(), &receipt.log).await?;
+    if let Some((record, nonce)) = found
+        && let Some(bundle) = bundler.bundle_of(&receipt, record, nonce).await?
+    {
+        return Ok(Json(bundle));
+    }
     let entry = api.store.entries(&receipt.log, None, receipt.index, 1).await?.into_iter().next();
     let entry = entry.filter(|entry| entry.index == receipt.index).ok_or_else(|| {
         internal(&format_args!("log {} has no entry {}, which a receipt names", receipt.log, receipt.index))
     })?;
-    let mut bundler = Bundler::published(api.store, &receipt.log).await?;
     Ok(Json(bundler.bundle(&entry).await?))
 }
 

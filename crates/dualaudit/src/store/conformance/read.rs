@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dualaudit_record::{Time, WorkflowExecutionAudit, time};
+use dualaudit_record::{Time, WorkflowExecutionAudit, log::Nonce, time};
 
 use super::{
     check::check_log,
@@ -48,6 +48,12 @@ pub(crate) async fn a_record_reads_back_intact(store: &dyn Store) {
     assert_eq!((second.revision, second.intact), (1, true));
     assert_eq!(store.read_back(LOG, "a", 3).await.unwrap(), None);
     assert_eq!(store.read_back("other", "a", 1).await.unwrap(), None);
+    // Of the latest revision, which its leaf is of.
+    for (attempt, nonce) in [(1, Nonce([1; 16])), (2, Nonce([2; 16]))] {
+        let wanted = Wanted { id: "a".to_owned(), log: None, attempt: Some(attempt) };
+        let Lookup::Found(detail) = store.get(&wanted).await.unwrap() else { panic!("it is there") };
+        assert_eq!(detail.nonce, nonce);
+    }
 }
 
 pub(crate) async fn everything_of_an_id_is_found_in_every_log(store: &dyn Store) {

@@ -5,7 +5,6 @@ use std::pin::pin;
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
-    execution::StoredExecution,
     log::{FORMAT, Leaf, body},
 };
 use futures::TryStreamExt as _;
@@ -20,7 +19,8 @@ use super::{
     values::{Micros, small},
 };
 use crate::store::{
-    Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted, lookup,
+    Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
 };
 
@@ -141,7 +141,7 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
         return Ok(Lookup::Purged(Box::new(purged)));
     }
     let revisions = revisions(session, &log, &wanted.id, attempt).await?;
-    let Some((_, receipt)) = revisions.first() else {
+    let (Some((_, receipt)), Some(nonce)) = (revisions.taken.first(), revisions.nonce) else {
         let latest = latest.into_iter().find(|(candidate, _)| *candidate == log).map_or(0, |(_, at)| at);
         return Ok(Lookup::NoAttempt { latest });
     };
@@ -149,7 +149,7 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
     let revisions_total = receipt.revision.unwrap_or_default();
     let ids = std::slice::from_ref(&wanted.id);
     let holds = holds_covering(session, &log, ids).await?.remove(&wanted.id).unwrap_or_default();
-    Ok(Lookup::Found(Box::new(Detail { log, revisions, revisions_total, holds })))
+    Ok(Lookup::Found(Box::new(Detail { log, revisions: revisions.taken, nonce, revisions_total, holds })))
 }
 
 /// An attempt, if it was purged.
@@ -205,12 +205,7 @@ async fn latest_attempts(session: &Session, id: &str) -> Result<Vec<(String, u32
 }
 
 /// The latest revisions of an attempt, as many as one answer has.
-async fn revisions(
-    session: &Session,
-    log: &str,
-    id: &str,
-    attempt: u32,
-) -> Result<Vec<(StoredExecution, Receipt)>> {
+async fn revisions(session: &Session, log: &str, id: &str, attempt: u32) -> Result<Revisions> {
     const RECEIPTS: &str = concat!(
         "
         -- receipts of the latest revisions
@@ -242,7 +237,7 @@ async fn revisions(
     );
     let (number, most) = (small(attempt), i64::from(MAX_REVISIONS));
     let receipts = session.rows(RECEIPTS, &[&log, &id, &number, &most]).await?;
-    let mut taken = Vec::new();
+    let mut taken = Revisions::default();
     let Some(latest) = receipts.first() else { return Ok(taken) };
     let created_at = Micros(latest.micros(7)?);
     let of: [&(dyn ToSql + Sync); 5] = [&log, &id, &number, &most, &created_at];
@@ -252,18 +247,17 @@ async fn revisions(
         let receipt = rows::receipt(receipt)?;
         let revision = receipt.revision.unwrap_or_default();
         let row = match found.try_next().await? {
-            Some(row) => Some(execution(&row)?.execution),
+            Some(row) => Some(execution(&row)?),
             None => None,
         };
-        let Some(execution) = row.filter(|execution| execution.revision == revision) else {
+        let Some(row) = row.filter(|row| row.execution.revision == revision) else {
             return Err(Error::damaged(format!(
                 "log {log}: {id} attempt {attempt} revision {revision} has an entry, and no row"
             )));
         };
-        if !lookup::fits(&taken, &execution) {
+        if !taken.take(row, receipt) {
             break;
         }
-        taken.push((execution, receipt));
     }
     Ok(taken)
 }

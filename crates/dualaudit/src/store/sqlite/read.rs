@@ -3,7 +3,6 @@
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
-    execution::StoredExecution,
     log::{FORMAT, Leaf, body},
 };
 use rusqlite::{Connection, Row, params};
@@ -15,8 +14,8 @@ use super::{
     rows::{content_digest, execution, execution_columns},
 };
 use crate::store::{
-    Detail, Head, LogState, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Receipt, Tracked, Wanted,
-    lookup,
+    Detail, Head, LogState, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
 };
 
@@ -180,14 +179,14 @@ pub(super) fn get(connection: &Connection, wanted: &Wanted) -> Result<Lookup> {
         return Ok(Lookup::Purged(Box::new(purged)));
     }
     let revisions = revisions(connection, &log, &wanted.id, attempt)?;
-    let Some((_, receipt)) = revisions.first() else {
+    let (Some((_, receipt)), Some(nonce)) = (revisions.taken.first(), revisions.nonce) else {
         let latest = latest.into_iter().find(|(candidate, _)| *candidate == log).map_or(0, |(_, at)| at);
         return Ok(Lookup::NoAttempt { latest });
     };
     // Revisions are 1, 2, 3 …, so the latest counts them.
     let revisions_total = receipt.revision.unwrap_or_default();
     let holds = known::holds_covering(connection, &log, &wanted.id)?;
-    Ok(Lookup::Found(Box::new(Detail { log, revisions, revisions_total, holds })))
+    Ok(Lookup::Found(Box::new(Detail { log, revisions: revisions.taken, nonce, revisions_total, holds })))
 }
 
 /// An attempt, if it was purged.
@@ -237,12 +236,7 @@ fn latest_attempts(connection: &Connection, id: &str) -> Result<Vec<(String, u32
 }
 
 /// The latest revisions of an attempt, as many as one answer has.
-fn revisions(
-    connection: &Connection,
-    log: &str,
-    id: &str,
-    attempt: u32,
-) -> Result<Vec<(StoredExecution, Receipt)>> {
+fn revisions(connection: &Connection, log: &str, id: &str, attempt: u32) -> Result<Revisions> {
     const RECEIPTS: &str = concat!(
         "
         -- receipts of the latest revisions
@@ -255,7 +249,7 @@ fn revisions(
         LIMIT ?4"
     );
     let of = params![log, id, attempt, MAX_REVISIONS];
-    let mut taken = Vec::new();
+    let mut taken = Revisions::default();
     for receipt in collect(connection, RECEIPTS, of, |row| rows::receipt(row))? {
         let revision = receipt.revision.unwrap_or_default();
         let Some(row) = self::revision(connection, log, id, attempt, revision, execution)? else {
@@ -263,10 +257,9 @@ fn revisions(
                 "log {log}: {id} attempt {attempt} revision {revision} has an entry, and no row"
             )));
         };
-        if !lookup::fits(&taken, &row.execution) {
+        if !taken.take(row, receipt) {
             break;
         }
-        taken.push((row.execution, receipt));
     }
     Ok(taken)
 }
