@@ -23,7 +23,7 @@ use dualaudit_record::{
 };
 use serde::Serialize;
 
-use crate::store::{Compared, Derived, Head, Mode, Rebuild, StoreError, StoredBody, StoredEntry};
+use crate::store::{Compared, Derived, Head, LogState, Mode, Rebuild, StoreError, StoredBody, StoredEntry};
 
 #[cfg(test)]
 mod tests;
@@ -97,6 +97,11 @@ pub async fn rebuild(
 ) -> Result<Report, RebuildError> {
     let mut rebuilding = store.begin_rebuild(log, mode).await?;
     let head = rebuilding.head().clone();
+    if let LogState::Arriving { from } = &head.state {
+        return Err(
+            StoreError::Foreign(format!("the log {log} is still being copied here from {from}")).into()
+        );
+    }
     let mut fold = Fold::of(&head, promised);
     loop {
         let page = rebuilding.entries(fold.tree.size(), PAGE).await?;
