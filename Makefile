@@ -8,6 +8,9 @@ CONTROLPLANE := target/controlplane/controlplane
 CONTROLPLANE_SOURCES := $(wildcard tests/controlplane/*.go) tests/controlplane/go.mod tests/controlplane/go.sum
 VERIFIER := target/verifier/verifier
 VERIFIER_SOURCES := $(wildcard tests/verifier/*.go) tests/verifier/go.mod tests/verifier/go.sum
+# Named, so that what runs while others are built (build scripts, macros) is not instrumented.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # -trimpath and the tags are part of Go's cache key: build and vet share them, or compile twice.
 GO_FLAGS := -trimpath -tags grpcnotrace,notest
 
@@ -57,11 +60,26 @@ test: lint controlplane verifier ## Run every check and every test
 lint: setup ## Formatting and lints, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cd fuzz && cargo fmt --check && cargo clippy --locked --target $(HOST) -- -D warnings
 	@unformatted="$$(gofmt -l tests)"; [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	cd tests/controlplane && CGO_ENABLED=0 go vet $(GO_FLAGS) .
 	cd tests/producer && CGO_ENABLED=0 go vet .
 	cd tests/verifier && CGO_ENABLED=0 go vet -trimpath .
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: deny.toml is not checked"; fi
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz what reads the bytes of strangers, each target for DUALAUDIT_FUZZ_SECONDS (60); FUZZ=NAME runs one
+	cd fuzz && cargo build --release --locked --target $(HOST)
+	@built="$(CURDIR)/target/fuzz"; \
+	for target in $(or $(FUZZ),$(FUZZ_TARGETS)); do \
+		echo "fuzzing $$target"; \
+		mkdir -p "$$built/corpus/$$target" "$$built/seeds/$$target" "$$built/found"; \
+		DUALAUDIT_FUZZ_SEEDS="$$built/seeds/$$target" "$$built/$(HOST)/release/$$target" \
+			"$$built/corpus/$$target" "$$built/seeds/$$target" $$(ls -d fuzz/seeds/$$target 2>/dev/null || true) \
+			-max_total_time="$${DUALAUDIT_FUZZ_SECONDS:-60}" -timeout=10 -rss_limit_mb=2048 -dict=fuzz/words.dict \
+			-artifact_prefix="$$built/found/$$target-" -verbosity=0 -print_funcs=0 -print_final_stats=1 2>&1 | \
+			sed '/^###### Recommended/,/^###### End of/d'; \
+	done
 
 .PHONY: bench
 bench: controlplane ## Measure, with 10 million executions unless DUALAUDIT_BENCH_EXECUTIONS says otherwise; see docs/benchmarks.md
