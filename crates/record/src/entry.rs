@@ -27,11 +27,12 @@ pub enum EntryKind {
     Purge,
     Heartbeat,
     Succession,
+    Erasure,
 }
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Execution,
         Self::Gap,
         Self::Quarantine,
@@ -40,6 +41,7 @@ impl EntryKind {
         Self::Purge,
         Self::Heartbeat,
         Self::Succession,
+        Self::Erasure,
     ];
 
     /// Its name in leaves, tables and URLs.
@@ -53,6 +55,7 @@ impl EntryKind {
             Self::Purge => "purge",
             Self::Heartbeat => "heartbeat",
             Self::Succession => "succession",
+            Self::Erasure => "erasure",
         }
     }
 }
@@ -95,6 +98,8 @@ pub enum Entry {
     Heartbeat(Heartbeat),
     /// The first entry of a log that goes on where another could not.
     Succession(Succession),
+    /// What was personal of one execution, and is gone.
+    Erasure(Erasure),
 }
 
 impl Entry {
@@ -109,6 +114,7 @@ impl Entry {
             Self::Purge(_) => EntryKind::Purge,
             Self::Heartbeat(_) => EntryKind::Heartbeat,
             Self::Succession(_) => EntryKind::Succession,
+            Self::Erasure(_) => EntryKind::Erasure,
         }
     }
 
@@ -120,6 +126,7 @@ impl Entry {
             Self::Quarantine(quarantine) => Some(&quarantine.execution_id),
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::HoldRelease(release) => release.execution_id.as_deref(),
+            Self::Erasure(erasure) => Some(&erasure.execution_id),
             Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) => None,
         }
     }
@@ -281,6 +288,38 @@ pub struct Succession {
     pub reason: String,
     /// Who said so; `unverified` when nothing vouches for the name.
     pub actor: String,
+}
+
+/// The personal fields of one execution, and the objects it was read from, went; see [`crate::erase`].
+///
+/// It carries no statistics: what they are made of stays in what is left, so a fold of that comes out equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// The execution, all its attempts up to then.
+    pub execution_id: String,
+    /// Why.
+    pub reason: String,
+    /// Who said so; `unverified` when nothing vouches for the name.
+    pub actor: String,
+    /// The entries that lost something, in order: every revision, gap and quarantine of the execution.
+    pub entries: Vec<ErasedEntry>,
+}
+
+impl Erasure {
+    /// What is left of the entry at `index`, if that is one of those that lost something.
+    pub fn rest_of(&self, index: u64) -> Option<Digest> {
+        let place = self.entries.binary_search_by_key(&index, |entry| entry.index).ok()?;
+        Some(self.entries[place].rest)
+    }
+}
+
+/// An entry that lost its personal fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedEntry {
+    /// Its place in the log.
+    pub index: u64,
+    /// SHA-256 of the body of what is left, which has a nonce of its own.
+    pub rest: Digest,
 }
 
 /// How many executions with this outcome and status went, by their latest revision.

@@ -17,6 +17,7 @@ pub mod canonical;
 pub mod checkpoint;
 pub mod digest;
 pub mod entry;
+pub mod erase;
 pub mod log;
 pub mod proof;
 

@@ -123,6 +123,7 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Purge(content) => canonical(&Body { nonce, content }),
         Entry::Heartbeat(content) => canonical(&Body { nonce, content }),
         Entry::Succession(content) => canonical(&Body { nonce, content }),
+        Entry::Erasure(content) => canonical(&Body { nonce, content }),
     }
 }
 
@@ -216,6 +217,7 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Purge => read(bytes).map(|(content, nonce)| (Entry::Purge(content), nonce)),
         EntryKind::Heartbeat => read(bytes).map(|(content, nonce)| (Entry::Heartbeat(content), nonce)),
         EntryKind::Succession => read(bytes).map(|(content, nonce)| (Entry::Succession(content), nonce)),
+        EntryKind::Erasure => read(bytes).map(|(content, nonce)| (Entry::Erasure(content), nonce)),
     };
     let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
     if body(&entry, nonce) != bytes {
@@ -236,7 +238,7 @@ mod tests {
     use crate::{
         Entry, Time,
         entry::{
-            Covers, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Succession,
+            Covers, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Succession,
         },
         execution::{Outcome, Status},
         selector::{LabelRequirement, Selector},
@@ -355,7 +357,7 @@ mod tests {
         let time =
             (0..=crate::time::ZERO.as_micros().abs()).prop_map(|micros| Time::from_micros(micros).unwrap());
         let digest = any::<[u8; 32]>().prop_map(Digest);
-        let root = digest.clone();
+        let (root, rest) = (digest.clone(), digest.clone());
         let cause = prop_oneof![
             Just(GapCause::Vanished),
             Just(GapCause::Overtaken),
@@ -421,6 +423,12 @@ mod tests {
             (texts(), 0..=1_u64 << 53, root).prop_map(
                 |((predecessor, checkpoint, reason, actor, _), size, root)| {
                     Entry::Succession(Succession { predecessor, size, root, checkpoint, reason, actor })
+                }
+            ),
+            (texts(), prop::collection::vec((0..=1_u64 << 53, rest), 0..4)).prop_map(
+                |((execution_id, reason, actor, ..), entries)| {
+                    let entries = entries.into_iter().map(|(index, rest)| ErasedEntry { index, rest }).collect();
+                    Entry::Erasure(Erasure { execution_id, reason, actor, entries })
                 }
             ),
         ]
