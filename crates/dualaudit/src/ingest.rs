@@ -283,6 +283,7 @@ impl DraftContent {
             Self::Hold(_) => EntryKind::Hold,
             Self::HoldRelease { .. } => EntryKind::HoldRelease,
             Self::Purge(_) => EntryKind::Purge,
+            Self::Erase(_) => EntryKind::Erasure,
             Self::Note(entry) => entry.kind(),
         }
     }
@@ -298,7 +299,7 @@ impl DraftContent {
             Self::Quarantine { entry, object } => 512 + entry.reason.len() + object.compressed.len(),
             Self::Hold(hold) => 512 + hold.reason.len(),
             Self::HoldRelease { reason, .. } => 512 + reason.len(),
-            Self::Purge(_) => BATCH_BYTES,
+            Self::Purge(_) | Self::Erase(_) => BATCH_BYTES,
             Self::Note(_) => 2 << 10,
         }
     }

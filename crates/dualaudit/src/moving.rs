@@ -231,7 +231,7 @@ impl Journey<'_> {
     /// and opens it. Answers how many entries it has.
     async fn last_step(&self, departure: &Departure, watch: &mut Watch<'_>) -> Result<u64, MoveError> {
         let log = &departure.row.log;
-        self.purges_agree(log).await?;
+        self.notes_agree(log).await?;
         let locked = self.source.lock().await?;
         let size = self.rest(log, &locked, watch).await?;
         self.target.remove_arrived(log).await?;
@@ -278,22 +278,26 @@ impl Journey<'_> {
         }
     }
 
-    /// Checks that every note of what was purged has a purge that says so: each purge was compared with its
-    /// notes as it was copied.
-    async fn purges_agree(&self, log: &str) -> Result<(), MoveError> {
-        let mut after = None;
-        loop {
-            let page = self.source.strays(Table::Purged, Some(log), after.as_ref(), STRAYS).await?;
-            if let Some(row) = page.rows.first() {
-                return Err(MoveError::Damaged(format!(
-                    "log {log}: no purge says so of what is purged by {row}"
-                )));
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
+    /// Checks that every note of what was purged or erased has an entry that says so: each such entry was
+    /// compared with its notes as it was copied.
+    async fn notes_agree(&self, log: &str) -> Result<(), MoveError> {
+        for (table, what) in [(Table::Purged, "purge"), (Table::Erased, "erasure")] {
+            let mut after = None;
+            loop {
+                let page = self.source.strays(table, Some(log), after.as_ref(), STRAYS).await?;
+                if let Some(row) = page.rows.first() {
+                    return Err(MoveError::Damaged(format!(
+                        "log {log}: no {what} says so of what is noted in {} with {row}",
+                        table.name()
+                    )));
+                }
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
             }
         }
+        Ok(())
     }
 
     /// Verifies all that arrived of a log.

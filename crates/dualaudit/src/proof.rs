@@ -221,7 +221,7 @@ impl Bundler {
         let proof = self.prove(stored.index).await?;
         let bytes = match &stored.body {
             StoredBody::Whole(entry, nonce) => Some(body(entry, *nonce)),
-            StoredBody::Purged { .. } => None,
+            StoredBody::Erased { .. } | StoredBody::Purged { .. } => None,
             StoredBody::Unreadable(why) => {
                 return Err(self.prover.damaged(&format_args!("the body of entry {}: {why}", stored.index)));
             }

@@ -18,6 +18,8 @@ use dualaudit_record::{
     Entry, Time,
     checkpoint::SignedCheckpoint,
     digest::Digest,
+    entry::Erasure,
+    erase,
     log::{TILE_WIDTH, TileData, Tree, body},
     proof,
 };
@@ -33,6 +35,9 @@ const PAGE: u32 = 64;
 
 /// Bytes of a full tile (C2SP `tlog-tiles`): hashes of 32.
 const TILE_BYTES: usize = TILE_WIDTH * 32;
+
+/// Entries that may have been erased, remembered until their erasure comes: beyond this many they are damaged.
+const MAX_SUSPECTS: usize = 10_000;
 
 /// What is wrong with entries beyond this many is not said.
 const MAX_DAMAGED: usize = 20;
@@ -156,6 +161,8 @@ struct Fold {
     promised: BTreeMap<u64, Vec<Digest>>,
     /// Whether there is a promise at all.
     is_promised: bool,
+    /// Entries whose bodies are not those that were appended, with the digests of what they are.
+    suspects: BTreeMap<u64, Digest>,
     damaged: Vec<String>,
 }
 
@@ -168,6 +175,7 @@ impl Fold {
             last: None,
             promised: BTreeMap::new(),
             is_promised: false,
+            suspects: BTreeMap::new(),
             damaged: Vec::new(),
         };
         let published: Option<Result<SignedCheckpoint, _>> = head.checkpoint.as_deref().map(str::parse);
@@ -210,19 +218,38 @@ impl Fold {
         self.keep_promises();
         match &stored.body {
             StoredBody::Whole(entry, nonce) => {
-                if Digest::sha256(&body(entry, *nonce)) != stored.body_digest {
-                    self.damage(format!("the body of entry {index} is not the one that was appended"));
+                let digest = Digest::sha256(&body(entry, *nonce));
+                if digest != stored.body_digest {
+                    self.suspect(index, entry, digest);
+                }
+                if let Entry::Erasure(erasure) = entry.as_ref() {
+                    self.clear(erasure);
                 }
                 rows.extend(follow(entry, stored));
             }
-            // Nothing that is folded here follows from an execution's body.
-            StoredBody::Purged { .. } => {}
+            // Nothing that is folded here follows from the body of what can be erased or purged.
+            StoredBody::Erased { .. } | StoredBody::Purged { .. } => {}
             StoredBody::Unreadable(_) if stored.attempt.is_some() => {}
             StoredBody::Unreadable(why) => {
                 self.damage(format!("the body of entry {index} cannot be read: {why}"));
             }
         }
         true
+    }
+
+    /// Takes that a body is not the one that was appended. It may be what an erasure left of that, of which the
+    /// note is missing: then the erasure, which comes later, says so.
+    fn suspect(&mut self, index: u64, entry: &Entry, digest: Digest) {
+        if erase::rest(entry).as_ref() == Some(entry) && self.suspects.len() < MAX_SUSPECTS {
+            self.suspects.insert(index, digest);
+        } else {
+            self.damage(changed(index));
+        }
+    }
+
+    /// What an erasure says that it left is as it should be.
+    fn clear(&mut self, erasure: &Erasure) {
+        self.suspects.retain(|index, digest| erasure.rest_of(*index) != Some(*digest));
     }
 
     /// The tiles that were filled since the last call.
@@ -240,6 +267,9 @@ impl Fold {
     /// Takes the end of the log.
     fn finish(&mut self, rows: &mut Vec<Derived>) {
         rows.extend(std::mem::take(&mut self.growing).into_values().map(Derived::Tile));
+        for index in std::mem::take(&mut self.suspects).into_keys() {
+            self.damage(changed(index));
+        }
         let size = self.tree.size();
         if let Some(&promised) = self.promised.keys().next_back() {
             self.damage(format!("it has {size} entries, and a checkpoint is of {promised}: its end is lost"));
@@ -266,6 +296,10 @@ impl Fold {
     }
 }
 
+fn changed(index: u64) -> String {
+    format!("the body of entry {index} is not the one that was appended")
+}
+
 /// What follows from one entry, apart from the tree.
 fn follow(entry: &Entry, stored: &StoredEntry) -> Vec<Derived> {
     let (index, recorded_at) = (stored.index, stored.recorded_at);
@@ -277,6 +311,10 @@ fn follow(entry: &Entry, stored: &StoredEntry) -> Vec<Derived> {
         Entry::Purge(purge) => {
             let runs = purge.entries.iter();
             runs.map(|&(first, last)| Derived::Purged { first, last, by: index }).collect()
+        }
+        Entry::Erasure(erasure) => {
+            let entries = erasure.entries.iter();
+            entries.map(|entry| Derived::Erased { entry: entry.index, by: index }).collect()
         }
         Entry::Succession(succession) => vec![Derived::Succeeds(succession.predecessor.clone())],
         Entry::Execution(_) | Entry::Gap(_) | Entry::Quarantine(_) | Entry::Heartbeat(_) => Vec::new(),

@@ -17,7 +17,8 @@
 //!   log's secret, so either of them changed is found; but of a redacted record only its shape is checked,
 //!   as it was taken of what nobody has any more. A log's owner and origin, and what is tracked, are not
 //!   checked.
-//! - Of what was purged only the leaf is left, and the entry that says that it went: both are checked.
+//! - Of what was purged only the leaf is left, and the entry that says that it went: both are checked. Of what
+//!   was erased, what is left is compared with what the entry of the erasure says of it.
 //! - It trusts the schema: that triggers were dropped meanwhile is found when SQLite's file is next opened to
 //!   write, not here.
 
@@ -257,7 +258,7 @@ pub async fn verify_against(
 }
 
 /// The first thing in which an entry does not agree with itself: its body, columns, leaf, and what stands
-/// beside it. Of what was purged only the leaf.
+/// beside it. Of what was purged only the leaf; of what was erased, not what only its erasure says.
 pub fn check_entry(log: &str, stored: &StoredEntry) -> Option<Finding> {
     let mut first = None;
     entry::check(log, stored, &mut |what, expected, found| {
@@ -308,7 +309,7 @@ impl LogCheck<'_> {
         let mut promised = Promised::new(self.against, &self.head.origin);
         let published = self.published();
         let mut is_published = false;
-        let mut purges = named::LastPurges::default();
+        let mut last_named = named::Last::default();
         while next < size {
             let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
             let page = self.store.entries(log, None, next, limit).await?;
@@ -349,7 +350,7 @@ impl LogCheck<'_> {
                         is_published = self.agrees(published, tree.root());
                     }
                 }
-                named::check(self, &mut purges, stored).await?;
+                named::check(self, &mut last_named, stored).await?;
             }
             if let Some(tree) = &mut tree {
                 tree.check_full(self).await?;

@@ -174,12 +174,8 @@ mod tests {
             last_state_digest: Some(Digest([1; 32])),
             last_seen_at: now(),
         };
-        let left = Gap {
-            name: String::new(),
-            last_state: String::new(),
-            last_state_digest: None,
-            ..gap.clone()
-        };
+        let left =
+            Gap { name: String::new(), last_state: String::new(), last_state_digest: None, ..gap.clone() };
         assert_eq!(rest(&Entry::Gap(gap)), Some(Entry::Gap(left)));
         let quarantine = Quarantine {
             execution_id: "uid-1".to_owned(),

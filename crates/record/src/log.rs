@@ -238,7 +238,8 @@ mod tests {
     use crate::{
         Entry, Time,
         entry::{
-            Covers, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Succession,
+            Covers, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount,
+            Quarantine, Succession,
         },
         execution::{Outcome, Status},
         selector::{LabelRequirement, Selector},
@@ -427,7 +428,8 @@ mod tests {
             ),
             (texts(), prop::collection::vec((0..=1_u64 << 53, rest), 0..4)).prop_map(
                 |((execution_id, reason, actor, ..), entries)| {
-                    let entries = entries.into_iter().map(|(index, rest)| ErasedEntry { index, rest }).collect();
+                    let entries =
+                        entries.into_iter().map(|(index, rest)| ErasedEntry { index, rest }).collect();
                     Entry::Erasure(Erasure { execution_id, reason, actor, entries })
                 }
             ),

@@ -83,6 +83,10 @@ fn page(found: &Found) -> String {
         ]
     });
     section(&mut page, "Adjustments", &["STEP", "TYPE", "FROM", "TO", "AT", "REASON"], adjustments);
+    let erased = found.erased.iter().map(|erased| {
+        vec![output::time(erased.erased_at), format!("{}/{}", found.receipt.log, erased.index)]
+    });
+    section(&mut page, "Erased: what is shown is what is left", &["AT", "BY"], erased);
     let holds = found
         .holds
         .iter()

@@ -11,13 +11,17 @@ use dualaudit_record::{
 
 use super::{
     database::DatabaseArgs,
+    extending::ExtendingArgs,
     output::{self, Columns, Form, shown, time},
     wrong_usage,
 };
 use crate::{
     clock::SystemClock,
     query::label_selector,
-    retention::holds::{self, Listed},
+    retention::{
+        Appender,
+        holds::{self, Listed},
+    },
     store::Receipt,
 };
 
@@ -43,7 +47,7 @@ enum Action {
     /// Place a hold. Placed already for the same reason, it stays as it is.
     Add(Box<Add>),
     /// Release a hold.
-    Release(Release),
+    Release(Box<Release>),
     /// List the open holds.
     List(List),
 }
@@ -74,6 +78,8 @@ struct Add {
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
+    #[command(flatten)]
+    extending: ExtendingArgs,
     /// The log it is placed in; may be given more than once. Without, every log there is, or of one
     /// execution the log that has it.
     #[arg(long, value_name = "LOG")]
@@ -95,6 +101,8 @@ struct Release {
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
+    #[command(flatten)]
+    extending: ExtendingArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -145,7 +153,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     match args.action {
         Action::Add(add) => place(*add).await?,
-        Action::Release(release) => end(release).await?,
+        Action::Release(release) => end(*release).await?,
         Action::List(list) => print(list).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -168,7 +176,9 @@ async fn place(add: Add) -> anyhow::Result<()> {
     };
     let hold = Hold { covers, reason: add.reason, actor: add.actor.name()? };
     let store = add.database.open_there().await?;
-    let receipts = holds::add(store.as_ref(), &SystemClock, &add.log, &hold).await?;
+    let extends = add.extending.heads(store.as_ref()).await?;
+    let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
+    let receipts = holds::add(&appender, &add.log, &hold).await?;
     for receipt in receipts {
         say("held by", &receipt);
     }
@@ -179,7 +189,9 @@ async fn end(release: Release) -> anyhow::Result<()> {
     let (log, index) = release.hold;
     let actor = release.actor.name()?;
     let store = release.database.open_there().await?;
-    let released = holds::release(store.as_ref(), &SystemClock, &log, index, &release.reason, &actor).await?;
+    let extends = release.extending.heads(store.as_ref()).await?;
+    let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
+    let released = holds::release(&appender, &log, index, &release.reason, &actor).await?;
     say("released by", &released);
     Ok(())
 }

@@ -13,6 +13,8 @@ pub mod cluster;
 pub mod crd;
 pub mod database;
 pub mod doctor;
+pub mod erase;
+pub mod extending;
 pub mod get;
 pub mod hold;
 pub mod list;
@@ -49,6 +51,7 @@ enum Command {
     Backup(backup::Args),
     Hold(hold::Args),
     Purge(purge::Args),
+    Erase(erase::Args),
     Log(log::Args),
     Migrate(migrate::Args),
     Maintain(maintain::Args),
@@ -81,6 +84,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(args).await,
         Command::Hold(args) => hold::run(args).await,
         Command::Purge(args) => purge::run(args).await,
+        Command::Erase(args) => erase::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Maintain(args) => maintain::run(args).await,

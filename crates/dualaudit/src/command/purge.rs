@@ -9,12 +9,13 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::{
     database::DatabaseArgs,
+    extending::ExtendingArgs,
     hold::{ActorArgs, covered, nobody},
     output::{self, Columns, Form, shown},
 };
 use crate::{
     clock::{Clock as _, SystemClock},
-    retention::{LogPlan, Plan, Policy, Purged, plan, purge},
+    retention::{Appender, LogPlan, Plan, Policy, Purged, plan, purge},
 };
 
 const EXAMPLES: &str = "\
@@ -82,6 +83,8 @@ struct RunArgs {
     plan: String,
     #[command(flatten)]
     actor: ActorArgs,
+    #[command(flatten)]
+    extending: ExtendingArgs,
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
@@ -129,7 +132,9 @@ async fn act(args: RunArgs) -> anyhow::Result<ExitCode> {
     let store = args.database.open_there().await?;
     let bar =
         ProgressBar::new(0).with_style(style("{wide_bar} {human_pos}/{human_len} executions, {eta} left"));
-    let done = purge(store.as_ref(), &SystemClock, &policy, &args.plan, &actor, |gone, total| {
+    let extends = args.extending.heads(store.as_ref()).await?;
+    let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
+    let done = purge(&appender, &policy, &args.plan, &actor, |gone, total| {
         bar.set_length(total);
         bar.set_position(gone);
     });

@@ -293,9 +293,12 @@ impl From<Refusal> for Problem {
             )
             .with("latest_revision", json!(null)),
             Refusal::Purged => Self::new(Kind::Purged, refusal.to_string()),
-            Refusal::NoSuchHold | Refusal::TooManyHolds | Refusal::Changed(_) => {
-                Self::new(Kind::Conflict, refusal.to_string())
-            }
+            Refusal::NothingRecorded => Self::new(Kind::NoSuchExecution, refusal.to_string()),
+            Refusal::InCluster
+            | Refusal::Held { .. }
+            | Refusal::NoSuchHold
+            | Refusal::TooManyHolds
+            | Refusal::Changed(_) => Self::new(Kind::Conflict, refusal.to_string()),
         }
     }
 }

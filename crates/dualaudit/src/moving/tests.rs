@@ -11,6 +11,7 @@ use crate::store::{
     TrackingChange, Wanted,
     conformance::{
         check::check_log,
+        erase::erase,
         holds::{release, selecting},
         purge::{part, weigh},
         sample::{
@@ -69,15 +70,20 @@ impl File {
         let runs = (0..270).map(|n| from_producer(record(&format!("run-{n}")), None));
         append(store, runs).await;
         for (id, revision, score) in
-            [("run-1", 1, 0.1), ("run-1", 2, 0.2), ("run-2", 1, 0.3), ("run-3", 1, 0.4)]
+            [("run-1", 1, 0.1), ("run-1", 2, 0.2), ("run-2", 1, 0.3), ("run-3", 1, 0.4), ("run-33", 1, 0.5)]
         {
             stored(store, from_producer(scored(id, score), Some(revision))).await;
         }
         for attempt in [0, 600, 1200] {
             stored(store, from_resource(started("again", at(attempt)))).await;
         }
-        append(store, [large("large"), quarantine("unmappable", r#"{"x":1}"#)]).await;
-        append(store, [DraftContent::Gap(gap("vanished", None, GapCause::Vanished))]).await;
+        for id in ["unmappable", "unreadable"] {
+            append(store, [large(&format!("large-{id}")), quarantine(id, r#"{"x":1}"#)]).await;
+        }
+        for id in ["vanished", "missing"] {
+            append(store, [DraftContent::Gap(gap(id, None, GapCause::Vanished))]).await;
+        }
+        append(store, [large("large")]).await;
         seen(store, tracked("overtaken", Some(at(0)))).await;
         stored(store, from_resource(started("overtaken", at(600)))).await;
         let selector = Selector { namespace: Some("elsewhere".to_owned()), ..Selector::default() };
@@ -86,7 +92,10 @@ impl File {
         stored(store, release(held.index)).await;
         purge(store, 1, &["run-1", "run-20", "run-21"]).await;
         crate::store::sqlite::maintain(file.dir.path().join("audit.db")).unwrap();
-        purge(store, 2, &["run-2", "run-30"]).await;
+        for id in ["run-33", "run-31", "again", "unmappable", "vanished", "large-unmappable"] {
+            stored(store, erase(id)).await;
+        }
+        purge(store, 2, &["run-2", "run-30", "run-31"]).await;
         for n in 0..40 {
             seen(store, tracked(&format!("live-{n}"), Some(at(n)))).await;
         }
@@ -153,7 +162,7 @@ async fn same(file: &File, target: &Fresh) {
     for (left, arrived) in known(here).await.into_iter().zip(known(there).await) {
         assert_eq!(left, arrived);
     }
-    for id in ["run-1", "run-2", "run-3", "again", "large", "run-30"] {
+    for id in ["run-1", "run-2", "run-3", "run-33", "again", "large", "run-30"] {
         let wanted = Wanted { id: id.to_owned(), log: None, attempt: None };
         assert_eq!(here.get(&wanted).await.unwrap(), there.get(&wanted).await.unwrap(), "{id}");
     }
@@ -229,6 +238,13 @@ async fn what_is_appended_amended_and_purged_while_a_log_is_copied_arrives_so() 
     crate::store::sqlite::maintain(file.dir.path().join("audit.db")).unwrap();
     purge(store, 4, &["run-41", "run-51"]).await;
     stored(store, from_producer(scored("run-42", 0.8), Some(2))).await;
+    // What came whole is erased, and of that some is purged; so is some of what came erased.
+    for id in ["run-42", "run-52", "run-53", "run-54", "unreadable", "missing", "large"] {
+        stored(store, erase(id)).await;
+    }
+    purge(store, 5, &["run-52", "run-33"]).await;
+    crate::store::sqlite::maintain(file.dir.path().join("audit.db")).unwrap();
+    purge(store, 6, &["run-53"]).await;
     let gone = TrackingChange::Gone { id: "live-3".to_owned() };
     store.append(LOG, tracking([gone, TrackingChange::Seen(tracked("new", None))]), at(1)).await.unwrap();
     moved(&file, &target).await;

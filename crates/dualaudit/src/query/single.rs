@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::parameters::{BadParameter, reject_repeats, whole};
-use crate::store::{Detail, HoldRow, Lookup, PurgedExecution, Receipt, Store, StoreError, Wanted};
+use crate::store::{Detail, ErasedBy, HoldRow, Lookup, PurgedExecution, Receipt, Store, StoreError, Wanted};
 
 /// Reads which execution is meant from its id, and from names and values as they stand in a query string.
 ///
@@ -40,6 +40,9 @@ pub struct Found {
     pub reviews: Vec<Value>,
     /// Holds on it, oldest first.
     pub holds: Vec<HeldSince>,
+    /// That its personal fields were erased, if they were: what is shown is what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<ErasedBy>,
     /// Its resource, while that exists and this process sees it.
     pub live: Option<Value>,
 }
@@ -133,7 +136,7 @@ pub async fn detail(store: &dyn Store, wanted: &Wanted) -> Result<Detail, GetErr
 }
 
 fn found(detail: Detail) -> Result<Found, GetError> {
-    let Detail { log: _, revisions, nonce: _, revisions_total, holds } = detail;
+    let Detail { log: _, revisions, nonce: _, revisions_total, holds, erased } = detail;
     let revisions: Vec<Revision> =
         revisions.into_iter().map(|(record, receipt)| Revision { record, receipt }).collect();
     let Some(Revision { record, receipt }) = revisions.first().cloned() else {
@@ -143,5 +146,5 @@ fn found(detail: Detail) -> Result<Found, GetError> {
         .into_iter()
         .map(|HoldRow { index, hold, placed_at, .. }| HeldSince { index, hold, placed_at })
         .collect();
-    Ok(Found { record, receipt, revisions, revisions_total, reviews: Vec::new(), holds, live: None })
+    Ok(Found { record, receipt, revisions, revisions_total, reviews: Vec::new(), holds, erased, live: None })
 }

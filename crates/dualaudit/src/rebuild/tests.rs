@@ -12,6 +12,7 @@ use crate::{
     store::{
         Batch, DraftContent,
         conformance::{
+            erase::erase,
             holds::{release, selecting},
             purge::{part, weigh},
             sample::{LOG, append, at, batch, from_producer, hold, open, record, stored},
@@ -41,6 +42,9 @@ async fn full(store: &impl Tampered) {
     append(inner, (0..280).map(|n| from_producer(old(n), None))).await;
     let goes = weigh(inner, at(20), 100).await.into_iter().filter(|found| found.id != "r7").collect();
     stored(inner, part(1, goes)).await;
+    for id in ["r100", "r200"] {
+        stored(inner, erase(id)).await;
+    }
     let head = inner.logs().await.unwrap().into_iter().find(|head| head.log == LOG).unwrap();
     store.begin_successor(LOG, NEXT).await;
     let said = Succession {
@@ -120,6 +124,10 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "purged",
         "270",
     ),
+    (LOG, "DELETE FROM erased", "erased", "103"),
+    (LOG, "UPDATE erased SET idx = idx + 1 WHERE entry_idx = 103", "erased", "103"),
+    (LOG, "UPDATE erased SET entry_idx = 110 WHERE entry_idx = 203", "erased", "110"),
+    (LOG, "INSERT INTO erased (log, entry_idx, idx) VALUES ('default', 110, 284)", "erased", "110"),
     (
         LOG,
         "UPDATE log_entry SET leaf_hash = (SELECT root FROM log WHERE name = 'empty') WHERE log = 'default' AND idx = 5",
@@ -146,7 +154,7 @@ async fn what_follows_from_entries_is_found_to_differ_and_put_right(store: &impl
     let untouched = check(store, LOG).await;
     assert!(untouched.is_clean(), "{untouched:?}");
     let counted = |table: &str| untouched.tables.iter().find(|found| found.table == table).unwrap().rows;
-    assert_eq!(["log_tile", "hold", "purged", "log"].map(counted), [3, 2, 2, 1]);
+    assert_eq!(["log_tile", "hold", "purged", "erased", "log"].map(counted), [3, 2, 2, 2, 1]);
     for &(log, sql, table, key) in CASES {
         store.tamper(sql);
         let found = check(store, log).await;

@@ -3,18 +3,14 @@
 use dualaudit_record::{
     Entry, EntryKind, Time,
     entry::{Covers, Hold},
-    log::Nonce,
     selector::Selector,
     submitted::MAX_NAME_BYTES,
 };
 use serde::Serialize;
 
-use crate::{
-    clock::{Clock, entropy},
-    store::{
-        Answer, Batch, Beside, Draft, DraftContent, HoldRow, Lookup, Receipt, Refusal, Store, StoreError,
-        StoredEntry, Wanted,
-    },
+use super::Appender;
+use crate::store::{
+    Answer, Beside, DraftContent, HoldRow, Lookup, Receipt, Refusal, Store, StoreError, StoredEntry, Wanted,
 };
 
 /// Entries read at a time.
@@ -103,18 +99,13 @@ pub struct Release {
 ///
 /// # Errors
 /// See [`HoldError`]; a log that refuses ends it, and what was placed before stays.
-pub async fn add(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    logs: &[String],
-    hold: &Hold,
-) -> Result<Vec<Receipt>, HoldError> {
+pub async fn add(appender: &Appender<'_>, logs: &[String], hold: &Hold) -> Result<Vec<Receipt>, HoldError> {
     check_text("the reason", &hold.reason)?;
     check_text("the actor", &hold.actor)?;
     let logs = match &hold.covers {
         Covers::ExecutionId(id) => {
             check_name("the execution's id", id)?;
-            logs_of(store, logs, id).await?
+            logs_of(appender.store, logs, id).await?
         }
         Covers::Selector(selector) if selector.is_empty() => return Err(HoldError::CoversNothing),
         Covers::Selector(Selector { remediation_id, workflow_name, namespace, .. }) => {
@@ -127,7 +118,7 @@ pub async fn add(
                     check_name(what, name)?;
                 }
             }
-            named(store, logs).await?
+            named(appender.store, logs).await?
         }
     };
     if logs.is_empty() {
@@ -135,7 +126,7 @@ pub async fn add(
     }
     let mut receipts = Vec::new();
     for log in logs {
-        receipts.push(append(store, clock, &log, DraftContent::Hold(hold.clone())).await?);
+        receipts.push(append(appender, &log, DraftContent::Hold(hold.clone())).await?);
     }
     Ok(receipts)
 }
@@ -145,8 +136,7 @@ pub async fn add(
 /// # Errors
 /// See [`HoldError`].
 pub async fn release(
-    store: &dyn Store,
-    clock: &dyn Clock,
+    appender: &Appender<'_>,
     log: &str,
     hold: u64,
     reason: &str,
@@ -154,9 +144,9 @@ pub async fn release(
 ) -> Result<Receipt, HoldError> {
     check_text("the reason", reason)?;
     check_text("the actor", actor)?;
-    named(store, &[log.to_owned()]).await?;
+    named(appender.store, &[log.to_owned()]).await?;
     let (reason, actor) = (reason.to_owned(), actor.to_owned());
-    append(store, clock, log, DraftContent::HoldRelease { hold, reason, actor }).await
+    append(appender, log, DraftContent::HoldRelease { hold, reason, actor }).await
 }
 
 /// The holds of these logs, or of all, in the order of their entries: the open ones, or all there were.
@@ -194,23 +184,16 @@ fn listed(log: &str, hold: Hold, row: &HoldRow) -> Listed {
     Listed { log: log.to_owned(), index: row.index, hold, placed_at: row.placed_at, released }
 }
 
-async fn append(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    log: &str,
-    content: DraftContent,
-) -> Result<Receipt, HoldError> {
-    let draft = Draft::new(Nonce(entropy()), content);
-    let batch = Batch { drafts: vec![draft], ..Batch::default() };
-    match store.append(log, batch.into(), clock.now()).await?.pop() {
-        Some(Answer::Stored(receipt)) => Ok(receipt),
-        Some(Answer::Refused(refusal)) => Err(HoldError::Refused { log: log.to_owned(), refusal }),
+async fn append(appender: &Appender<'_>, log: &str, content: DraftContent) -> Result<Receipt, HoldError> {
+    match appender.append(log, content).await? {
+        Answer::Stored(receipt) => Ok(receipt),
+        Answer::Refused(refusal) => Err(HoldError::Refused { log: log.to_owned(), refusal }),
         other => Err(StoreError::Corrupt(format!("the database answered a hold with {other:?}")).into()),
     }
 }
 
 /// The logs that are meant; all, where none is named.
-async fn named(store: &dyn Store, logs: &[String]) -> Result<Vec<String>, HoldError> {
+pub(super) async fn named(store: &dyn Store, logs: &[String]) -> Result<Vec<String>, HoldError> {
     let all: Vec<String> = store.logs().await?.into_iter().map(|head| head.log).collect();
     if logs.is_empty() {
         return Ok(all);
@@ -236,7 +219,7 @@ async fn logs_of(store: &dyn Store, logs: &[String], id: &str) -> Result<Vec<Str
 }
 
 /// What is longer than a record's names may be would hold nothing.
-fn check_name(what: &'static str, name: &str) -> Result<(), HoldError> {
+pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), HoldError> {
     check_text(what, name)?;
     if name.len() > MAX_NAME_BYTES {
         return Err(HoldError::Text { what, rule: "has more than 253 bytes, and no record has such a one" });
@@ -244,7 +227,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), HoldError> {
     Ok(())
 }
 
-fn check_text(what: &'static str, text: &str) -> Result<(), HoldError> {
+pub(super) fn check_text(what: &'static str, text: &str) -> Result<(), HoldError> {
     let rule = if text.trim().is_empty() {
         "is empty"
     } else if text.len() > MAX_TEXT {

@@ -1,18 +1,13 @@
 //! Does exactly what a plan says, or says that the world has changed.
 
-use dualaudit_record::{Time, log::Nonce};
+use dualaudit_record::Time;
 use serde::Serialize;
 
 use super::{
-    Plan, PlanError, Policy,
+    Appender, Plan, PlanError, Policy,
     plan::{Walk, as_of, resume},
 };
-use crate::{
-    clock::{Clock, entropy},
-    store::{
-        Answer, Batch, Draft, DraftContent, PurgeDraft, Refusal, Store, StoreError, entry_runs, part_digest,
-    },
-};
+use crate::store::{Answer, DraftContent, PurgeDraft, Refusal, Store, StoreError, entry_runs, part_digest};
 
 /// What went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -87,15 +82,15 @@ pub enum PurgeError {
 /// # Errors
 /// See [`PurgeError`].
 pub async fn purge(
-    store: &dyn Store,
-    clock: &dyn Clock,
+    appender: &Appender<'_>,
     policy: &Policy,
     id: &str,
     actor: &str,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Purged, PurgeError> {
     let as_of = as_of(id).ok_or_else(|| PurgeError::NoPlan(id.to_owned()))?;
-    if as_of > clock.now() {
+    let store = appender.store;
+    if as_of > appender.clock.now() {
         return Err(PurgeError::NotYet { plan: id.to_owned(), as_of });
     }
     let Some(mut plan) = anew(store, policy, as_of, id).await? else {
@@ -109,7 +104,7 @@ pub async fn purge(
         for place in 0..plan.logs.len() {
             let mut log = PurgedLog { log: plan.logs[place].log.clone(), ..PurgedLog::default() };
             let step = |executions| progress(executions, total);
-            let done = purge_log(store, clock, policy, actor, &plan, place, &mut gone, &mut log, step).await;
+            let done = purge_log(appender, policy, actor, &plan, place, &mut gone, &mut log, step).await;
             purged.add(log);
             match done {
                 Err(error @ PurgeError::ChangedMeanwhile { .. }) => {
@@ -159,8 +154,7 @@ impl Purged {
 
 #[expect(clippy::too_many_arguments, reason = "one step of the one above")]
 async fn purge_log(
-    store: &dyn Store,
-    clock: &dyn Clock,
+    appender: &Appender<'_>,
     policy: &Policy,
     actor: &str,
     plan: &Plan,
@@ -171,7 +165,7 @@ async fn purge_log(
 ) -> Result<(), PurgeError> {
     let planned = &plan.logs[place];
     let done = planned.parts.iter().filter(|part| part.is_done).count();
-    let mut walk = Walk::new(store, &planned.log, policy, plan.as_of).await?;
+    let mut walk = Walk::new(appender.store, &planned.log, policy, plan.as_of).await?;
     for (number, part) in planned.parts.iter().enumerate().skip(done) {
         let executions = walk.next(&mut |_| {}).await?.unwrap_or_default();
         let changed = |what: String, executions: u64| PurgeError::ChangedMeanwhile {
@@ -192,12 +186,10 @@ async fn purge_log(
             actor: actor.to_owned(),
             executions,
         };
-        let draft = Draft::new(Nonce(entropy()), DraftContent::Purge(Box::new(draft)));
-        let batch = Batch { drafts: vec![draft], ..Batch::default() };
-        let appended = store.append(&planned.log, batch.into(), clock.now()).await;
-        match appended.map_err(|error| PurgeError::Store { executions: *gone, error })?.pop() {
-            Some(Answer::Stored(receipt)) => purged.entries.push(receipt.index),
-            Some(Answer::Refused(Refusal::Changed(what))) => return Err(changed(what, *gone)),
+        let appended = appender.append(&planned.log, DraftContent::Purge(Box::new(draft))).await;
+        match appended.map_err(|error| PurgeError::Store { executions: *gone, error })? {
+            Answer::Stored(receipt) => purged.entries.push(receipt.index),
+            Answer::Refused(Refusal::Changed(what)) => return Err(changed(what, *gone)),
             other => return Err(changed(format!("the database answered {other:?}"), *gone)),
         }
         purged.executions += count;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
-    digest::content_digest,
+    digest::{Digest, content_digest},
     entry::{Covers, Hold},
     execution::{Outcome, Status},
     log::Nonce,
+    proof::Head,
     selector::Selector,
 };
 
@@ -47,6 +48,8 @@ on_every_store! {
     a_purge_that_ended_on_its_way_goes_on_where_it_ended,
     a_purge_tells_when_the_world_changes_on_its_way,
     holds_are_placed_where_they_belong_and_listed,
+    an_execution_is_erased_in_the_log_that_has_it,
+    a_log_that_was_rolled_back_takes_none_of_them,
 }
 
 struct At(Time);
@@ -55,6 +58,11 @@ impl Clock for At {
     fn now(&self) -> Time {
         self.0
     }
+}
+
+fn by<'a>(store: &'a dyn Store, clock: &'a dyn Clock) -> Appender<'a> {
+    static NOTHING: Heads = Heads::new();
+    Appender { store, clock, extends: &NOTHING }
 }
 
 fn time(text: &str) -> Time {
@@ -156,8 +164,8 @@ async fn filled(store: &dyn Store) {
     )
     .await;
     append(store, "other", [execution(completed("foreign", old))]).await;
-    holds::add(store, &clock(), &[], &hold(Covers::ExecutionId("held".to_owned()))).await.unwrap();
-    holds::add(store, &clock(), &[], &hold(selecting("rem-9"))).await.unwrap();
+    holds::add(&by(store, &clock()), &[], &hold(Covers::ExecutionId("held".to_owned()))).await.unwrap();
+    holds::add(&by(store, &clock()), &[], &hold(selecting("rem-9"))).await.unwrap();
     let live = Tracked {
         id: "live".to_owned(),
         namespace: "shop".to_owned(),
@@ -195,7 +203,8 @@ async fn a_plan_says_what_goes_and_what_keeps_the_rest(store: &dyn Store) {
 
 async fn a_plan_is_done_exactly_or_not_at_all(store: &dyn Store) {
     filled(store).await;
-    let run = async |id: &str, policy: &Policy| purge(store, &clock(), policy, id, "me", |_, _| {}).await;
+    let run =
+        async |id: &str, policy: &Policy| purge(&by(store, &clock()), policy, id, "me", |_, _| {}).await;
     let planned = plan(store, &policy(), clock().now(), |_| {}).await.unwrap();
     let all = ids(store).await;
     for (id, expected) in
@@ -210,10 +219,11 @@ async fn a_plan_is_done_exactly_or_not_at_all(store: &dyn Store) {
     append(store, "prod", [execution(completed("late", time("2018-01-01T00:00:00Z")))]).await;
     assert!(matches!(run(&planned.id, &policy()).await, Err(PurgeError::Changed(_))));
     let with_late = plan(store, &policy(), clock().now(), |_| {}).await.unwrap();
-    let held = holds::add(store, &clock(), &[], &hold(Covers::ExecutionId("old".to_owned()))).await.unwrap();
+    let held =
+        holds::add(&by(store, &clock()), &[], &hold(Covers::ExecutionId("old".to_owned()))).await.unwrap();
     assert!(matches!(run(&with_late.id, &policy()).await, Err(PurgeError::Changed(_))));
     assert_eq!(ids(store).await.len(), all.len() + 1, "nothing went so far");
-    holds::release(store, &clock(), "prod", held[0].index, "over", "me").await.unwrap();
+    holds::release(&by(store, &clock()), "prod", held[0].index, "over", "me").await.unwrap();
     let purged = run(&with_late.id, &policy()).await.unwrap();
     let went: Vec<(&str, u64)> = purged.logs.iter().map(|log| (log.log.as_str(), log.executions)).collect();
     assert_eq!(went, [("other", 1), ("prod", 4)]);
@@ -242,15 +252,16 @@ async fn a_purge_that_ended_on_its_way_goes_on_where_it_ended(store: &dyn Store)
     // Its caller goes away when the first part is through, while the second may be under way.
     let one_is_through = tokio::sync::Notify::new();
     let (policy, clock) = (Policy::default(), clock());
+    let appender = by(store, &clock);
     let ended = tokio::select! {
         biased;
         () = one_is_through.notified() => true,
-        _ = purge(store, &clock, &policy, &planned.id, "me", |_, _| one_is_through.notify_one()) => false,
+        _ = purge(&appender, &policy, &planned.id, "me", |_, _| one_is_through.notify_one()) => false,
     };
     assert!(ended, "it was ended on its way");
     let went = store.entries("prod", Some(EntryKind::Purge), 0, 10).await.unwrap().len();
     assert!((1..3).contains(&went), "{went}");
-    purge(store, &clock, &policy, &planned.id, "you", |_, _| {}).await.unwrap();
+    purge(&by(store, &clock), &policy, &planned.id, "you", |_, _| {}).await.unwrap();
     assert!(ids(store).await.is_empty());
     let purges = store.entries("prod", Some(EntryKind::Purge), 0, 10).await.unwrap();
     let said: Vec<(u32, u32, u64)> = purges
@@ -275,17 +286,19 @@ async fn a_purge_tells_when_the_world_changes_on_its_way(store: &dyn Store) {
     let held = hold(Covers::ExecutionId(last.clone()));
     let on_the_way = |_, _| {
         let clock = clock();
-        let place = holds::add(store, &clock, &[], &held);
+        let appender = by(store, &clock);
+        let place = holds::add(&appender, &[], &held);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(place)).unwrap();
     };
-    let error = purge(store, &clock(), &Policy::default(), &planned.id, "me", on_the_way).await.unwrap_err();
+    let error =
+        purge(&by(store, &clock()), &Policy::default(), &planned.id, "me", on_the_way).await.unwrap_err();
     let PurgeError::ChangedMeanwhile { executions, what, .. } = &error else { panic!("{error}") };
     assert_eq!(*executions, MAX_PURGED as u64, "{error}");
     assert!(what.contains(&last) && what.contains("held"), "{error}");
     assert_eq!(ids(store).await.len(), 3, "the second part is there, all of it");
     let rest = plan(store, &Policy::default(), clock().now(), |_| {}).await.unwrap();
     assert_eq!((rest.logs[0].executions, rest.logs[0].held), (2, 1));
-    purge(store, &clock(), &Policy::default(), &rest.id, "me", |_, _| {}).await.unwrap();
+    purge(&by(store, &clock()), &Policy::default(), &rest.id, "me", |_, _| {}).await.unwrap();
     assert_eq!(ids(store).await, BTreeSet::from([last]));
     assert_eq!(verify(store, None, |_| {}).await.unwrap().findings, []);
 }
@@ -294,33 +307,33 @@ async fn holds_are_placed_where_they_belong_and_listed(store: &dyn Store) {
     filled(store).await;
     append(store, "other", [execution(completed("old", time("2019-01-01T00:00:00Z")))]).await;
     let one = |id: &str| hold(Covers::ExecutionId(id.to_owned()));
-    let both = holds::add(store, &clock(), &[], &one("old")).await.unwrap();
+    let both = holds::add(&by(store, &clock()), &[], &one("old")).await.unwrap();
     let logs: Vec<&str> = both.iter().map(|receipt| receipt.log.as_str()).collect();
     assert_eq!(logs, ["other", "prod"], "in every log that has it");
     let prod = ["prod".to_owned()];
     assert!(matches!(
-        holds::add(store, &clock(), &[], &one("to come")).await,
+        holds::add(&by(store, &clock()), &[], &one("to come")).await,
         Err(holds::HoldError::NowhereYet(_))
     ));
-    let ahead = holds::add(store, &clock(), &prod, &one("to come")).await.unwrap();
+    let ahead = holds::add(&by(store, &clock()), &prod, &one("to come")).await.unwrap();
     append(store, "prod", [execution(completed("to come", time("2016-01-01T00:00:00Z")))]).await;
     let planned = plan(store, &Policy::default(), clock().now(), |_| {}).await.unwrap();
     assert!(planned.logs[1].kept.iter().any(|kept| kept.hold == ahead[0].index && kept.executions == 1));
-    let nowhere = holds::add(store, &clock(), &["nowhere".to_owned()], &one("old")).await;
+    let nowhere = holds::add(&by(store, &clock()), &["nowhere".to_owned()], &one("old")).await;
     assert!(nowhere.unwrap_err().to_string().contains("there are: other, prod"));
     let everything = hold(Covers::Selector(Selector::default()));
     assert!(matches!(
-        holds::add(store, &clock(), &[], &everything).await,
+        holds::add(&by(store, &clock()), &[], &everything).await,
         Err(holds::HoldError::CoversNothing)
     ));
     for reason in ["", "  ", "a\0b", &"x".repeat(5000)] {
         let wordless = Hold { reason: reason.to_owned(), ..one("old") };
         assert!(matches!(
-            holds::add(store, &clock(), &[], &wordless).await,
+            holds::add(&by(store, &clock()), &[], &wordless).await,
             Err(holds::HoldError::Text { .. })
         ));
     }
-    holds::release(store, &clock(), "prod", ahead[0].index, "over", "me").await.unwrap();
+    holds::release(&by(store, &clock()), "prod", ahead[0].index, "over", "me").await.unwrap();
     let list = async |logs: &[String], all| {
         let mut found = Vec::new();
         let each = |page: Vec<holds::Listed>| {
@@ -334,7 +347,67 @@ async fn holds_are_placed_where_they_belong_and_listed(store: &dyn Store) {
     assert_eq!(list(&[], true).await, 6);
     assert_eq!(list(&prod, false).await, 3);
     let purged = plan(store, &Policy::default(), clock().now(), |_| {}).await.unwrap();
-    purge(store, &clock(), &Policy::default(), &purged.id, "me", |_, _| {}).await.unwrap();
-    let refused = holds::add(store, &clock(), &[], &one("older")).await.unwrap_err();
+    purge(&by(store, &clock()), &Policy::default(), &purged.id, "me", |_, _| {}).await.unwrap();
+    let refused = holds::add(&by(store, &clock()), &[], &one("older")).await.unwrap_err();
     assert!(refused.to_string().contains("was purged"), "{refused}");
+}
+
+async fn an_execution_is_erased_in_the_log_that_has_it(store: &dyn Store) {
+    open(store, "prod").await;
+    open(store, "http").await;
+    for (log, id) in [("prod", "a"), ("http", "b"), ("prod", "both"), ("http", "both")] {
+        append(store, log, [execution(completed(id, time("2026-01-01T00:00:00Z")))]).await;
+    }
+    assert_eq!(erase::log_of(store, "b").await.unwrap(), "http");
+    let nowhere = erase::log_of(store, "c").await.unwrap_err();
+    assert!(matches!(nowhere, erase::EraseError::Nowhere(_)), "{nowhere}");
+    let both = erase::log_of(store, "both").await.unwrap_err();
+    assert!(both.to_string().contains("name one of them by --log: http, prod"), "{both}");
+
+    let erase = async |log: &str, id: &str, reason: &str| {
+        erase::erase(&by(store, &clock()), log, id, reason, "me").await.map(|erased| erased.receipts)
+    };
+    for (log, id, reason, expected) in [
+        ("prod", "a", " ", "the reason is empty"),
+        ("prod", "", "x", "the execution's id is empty"),
+        ("nowhere", "a", "x", "there is no log nowhere; there are: http, prod"),
+        ("prod", "b", "x", "log prod: execution b was not erased: the log has nothing of this execution"),
+    ] {
+        let error = erase(log, id, reason).await.unwrap_err().to_string();
+        assert_eq!(error, expected);
+    }
+    let receipts = erase("prod", "both", "request 42").await.unwrap();
+    assert_eq!(receipts.len(), 1);
+    let again = erase("prod", "both", "request 43").await.unwrap();
+    assert_eq!((again.len(), again[0].index), (1, receipts[0].index), "once");
+    assert_eq!(verify(store, None, |_| {}).await.unwrap().findings, []);
+    let entries = store.entries("http", Some(EntryKind::Erasure), 0, 10).await.unwrap();
+    assert!(entries.is_empty(), "what another log has under that id is another execution");
+}
+
+async fn a_log_that_was_rolled_back_takes_none_of_them(store: &dyn Store) {
+    open(store, "prod").await;
+    append(store, "prod", [execution(completed("a", time("2016-01-01T00:00:00Z")))]).await;
+    let planned = plan(store, &Policy::default(), clock().now(), |_| {}).await.unwrap();
+    let held = hold(Covers::ExecutionId("a".to_owned()));
+    let other = Digest([7; 32]);
+    for lost in [Head { size: 2, root: other }, Head { size: 1, root: other }] {
+        let extends = Heads::from([("prod".to_owned(), lost)]);
+        let clock = clock();
+        let appender = Appender { store, clock: &clock, extends: &extends };
+        let said = [
+            holds::add(&appender, &[], &held).await.unwrap_err().to_string(),
+            purge(&appender, &Policy::default(), &planned.id, "me", |_, _| {}).await.unwrap_err().to_string(),
+            erase::erase(&appender, "prod", "a", "request", "me").await.unwrap_err().to_string(),
+        ];
+        for said in said {
+            assert!(said.contains("rolled back"), "{said}");
+        }
+    }
+    assert_eq!(store.logs().await.unwrap()[0].size, 1);
+    let head = &store.logs().await.unwrap()[0];
+    let extends = Heads::from([("prod".to_owned(), Head { size: head.size, root: head.root })]);
+    let clock = clock();
+    let appender = Appender { store, clock: &clock, extends: &extends };
+    erase::erase(&appender, "prod", "a", "request", "me").await.unwrap();
 }

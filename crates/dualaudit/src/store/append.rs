@@ -11,9 +11,10 @@ use dualaudit_record::{
 };
 
 use super::{
-    Answer, Batch, Draft, DraftContent, ExecutionDraft, Origin, PurgeDraft, Receipt, ReceiptResult, Refusal,
-    SourceObject, Tracked, TrackingChange, Weighed,
+    Answer, Batch, Draft, DraftContent, EraseDraft, ExecutionDraft, Origin, PurgeDraft, Receipt,
+    ReceiptResult, Refusal, SourceObject, Tracked, TrackingChange, Weighed,
     ahead::{Becomes, Form, Prepared},
+    erase::{self, Erasable, Erased},
     purge::{self, MAX_SELECTORS},
     rules::{self, Decision, Revision, TrackedAs},
 };
@@ -45,6 +46,12 @@ pub(super) trait Tables {
     fn holds_on(&mut self, id: &str) -> Result<Vec<(u64, Hold)>, Self::Error>;
     /// The open holds that select.
     fn selecting_holds(&mut self) -> Result<Vec<(u64, Hold)>, Self::Error>;
+    /// The open holds that cover an execution, by any of its revisions, oldest first.
+    fn holds_covering(&mut self, id: &str) -> Result<Vec<(u64, Hold)>, Self::Error>;
+    /// The entries of an execution that can lose something, in order, as many as one erasure takes.
+    fn erasable(&mut self, id: &str) -> Result<Vec<Erasable>, Self::Error>;
+    /// The newest erasure of an execution, as the receipt of a duplicate.
+    fn erasure_of(&mut self, id: &str) -> Result<Option<Receipt>, Self::Error>;
     /// What decisions need of a tracked row.
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Self::Error>;
     /// A tracked row.
@@ -75,6 +82,9 @@ pub(super) trait Tables {
         runs: &[(u64, u64)],
         executions: &[Weighed],
     ) -> Result<(), Self::Error>;
+    /// Takes that the entry with this receipt erased others: what is left of each takes its place, and its
+    /// object and content digest go.
+    fn erase(&mut self, receipt: &Receipt, erased: &[Erased]) -> Result<(), Self::Error>;
     /// Takes a tracked execution as it was seen. An open attempt keeps its start while its resource
     /// shows none, and what was last seen of it while only its name is known.
     fn seen(&mut self, seen: &Tracked) -> Result<(), Self::Error>;
@@ -143,8 +153,12 @@ impl<'a, T: Tables> Append<'a, T> {
 
     /// Decides and writes a batch; answers in the order of its drafts.
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<Vec<Answer>, T::Error> {
-        let purges = batch.drafts.iter().any(|draft| matches!(draft.content, DraftContent::Purge(_)));
-        assert!(!purges || batch.drafts.len() == 1, "a purge is the only draft of its batch");
+        let is_alone =
+            |draft: &Draft| matches!(draft.content, DraftContent::Purge(_) | DraftContent::Erase(_));
+        assert!(
+            batch.drafts.len() == 1 || !batch.drafts.iter().any(is_alone),
+            "a purge or an erasure is the only draft of its batch"
+        );
         // What was seen first comes first: an attempt that a draft overtakes leaves its last state.
         for change in &batch.tracking {
             self.track(change)?;
@@ -162,6 +176,7 @@ impl<'a, T: Tables> Append<'a, T> {
             DraftContent::Hold(hold) => self.hold(hold, *nonce),
             DraftContent::HoldRelease { hold, reason, actor } => self.release(*hold, reason, actor, *nonce),
             DraftContent::Purge(purge) => self.purge(purge, *nonce),
+            DraftContent::Erase(draft) => self.erase(draft, *nonce),
             DraftContent::Note(entry) => self.note(entry, *nonce),
         }
     }
@@ -338,6 +353,28 @@ impl<'a, T: Tables> Append<'a, T> {
         let runs = entry.entries.clone();
         let receipt = self.entry(&Entry::Purge(entry), nonce, &key)?;
         self.tables.purge(&receipt, &runs, &draft.executions)?;
+        Ok(Answer::Stored(receipt))
+    }
+
+    fn erase(&mut self, draft: &EraseDraft, nonce: Nonce) -> Result<Answer, T::Error> {
+        let id = &draft.execution_id;
+        let erasable = self.tables.erasable(id)?;
+        if erasable.is_empty()
+            && let Some(receipt) = self.tables.erasure_of(id)?
+        {
+            return Ok(Answer::Stored(receipt));
+        }
+        let known = self.tables.revisions(id)?;
+        let is_tracked = self.tables.tracked_as(id)?.is_some();
+        let holds = self.tables.holds_covering(id)?;
+        if let Some(refusal) = erase::keeps(&known, &erasable, is_tracked, &holds) {
+            return Ok(Answer::Refused(refusal));
+        }
+        let erased = erase::erased(draft, erasable);
+        let erasure = erase::entry(draft, &erased);
+        let key = rules::erasure_key(&erasure);
+        let receipt = self.entry(&Entry::Erasure(erasure), nonce, &key)?;
+        self.tables.erase(&receipt, &erased)?;
         Ok(Answer::Stored(receipt))
     }
 

@@ -20,7 +20,7 @@ pub enum Beside {
     Execution {
         /// What its content was appended under.
         content_digest: ContentDigest,
-        /// Of its source object.
+        /// Of its source object; none once it was erased.
         source_object: Option<ObjectDigest>,
     },
     /// A gap, a note, or what was purged, which have nothing beside them.
@@ -33,6 +33,8 @@ pub enum Beside {
     HoldRelease(Result<Option<HoldRow>, String>),
     /// A purge: the entries that are noted to be purged by it, as runs in order.
     Purge(Vec<(u64, u64)>),
+    /// An erasure: the entries that are noted to be erased by it, in order.
+    Erasure(Vec<u64>),
 }
 
 /// The row of a hold.
@@ -95,6 +97,6 @@ pub struct Quarantined {
     pub index: u64,
     /// When it was put there.
     pub recorded_at: Time,
-    /// Of the object.
+    /// Of the object; of an empty one once it was erased.
     pub object: ObjectDigest,
 }

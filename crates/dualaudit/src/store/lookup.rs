@@ -1,6 +1,7 @@
 //! Which of the executions with one id is meant, and how much of it one answer holds.
 
 use dualaudit_record::{Time, execution::StoredExecution, log::Nonce};
+use serde::{Deserialize, Serialize};
 
 use super::{HoldRow, Receipt, rows::FullRow};
 
@@ -59,6 +60,17 @@ pub struct Detail {
     pub revisions_total: u32,
     /// Holds open on it, oldest first.
     pub holds: Vec<HoldRow>,
+    /// That its personal fields were erased, if they were.
+    pub erased: Option<ErasedBy>,
+}
+
+/// That the personal fields of something were erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedBy {
+    /// Index of the entry that says so, and why.
+    pub index: u64,
+    /// When that was.
+    pub erased_at: Time,
 }
 
 /// An attempt of an execution that was purged.

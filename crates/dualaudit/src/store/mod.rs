@@ -28,6 +28,7 @@ mod beside;
 mod conditions;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod erase;
 mod filter;
 mod head;
 mod lookup;
@@ -48,8 +49,9 @@ mod vouched;
 
 pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined};
 pub use dualaudit_record::selector::LabelRequirement;
+pub use erase::{EraseDraft, rest_digest};
 pub use filter::{Cursor, Filter};
-pub use lookup::{Detail, Lookup, MAX_REVISIONS, PurgedExecution, Wanted};
+pub use lookup::{Detail, ErasedBy, Lookup, MAX_REVISIONS, PurgedExecution, Wanted};
 pub use moving::{Arrival, Departure, LogRow, LogState, Moved, MovingEntry, MovingPage};
 pub use page::Page;
 pub use purge::{
@@ -252,6 +254,10 @@ pub enum DraftContent {
     /// A part of a purge: all of it, or, where anything is not as it was weighed, nothing. The only draft
     /// of its batch, because holds are looked at before any draft is decided.
     Purge(Box<PurgeDraft>),
+    /// An erasure of what is whole of an execution, of one with very much a part: asked for again, it takes
+    /// the rest, and where nothing is left to take it answers with the receipt of the last that did. The only
+    /// draft of its batch, for the same reason.
+    Erase(Box<EraseDraft>),
 }
 
 impl DraftContent {
@@ -262,6 +268,7 @@ impl DraftContent {
             Self::Gap(gap) => Some(&gap.execution_id),
             Self::Quarantine { entry, .. } => Some(&entry.execution_id),
             Self::Hold(hold) => hold.covers.execution_id(),
+            Self::Erase(erase) => Some(&erase.execution_id),
             Self::HoldRelease { .. } | Self::Purge(_) => None,
             Self::Note(entry) => entry.execution_id(),
         }
@@ -381,8 +388,17 @@ pub enum Refusal {
         /// The latest revision there.
         latest_revision: Option<u32>,
     },
-    /// A hold on an execution of which everything was purged.
+    /// A hold on, or an erasure of, an execution of which everything was purged.
     Purged,
+    /// An erasure of an execution of which nothing is recorded.
+    NothingRecorded,
+    /// An erasure of an execution whose resource is in its cluster.
+    InCluster,
+    /// An erasure of what a hold covers.
+    Held {
+        /// Index of the hold's entry.
+        hold: u64,
+    },
     /// A release of a hold that there is not.
     NoSuchHold,
     /// There are as many open holds that select as a log may have.
@@ -404,7 +420,13 @@ impl std::fmt::Display for Refusal {
                 write!(f, "the revision that it amends is not the latest, which is {latest}")
             }
             Self::Stale { latest_revision: None } => f.write_str("there is nothing to amend"),
-            Self::Purged => f.write_str("the execution was purged: there is nothing left to hold"),
+            Self::Purged => f.write_str("the execution was purged: nothing is left of it"),
+            Self::NothingRecorded => f.write_str("the log has nothing of this execution"),
+            Self::InCluster => f.write_str(
+                "its resource is still in its cluster, with all that would be erased, and what it says is recorded: \
+                 delete it there first, and wait until dualaudit has seen that",
+            ),
+            Self::Held { hold } => write!(f, "it is held by the hold of entry {hold}"),
             Self::NoSuchHold => f.write_str("there is no hold with this index"),
             Self::TooManyHolds => write!(
                 f,
@@ -450,7 +472,7 @@ impl Known {
 pub struct Recorded {
     /// Receipt of the latest revision, as first given.
     pub receipt: Receipt,
-    /// What the latest revision's content is compared by; gone once purged.
+    /// What the latest revision's content is compared by; gone once purged or erased.
     pub content_digest: Option<Digest>,
     /// Tells attempts apart.
     pub started_at: Option<Time>,
@@ -600,6 +622,15 @@ impl StoredEntry {
 pub enum StoredBody {
     /// What it says, and its nonce.
     Whole(Box<Entry>, Nonce),
+    /// Its personal fields were erased.
+    Erased {
+        /// Index of the entry that says so.
+        by: u64,
+        /// What is left of what it said.
+        rest: Box<Entry>,
+        /// The nonce in the body of that.
+        nonce: Nonce,
+    },
     /// It was purged.
     Purged {
         /// Index of the entry that says so.
@@ -610,11 +641,27 @@ pub enum StoredBody {
 }
 
 impl StoredBody {
-    /// What it says, if it is there.
+    /// What it says, if it is there, all of it.
     pub fn entry(&self) -> Option<&Entry> {
         match self {
             Self::Whole(entry, _) => Some(entry),
+            Self::Erased { .. } | Self::Purged { .. } | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// What it says, as far as that is there.
+    pub fn left(&self) -> Option<&Entry> {
+        match self {
+            Self::Whole(entry, _) | Self::Erased { rest: entry, .. } => Some(entry),
             Self::Purged { .. } | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// The same, where what was read is all that an erasure left, if there was one.
+    fn erased(self, by: Option<u64>) -> Self {
+        match (self, by) {
+            (Self::Whole(rest, nonce), Some(by)) => Self::Erased { by, rest, nonce },
+            (other, _) => other,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use dualaudit_record::{Entry, Time, digest::Digest, execution::StoredExecution};
 
-use super::{Owner, StoreError, StoredBody, StoredEntry};
+use super::{Owner, StoreError, StoredBody, StoredEntry, erase::Erased};
 
 /// Whether a log takes entries where it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,16 +135,18 @@ impl MovingPage {
 pub struct MovingEntry {
     /// The entry.
     pub stored: StoredEntry,
-    /// Of an execution that was not purged: what its content was appended under.
+    /// Of an execution that is whole: what its content was appended under.
     pub content_digest: Option<Digest>,
     /// The object it was mapped from, or that could not be mapped; zstd.
     pub object: Option<Vec<u8>>,
+    /// Of an erasure: what is left of what it took, as that may have come whole before.
+    pub(super) rests: Vec<Erased>,
 }
 
 impl MovingEntry {
-    /// The execution it records, unless that was purged.
+    /// The execution it records, as far as it is there, unless that was purged.
     pub(super) fn execution(&self) -> Option<&StoredExecution> {
-        match self.stored.body.entry() {
+        match self.stored.body.left() {
             Some(Entry::Execution(execution)) => Some(execution),
             _ => None,
         }
@@ -154,7 +156,7 @@ impl MovingEntry {
     pub(super) fn bytes(&self) -> usize {
         const REST: usize = 1 << 10;
         let body = match &self.stored.body {
-            StoredBody::Whole(entry, _) => match entry.as_ref() {
+            StoredBody::Whole(entry, _) | StoredBody::Erased { rest: entry, .. } => match entry.as_ref() {
                 Entry::Execution(execution) => {
                     let record = &execution.record;
                     let steps = record.step_executions.iter().map(|step| REST + step.error_message.len());
@@ -165,6 +167,7 @@ impl MovingEntry {
                 }
                 Entry::Gap(gap) => gap.last_state.len(),
                 Entry::Purge(purge) => purge.entries.len() * 16,
+                Entry::Erasure(erasure) => erasure.entries.len() * REST,
                 Entry::Succession(succession) => succession.checkpoint.len(),
                 Entry::Quarantine(_) | Entry::Hold(_) | Entry::HoldRelease(_) | Entry::Heartbeat(_) => 0,
             },

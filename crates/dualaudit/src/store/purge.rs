@@ -176,7 +176,7 @@ pub(super) fn keeps(
     if !revisions().map(|revision| revision.index).eq(execution.entries.iter().copied()) {
         return Some(format!("execution {id} attempt {attempt} was amended"));
     }
-    if revisions().any(|revision| revision.content_digest.is_none()) {
+    if revisions().any(Revision::is_purged) {
         return Some(format!("execution {id} attempt {attempt} was purged"));
     }
     if is_tracked {
@@ -215,6 +215,7 @@ mod tests {
             revision,
             started_at: None,
             content_digest,
+            is_erased: false,
             created_at: Some(at(0)),
             index,
             leaf_hash: Digest([0; 32]),
@@ -236,6 +237,8 @@ mod tests {
             |known: &[Revision], tracked, holds: &[(u64, Hold)]| keeps(&weighed(), known, tracked, &[holds]);
         assert_eq!(says(&known(), false, &[]), None);
         assert_eq!(says(&known(), false, &[one("b"), many("web")]), None);
+        let erased = |revision| Revision { content_digest: None, is_erased: true, ..revision };
+        assert_eq!(says(&known().into_iter().map(erased).collect::<Vec<_>>(), false, &[]), None);
         for (said, expected) in [
             (says(&known(), false, &[one("b"), one("a")]), "held by the hold of entry 5"),
             (says(&known(), false, &[many("shop")]), "held"),

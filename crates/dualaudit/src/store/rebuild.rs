@@ -38,6 +38,13 @@ pub enum Derived {
         /// The purge's entry.
         by: u64,
     },
+    /// An entry that lost its personal fields.
+    Erased {
+        /// It.
+        entry: u64,
+        /// The erasure's entry.
+        by: u64,
+    },
     /// The log in whose place this one goes on.
     Succeeds(String),
     /// The hash of a leaf, of an entry that is stored with another.
@@ -119,7 +126,7 @@ pub(super) const LEAF_HASHES: DerivedTable =
     DerivedTable { name: "log_entry", of: "log", key: &["idx"], columns: "idx, leaf_hash" };
 
 /// All but the leaf hashes, which are columns of what is not derived.
-pub(super) const TABLES: [DerivedTable; 4] = [
+pub(super) const TABLES: [DerivedTable; 5] = [
     DerivedTable { name: "log_tile", of: "log", key: &["level", "idx"], columns: "level, idx, hashes" },
     DerivedTable {
         name: "hold",
@@ -128,6 +135,7 @@ pub(super) const TABLES: [DerivedTable; 4] = [
         columns: "idx, execution_id, selector, reason, actor, placed_at, released_at, released_idx",
     },
     DerivedTable { name: "purged", of: "log", key: &["last_idx"], columns: "last_idx, first_idx, idx" },
+    DerivedTable { name: "erased", of: "log", key: &["entry_idx"], columns: "entry_idx, idx" },
     DerivedTable { name: "succession", of: "successor", key: &["log"], columns: "log" },
 ];
 

@@ -4,7 +4,7 @@ use dualaudit_record::{
     Entry, Time,
     canonical::canonical,
     digest::Digest,
-    entry::{Covers, Gap, Hold, Quarantine},
+    entry::{Covers, Erasure, Gap, Hold, Quarantine},
     log::Nonce,
 };
 
@@ -17,13 +17,22 @@ pub(super) struct Revision {
     pub(super) revision: u32,
     /// Tells the attempts of one resource apart.
     pub(super) started_at: Option<Time>,
-    /// What its content is compared by; gone once purged.
+    /// What its content is compared by; gone once purged or erased.
     pub(super) content_digest: Option<Digest>,
+    /// Whether it lost its personal fields, and is there otherwise.
+    pub(super) is_erased: bool,
     /// `created_at` of its row; gone once purged.
     pub(super) created_at: Option<Time>,
     pub(super) index: u64,
     pub(super) leaf_hash: Digest,
     pub(super) recorded_at: Time,
+}
+
+impl Revision {
+    /// Whether it is gone, all but its entry.
+    pub(super) fn is_purged(&self) -> bool {
+        self.content_digest.is_none() && !self.is_erased
+    }
 }
 
 /// The latest revision of each attempt; `revisions` come in the order of attempt and revision.
@@ -79,10 +88,13 @@ fn from_resource<'a>(known: &'a [Revision], draft: &ExecutionDraft) -> Decision<
         let attempt = known.last().map_or(0, |latest| latest.attempt) + 1;
         return Decision::New { attempt, revision: 1, created_at: None };
     };
-    match latest.content_digest {
-        None => Decision::Duplicate(first_of(known, latest.attempt)),
-        Some(digest) if digest == draft.content_digest => Decision::Duplicate(latest),
-        Some(_) => next_of(latest),
+    // Of what was erased there may be more to erase: nothing comes after it.
+    if known.iter().any(|known| known.attempt == latest.attempt && known.content_digest.is_none()) {
+        return Decision::Duplicate(first_of(known, latest.attempt));
+    }
+    match latest.content_digest == Some(draft.content_digest) {
+        true => Decision::Duplicate(latest),
+        false => next_of(latest),
     }
 }
 
@@ -115,7 +127,7 @@ fn latest_of_attempts(known: &[Revision]) -> impl Iterator<Item = &Revision> {
 
 /// Whether an id was recorded, and all that was recorded of it was purged.
 pub(super) fn is_all_purged(known: &[Revision]) -> bool {
-    !known.is_empty() && known.iter().all(|revision| revision.content_digest.is_none())
+    !known.is_empty() && known.iter().all(Revision::is_purged)
 }
 
 fn first_of(known: &[Revision], attempt: u32) -> &Revision {
@@ -209,6 +221,15 @@ pub(super) fn purge_key(plan: &str, part: u32) -> String {
     format!("purge:{plan}:{part}")
 }
 
+/// The idempotency key of an erasure: each entry is erased once.
+pub(super) fn erasure_key(erasure: &Erasure) -> String {
+    let first = erasure.entries.first().map_or_else(|| "-".to_owned(), |entry| entry.index.to_string());
+    format!("{ERASURE}{}:{first}", erasure.execution_id)
+}
+
+/// What the idempotency keys of erasures begin with, and of no other entry.
+pub(super) const ERASURE: &str = "erasure:";
+
 /// The idempotency key of an entry that changes nothing but the log.
 pub(super) fn note_key(entry: &Entry) -> Option<String> {
     match entry {
@@ -219,7 +240,8 @@ pub(super) fn note_key(entry: &Entry) -> Option<String> {
         | Entry::Quarantine(_)
         | Entry::Hold(_)
         | Entry::HoldRelease(_)
-        | Entry::Purge(_) => None,
+        | Entry::Purge(_)
+        | Entry::Erasure(_) => None,
     }
 }
 
@@ -241,6 +263,7 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
         }
         Entry::HoldRelease(release) => Some(release_key(release.hold)),
         Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
+        Entry::Erasure(erasure) => Some(erasure_key(erasure)),
         Entry::Heartbeat(_) | Entry::Succession(_) => note_key(entry),
     };
     if expected.as_deref() == key { Ok(()) } else { Err(expected.unwrap_or_else(|| "none".to_owned())) }
@@ -272,6 +295,7 @@ mod tests {
             revision,
             started_at: Some(at(second)),
             content_digest: content,
+            is_erased: false,
             created_at: Some(at(-i64::from(attempt))),
             index: u64::from(attempt * 10 + revision),
             leaf_hash: Digest([9; 32]),

@@ -24,6 +24,8 @@ pub enum Table {
     Tile,
     /// Runs of purged entries: the entry of their purge.
     Purged,
+    /// Erased entries: the entry of their erasure.
+    Erased,
     /// Purged executions whose rows are still there: runs of purged entries that hold all of theirs.
     PurgePending,
     /// Published checkpoints: the head of their log, which has as many entries.
@@ -34,7 +36,7 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Entry,
         Self::Execution,
         Self::Revision,
@@ -43,6 +45,7 @@ impl Table {
         Self::Hold,
         Self::Tile,
         Self::Purged,
+        Self::Erased,
         Self::PurgePending,
         Self::Checkpoint,
         Self::Succession,
@@ -59,6 +62,7 @@ impl Table {
             Self::Hold => "hold",
             Self::Tile => "log_tile",
             Self::Purged => "purged",
+            Self::Erased => "erased",
             Self::PurgePending => "purge_pending",
             Self::Checkpoint => "checkpoint",
             Self::Succession => "succession",
@@ -75,6 +79,7 @@ impl Table {
             Self::Tile => &["log", "level", "idx"],
             Self::Purged => &["log", "last_idx"],
             Self::Checkpoint | Self::Succession => &["log"],
+            Self::Erased => &["log", "entry_idx"],
         }
     }
 }

@@ -49,6 +49,11 @@ pub(super) fn vouched_for(table: Table, by: &impl Voucher) -> String {
                 SELECT 1 FROM log_entry AS entry
                 WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'purge')"
         }
+        Table::Erased => {
+            "EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'erasure')"
+        }
         // Which log that entry names is checked with that log.
         Table::Succession => {
             "EXISTS (SELECT 1 FROM log WHERE name = stray.log)

@@ -2,6 +2,7 @@
 
 use dualaudit_record::{
     Entry, Time,
+    digest::Digest,
     entry::{Covers, Hold},
 };
 
@@ -38,10 +39,7 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
                 recorded_at: stored.recorded_at,
                 object: Ok(quarantine.source_digest),
             };
-            let shown = |Quarantined { index, recorded_at, object }: &Quarantined| {
-                format!("entry {index}, {recorded_at}, {}", shown(Some(object)))
-            };
-            compare("quarantine", &expected, row, shown, find);
+            compare("quarantine", &expected, row, quarantined, find);
         }
         (Entry::Hold(hold), Beside::Hold(row)) => {
             let placed = |row: &HoldRow| (row.index, row.hold.clone(), row.placed_at);
@@ -74,7 +72,47 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
                 find("purged", shown(&purge.entries), shown(runs));
             }
         }
+        (Entry::Erasure(erasure), Beside::Erasure(noted)) => {
+            let said: Vec<u64> = erasure.entries.iter().map(|entry| entry.index).collect();
+            if said != *noted {
+                find("erased", entries(&said), entries(noted));
+            }
+        }
         (entry, _) => find("row", format!("one of a {}", entry.kind()), "one of another kind".to_owned()),
+    }
+}
+
+/// Compares what stands beside an entry that was erased with what is left of its body.
+pub(super) fn check_erased(rest: &Entry, stored: &StoredEntry, find: Find<'_>) {
+    match (rest, &stored.beside) {
+        (Entry::Execution(_), Beside::Execution { content_digest, source_object }) => {
+            if *content_digest != ContentDigest::Missing {
+                find("content digest", "none, as it was erased".to_owned(), "one".to_owned());
+            }
+            if source_object.is_some() {
+                find("source object", "none, as it was erased".to_owned(), shown(source_object.as_ref()));
+            }
+        }
+        (Entry::Quarantine(_), Beside::Quarantine(row)) => {
+            let object = Ok(Digest::sha256(b""));
+            let expected = Quarantined { index: stored.index, recorded_at: stored.recorded_at, object };
+            compare("quarantine", &expected, row, quarantined, find);
+        }
+        (Entry::Gap(_), Beside::Nothing) => {}
+        (entry, _) => find("row", format!("one of a {}", entry.kind()), "one of another kind".to_owned()),
+    }
+}
+
+fn quarantined(Quarantined { index, recorded_at, object }: &Quarantined) -> String {
+    format!("entry {index}, {recorded_at}, {}", shown(Some(object)))
+}
+
+/// The entries that an erasure took, for people.
+fn entries(indexes: &[u64]) -> String {
+    match indexes {
+        [] => "no entry".to_owned(),
+        [first, .., last] if indexes.len() > 10 => format!("{} entries, {first} … {last}", indexes.len()),
+        _ => indexes.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dualaudit_record::{Entry, digest::Digest, log::body};
+use dualaudit_record::{Entry, digest::Digest, erase, log::body};
 
 use super::{beside, shown};
 use crate::store::{StoredBody, StoredEntry, check_key};
@@ -20,21 +20,21 @@ pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
         StoredBody::Unreadable(unreadable) => find("body", "one that can be read".into(), unreadable.clone()),
         // That it was is checked against the entry that says so.
         StoredBody::Purged { .. } => {}
+        // So is what is left of what was erased; that this holds nothing personal any more is seen here.
+        StoredBody::Erased { rest, .. } => {
+            if erase::rest(rest).as_ref() != Some(rest.as_ref()) {
+                find("erased", "no personal fields".to_owned(), "some that are still there".to_owned());
+            }
+            check_columns(rest, stored, find);
+            beside::check_erased(rest, stored, find);
+        }
         StoredBody::Whole(entry, nonce) => {
             let digest = Digest::sha256(&body(entry, *nonce));
             let is_original = digest == stored.body_digest;
             if !is_original {
                 find("body digest", stored.body_digest.to_string(), format!("{digest}, hashed anew"));
             }
-            let (from_body, from_columns) = (Columns::of_body(entry), Columns::of_entry(stored));
-            if from_body != from_columns {
-                find("columns", from_body.to_string(), from_columns.to_string());
-            }
-            check_times(entry, stored, find);
-            if let Err(expected) = check_key(entry, stored.idempotency_key.as_deref()) {
-                let found = stored.idempotency_key.as_deref().unwrap_or("none");
-                find("idempotency key", expected, found.to_owned());
-            }
+            check_columns(entry, stored, find);
             beside::check(entry, is_original, stored, find);
         }
     }
@@ -43,6 +43,19 @@ pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
         find("leaf hash", hash.to_string(), stored.leaf_hash.to_string());
     }
     hash
+}
+
+/// What an entry's columns repeat of its body.
+fn check_columns(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
+    let (from_body, from_columns) = (Columns::of_body(entry), Columns::of_entry(stored));
+    if from_body != from_columns {
+        find("columns", from_body.to_string(), from_columns.to_string());
+    }
+    check_times(entry, stored, find);
+    if let Err(expected) = check_key(entry, stored.idempotency_key.as_deref()) {
+        let found = stored.idempotency_key.as_deref().unwrap_or("none");
+        find("idempotency key", expected, found.to_owned());
+    }
 }
 
 /// The times that an entry's columns repeat of its body: of an execution only.
@@ -69,7 +82,8 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
         | Entry::HoldRelease(_)
         | Entry::Purge(_)
         | Entry::Heartbeat(_)
-        | Entry::Succession(_) => None,
+        | Entry::Succession(_)
+        | Entry::Erasure(_) => None,
     };
     if started_at != stored.started_at {
         find("started_at", shown(started_at), shown(stored.started_at));

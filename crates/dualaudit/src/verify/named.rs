@@ -1,19 +1,23 @@
-//! What names another entry against what that entry says: a purged body its purge, the end of a hold its
-//! release.
+//! What names another entry against what that entry says: a purged body its purge, what is left of an erased one
+//! its erasure, the end of a hold its release.
 
 use std::collections::VecDeque;
 
-use dualaudit_record::{Entry, EntryKind, Time, entry::Purge};
+use dualaudit_record::{
+    Entry, EntryKind, Time,
+    digest::Digest,
+    entry::{Erasure, Purge},
+};
 
 use super::LogCheck;
-use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry};
+use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry, rest_digest};
 
 /// Purges that are remembered: what was recorded one after the other may have gone by turns.
 const REMEMBERED: usize = 256;
 
 /// The purges that were looked at last, each by its index.
 #[derive(Default)]
-pub(super) struct LastPurges(VecDeque<(u64, Option<Purge>)>);
+struct LastPurges(VecDeque<(u64, Option<Purge>)>);
 
 impl LastPurges {
     /// Checks that an entry whose body is gone is among those that its purge says went.
@@ -35,14 +39,59 @@ impl LastPurges {
     }
 }
 
+/// The erasure that was looked at last, by its index: what one erases mostly stands together.
+#[derive(Default)]
+struct LastErasure(Option<(u64, Option<Erasure>)>);
+
+impl LastErasure {
+    /// Checks that what is left of an entry is what its erasure says.
+    async fn check(
+        &mut self,
+        check: &mut LogCheck<'_>,
+        index: u64,
+        by: u64,
+        left: Digest,
+    ) -> Result<(), StoreError> {
+        if self.0.as_ref().is_none_or(|(known, _)| *known != by) {
+            let erasure = match named(check, EntryKind::Erasure, by).await? {
+                Some((Entry::Erasure(erasure), _)) => Some(erasure),
+                _ => None,
+            };
+            self.0 = Some((by, erasure));
+        }
+        let erasure = self.0.as_ref().and_then(|(_, erasure)| erasure.as_ref());
+        match erasure.and_then(|erasure| erasure.rest_of(index)) {
+            None => {
+                let found = format!("a part of one, and a note that entry {by} erased the rest");
+                check.find(Some(index), "body", "one, or an erasure that says what is left of it", found);
+            }
+            Some(promised) if promised != left => {
+                check.find(Some(index), "rest digest", promised, format!("{left}, hashed anew"));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// What was looked at last of what others name.
+#[derive(Default)]
+pub(super) struct Last {
+    purges: LastPurges,
+    erasure: LastErasure,
+}
+
 /// Checks what an entry names.
 pub(super) async fn check(
     check: &mut LogCheck<'_>,
-    purges: &mut LastPurges,
+    last: &mut Last,
     stored: &StoredEntry,
 ) -> Result<(), StoreError> {
     match (&stored.body, &stored.beside) {
-        (StoredBody::Purged { by }, _) => purges.check(check, stored.index, *by).await,
+        (StoredBody::Purged { by }, _) => last.purges.check(check, stored.index, *by).await,
+        (StoredBody::Erased { by, rest, nonce }, _) => {
+            last.erasure.check(check, stored.index, *by, rest_digest(rest, *nonce)).await
+        }
         (_, Beside::Hold(Ok(Some(row)))) => match row.released {
             None => Ok(()),
             Some((at, by)) => released(check, stored.index, at, by).await,
@@ -101,6 +150,6 @@ async fn named(
     let found = check.store.entries(&check.head.log, Some(kind), index, 1).await?;
     Ok(found.into_iter().find(|entry| entry.index == index).and_then(|entry| match entry.body {
         StoredBody::Whole(said, _) => Some((*said, entry.recorded_at)),
-        StoredBody::Purged { .. } | StoredBody::Unreadable(_) => None,
+        StoredBody::Erased { .. } | StoredBody::Purged { .. } | StoredBody::Unreadable(_) => None,
     }))
 }

@@ -63,6 +63,7 @@ fn stray(table: Table, row: &RowKey) -> Finding {
         Table::Hold => ("holds", "an entry for each row"),
         Table::Tile => ("tile", "no tile that the head of its log has no leaves for"),
         Table::Purged => ("purged", "an entry of a purge for each row"),
+        Table::Erased => ("erased", "an entry of an erasure for each row"),
         Table::PurgePending => ("purged", "a purge of all its entries for each row"),
         Table::Succession => ("succession", "a log and the first entry of its successor for each row"),
         Table::Checkpoint => ("checkpoint", "one of its log, of the size that its note says, for each row"),

@@ -17,6 +17,7 @@ use crate::store::{
     sqlite::{Options, SqliteStore},
 };
 
+mod erased;
 mod every_column;
 mod postgres;
 mod promised;

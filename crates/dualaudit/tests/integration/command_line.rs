@@ -169,7 +169,7 @@ async fn verify_ends_with_3_and_names_what_was_tampered_with() {
     let connection = standalone.open();
     connection
         .execute_batch(
-            "DROP TRIGGER workflow_execution_audit_is_only_amended;
+            "DROP TRIGGER workflow_execution_audit_is_only_erased;
              UPDATE workflow_execution_audit SET outcome = 'failed' WHERE id = 'b';",
         )
         .unwrap();
@@ -251,7 +251,7 @@ async fn a_database_that_cannot_be_used_ends_with_1_and_says_what_to_do() {
     foreign.open().execute_batch("CREATE TABLE shopping (item TEXT)").unwrap();
     // To verify, one that is no audit is one that was found wrong.
     for (standalone, verified, reason) in [
-        (&newer, 1, "version 999, this dualaudit knows up to 4: use a newer dualaudit"),
+        (&newer, 1, "version 999, this dualaudit knows up to 5: use a newer dualaudit"),
         (&garbage, 3, "is no SQLite database"),
         (&foreign, 3, "another application"),
     ] {

@@ -12,6 +12,7 @@ mod crash;
 mod database_outage;
 mod deletion;
 mod doctor;
+mod erasure;
 mod full_disk;
 mod life;
 mod loss;

@@ -12,48 +12,55 @@ use tempfile::TempDir;
 use crate::producer::post;
 use crate::support::{Dualaudit, command, ended, postgres::Server, record};
 
-struct Audit {
-    url: String,
-    dir: TempDir,
+pub(crate) struct Audit {
+    pub(crate) url: String,
+    pub(crate) dir: TempDir,
 }
 
 impl Audit {
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn in_a_file() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { url: format!("sqlite:{}", dir.path().join("audit.db").display()), dir }
+    }
+
+    pub(crate) fn at(url: String) -> Self {
+        Self { url, dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(&self.dir.path().join("there-is-no-kubeconfig"));
         command.env("DUALAUDIT_DATABASE", &self.url).env("DUALAUDIT_ACTOR", "counsel").args(arguments);
         command
     }
 
     /// Runs it to its end: its exit status, and what it said.
-    fn run(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
         let output = ended(self.command(arguments));
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap(), String::from_utf8(said).unwrap())
     }
 
     /// Runs it; it succeeds.
-    fn done(&self, arguments: &[&str]) -> String {
+    pub(crate) fn done(&self, arguments: &[&str]) -> String {
         let (status, said) = self.run(arguments);
         assert_eq!(status, 0, "{arguments:?}: {said}");
         said
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.done(&[arguments, &["-o", "json"]].concat())).unwrap()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_stays_and_the_rest_goes_when_its_time_is_over_in_sqlite() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", dir.path().join("audit.db").display());
-    purged_while_serving(Audit { url, dir }).await;
+    purged_while_serving(Audit::in_a_file()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_stays_and_the_rest_goes_when_its_time_is_over_in_postgresql() {
     let database = Server::shared().database(None);
-    purged_while_serving(Audit { url: database.url(), dir: tempfile::tempdir().unwrap() }).await;
+    purged_while_serving(Audit::at(database.url())).await;
 }
 
 async fn purged_while_serving(audit: Audit) {
@@ -131,15 +138,13 @@ async fn purged_while_serving(audit: Audit) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_that_is_killed_goes_on_where_it_was_in_sqlite() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", dir.path().join("audit.db").display());
-    killed(Audit { url, dir }).await;
+    killed(Audit::in_a_file()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_that_is_killed_goes_on_where_it_was_in_postgresql() {
     let database = Server::shared().database(None);
-    killed(Audit { url: database.url(), dir: tempfile::tempdir().unwrap() }).await;
+    killed(Audit::at(database.url())).await;
 }
 
 async fn killed(audit: Audit) {

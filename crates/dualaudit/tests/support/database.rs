@@ -49,7 +49,7 @@ impl Cluster {
 
     /// Changes a record past the trigger that forbids it, as whoever owns the file can.
     pub fn tamper(&self, change: &str) {
-        const TRIGGER: &str = "workflow_execution_audit_is_only_amended";
+        const TRIGGER: &str = "workflow_execution_audit_is_only_erased";
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE);
         let trigger: String = connection
             .query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [TRIGGER], |row| row.get(0))

@@ -102,11 +102,11 @@ async fn of_two_moves_at_once_only_the_first_to_close_the_log_goes_on() {
 async fn what_is_damaged_where_it_is_stops_a_move_before_anything_is_closed() {
     for (trigger, tamper) in [
         (
-            "workflow_execution_audit_is_only_amended",
+            "workflow_execution_audit_is_only_erased",
             "UPDATE workflow_execution_audit SET error_message = 'all well' WHERE id = 'run-100'",
         ),
-        ("log_entry_is_not_updated", "UPDATE log_entry SET leaf_hash = zeroblob(32) WHERE idx = 100"),
-        ("source_object_is_not_updated", "UPDATE source_object SET object = x'00' WHERE idx = 274"),
+        ("log_entry_is_only_erased", "UPDATE log_entry SET leaf_hash = zeroblob(32) WHERE idx = 100"),
+        ("source_object_is_only_erased", "UPDATE source_object SET object = x'00' WHERE idx = 280"),
         ("purged_comes_with_its_entry", "INSERT INTO purged VALUES ('default', 100, 100, 150)"),
     ] {
         let (file, target) = (File::eventful().await, fresh());

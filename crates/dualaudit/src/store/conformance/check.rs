@@ -5,10 +5,13 @@ use std::collections::HashSet;
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
+    erase,
     log::{Nonce, TileData, TileId, Tree, body, read_entry_bundle},
 };
 
-use crate::store::{Beside, ContentDigest, Head, RowKey, Store, StoredBody, StoredEntry, Table, check_key};
+use crate::store::{
+    Beside, ContentDigest, Head, RowKey, Store, StoredBody, StoredEntry, Table, check_key, rest_digest,
+};
 
 /// Checks a whole log and answers its entries.
 pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
@@ -21,6 +24,7 @@ pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> 
     assert_eq!(head.root, naive_root(&leaves), "the head's root is that of the leaves");
     assert_eq!(head.recorded_at, entries.last().map(|entry| entry.recorded_at));
     assert!(entries.is_sorted_by_key(|entry| entry.recorded_at), "recorded_at never runs backwards");
+    check_erasures(&entries);
     let mut seen = HashSet::new();
     for entry in entries.iter().filter(|entry| entry.attempt.is_some()) {
         let identity = (entry.execution_id.clone(), entry.attempt, entry.revision);
@@ -69,6 +73,12 @@ fn check_entry(log: &str, place: usize, entry: &StoredEntry) -> Digest {
     assert_eq!(entry.index, place as u64, "indexes are dense");
     match &entry.body {
         StoredBody::Whole(content, nonce) => check_body(content, *nonce, entry),
+        StoredBody::Erased { by, rest, .. } => {
+            assert!(*by > entry.index);
+            assert_eq!(erase::rest(rest).as_ref(), Some(rest.as_ref()), "nothing personal is left");
+            assert_eq!(rest.execution_id(), entry.execution_id.as_deref());
+            check_erased(rest, &entry.beside);
+        }
         StoredBody::Purged { by } => {
             assert!(*by > entry.index && entry.kind == EntryKind::Execution);
             assert_eq!(entry.beside, Beside::Nothing);
@@ -115,7 +125,50 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
             assert_eq!(row.released, Some((entry.recorded_at, Some(entry.index))));
         }
         (Entry::Purge(purge), Beside::Purge(runs)) => assert_eq!(&purge.entries, runs),
+        (Entry::Erasure(erasure), Beside::Erasure(noted)) => {
+            assert!(erasure.entries.iter().map(|entry| entry.index).eq(noted.iter().copied()));
+        }
         (content, beside) => panic!("{beside:?} beside {content:?}"),
+    }
+}
+
+/// Nothing stands beside what is left that says what was erased.
+fn check_erased(rest: &Entry, beside: &Beside) {
+    match (rest, beside) {
+        (
+            Entry::Execution(_),
+            Beside::Execution { content_digest: ContentDigest::Missing, source_object: None },
+        )
+        | (Entry::Gap(_), Beside::Nothing) => {}
+        (Entry::Quarantine(_), Beside::Quarantine(Ok(Some(row)))) => {
+            assert_eq!(row.object, Ok(Digest::sha256(b"")));
+        }
+        (rest, beside) => panic!("{beside:?} beside what is left, {rest:?}"),
+    }
+}
+
+/// What is left of what was erased is what its erasure promised, and all that it promised is there.
+fn check_erasures(entries: &[StoredEntry]) {
+    let erasure = |by: u64| match entries[by as usize].body.entry() {
+        Some(Entry::Erasure(erasure)) => erasure,
+        other => panic!("entry {by} is no erasure but {other:?}"),
+    };
+    for entry in entries {
+        if let StoredBody::Erased { by, rest, nonce } = &entry.body {
+            assert_eq!(erasure(*by).rest_of(entry.index), Some(rest_digest(rest, *nonce)));
+        }
+        if let Some(Entry::Erasure(said)) = entry.body.entry() {
+            for erased in &said.entries {
+                let of = &entries[erased.index as usize];
+                assert_eq!(of.execution_id.as_deref(), Some(said.execution_id.as_str()));
+                let is_gone = match of.body {
+                    StoredBody::Erased { by, .. } => by == entry.index,
+                    StoredBody::Purged { .. } => true,
+                    StoredBody::Whole(..) | StoredBody::Unreadable(_) => false,
+                };
+                assert!(is_gone, "{:?}", of.body);
+            }
+        }
     }
 }
 

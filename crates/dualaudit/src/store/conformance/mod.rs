@@ -7,6 +7,7 @@ pub(super) mod append;
 pub(super) mod attempts;
 pub(crate) mod check;
 pub(super) mod checkpoints;
+pub(crate) mod erase;
 pub(crate) mod holds;
 pub(super) mod list;
 pub(super) mod others;
@@ -77,6 +78,10 @@ macro_rules! suite {
             purge: what_was_purged_is_gone_to_readers_and_stays_known,
             purge: a_part_takes_all_that_was_weighed_or_nothing,
             purge: a_purge_and_a_hold_at_once_never_both_win,
+            erase: what_is_personal_of_an_execution_goes_and_the_rest_stays,
+            erase: what_was_erased_does_not_come_back,
+            erase: what_somebody_needs_is_not_erased,
+            erase: an_execution_with_very_much_is_erased_in_parts,
             tracking: what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_gone,
             tracking: what_is_seen_by_name_only_keeps_the_state_seen_before,
             read: what_is_known_is_said_for_each_id_in_order,
@@ -93,6 +98,7 @@ macro_rules! suite {
             strays: what_is_appended_meanwhile_is_no_stray,
             ; maintained:
             removal: what_was_purged_is_removed_and_nothing_else,
+            erase: what_is_left_can_be_held_and_purged,
             removal: months_of_which_everything_was_purged_are_removed_at_once,
             checkpoints: a_log_goes_on_in_the_place_of_one_that_was_rolled_back,
         }

@@ -17,16 +17,17 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use super::{
     Maintained,
     check::check_log,
+    erase::erase,
     purge::weigh_in,
     sample::{at, from_producer, from_resource, gap, open, opening, quarantine, record, tracked},
 };
 use crate::store::{
     Answer, Batch, Draft, DraftContent, Filter, Known, PurgeDraft, Receipt, ReceiptResult, Refusal, Store,
-    StoredEntry, Tracked, TrackedState, TrackingChange, Weighed, postgres, sqlite,
+    StoredBody, StoredEntry, Tracked, TrackedState, TrackingChange, Weighed, postgres, sqlite,
 };
 
 const WRITERS: usize = 4;
-const OPERATIONS: usize = 300;
+const OPERATIONS: usize = 400;
 const SHARED: &str = "shared";
 
 /// What a writer does; numbers say to which of its executions, and which of a few contents.
@@ -71,6 +72,11 @@ enum Operation {
     Purge {
         ids: [u8; 3],
     },
+    /// After its resource is gone, or while it may be there.
+    Erase {
+        id: u8,
+        gone: bool,
+    },
     /// In its own log: in the other it depends on who comes when.
     Heartbeat,
     Remove,
@@ -97,10 +103,11 @@ fn operation(random: &mut StdRng) -> Operation {
             closed: random.random_bool(0.5),
         },
         60..70 => Operation::Gone { id },
-        70..75 => Operation::Hold { id, reason: content },
-        75..78 => Operation::HoldSelected { content, reason: started },
-        78..88 => Operation::Release { ago: random.random_range(0..4) },
-        88..98 => Operation::Purge { ids: [id, random.random_range(0..12), random.random_range(0..12)] },
+        70..74 => Operation::Hold { id, reason: content },
+        74..76 => Operation::HoldSelected { content, reason: started },
+        76..86 => Operation::Release { ago: random.random_range(0..4) },
+        86..91 => Operation::Erase { id, gone: random.random_bool(0.5) },
+        91..99 => Operation::Purge { ids: [id, random.random_range(0..12), random.random_range(0..12)] },
         _ => Operation::Remove,
     }
 }
@@ -161,6 +168,12 @@ impl Writer<'_> {
                 Some(DraftContent::HoldRelease { hold, reason: "over".to_owned(), actor: "me".to_owned() })
             }
             Operation::Purge { ids } => Some(self.purge(place, ids).await),
+            Operation::Erase { id, gone } => {
+                if *gone {
+                    batch.tracking.push(TrackingChange::Gone { id: self.id(*id) });
+                }
+                Some(erase(&self.id(*id)))
+            }
             Operation::Seen { id, started, closed } => {
                 let seen = Tracked {
                     state: if *closed { TrackedState::Closed } else { TrackedState::Open },
@@ -327,8 +340,12 @@ async fn listed(store: &dyn Store, log: &str, number: usize) -> Vec<(String, u32
 fn without_place(entry: &StoredEntry) -> String {
     let said = match entry.body.entry() {
         Some(Entry::HoldRelease(_)) => "a release".to_owned(),
+        Some(Entry::Erasure(erasure)) => format!("an erasure of {} entries", erasure.entries.len()),
         Some(_) => entry.body_digest.to_string(),
-        None => format!("purged, {}", entry.body_digest),
+        None => match &entry.body {
+            StoredBody::Erased { rest, .. } => format!("erased, {}, {rest:?}", entry.body_digest),
+            _ => format!("purged, {}", entry.body_digest),
+        },
     };
     let StoredEntry { kind, execution_id, attempt, revision, started_at, .. } = entry;
     format!("{kind} {execution_id:?} {attempt:?} {revision:?} {started_at:?} {said}")
@@ -340,6 +357,7 @@ fn answer_without_place(answer: &Answer) -> String {
             format!("{id} {attempt:?} {revision:?} {result:?}")
         }
         Answer::Refused(Refusal::Changed(_)) => "changed".to_owned(),
+        Answer::Refused(Refusal::Held { .. }) => "held".to_owned(),
         other => format!("{other:?}"),
     }
 }
@@ -361,7 +379,9 @@ async fn a_thousand_random_operations_of_several_writers_leave_every_store_in_th
         let found = entries.iter().filter(|entry| entry.kind == kind).count();
         assert!(found >= 10, "{found} entries of kind {kind}");
     }
-    let purged = entries.iter().filter(|entry| entry.body.entry().is_none()).count();
+    let erased = entries.iter().filter(|entry| matches!(entry.body, StoredBody::Erased { .. })).count();
+    assert!(erased > 20, "{erased} are erased");
+    let purged = entries.iter().filter(|entry| matches!(entry.body, StoredBody::Purged { .. })).count();
     assert!(purged > 20, "{purged} are purged");
     let answers: Vec<&Answer> = of_sqlite.0.iter().flat_map(|exact| &exact.answers).collect();
     let refused =

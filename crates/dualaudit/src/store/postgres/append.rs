@@ -17,6 +17,7 @@ use futures::{SinkExt as _, future::try_join_all, join};
 use tokio_postgres::{Row, Statement, types::ToSql};
 
 use super::{
+    erase::{self, ErasableRows},
     error::{Error, Result},
     holds::Holds,
     known::{self, ENTRIES_OF, EntriesOf, entries_of},
@@ -187,7 +188,8 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
     let holds = Holds::of(session, log, &concerns).await?;
     let by_key = by_key(session, log, &concerns).await?;
     let tracked = overtakable(session, log, &concerns, tracked, &mut entries).await?;
-    let mut overlay = Overlay { entries, by_key, holds, tracked, ..Overlay::of(log) };
+    let erasable = ErasableRows::of(session, log, &concerns).await?;
+    let mut overlay = Overlay { entries, by_key, holds, erasable, tracked, ..Overlay::of(log) };
     overlay.earlier = earlier(session, predecessor, &entry_ids, &overlay.entries).await?;
     Ok((head_row, overlay))
 }
@@ -330,6 +332,8 @@ pub(super) async fn write(
         releases,
         purged,
         purge_pending,
+        erased,
+        rests,
     } = written;
     let (entries, mut executions, source_objects) = (
         Copy::new(session, ENTRIES, entries.finish()).await?,
@@ -383,6 +387,11 @@ pub(super) async fn write(
         FROM STDIN (FORMAT binary) -- append: purged executions";
     Copy::new(session, PURGED, purged.finish()).await?.send(session).await?;
     Copy::new(session, PURGE_PENDING, purge_pending.finish()).await?.send(session).await?;
+    const ERASED: &str = "
+        COPY erased (log, entry_idx, idx)
+        FROM STDIN (FORMAT binary) -- append: erased entries";
+    Copy::new(session, ERASED, erased.finish()).await?.send(session).await?;
+    try_join_all(rests.iter().map(|rest| erase::erase(session, &log, rest))).await?;
     track(session, &log, &tracked).await?;
     finish(session, &log, executions, tree, before, recorded_at).await
 }

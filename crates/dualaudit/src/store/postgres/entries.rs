@@ -14,7 +14,7 @@ use super::{
 };
 use crate::store::{
     Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
-    objects::{MAX_OBJECT, Objects},
+    objects::{MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
 
@@ -41,6 +41,12 @@ macro_rules! entries {
             SELECT array_agg(edge ORDER BY last_idx, edge)
             FROM purged, unnest(ARRAY[first_idx, last_idx]) AS edge
             WHERE log = $1 AND idx = entry.idx AND entry.kind = 'purge'
+        ),
+        (SELECT idx FROM erased WHERE log = $1 AND entry_idx = entry.idx LIMIT 1),
+        (
+            SELECT array_agg(entry_idx ORDER BY entry_idx)
+            FROM erased
+            WHERE log = $1 AND idx = entry.idx AND entry.kind = 'erasure'
         )
     FROM (
         SELECT *
@@ -101,6 +107,7 @@ const SOURCE: usize = ENTRY + 13;
 const HOLD: usize = SOURCE + 2;
 const QUARANTINE: usize = HOLD + rows::HOLD;
 const PURGED: usize = QUARANTINE + 3;
+const ERASED: usize = PURGED + 2;
 
 /// See [`crate::store::Store::entries`].
 pub(super) async fn entries(
@@ -161,7 +168,7 @@ fn entry(row: &Row, index: u64, objects: &mut Objects) -> Result<StoredEntry> {
         idempotency_key: row.optional(ENTRY + 7, Cells::string)?,
         body_digest: row.digest(ENTRY + 8)?,
         leaf_hash: row.digest(ENTRY + 9)?,
-        body,
+        body: body.erased(row.optional(ERASED, Cells::number)?),
         beside,
     })
 }
@@ -175,6 +182,8 @@ fn execution(row: &Row, objects: &mut Objects) -> Result<(StoredBody, Beside)> {
         true => None,
         false => Some(object(row, SOURCE + 1, objects)?),
     };
+    let is_erased = !row.is_null(ERASED)?;
+    let source_object = source_object.filter(|object| !is_erased || !is_empty(object));
     let read = execution_of(row)?;
     let content_digest = readable(row.optional(ENTRY + 11, Cells::digest))?;
     let content_digest = match readable(row.optional(ENTRY + 12, Cells::bytes))? {
@@ -220,6 +229,10 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
             let pairs = runs.unwrap_or_default();
             let run = |pair: &[i64]| (pair[0].unsigned_abs(), pair[1].unsigned_abs());
             Beside::Purge(pairs.chunks_exact(2).map(run).collect())
+        }
+        EntryKind::Erasure => {
+            let entries: Option<Vec<i64>> = row.try_get(ERASED + 1)?;
+            Beside::Erasure(entries.unwrap_or_default().into_iter().map(i64::unsigned_abs).collect())
         }
         EntryKind::Gap | EntryKind::Execution | EntryKind::Heartbeat | EntryKind::Succession => {
             Beside::Nothing

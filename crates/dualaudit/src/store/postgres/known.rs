@@ -28,7 +28,9 @@ pub(super) const ENTRIES_OF: &str = "
                 WHERE log = $1 AND id = entry.execution_id AND attempt = entry.attempt)
             THEN entry.content_digest
         END,
-        entry.created_at, entry.idempotency_key, entry.kind
+        entry.created_at, entry.idempotency_key, entry.kind,
+        EXISTS (SELECT 1 FROM erased WHERE log = $1 AND entry_idx = entry.idx)
+            AND NOT dualaudit_is_purged($1, entry.idx)
     FROM unnest($2::text[]) AS wanted (id)
     CROSS JOIN LATERAL (
         SELECT *
@@ -61,6 +63,7 @@ pub(super) fn entries_of(found: &[Row]) -> Result<HashMap<String, EntriesOf>> {
                 started_at: row.optional(7, Cells::time)?,
                 content_digest: row.optional(8, Cells::digest)?,
                 created_at: row.optional(9, Cells::time)?,
+                is_erased: row.try_get(12)?,
                 index: receipt.index,
                 leaf_hash: receipt.leaf_hash,
                 recorded_at: receipt.recorded_at,

@@ -10,13 +10,14 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
     include_str!("../../../migrations/postgres/0004_moving.sql"),
     include_str!("../../../migrations/postgres/0005_filters.sql"),
     include_str!("../../../migrations/postgres/0006_checkpoints.sql"),
+    include_str!("../../../migrations/postgres/0007_erasure.sql"),
 ];
 
 /// The version of the schema that this program knows.

@@ -28,6 +28,7 @@ mod append;
 mod arrive;
 mod connect;
 mod entries;
+mod erase;
 mod error;
 mod fields;
 mod holds;

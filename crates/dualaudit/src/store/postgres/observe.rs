@@ -174,6 +174,9 @@ async fn privileges(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
                 ('dualaudit_schema', 'SELECT', NULL),
                 ('log', 'UPDATE', 'size'), ('log', 'UPDATE', 'root'), ('log', 'UPDATE', 'recorded_at'),
                 ('workflow_execution_audit', 'UPDATE', NULL),
+                ('log_entry', 'UPDATE', 'content_digest'), ('log_entry', 'UPDATE', 'body'),
+                ('workflow_execution_revision', 'UPDATE', 'nonce'),
+                ('source_object', 'UPDATE', 'object'), ('quarantine', 'UPDATE', 'object'),
                 ('hold', 'UPDATE', 'released_at'), ('hold', 'UPDATE', 'released_idx'),
                 ('log_tile', 'UPDATE', 'hashes'),
                 ('tracked', 'SELECT', NULL), ('tracked', 'INSERT', NULL), ('tracked', 'UPDATE', NULL),
@@ -209,6 +212,7 @@ async fn privileges(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
         "log_tile",
         "purged",
         "purge_pending",
+        "erased",
     ];
     let texts = async |sql: &str| -> Result<Vec<String>> {
         let rows = client.query(sql, &[&kept.as_slice()]).await?;

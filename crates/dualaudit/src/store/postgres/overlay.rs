@@ -14,6 +14,7 @@ use dualaudit_record::{
 };
 
 use super::{
+    erase::ErasableRows,
     fields::{CopyRows, Field, Fields},
     holds::Holds,
     known::EntriesOf,
@@ -23,8 +24,9 @@ use crate::store::{
     Receipt, ReceiptResult, Tracked, Weighed,
     ahead::Prepared,
     append::{HoldsLike, NewEntry, NewRow, Tables},
+    erase::{Erasable, Erased},
     names,
-    rules::{Revision, TrackedAs},
+    rules::{ERASURE, Revision, TrackedAs},
 };
 
 /// A row that takes the place of the one before it.
@@ -55,6 +57,9 @@ pub(super) struct Written {
     pub(super) releases: Vec<(Receipt, u64)>,
     pub(super) purged: CopyRows,
     pub(super) purge_pending: CopyRows,
+    pub(super) erased: CopyRows,
+    /// What is left of them, where it is not written anew.
+    pub(super) rests: Vec<Erased>,
 }
 
 impl Default for Written {
@@ -69,6 +74,8 @@ impl Default for Written {
             releases: Vec::new(),
             purged: CopyRows::of(4),
             purge_pending: CopyRows::of(4),
+            erased: CopyRows::of(3),
+            rests: Vec::new(),
         }
     }
 }
@@ -107,6 +114,16 @@ impl Written {
             fields.text(log);
             fields.int8(*last);
             fields.int8(*first);
+            fields.int8(by);
+        }
+    }
+
+    /// Takes that the entry at `by` erased the personal fields of others.
+    pub(super) fn erased(&mut self, log: &str, entries: impl Iterator<Item = u64>, by: u64) {
+        for entry in entries {
+            let fields = self.erased.row();
+            fields.text(log);
+            fields.int8(entry);
             fields.int8(by);
         }
     }
@@ -163,6 +180,8 @@ pub(super) struct Overlay {
     /// By idempotency key, of those whose execution was not known before they were read.
     pub(super) by_key: HashMap<String, Receipt>,
     pub(super) holds: Holds,
+    /// What an erasure decides by.
+    pub(super) erasable: ErasableRows,
     pub(super) tracked: TrackedRows,
     pub(super) written: Written,
 }
@@ -176,6 +195,7 @@ impl Overlay {
             earlier: HashMap::new(),
             by_key: HashMap::new(),
             holds: Holds::default(),
+            erasable: ErasableRows::default(),
             tracked: TrackedRows::default(),
             written: Written::default(),
         }
@@ -222,6 +242,20 @@ impl Tables for Overlay {
         Ok(self.holds.selecting().map(|(index, hold)| (index, hold.clone())).collect())
     }
 
+    fn holds_covering(&mut self, _: &str) -> Result<Vec<(u64, Hold)>, Infallible> {
+        Ok(std::mem::take(&mut self.erasable.holds))
+    }
+
+    fn erasable(&mut self, _: &str) -> Result<Vec<Erasable>, Infallible> {
+        Ok(std::mem::take(&mut self.erasable.entries))
+    }
+
+    fn erasure_of(&mut self, id: &str) -> Result<Option<Receipt>, Infallible> {
+        let others = self.entries.get(id).into_iter().flat_map(|of| &of.others);
+        let erasures = others.filter(|(key, _)| key.starts_with(ERASURE)).map(|(_, receipt)| receipt);
+        Ok(erasures.max_by_key(|receipt| receipt.index).cloned())
+    }
+
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Infallible> {
         Ok(self.tracked.tracked_as(id))
     }
@@ -251,6 +285,7 @@ impl Tables for Overlay {
                 revision: *revision,
                 started_at: record.started_at,
                 content_digest: Some(content_digest),
+                is_erased: false,
                 created_at: Some(record.created_at),
                 index: leaf.index,
                 leaf_hash,
@@ -326,6 +361,12 @@ impl Tables for Overlay {
         for Weighed { id, attempt, created_at, .. } in executions {
             self.written.purge_pending(&self.log, id, *attempt, *created_at);
         }
+        Ok(())
+    }
+
+    fn erase(&mut self, receipt: &Receipt, erased: &[Erased]) -> Result<(), Infallible> {
+        self.written.erased(&self.log, erased.iter().map(|erased| erased.index), receipt.index);
+        self.written.rests.extend_from_slice(erased);
         Ok(())
     }
 

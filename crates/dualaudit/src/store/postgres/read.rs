@@ -5,7 +5,7 @@ use std::pin::pin;
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
-    log::{FORMAT, Leaf, body},
+    log::{FORMAT, Leaf},
 };
 use futures::TryStreamExt as _;
 use tokio_postgres::{Row, types::ToSql};
@@ -16,10 +16,11 @@ use super::{
     log,
     rows::{EXECUTION, execution, execution_columns, revision_of_entry},
     session::Session,
-    values::{Micros, small},
+    values::{Micros, at_most, small},
 };
 use crate::store::{
-    Detail, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    Detail, ErasedBy, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    erase::{self, rest_digest},
     lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
 };
@@ -78,7 +79,14 @@ pub(super) async fn read_back(
         "
         -- read back
         SELECT execution.*, entry.idx, entry.revision, entry.recorded_at, entry.body_digest,
-            entry.leaf_hash, entry.content_digest
+            entry.leaf_hash, entry.content_digest,
+            EXISTS (SELECT 1 FROM erased WHERE log = $1 AND entry_idx = entry.idx),
+            (
+                SELECT body
+                FROM log_entry
+                WHERE log = $1 AND kind = 'erasure'
+                    AND idx = (SELECT idx FROM erased WHERE log = $1 AND entry_idx = entry.idx LIMIT 1)
+            )
         FROM (
             SELECT *
             FROM log_entry
@@ -105,10 +113,17 @@ pub(super) async fn read_back(
         Err(error) => error.into_unreadable().map(|_| None)?,
     };
     let (leaf, leaf_hash) = leaf(log, id, attempt, &row)?;
+    // Of what was erased, what is left is what was promised of it.
+    let expected = match row.try_get(EXECUTION + 6)? {
+        false => Some(leaf.body_digest),
+        true => row
+            .optional(EXECUTION + 7, Cells::string)?
+            .and_then(|erasure| erase::promised(&erasure, leaf.index)),
+    };
     let intact = read.is_some_and(|FullRow { execution, nonce }| {
         Some(execution.revision) == leaf.revision
             && execution.recorded_at == leaf.recorded_at
-            && Digest::sha256(&body(&Entry::Execution(Box::new(execution)), nonce)) == leaf.body_digest
+            && Some(rest_digest(&Entry::Execution(Box::new(execution)), nonce)) == expected
             && leaf.hash() == leaf_hash
     });
     Ok(Some(ReadBack { revision, content_digest, intact }))
@@ -147,9 +162,17 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
     };
     // Revisions are 1, 2, 3 …, so the latest counts them.
     let revisions_total = receipt.revision.unwrap_or_default();
+    let erased = erased(session, &log, receipt.index).await?;
     let ids = std::slice::from_ref(&wanted.id);
     let holds = holds_covering(session, &log, ids).await?.remove(&wanted.id).unwrap_or_default();
-    Ok(Lookup::Found(Box::new(Detail { log, revisions: revisions.taken, nonce, revisions_total, holds })))
+    Ok(Lookup::Found(Box::new(Detail {
+        log,
+        revisions: revisions.taken,
+        nonce,
+        revisions_total,
+        holds,
+        erased,
+    })))
 }
 
 /// An attempt, if it was purged.
@@ -184,6 +207,26 @@ async fn purged(session: &Session, log: &str, id: &str, attempt: u32) -> Result<
     );
     let Some(row) = session.row(PURGED, &[&log, &id, &small(attempt)]).await? else { return Ok(None) };
     Ok(Some(PurgedExecution { receipt: rows::receipt(&row)?, by: row.number(7)?, purged_at: row.time(8)? }))
+}
+
+/// That the entry at `index` lost its personal fields, if it did.
+async fn erased(session: &Session, log: &str, index: u64) -> Result<Option<ErasedBy>> {
+    const ERASED: &str = "
+        -- whether the latest revision was erased
+        SELECT erasure.idx, erasure.recorded_at
+        FROM (
+            SELECT idx
+            FROM erased
+            WHERE log = $1 AND entry_idx = $2
+        ) AS erased
+        CROSS JOIN LATERAL (
+            SELECT idx, recorded_at
+            FROM log_entry
+            WHERE log = $1 AND idx = erased.idx
+            LIMIT 1
+        ) AS erasure";
+    let found = session.row(ERASED, &[&log, &at_most(index)]).await?;
+    found.map(|row| Ok(ErasedBy { index: row.number(0)?, erased_at: row.time(1)? })).transpose()
 }
 
 /// The latest attempt of an id in each log that has it.

@@ -135,6 +135,9 @@ async fn put(session: &Session, row: &Derived) -> Result<()> {
             )
             .await
         }
+        Derived::Erased { entry, by } => {
+            insert("INSERT INTO rebuilt_erased VALUES ($1, $2)", &[&at_most(*entry), &at_most(*by)]).await
+        }
         Derived::Succeeds(predecessor) => {
             insert("INSERT INTO rebuilt_succession VALUES ($1)", &[predecessor]).await
         }

@@ -1,6 +1,6 @@
 //! Entries of another database, as an append would have written them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dualaudit_record::{Entry, Time, digest::Digest, log::body};
 
@@ -24,6 +24,8 @@ pub(super) struct Known {
     created: HashMap<Attempt, Time>,
     /// By the index of a purge: the executions it took whose rows came before.
     pending: BTreeMap<u64, Vec<(Attempt, Time)>>,
+    /// Entries that came whole before, and are erased by now.
+    whole: BTreeSet<u64>,
 }
 
 impl Known {
@@ -47,20 +49,35 @@ impl Known {
             CROSS JOIN LATERAL (
                 SELECT execution_id, attempt, created_at
                 FROM log_entry
-                WHERE log = $1 AND idx BETWEEN run.first_idx AND run.last_idx AND content_digest IS NOT NULL
+                WHERE log = $1 AND idx BETWEEN run.first_idx AND run.last_idx
+                    AND (
+                        content_digest IS NOT NULL
+                        OR EXISTS (SELECT 1 FROM erased WHERE log = $1 AND entry_idx = log_entry.idx))
             ) AS entry";
+        const WHOLE: &str = "
+            -- arrive: entries that came before they were erased
+            SELECT idx
+            FROM log_entry
+            WHERE log = $1 AND idx = ANY ($2)
+                AND (content_digest IS NOT NULL OR sha256(convert_to(body, 'UTF8')) = body_digest)";
         let (mut ids, mut attempts) = (Vec::new(), Vec::new());
         for (id, attempt) in page.entries.iter().filter_map(purged) {
             ids.push(id);
             attempts.push(small(attempt));
         }
-        let mut known = Self { created: HashMap::new(), pending: BTreeMap::new() };
+        let mut known = Self { created: HashMap::new(), pending: BTreeMap::new(), whole: BTreeSet::new() };
         if !ids.is_empty() {
             for row in &session.rows(CREATED, &[&log, &ids, &attempts]).await? {
                 known.created.insert((row.string(0)?, row.number(1)?), row.time(2)?);
             }
         }
         for entry in &page.entries {
+            if !entry.rests.is_empty() {
+                let erased: Vec<i64> = entry.rests.iter().map(|rest| at_most(rest.index)).collect();
+                for row in &session.rows(WHOLE, &[&log, &erased]).await? {
+                    known.whole.insert(row.number(0)?);
+                }
+            }
             let Some(Entry::Purge(purge)) = entry.stored.body.entry() else { continue };
             let (first, last): (Vec<i64>, Vec<i64>) =
                 purge.entries.iter().map(|(first, last)| (at_most(*first), at_most(*last))).unzip();
@@ -82,7 +99,7 @@ impl Known {
 fn purged(entry: &MovingEntry) -> Option<(&str, u32)> {
     match entry.stored.body {
         StoredBody::Purged { .. } => Some((entry.stored.execution_id.as_deref()?, entry.stored.attempt?)),
-        StoredBody::Whole(..) | StoredBody::Unreadable(_) => None,
+        StoredBody::Whole(..) | StoredBody::Erased { .. } | StoredBody::Unreadable(_) => None,
     }
 }
 
@@ -95,6 +112,8 @@ pub(super) fn written(log: &str, page: &MovingPage, mut known: Known) -> Written
             None => entry.execution().map(|execution| execution.record.created_at),
         };
         put(&mut written, log, entry, created_at);
+        let whole = entry.rests.iter().filter(|rest| known.whole.contains(&rest.index));
+        written.rests.extend(whole.cloned());
         for ((id, attempt), created_at) in known.pending.remove(&entry.stored.index).unwrap_or_default() {
             written.purge_pending(log, &id, attempt, created_at);
         }
@@ -104,12 +123,15 @@ pub(super) fn written(log: &str, page: &MovingPage, mut known: Known) -> Written
 
 fn put(written: &mut Written, log: &str, entry: &MovingEntry, created_at: Option<Time>) {
     let stored = &entry.stored;
-    let text = match &stored.body {
-        StoredBody::Whole(said, nonce) if entry.execution().is_none() => {
-            Some(String::from_utf8(body(said, *nonce)).expect("canonical JSON is UTF-8"))
+    let there = match &stored.body {
+        StoredBody::Whole(said, nonce) | StoredBody::Erased { rest: said, nonce, .. } => {
+            Some((said.as_ref(), *nonce))
         }
-        _ => None,
+        StoredBody::Purged { .. } | StoredBody::Unreadable(_) => None,
     };
+    let text = there
+        .filter(|_| entry.execution().is_none())
+        .map(|(said, nonce)| String::from_utf8(body(said, nonce)).expect("canonical JSON is UTF-8"));
     let beside = BesideLeaf {
         created_at,
         started_at: stored.started_at,
@@ -120,28 +142,30 @@ fn put(written: &mut Written, log: &str, entry: &MovingEntry, created_at: Option
     let leaf = stored.leaf(log);
     entry_row(written.entries.row(), log, &leaf, stored.leaf_hash, beside);
     let receipt = receipt(log, entry);
-    match &stored.body {
-        StoredBody::Whole(said, nonce) => match said.as_ref() {
-            Entry::Execution(execution) => {
-                let form = StoredForm::new(execution, stored.body_digest);
-                let prepared = form.recorded();
-                // It stands in the entry, not in the row.
-                let content_digest = entry.content_digest.unwrap_or(Digest([0; 32]));
-                written.row(log, NewRow { prepared: &prepared, content_digest, nonce: *nonce });
-                if let Some(object) = &entry.object {
-                    written.source_object(log, stored.index, execution.record.created_at, object);
-                }
+    let Some((said, nonce)) = there else { return };
+    match said {
+        Entry::Execution(execution) => {
+            let form = StoredForm::new(execution, stored.body_digest);
+            let prepared = form.recorded();
+            // It stands in the entry, not in the row.
+            let content_digest = entry.content_digest.unwrap_or(Digest([0; 32]));
+            written.row(log, NewRow { prepared: &prepared, content_digest, nonce });
+            if let Some(object) = &entry.object {
+                written.source_object(log, stored.index, execution.record.created_at, object);
             }
-            Entry::Quarantine(quarantine) => {
-                let object = entry.object.clone().unwrap_or_default();
-                written.quarantines.push(QuarantineRow { receipt, digest: quarantine.source_digest, object });
-            }
-            Entry::Hold(hold) => written.holds.push((receipt, hold.clone())),
-            Entry::HoldRelease(release) => written.releases.push((receipt, release.hold)),
-            Entry::Purge(purge) => written.purged(log, &purge.entries, stored.index),
-            Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) => {}
-        },
-        StoredBody::Purged { .. } | StoredBody::Unreadable(_) => {}
+        }
+        Entry::Quarantine(quarantine) => {
+            let object = entry.object.clone().unwrap_or_default();
+            written.quarantines.push(QuarantineRow { receipt, digest: quarantine.source_digest, object });
+        }
+        Entry::Hold(hold) => written.holds.push((receipt, hold.clone())),
+        Entry::HoldRelease(release) => written.releases.push((receipt, release.hold)),
+        Entry::Purge(purge) => written.purged(log, &purge.entries, stored.index),
+        // What is left of them came with them, or is put in their place.
+        Entry::Erasure(erasure) => {
+            written.erased(log, erasure.entries.iter().map(|entry| entry.index), stored.index);
+        }
+        Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) => {}
     }
 }
 

@@ -92,6 +92,8 @@ fn places(table: Table, log: Option<&str>, after: Option<&RowKey>) -> Vec<Place>
         (true, Table::Quarantine, false) => vec!["(log, execution_id, source_digest) > ($1, $2, $3)"],
         (true, Table::Purged, true) => vec!["log = $1 AND last_idx > $2"],
         (true, Table::Purged, false) => vec!["(log, last_idx) > ($1, $2)"],
+        (true, Table::Erased, true) => vec!["log = $1 AND entry_idx > $2"],
+        (true, Table::Erased, false) => vec!["(log, entry_idx) > ($1, $2)"],
         (true, Table::PurgePending, true) => vec!["log = $1 AND (id, attempt) > ($2, $3)"],
         (true, Table::PurgePending, false) => vec!["(log, id, attempt) > ($1, $2, $3)"],
         (true, Table::Tile, true) => vec!["log = $1 AND (level, idx) > ($2, $3)"],

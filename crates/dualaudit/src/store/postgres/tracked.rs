@@ -128,6 +128,8 @@ pub(super) struct Concerns<'a> {
     pub(super) keys: BTreeSet<String>,
     /// Holds that matter by the index of their entry.
     pub(super) holds_at: BTreeSet<u64>,
+    /// The execution that is to be erased.
+    pub(super) erased: Option<&'a str>,
     /// Whether the open holds that select matter, or those with a reason that was given.
     pub(super) selectors: bool,
     /// The starts that the batch says of each. `None` only where it says that there is none.
@@ -143,6 +145,7 @@ impl<'a> Concerns<'a> {
             holds: BTreeSet::new(),
             keys: BTreeSet::new(),
             holds_at: BTreeSet::new(),
+            erased: None,
             selectors: false,
             starts: HashMap::new(),
         };
@@ -178,6 +181,11 @@ impl<'a> Concerns<'a> {
                     concerns.holds.extend(ids());
                     concerns.keys.insert(rules::purge_key(&purge.plan, purge.part));
                     concerns.selectors = true;
+                }
+                DraftContent::Erase(erase) => {
+                    let id = erase.execution_id.as_str();
+                    concerns.tracked.insert(id);
+                    concerns.erased = Some(id);
                 }
                 DraftContent::Note(entry) => concerns.keys.extend(rules::note_key(entry)),
                 DraftContent::Execution(_) | DraftContent::Quarantine { .. } => {}

@@ -15,15 +15,17 @@ use dualaudit_record::{
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{
+    erase,
     error::{Error, Result},
     identity::Identity,
-    known, leave, tree,
+    known, leave, maintain, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, Receipt, StoreError, Tracked, Weighed,
+    Answer, Batch, DraftContent, Receipt, StoreError, Tracked, Weighed,
     ahead::Prepared,
     append::{Append, HoldsLike, NewEntry, NewRow, Tables},
+    erase::{Erasable, Erased},
     head::{HeadRow, Kept},
     names,
     rules::{Revision, TrackedAs},
@@ -80,6 +82,10 @@ impl Writer {
             .finish(tree, head.size, recorded_at)
             .map_err(|error| error.within(|| format!("log {log}, its head")))?;
         commit(transaction, faults)?;
+        if batch.drafts.iter().any(|draft| matches!(draft.content, DraftContent::Erase(_))) {
+            // What was erased is committed; its answer must not depend on this.
+            let _ = maintain::empty(&self.connection);
+        }
         self.trees.insert(log.to_owned(), Kept { tree, extends: batch.extends });
         Ok(answers)
     }
@@ -141,6 +147,19 @@ impl<F: Faults> Tables for Inside<'_, F> {
     fn selecting_holds(&mut self) -> Result<Vec<(u64, Hold)>> {
         let holds = known::selecting_holds(self.writes.connection(), self.log)?;
         Ok(holds.into_iter().map(|row| (row.index, row.hold)).collect())
+    }
+
+    fn holds_covering(&mut self, id: &str) -> Result<Vec<(u64, Hold)>> {
+        let holds = known::holds_covering(self.writes.connection(), self.log, id)?;
+        Ok(holds.into_iter().map(|row| (row.index, row.hold)).collect())
+    }
+
+    fn erasable(&mut self, id: &str) -> Result<Vec<Erasable>> {
+        erase::erasable(self.writes.connection(), self.log, id)
+    }
+
+    fn erasure_of(&mut self, id: &str) -> Result<Option<Receipt>> {
+        known::erasure_of(self.writes.connection(), self.log, id)
     }
 
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>> {
@@ -267,6 +286,10 @@ impl<F: Faults> Tables for Inside<'_, F> {
             self.writes.write(Step::PurgePending, params![self.log, id, attempt, created_at.as_micros()])?;
         }
         Ok(())
+    }
+
+    fn erase(&mut self, receipt: &Receipt, erased: &[Erased]) -> Result<()> {
+        erased.iter().try_for_each(|erased| erase::erase(&mut self.writes, self.log, receipt.index, erased))
     }
 
     fn seen(&mut self, seen: &Tracked) -> Result<()> {

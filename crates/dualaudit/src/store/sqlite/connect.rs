@@ -60,6 +60,8 @@ pub(super) fn writer(file: &Path, options: &Options) -> Result<Connection> {
     for (pragma, value) in [
         ("synchronous", 2),
         ("foreign_keys", 1),
+        // What is deleted is overwritten: what was erased, or tracked once, is in no page that was freed.
+        ("secure_delete", 1),
         ("cache_size", -cache),
         ("wal_autocheckpoint", i32::try_from(CHECKPOINT_PAGES).unwrap_or(i32::MAX)),
         ("temp_store", 2),

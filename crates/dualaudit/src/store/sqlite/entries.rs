@@ -18,7 +18,7 @@ use super::{
 };
 use crate::store::{
     Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
-    objects::{MAX_OBJECT, Objects},
+    objects::{MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
 
@@ -39,7 +39,8 @@ pub(super) fn entries(
                 $what,
                 "
                 SELECT idx, kind, recorded_at, execution_id, attempt, revision, started_at,
-                    idempotency_key, body_digest, leaf_hash, body
+                    idempotency_key, body_digest, leaf_hash, body,
+                    (SELECT erased.idx FROM erased WHERE erased.log = ?1 AND entry_idx = log_entry.idx)
                 FROM log_entry
                 WHERE log = ?1 AND idx >= ?2",
                 $of_kind,
@@ -96,10 +97,11 @@ impl Reading<'_> {
         let kind: EntryKind = kind.ok_or_else(|| row.unreadable(1, "no kind is called so"))?;
         let execution_id: Option<String> = row.get(3)?;
         let (attempt, revision) = (row.get(4)?, row.get(5)?);
+        let erased_by: Option<u64> = row.get(11)?;
         let (body, beside) = match kind {
             EntryKind::Execution => {
                 let id = execution_id.as_deref().unwrap_or_default();
-                let (body, beside) = self.execution(index, id, attempt, revision)?;
+                let (body, beside) = self.execution(index, id, attempt, revision, erased_by.is_some())?;
                 // Whoever asks with SQL would take it for what was recorded.
                 let own = row.get_ref(10)? != ValueRef::Null;
                 let body = match own {
@@ -128,7 +130,7 @@ impl Reading<'_> {
             idempotency_key: row.get(7)?,
             body_digest: row.digest(8)?,
             leaf_hash: row.digest(9)?,
-            body,
+            body: body.erased(erased_by),
             beside,
         })
     }
@@ -140,11 +142,12 @@ impl Reading<'_> {
         id: &str,
         attempt: Option<u32>,
         number: Option<u32>,
+        is_erased: bool,
     ) -> Result<(StoredBody, Beside)> {
         if let Some(by) = purged_by(self.connection, self.log, index)? {
             return Ok((StoredBody::Purged { by }, Beside::Nothing));
         }
-        let source_object = self.source_object(index)?;
+        let source_object = self.source_object(index)?.filter(|object| !is_erased || !is_empty(object));
         let beside = |content_digest| Beside::Execution { content_digest, source_object };
         let (Some(attempt), Some(number)) = (attempt, number) else {
             let missing = StoredBody::Unreadable("an execution without attempt or revision".to_owned());
@@ -188,6 +191,7 @@ impl Reading<'_> {
             }
             (EntryKind::HoldRelease, _) => Beside::HoldRelease(Ok(None)),
             (EntryKind::Purge, _) => Beside::Purge(self.purged(index)?),
+            (EntryKind::Erasure, _) => Beside::Erasure(self.erased(index)?),
             (EntryKind::Gap | EntryKind::Execution | EntryKind::Heartbeat | EntryKind::Succession, _) => {
                 Beside::Nothing
             }
@@ -223,6 +227,17 @@ impl Reading<'_> {
         first(self.connection, HOLD, params![self.log, beyond(index)], |row| rows::hold(row, 0))
     }
 
+    /// The entries that are noted to be erased by one.
+    fn erased(&self, index: u64) -> Result<Vec<u64>> {
+        const ERASED: &str = "
+            -- entries that one erased
+            SELECT entry_idx
+            FROM erased
+            WHERE log = ?1 AND idx = ?2
+            ORDER BY entry_idx";
+        collect(self.connection, ERASED, params![self.log, index], |row| Ok(row.get(0)?))
+    }
+
     /// The entries that are noted to be purged by one.
     fn purged(&self, index: u64) -> Result<Vec<(u64, u64)>> {
         const PURGED: &str = "
@@ -233,6 +248,16 @@ impl Reading<'_> {
             ORDER BY last_idx";
         collect(self.connection, PURGED, params![self.log, index], |row| Ok((row.get(0)?, row.get(1)?)))
     }
+}
+
+/// The entry that erased the personal fields of another.
+pub(super) fn erased_by(connection: &Connection, log: &str, index: u64) -> Result<Option<u64>> {
+    const ERASED_BY: &str = "
+        -- erasure of an entry
+        SELECT idx
+        FROM erased
+        WHERE log = ?1 AND entry_idx = ?2";
+    first(connection, ERASED_BY, params![log, index], |row| Ok(row.get(0)?))
 }
 
 /// The entry that purged the body of another.

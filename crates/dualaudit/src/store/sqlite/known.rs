@@ -23,7 +23,8 @@ pub(super) fn revisions(connection: &Connection, log: &str, id: &str) -> Result<
         -- revisions of an execution
         SELECT entry.attempt, entry.revision, entry.started_at, entry.idx, entry.leaf_hash, entry.recorded_at,
             iif(pending.id IS NULL, coalesce(latest.content_digest, kept.content_digest), NULL),
-            coalesce(latest.created_at, kept.created_at)
+            coalesce(latest.created_at, kept.created_at),
+            erased.entry_idx IS NOT NULL AND pending.id IS NULL AND coalesce(latest.id, kept.id) IS NOT NULL
         FROM log_entry AS entry
         LEFT JOIN workflow_execution_audit AS latest
             ON latest.log = entry.log AND latest.id = entry.execution_id
@@ -34,6 +35,7 @@ pub(super) fn revisions(connection: &Connection, log: &str, id: &str) -> Result<
         LEFT JOIN purge_pending AS pending
             ON pending.log = entry.log AND pending.id = entry.execution_id
             AND pending.attempt = entry.attempt
+        LEFT JOIN erased ON erased.log = entry.log AND erased.entry_idx = entry.idx
         WHERE entry.log = ?1 AND entry.execution_id = ?2 AND entry.attempt IS NOT NULL
         ORDER BY entry.attempt, entry.revision";
     collect(connection, REVISIONS, params![log, id], |row| {
@@ -46,6 +48,7 @@ pub(super) fn revisions(connection: &Connection, log: &str, id: &str) -> Result<
             recorded_at: row.time(5)?,
             content_digest: row.optional(6, Cells::digest)?,
             created_at: row.optional(7, Cells::time)?,
+            is_erased: row.get(8)?,
         })
     })
 }
@@ -62,6 +65,22 @@ pub(super) fn by_key(connection: &Connection, log: &str, key: &str) -> Result<Op
         WHERE log = ?1 AND idempotency_key = ?2"
     );
     first(connection, BY_KEY, params![log, key], duplicate)
+}
+
+/// The newest erasure of an execution, as the receipt of a duplicate.
+pub(super) fn erasure_of(connection: &Connection, log: &str, id: &str) -> Result<Option<Receipt>> {
+    const ERASURE: &str = concat!(
+        "
+        -- newest erasure of an execution
+        SELECT ",
+        receipt_columns!(),
+        "
+        FROM log_entry
+        WHERE log = ?1 AND execution_id = ?2 AND attempt IS NULL AND kind = 'erasure'
+        ORDER BY idx DESC
+        LIMIT 1"
+    );
+    first(connection, ERASURE, params![log, id], duplicate)
 }
 
 /// The newest quarantined object of an id: its digest and when it was put there.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dualaudit_record::{Entry, Time, digest::Digest, proof};
+use dualaudit_record::{Entry, Time, digest::Digest, entry::ErasedEntry, proof};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -15,8 +15,8 @@ use super::{
     rows, tree,
 };
 use crate::store::{
-    Departure, LogRow, LogState, Moved, MovingEntry, MovingPage, Owner, StoreError, StoredEntry, Tracked,
-    rows::Cells as _,
+    Departure, LogRow, LogState, Moved, MovingEntry, MovingPage, Owner, StoreError, StoredBody, StoredEntry,
+    Tracked, erase::Erased, rows::Cells as _,
 };
 
 /// The most entries of a page, and the bytes after which it ends, about: it is one transaction where it
@@ -218,10 +218,10 @@ fn whole(connection: &Connection, log: &str, stored: StoredEntry) -> Result<Movi
         SELECT object
         FROM quarantine
         WHERE log = ?1 AND execution_id = ?2 AND source_digest = ?3";
-    let mut entry = MovingEntry { stored, content_digest: None, object: None };
+    let mut entry = MovingEntry { stored, content_digest: None, object: None, rests: Vec::new() };
     let index = beyond(entry.stored.index);
     let blob = |row: &rusqlite::Row<'_>| row.blob(0).map(<[u8]>::to_vec);
-    match entry.stored.body.entry() {
+    match entry.stored.body.left() {
         Some(Entry::Execution(execution)) => {
             let (record, revision) = (&execution.record, execution.revision);
             let digest =
@@ -232,6 +232,16 @@ fn whole(connection: &Connection, log: &str, stored: StoredEntry) -> Result<Movi
         Some(Entry::Quarantine(quarantine)) => {
             let of = params![log, quarantine.execution_id, quarantine.source_digest.0];
             entry.object = first(connection, QUARANTINED, of, blob)?;
+        }
+        Some(Entry::Erasure(erasure)) => {
+            let mut rests = Vec::new();
+            for ErasedEntry { index, .. } in &erasure.entries {
+                let left = entries::entries(connection, log, None, *index, 1)?.into_iter().next();
+                if let Some(StoredBody::Erased { rest, nonce, .. }) = left.map(|entry| entry.body) {
+                    rests.push(Erased { index: *index, rest: *rest, nonce });
+                }
+            }
+            entry.rests = rests;
         }
         _ => {}
     }

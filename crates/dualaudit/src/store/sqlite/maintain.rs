@@ -43,6 +43,7 @@ fn checkpoint(file: &Path) -> Result<Maintained> {
     let mut connection = Connection::open_with_flags(file, flags)?;
     // SQLite's default; a checkpoint is where a commit could be lost for good.
     connection.pragma_update(None, "synchronous", 2)?;
+    connection.pragma_update_and_check(None, "secure_delete", 1, |_| Ok(()))?;
     connection.busy_timeout(Options::default().busy_timeout)?;
     let removed = remove::remove(&mut connection)?;
     // Most of the work, with nobody kept out.
@@ -57,6 +58,21 @@ fn checkpoint(file: &Path) -> Result<Maintained> {
         free_bytes: number("freelist_count")?.saturating_mul(number("page_size")?),
         removed,
     })
+}
+
+/// Copies what is in the write-ahead log into the file and empties the log, if nobody uses it just now: what was
+/// erased stands in it as it was. Whoever appends next, or maintains the file, does what is left.
+///
+/// # Errors
+/// That it could not be tried; what was erased is erased all the same.
+pub(super) fn empty(connection: &Connection) -> Result<()> {
+    let patience = connection.pragma_query_value(None, "busy_timeout", |row| row.get::<_, u32>(0))?;
+    copy(connection, "PASSIVE")?;
+    // Nobody who reads for long keeps those waiting who append.
+    connection.busy_timeout(Duration::ZERO)?;
+    let emptied = copy(connection, "TRUNCATE");
+    connection.busy_timeout(Duration::from_millis(patience.into()))?;
+    emptied.map(drop)
 }
 
 /// Whether somebody was in the way, pages in the log, and how many of them are in the file.

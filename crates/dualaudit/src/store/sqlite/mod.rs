@@ -33,6 +33,7 @@ mod append;
 mod backup;
 mod connect;
 mod entries;
+mod erase;
 mod error;
 mod filesystem;
 mod held;

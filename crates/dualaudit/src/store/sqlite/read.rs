@@ -3,18 +3,19 @@
 use dualaudit_record::{
     Entry, EntryKind,
     digest::Digest,
-    log::{FORMAT, Leaf, body},
+    log::{FORMAT, Leaf},
 };
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    entries::purged_by,
+    entries::{erased_by, purged_by},
     error::{Error, Result},
     known::{self, collect, first},
     rows::{content_digest, execution, execution_columns},
 };
 use crate::store::{
-    Detail, Head, LogState, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    Detail, ErasedBy, Head, LogState, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    erase::{self, rest_digest},
     lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
 };
@@ -127,6 +128,12 @@ pub(super) fn read_back(
         WHERE log = ?1 AND execution_id = ?2 AND attempt = ?3
         ORDER BY revision DESC
         LIMIT 1";
+    const ERASURE: &str = "
+        -- read back: erasure
+        SELECT body
+        FROM log_entry
+        WHERE log = ?1 AND kind = 'erasure'
+            AND idx = (SELECT erased.idx FROM erased WHERE erased.log = ?1 AND entry_idx = ?2)";
     let of = params![log, id, attempt];
     let found = first(connection, ROW, of, |row| {
         let row_read = match execution(row) {
@@ -142,11 +149,19 @@ pub(super) fn read_back(
     {
         return Ok(None);
     }
+    // Of what was erased, what is left is what was promised of it.
+    let expected = match &leaf {
+        Some((leaf, _)) if erased_by(connection, log, leaf.index)?.is_some() => {
+            let erasure = first(connection, ERASURE, params![log, leaf.index], |row| row.string(0))?;
+            erasure.and_then(|erasure| erase::promised(&erasure, leaf.index))
+        }
+        leaf => leaf.as_ref().map(|(leaf, _)| leaf.body_digest),
+    };
     let intact = row.zip(leaf).is_some_and(|(row, (leaf, leaf_hash))| {
         let FullRow { execution, nonce } = row;
         Some(execution.revision) == leaf.revision
             && execution.recorded_at == leaf.recorded_at
-            && Digest::sha256(&body(&Entry::Execution(Box::new(execution)), nonce)) == leaf.body_digest
+            && Some(rest_digest(&Entry::Execution(Box::new(execution)), nonce)) == expected
             && leaf.hash() == leaf_hash
     });
     Ok(Some(ReadBack { revision, content_digest, intact }))
@@ -185,8 +200,16 @@ pub(super) fn get(connection: &Connection, wanted: &Wanted) -> Result<Lookup> {
     };
     // Revisions are 1, 2, 3 …, so the latest counts them.
     let revisions_total = receipt.revision.unwrap_or_default();
+    let erased = erased(connection, &log, receipt.index)?;
     let holds = known::holds_covering(connection, &log, &wanted.id)?;
-    Ok(Lookup::Found(Box::new(Detail { log, revisions: revisions.taken, nonce, revisions_total, holds })))
+    Ok(Lookup::Found(Box::new(Detail {
+        log,
+        revisions: revisions.taken,
+        nonce,
+        revisions_total,
+        holds,
+        erased,
+    })))
 }
 
 /// An attempt, if it was purged.
@@ -213,6 +236,19 @@ fn purged(connection: &Connection, log: &str, id: &str, attempt: u32) -> Result<
     let purged_at = first(connection, PURGED_AT, params![log, by], |row| row.time(0))?
         .ok_or_else(|| Error::damaged(format!("log {log}: the purge of entry {by} has no entry")))?;
     Ok(Some(PurgedExecution { receipt, by, purged_at }))
+}
+
+/// That the entry at `index` lost its personal fields, if it did.
+fn erased(connection: &Connection, log: &str, index: u64) -> Result<Option<ErasedBy>> {
+    const ERASED: &str = "
+        -- whether the latest revision was erased
+        SELECT erasure.idx, erasure.recorded_at
+        FROM erased
+        JOIN log_entry AS erasure ON erasure.log = erased.log AND erasure.idx = erased.idx
+        WHERE erased.log = ?1 AND entry_idx = ?2";
+    first(connection, ERASED, params![log, index], |row| {
+        Ok(ErasedBy { index: row.number(0)?, erased_at: row.time(1)? })
+    })
 }
 
 /// The latest attempt of an id in each log that has it.

@@ -153,6 +153,9 @@ fn put(connection: &Connection, row: &Derived) -> Result<()> {
         Derived::Purged { first, last, by } => {
             insert("INSERT INTO rebuilt_purged VALUES (?1, ?2, ?3)", params![last, first, by])
         }
+        Derived::Erased { entry, by } => {
+            insert("INSERT INTO rebuilt_erased VALUES (?1, ?2)", params![entry, by])
+        }
         Derived::Succeeds(predecessor) => {
             insert("INSERT INTO rebuilt_succession VALUES (?1)", params![predecessor])
         }

@@ -10,6 +10,7 @@ use crate::store::{
     conformance::{self, sample::at},
 };
 
+mod erased;
 mod faults;
 mod files;
 mod questions;

@@ -28,6 +28,18 @@ pub(super) enum Step {
     Purged,
     /// A purged execution whose rows are to be removed.
     PurgePending,
+    /// An entry that is erased.
+    Erased,
+    /// What is left of the latest revision of an execution.
+    EraseRow,
+    /// What is left of an earlier one.
+    EraseRevision,
+    /// What is left of an entry that is no execution.
+    EraseBody,
+    /// The object of a revision, emptied.
+    EraseSourceObject,
+    /// An object that could not be mapped, emptied.
+    EraseQuarantine,
     /// A tracked execution as it was seen.
     Seen,
     /// The start that a tracked execution is known to have by now.
@@ -100,7 +112,7 @@ impl<'c, F: Faults> Writes<'c, F> {
     }
 }
 
-const STATEMENTS: usize = 18;
+const STATEMENTS: usize = 24;
 
 /// A step's statement and its place among them.
 fn statement(step: Step) -> (usize, &'static str) {
@@ -123,6 +135,12 @@ fn statement(step: Step) -> (usize, &'static str) {
         Step::PurgePending => (15, INSERT_PURGE_PENDING),
         Step::LaterCheckpoint => (16, MOVE_CHECKPOINT),
         Step::FirstCheckpoint => (17, INSERT_CHECKPOINT),
+        Step::Erased => (18, INSERT_ERASED),
+        Step::EraseRow => (19, ERASE_ROW),
+        Step::EraseRevision => (20, ERASE_REVISION),
+        Step::EraseBody => (21, ERASE_BODY),
+        Step::EraseSourceObject => (22, ERASE_SOURCE_OBJECT),
+        Step::EraseQuarantine => (23, ERASE_QUARANTINE),
         Step::Commit => unreachable!("a commit is no statement of an append"),
     }
 }
@@ -204,6 +222,57 @@ const INSERT_PURGE_PENDING: &str = "
     -- append: purged execution
     INSERT INTO purge_pending (log, id, attempt, created_at)
     VALUES (?1, ?2, ?3, ?4)";
+
+const INSERT_ERASED: &str = "
+    -- append: erased entry
+    INSERT INTO erased (log, entry_idx, idx)
+    VALUES (?1, ?2, ?3)";
+
+macro_rules! erase_row {
+    ($what:literal, $table:literal) => {
+        concat!(
+            "
+    -- append: what is left of ",
+            $what,
+            "
+    UPDATE ",
+            $table,
+            "
+    SET error_message = '',
+        name = NULL,
+        target_name = NULL,
+        labels = '{}',
+        source_digest = NULL,
+        content_digest = NULL,
+        nonce = ?5,
+        step_executions = ?6,
+        adaptive_adjustments = ?7
+    WHERE log = ?1 AND id = ?2 AND attempt = ?3 AND revision = ?4"
+        )
+    };
+}
+
+const ERASE_ROW: &str = erase_row!("an execution", "workflow_execution_audit");
+
+const ERASE_REVISION: &str = erase_row!("an earlier revision", "workflow_execution_revision");
+
+const ERASE_BODY: &str = "
+    -- append: what is left of an entry
+    UPDATE log_entry
+    SET body = ?3
+    WHERE log = ?1 AND idx = ?2";
+
+const ERASE_SOURCE_OBJECT: &str = "
+    -- append: source object erased
+    UPDATE source_object
+    SET object = x''
+    WHERE log = ?1 AND idx = ?2";
+
+const ERASE_QUARANTINE: &str = "
+    -- append: quarantined object erased
+    UPDATE quarantine
+    SET object = x''
+    WHERE log = ?1 AND execution_id = ?2 AND source_digest = ?3 AND idx = ?4";
 
 // An open attempt keeps its start while its resource shows none, and what was last seen of it while
 // only its name is known.

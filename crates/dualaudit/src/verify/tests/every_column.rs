@@ -10,6 +10,7 @@ use dualaudit_record::{
 
 use super::*;
 use crate::store::conformance::{
+    erase::erase,
     holds::{release, selecting},
     purge::{part, weigh},
     sample::{self, append, at, batch, from_producer, from_resource, hold, open, quarantine, record, stored},
@@ -72,6 +73,9 @@ async fn everything(store: &impl Tampered) {
     append(inner, [from_resource(amended), release(7), release(8), hold("r3", "again")]).await;
     let goes = weigh(inner, at(20), 100).await;
     stored(inner, part(1, goes)).await;
+    for id in ["r2", "q", "lost"] {
+        stored(inner, erase(id)).await;
+    }
     let head = inner.logs().await.unwrap().into_iter().find(|head| head.log == sample::LOG).unwrap();
     let heartbeat = Entry::Heartbeat(Heartbeat { size: head.size });
     stored(inner, DraftContent::Note(Box::new(heartbeat))).await;

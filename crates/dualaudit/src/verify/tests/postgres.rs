@@ -165,6 +165,29 @@ async fn whatever_is_purged_or_released_without_an_entry_that_says_so_is_found_i
     }
 }
 
+#[tokio::test]
+async fn whatever_is_erased_otherwise_than_an_entry_says_is_found_in_postgresql() {
+    let untouched = full().await;
+    erased::erase_some(&untouched.store).await;
+    assert_eq!(verify(&untouched.store, None, |_| {}).await.unwrap().findings, []);
+    untouched.close();
+    for (sql, index, what) in erased::CASES {
+        each_is_found(&untouched, sql, index, what).await;
+    }
+    for (column, value, what) in erased::COLUMNS {
+        // Its entry says in which partition it is.
+        let (index, what) = if column == "created_at" { (Some(14), "body") } else { (Some(14), what) };
+        let sql = format!("UPDATE workflow_execution_audit SET {column} = {value} WHERE id = 's0'");
+        each_is_found(&untouched, &sql, index, what).await;
+    }
+    for (sql, what) in [
+        ("UPDATE log_entry SET content_digest = sha256('') WHERE idx = 14", "content digest"),
+        ("UPDATE workflow_execution_audit SET source_digest = sha256('') WHERE id = 's0'", "erased"),
+    ] {
+        each_is_found(&untouched, sql, Some(14), what).await;
+    }
+}
+
 async fn each_is_found(untouched: &Fresh, sql: &str, index: Option<u64>, what: &str) {
     let audit = untouched.copy();
     tamper(&audit, sql);

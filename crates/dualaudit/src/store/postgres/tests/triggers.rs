@@ -8,6 +8,7 @@ use crate::store::{
     DraftContent,
     conformance::{
         check::check_log,
+        erase::erase,
         purge::{part, weigh},
         sample::{
             LOG, append, at, from_resource, gap, hold, open, quarantine, record, seen, stored, tracked,
@@ -42,10 +43,11 @@ async fn fill(store: &dyn crate::store::Store) {
     append(store, [from_resource(record("p"))]).await;
     let goes = weigh(store, at(100), 10).await.into_iter().filter(|found| found.id == "p").collect();
     stored(store, part(1, goes)).await;
+    stored(store, erase("g")).await;
 }
 
 /// Tables whose rows are for ever, with a column to change.
-const APPEND_ONLY: [(&str, &str); 14] = [
+const APPEND_ONLY: [(&str, &str); 16] = [
     ("log", "origin = 'x'"),
     ("log", "size = size + 1"),
     ("log_entry", "recorded_at = recorded_at + interval '1 second'"),
@@ -59,6 +61,8 @@ const APPEND_ONLY: [(&str, &str); 14] = [
     ("hold", "reason = 'x'"),
     ("log_tile", "hashes = hashes"),
     ("purged", "first_idx = 0"),
+    ("erased", "entry_idx = 0"),
+    ("log_entry", "body = '{}'"),
     ("purge_pending", "created_at = now()"),
 ];
 
@@ -86,7 +90,7 @@ async fn rows_without_their_entries_cannot_be_added() {
     for statement in [
         format!("{entry} SELECT 'default', 99, now(), {values}"),
         format!(
-            "{entry} SELECT 'default', n, now(), {} FROM unnest('{{8,10}}'::int[]) AS n",
+            "{entry} SELECT 'default', n, now(), {} FROM unnest('{{9,11}}'::int[]) AS n",
             values.replace("'x', 'x'", "'x', n::text")
         ),
         "INSERT INTO source_object VALUES ('default', 99, now(), '')".to_owned(),
@@ -96,8 +100,8 @@ async fn rows_without_their_entries_cannot_be_added() {
             .to_owned(),
         // A purge that was forged takes nothing that is held.
         "BEGIN; INSERT INTO log_entry (log, idx, recorded_at, kind, idempotency_key, body_digest, leaf_hash, body)
-             SELECT 'default', 8, recorded_at, 'purge', 'x', sha256(''), sha256(''), '{}' FROM log WHERE name = 'default';
-             INSERT INTO purged VALUES ('default', 0, 0, 8), ('default', 5, 5, 8);
+             SELECT 'default', 9, recorded_at, 'purge', 'x', sha256(''), sha256(''), '{}' FROM log WHERE name = 'default';
+             INSERT INTO purged VALUES ('default', 0, 0, 9), ('default', 5, 5, 9);
              INSERT INTO purge_pending SELECT log, id, attempt, created_at FROM workflow_execution_audit WHERE id = 'a'"
             .to_owned(),
         "UPDATE log_entry SET content_digest = NULL WHERE idx = 0".to_owned(),
@@ -110,6 +114,54 @@ async fn rows_without_their_entries_cannot_be_added() {
         "INSERT INTO workflow_execution_revision SELECT * FROM workflow_execution_revision".to_owned(),
         "UPDATE hold SET released_at = placed_at + interval '1 s'; UPDATE hold SET released_at = placed_at"
             .to_owned(),
+    ] {
+        let error = store.database.execute(&statement).expect_err(&statement);
+        assert_eq!(error.code(), Some(&SqlState::RESTRICT_VIOLATION), "{statement}: {error:?}");
+    }
+    check_log(&*store, LOG).await;
+}
+
+/// What an erasure does, in the words of SQL, with `change` in the place of what it does to the row of `b`.
+fn forged(change: &str) -> String {
+    format!(
+        "BEGIN; INSERT INTO log_entry (log, idx, recorded_at, kind, execution_id, idempotency_key, body_digest, leaf_hash, body)
+             SELECT 'default', 9, recorded_at, 'erasure', 'b', 'x', sha256(''), sha256(''), '{{}}' FROM log WHERE name = 'default';
+         INSERT INTO erased VALUES ('default', 1, 9);
+         UPDATE workflow_execution_audit SET error_message = '', name = NULL, target_name = NULL, labels = '{{}}',
+             source_digest = NULL, nonce = substr(sha256(''), 1, 16),
+             step_executions = (
+                 SELECT jsonb_agg(step - 'name' - 'error_message') FROM jsonb_array_elements(step_executions) AS step),
+             adaptive_adjustments = (
+                 SELECT jsonb_agg(adjustment - 'from' - 'to' || '{{\"reason\": \"\"}}')
+                 FROM jsonb_array_elements(adaptive_adjustments) AS adjustment)
+             {change} WHERE id = 'b'; ROLLBACK"
+    )
+}
+
+#[tokio::test]
+async fn an_erasure_changes_what_is_personal_while_it_is_appended_and_nothing_else() {
+    let store = full().await;
+    store.database.execute(&forged("")).unwrap();
+    for statement in [
+        forged(", effectiveness_score = 1"),
+        forged(", status = 'completed'"),
+        forged(", created_at = created_at + interval '1 second'"),
+        forged("").replace("error_message = ''", "error_message = 'x'"),
+        forged("").replace("name = NULL, target", "name = 'x', target"),
+        forged("").replace("nonce = substr(sha256(''), 1, 16)", "nonce = nonce"),
+        forged("").replace("step - 'name' - 'error_message'", "step - 'name'"),
+        forged("").replace("step - 'name' - 'error_message'", "step - 'name' - 'error_message' - 'action'"),
+        forged("").replace("adjustment - 'from' - 'to'", "adjustment - 'to'"),
+        forged("").replace("source_digest = NULL", "source_digest = source_digest"),
+        // Not as a part of this erasure.
+        forged("").replace("WHERE id = 'b'", "WHERE id = 'a'"),
+        forged("").replace("('default', 1, 9)", "('default', 0, 9)"),
+        forged("").replace("('default', 1, 9)", "('default', 1, 10)"),
+        // `a` is held.
+        forged("").replace("'b', 'x'", "'a', 'x'").replace("('default', 1, 9)", "('default', 0, 9)"),
+        // What was erased before is not changed by a later one.
+        "INSERT INTO erased VALUES ('default', 2, 8)".to_owned(),
+        "UPDATE log_entry SET body = replace(body, 'shop', 'mall') WHERE idx = 4".to_owned(),
     ] {
         let error = store.database.execute(&statement).expect_err(&statement);
         assert_eq!(error.code(), Some(&SqlState::RESTRICT_VIOLATION), "{statement}: {error:?}");
@@ -142,9 +194,11 @@ async fn the_role_that_runs_can_do_its_work_and_take_nothing_away() {
     }
     for statement in [
         "UPDATE log SET secret = ''",
-        "UPDATE log_entry SET content_digest = NULL",
+        "UPDATE log_entry SET leaf_hash = ''",
+        "UPDATE workflow_execution_revision SET outcome = 'success'",
+        "UPDATE quarantine SET idx = 9",
         "UPDATE hold SET reason = 'x'",
-        "UPDATE source_object SET object = ''",
+        "UPDATE source_object SET idx = 9",
         "INSERT INTO dualaudit_schema VALUES (9)",
         "SELECT dualaudit_make_partitions(now() + interval '9 years', 6)",
         "CREATE TABLE mine ()",
@@ -152,8 +206,17 @@ async fn the_role_that_runs_can_do_its_work_and_take_nothing_away() {
     ] {
         refused(&runs, statement, &SqlState::INSUFFICIENT_PRIVILEGE).await;
     }
-    refused(&runs, "UPDATE workflow_execution_audit SET status = 'failed'", &SqlState::RESTRICT_VIOLATION)
-        .await;
+    for statement in [
+        "UPDATE workflow_execution_audit SET status = 'failed'",
+        "UPDATE log_entry SET content_digest = NULL",
+        "UPDATE log_entry SET body = '{}' WHERE kind = 'gap'",
+        "UPDATE workflow_execution_revision SET error_message = ''",
+        "UPDATE source_object SET object = ''",
+        "UPDATE quarantine SET object = ''",
+        "INSERT INTO erased VALUES ('default', 1, 8)",
+    ] {
+        refused(&runs, statement, &SqlState::RESTRICT_VIOLATION).await;
+    }
     store.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dualaudit_record::{EntryKind, entry::GapCause};
+use dualaudit_record::{EntryKind, WorkflowExecutionAudit, entry::GapCause};
 use rusqlite::ffi;
 
 use super::{
@@ -14,6 +14,7 @@ use crate::store::{
     TrackingChange,
     conformance::{
         check::check_log,
+        erase::erase,
         holds::release,
         purge::{part, weigh},
         sample::{
@@ -79,8 +80,7 @@ async fn prepared() -> Fresh {
 }
 
 fn eventful() -> Arc<Batch> {
-    let amended =
-        dualaudit_record::WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("earlier-7") };
+    let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("earlier-7") };
     let batch = batch([
         from_resource(record("new")),
         from_producer(amended, Some(1)),
@@ -94,23 +94,33 @@ fn eventful() -> Arc<Batch> {
     Arc::new(Batch { tracking, ..Arc::unwrap_or_clone(batch) })
 }
 
-/// The steps that only purges and the ends of holds take.
-const ENDINGS: [Step; 5] = [
+/// The steps that only purges, erasures and the ends of holds take.
+const ENDINGS: [Step; 12] = [
     Step::Entry(EntryKind::HoldRelease),
     Step::Entry(EntryKind::Purge),
     Step::Release,
     Step::Purged,
     Step::PurgePending,
+    Step::Entry(EntryKind::Erasure),
+    Step::Erased,
+    Step::EraseRow,
+    Step::EraseRevision,
+    Step::EraseBody,
+    Step::EraseSourceObject,
+    Step::EraseQuarantine,
 ];
 
 #[tokio::test]
-async fn whichever_write_of_a_release_or_a_purge_fails_it_can_be_sent_again() {
+async fn whichever_write_of_a_release_a_purge_or_an_erasure_fails_it_can_be_sent_again() {
     let prepared = fresh();
     open(&*prepared, LOG).await;
     append(&*prepared, ["a", "b", "c"].map(|id| from_resource(record(id)))).await;
     stored(&*prepared, hold("c", "audit")).await;
-    let goes = weigh(&*prepared, at(100), 10).await.into_iter().filter(|found| found.id != "c").collect();
-    let endings = [batch([release(3)]), batch([part(1, goes)])];
+    let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("e") };
+    append(&*prepared, [from_resource(record("e")), from_resource(amended), quarantine("e", "{}")]).await;
+    let weighed = weigh(&*prepared, at(100), 10).await.into_iter();
+    let goes = weighed.filter(|found| ["a", "b"].contains(&found.id.as_str())).collect();
+    let endings = [batch([release(3)]), batch([part(1, goes)]), batch([erase("e")])];
     for step in ENDINGS.into_iter().chain([Step::Head, Step::Commit]) {
         for after in [false, true] {
             let file = prepared.directory.path().join(format!("{step:?}-{after}.db"));
@@ -127,10 +137,10 @@ async fn whichever_write_of_a_release_or_a_purge_fails_it_can_be_sent_again() {
             }
             assert!(failed > 0, "{case:?}");
             let entries = check_log(&store, LOG).await;
-            let kinds: Vec<EntryKind> = entries[4..].iter().map(|entry| entry.kind).collect();
-            assert_eq!(kinds, [EntryKind::HoldRelease, EntryKind::Purge], "{case:?}");
+            let kinds: Vec<EntryKind> = entries[7..].iter().map(|entry| entry.kind).collect();
+            assert_eq!(kinds, [EntryKind::HoldRelease, EntryKind::Purge, EntryKind::Erasure], "{case:?}");
             let left = store.list(&Filter::default(), None, 10).await.unwrap().rows;
-            assert_eq!(left.len(), 1, "{case:?}");
+            assert_eq!(left.len(), 2, "{case:?}");
         }
     }
 }

@@ -194,7 +194,7 @@ async fn a_schema_of_another_version_is_refused() {
     shell.execute_batch("PRAGMA user_version = 99").unwrap();
     for opened in both_ways(&file(&store)) {
         let error = opened.err().unwrap();
-        sentence(error, unsupported, &["is version 99", "knows up to 4", "newer dualaudit"]);
+        sentence(error, unsupported, &["is version 99", "knows up to 5", "newer dualaudit"]);
     }
     let empty = store.directory.path().join("empty.db");
     fs::write(&empty, "").unwrap();
@@ -240,7 +240,7 @@ async fn a_row_changed_behind_the_triggers_does_not_read_back_intact() {
     let shell = Connection::open(file(&store)).unwrap();
     shell
         .execute_batch(
-            "DROP TRIGGER workflow_execution_audit_is_only_amended;
+            "DROP TRIGGER workflow_execution_audit_is_only_erased;
              UPDATE workflow_execution_audit SET effectiveness_score = 1 WHERE id = 'a';
              UPDATE workflow_execution_audit SET step_executions = '[{}]' WHERE id = 'b';",
         )

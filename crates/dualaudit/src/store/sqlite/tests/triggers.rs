@@ -8,6 +8,7 @@ use crate::store::{
     DraftContent,
     conformance::{
         check::check_log,
+        erase::erase,
         holds::release,
         purge::{part, weigh},
         sample::{LOG, append, at, from_resource, gap, hold, open, quarantine, record, stored},
@@ -34,12 +35,13 @@ async fn full() -> Fresh {
     store
 }
 
-/// The same with one more record, which was purged and is not yet removed.
+/// The same with one more record, which was purged and is not yet removed, and the gap erased.
 async fn full_with_a_purge() -> Fresh {
     let store = full().await;
     append(&*store, [from_resource(record("p"))]).await;
     let goes = weigh(&*store, at(100), 10).await.into_iter().filter(|found| found.id == "p").collect();
     stored(&*store, part(1, goes)).await;
+    stored(&*store, erase("g")).await;
     store
 }
 
@@ -49,7 +51,7 @@ fn shell(store: &Fresh) -> Connection {
 }
 
 /// Tables whose rows are for ever, with a column to change.
-const APPEND_ONLY: [(&str, &str); 10] = [
+const APPEND_ONLY: [(&str, &str); 12] = [
     ("log", "origin = 'x'"),
     ("log_entry", "recorded_at = recorded_at + 1"),
     ("workflow_execution_audit", "effectiveness_score = 1"),
@@ -59,6 +61,8 @@ const APPEND_ONLY: [(&str, &str); 10] = [
     ("hold", "reason = 'x'"),
     ("log_tile", "hashes = zeroblob(64)"),
     ("purged", "first_idx = 0"),
+    ("erased", "entry_idx = 0"),
+    ("log_entry", "body = '{}'"),
     ("purge_pending", "created_at = 0"),
 ];
 
@@ -216,6 +220,63 @@ fn copied(shell: &Connection, table: &str, of: &str, changes: &[(&str, &str)]) -
     });
     let values: Vec<String> = values.collect();
     format!("INSERT INTO {table} SELECT {} FROM {table} WHERE {of} LIMIT 1", values.join(", "))
+}
+
+/// What an erasure does, in the words of SQL, with `change` in the place of what it does to the row of `b`.
+fn forged(change: &str) -> String {
+    format!(
+        "SAVEPOINT forged;
+         INSERT INTO log_entry SELECT 'default', 9, 'erasure', recorded_at, 'b', NULL, NULL, NULL, 'x', zeroblob(32),
+             zeroblob(32), '{{}}' FROM log WHERE name = 'default';
+         INSERT INTO erased VALUES ('default', 1, 9);
+         UPDATE workflow_execution_audit SET error_message = '', name = NULL, target_name = NULL, labels = '{{}}',
+             source_digest = NULL, content_digest = NULL, nonce = zeroblob(16),
+             step_executions = (
+                 SELECT json_group_array(json_remove(value, '$.name', '$.error_message')) FROM json_each(step_executions)),
+             adaptive_adjustments = (
+                 SELECT json_group_array(json_remove(json_set(value, '$.reason', ''), '$.from', '$.to'))
+                 FROM json_each(adaptive_adjustments))
+             {change} WHERE id = 'b'"
+    )
+}
+
+#[tokio::test]
+async fn an_erasure_changes_what_is_personal_while_it_is_appended_and_nothing_else() {
+    let store = full_with_a_purge().await;
+    let shell = shell(&store);
+    let attempt = |sql: &str| {
+        let done = shell.execute_batch(sql);
+        shell.execute_batch("ROLLBACK").unwrap();
+        done
+    };
+    attempt(&forged("")).unwrap();
+    for sql in [
+        forged(", effectiveness_score = 1"),
+        forged(", status = 'completed'"),
+        forged(", created_at = created_at + 1"),
+        forged(", rowid = 99"),
+        forged("").replace("error_message = ''", "error_message = 'x'"),
+        forged("").replace("name = NULL, target", "name = 'x', target"),
+        forged("").replace("nonce = zeroblob(16)", "nonce = nonce"),
+        forged("").replace("'$.name', '$.error_message'", "'$.name'"),
+        forged("").replace("'$.name', '$.error_message'", "'$.name', '$.error_message', '$.action'"),
+        forged("").replace("'$.from', '$.to'", "'$.to'"),
+        forged("").replace("content_digest = NULL", "content_digest = content_digest"),
+        // Not as a part of this erasure.
+        forged("").replace("WHERE id = 'b'", "WHERE id = 'a'"),
+        forged("").replace("('default', 1, 9)", "('default', 0, 9)"),
+        forged("").replace("('default', 1, 9)", "('default', 1, 10)"),
+        // `a` is held.
+        forged("").replace("'b', NULL", "'a', NULL").replace("('default', 1, 9)", "('default', 0, 9)"),
+        // What was erased before is not changed by a later one.
+        "SAVEPOINT forged; INSERT INTO erased VALUES ('default', 2, 8)".to_owned(),
+        "SAVEPOINT forged; UPDATE log_entry SET body = replace(body, 'shop', 'mall') WHERE idx = 4"
+            .to_owned(),
+    ] {
+        let error = attempt(&sql).expect_err(&sql);
+        assert!(error.to_string().contains(": "), "{sql}: {error}");
+    }
+    check_log(&*store, LOG).await;
 }
 
 #[tokio::test]

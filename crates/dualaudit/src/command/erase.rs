@@ -1,0 +1,175 @@
+//! `dualaudit erase ID`: what of one execution is personal goes, and the rest stays.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use serde::Serialize;
+
+use super::{
+    database::DatabaseArgs,
+    extending::ExtendingArgs,
+    hold::{ActorArgs, nobody},
+    output::{self, Form, shown},
+};
+use crate::{
+    clock::SystemClock,
+    retention::{
+        Appender,
+        erase::{Erased, erase, log_of},
+    },
+    store::{Known, Receipt, ReceiptResult, Store, TrackedState},
+};
+
+const EXAMPLES: &str = "\
+What goes: error messages, names of steps, reasons and values of adjustments, labels, the names of the resource and
+of the target, and the objects that were kept. What stays: ids, workflow, version, namespace, incident type, kind of
+the target, outcome, score, counts, durations, times, actions, and every proof. A hold keeps all of it, and so does a
+resource that is still in its cluster: delete it there first.
+
+Examples:
+  dualaudit erase 5f0c2c6e --reason 'request 42'            says what would go
+  dualaudit erase 5f0c2c6e --reason 'request 42' --yes
+  dualaudit erase order-4711 --log http --reason 'request 42' --actor privacy-office --yes -o json";
+
+/// Erase what is personal of one execution, all its attempts, for good.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The execution's id: the resource's uid, or the producer's id.
+    id: String,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The log it is in; needed where the id is in several, or of what is only a gap or in quarantine.
+    #[arg(long, value_name = "LOG")]
+    log: Option<String>,
+    /// Why; it goes into the log, and stays: it should name nobody.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    actor: ActorArgs,
+    #[command(flatten)]
+    extending: ExtendingArgs,
+    /// Do it. Without, it is only said what would go.
+    #[arg(long)]
+    yes: bool,
+    /// In which form.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
+}
+
+/// What would go.
+#[derive(Serialize)]
+struct Preview {
+    log: String,
+    id: String,
+    /// Its recorded attempts, by their latest revisions.
+    attempts: Vec<Attempt>,
+    /// Whether an object of it is in quarantine.
+    quarantined: bool,
+    /// Whether a hold covers it, so that it cannot be erased.
+    held: bool,
+    /// Whether its resource is in its cluster, so that it cannot be erased.
+    in_cluster: bool,
+}
+
+#[derive(Serialize)]
+struct Attempt {
+    attempt: u32,
+    revisions: u32,
+    index: u64,
+    /// Whether there is anything to erase of it.
+    is_whole: bool,
+}
+
+/// What went.
+#[derive(Serialize)]
+struct Done {
+    log: String,
+    id: String,
+    /// Of the entries that say so.
+    receipts: Vec<Receipt>,
+}
+
+/// Says what would go, or erases it.
+///
+/// # Errors
+/// A database that cannot be opened; an execution that is not there, held, or still in its cluster.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Ok(actor) = args.actor.name() else { return Ok(nobody()) };
+    let mut out = output::stdout();
+    if !args.yes {
+        let store = args.database.open_existing().await?;
+        let log = log(store.as_ref(), &args).await?;
+        let known = store.known(&log, std::slice::from_ref(&args.id)).await?.pop().unwrap_or_default();
+        let preview = preview(log, args.id, known);
+        output::document(&mut out, args.output, &preview, || page(&preview))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let store = args.database.open_there().await?;
+    let log = log(store.as_ref(), &args).await?;
+    let extends = args.extending.heads(store.as_ref()).await?;
+    let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
+    let Erased { receipts } = erase(&appender, &log, &args.id, &args.reason, &actor).await?;
+    let done = Done { log, id: args.id, receipts };
+    output::document(&mut out, args.output, &done, || said(&done))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn log(store: &dyn Store, args: &Args) -> anyhow::Result<String> {
+    match &args.log {
+        Some(log) => Ok(log.clone()),
+        None => Ok(log_of(store, &args.id).await?),
+    }
+}
+
+fn preview(log: String, id: String, known: Known) -> Preview {
+    let attempts = known.recorded.iter().map(|recorded| Attempt {
+        attempt: recorded.receipt.attempt.unwrap_or_default(),
+        revisions: recorded.receipt.revision.unwrap_or_default(),
+        index: recorded.receipt.index,
+        is_whole: recorded.content_digest.is_some(),
+    });
+    Preview {
+        log,
+        id,
+        attempts: attempts.collect(),
+        quarantined: known.quarantined.is_some(),
+        held: known.held,
+        in_cluster: matches!(known.tracked, Some(TrackedState::Open | TrackedState::Closed)),
+    }
+}
+
+/// What would go, for people.
+fn page(preview: &Preview) -> String {
+    let mut page = format!("Of execution {} in log {}:\n", shown(&preview.id), preview.log);
+    for Attempt { attempt, revisions, index, is_whole } in &preview.attempts {
+        let whole =
+            if *is_whole { "its personal fields and objects would go" } else { "nothing is left to go" };
+        let revisions =
+            if *revisions == 1 { "1 revision".to_owned() } else { format!("{revisions} revisions") };
+        let _ = writeln!(page, "  attempt {attempt}, {revisions}, the latest in entry {index}: {whole}");
+    }
+    if preview.quarantined {
+        page.push_str("  its quarantined objects would go\n");
+    }
+    page.push_str("  what gaps say of its last state would go\n\n");
+    if preview.held {
+        page.push_str("A hold covers it: it cannot be erased before that is released.\n");
+    }
+    if preview.in_cluster {
+        page.push_str("Its resource is in its cluster: it cannot be erased before that is gone.\n");
+    }
+    page.push_str("Nothing was erased. To erase it for good, say the same with --yes\n");
+    page
+}
+
+fn said(done: &Done) -> String {
+    let mut text = String::new();
+    for Receipt { log, index, recorded_at, result, .. } in &done.receipts {
+        let when = if *result == ReceiptResult::Duplicate { "erased before, by" } else { "erased by" };
+        let _ = writeln!(text, "{when} {log}/{index}, {recorded_at}");
+    }
+    text.push_str(
+        "Backups keep what they hold; the pages of the database that held it are freed: see docs/retention.md\n",
+    );
+    text
+}
