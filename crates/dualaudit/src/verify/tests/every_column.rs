@@ -33,14 +33,19 @@ const NOT_OF_THE_LOG: &[&str] = &[
 ];
 
 /// What can go without a trace, and why that is no harm.
-const WITHOUT_A_TRACE: [&str; 6] = [
+const WITHOUT_A_TRACE: [&str; 9] = [
     // Without its newest checkpoint a log is what copies of it kept elsewhere say.
     "checkpoint without row 0",
     "checkpoint without row 1",
+    // They are the same but for their keys: one erasure took both.
+    "erased with two rows swapped",
     // A log with nothing in it.
     "log without row 1",
     // They are the same but for their keys.
     "purge_pending with two rows swapped",
+    // What an erasure left of objects: nothing.
+    "source_object without row 1",
+    "source_object without row 2",
     // What was purged, and only waits to be removed.
     "workflow_execution_audit without row 0",
     "workflow_execution_audit without row 1",
