@@ -18,6 +18,7 @@ use dualaudit_record::{
     checkpoint::SignedCheckpoint,
     digest::{Digest, content_digest},
     entry::Quarantine,
+    execution::QUARANTINE_LABEL,
     log::Nonce,
     proof,
     redact::{redact_object, redact_record},
@@ -173,6 +174,25 @@ impl Ingest {
             content_digest,
             origin: Origin::Producer { amend },
             source: None,
+        }))
+    }
+
+    /// A draft of the record of an object that the entry of this index put in quarantine, as it was kept there. The
+    /// record refers to that entry.
+    pub fn from_quarantine(
+        &self,
+        mut record: WorkflowExecutionAudit,
+        object: &str,
+        entry: u64,
+    ) -> DraftContent {
+        let content_digest = self.content_digest(&record);
+        record.labels.insert(QUARANTINE_LABEL.to_owned(), entry.to_string());
+        redact_record(&mut record, &self.shared.log.secret);
+        DraftContent::Execution(Box::new(ExecutionDraft {
+            record,
+            content_digest,
+            origin: Origin::Quarantine { entry },
+            source: Some(compress(object)),
         }))
     }
 

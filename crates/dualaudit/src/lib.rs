@@ -7,6 +7,7 @@ pub mod clock;
 pub mod metrics;
 
 pub mod command;
+pub mod completeness;
 pub mod controller;
 pub mod crd;
 pub mod doctor;

@@ -9,19 +9,21 @@
 //! - Relative times of a question (`since=24h`) mean the same instant on all its pages.
 
 mod cursor;
+mod entries;
 mod parameters;
 mod selector;
 mod single;
 mod summary;
 
-pub(crate) use parameters::reject_repeats;
+pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, entries, entry};
 pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
+pub(crate) use parameters::{no_parameters, reject_repeats};
 pub use selector::parse as label_selector;
 pub use single::{Found, GetError, HeldSince, Revision, detail, get, wanted};
 pub use summary::{MESSAGE_BYTES, Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
-pub use crate::store::{SharedStore, StoreError, Wanted};
+pub use crate::store::{NoSuchLog, SharedStore, StoreError, Wanted};
 
 use serde::{Deserialize, Serialize};
 

@@ -317,6 +317,10 @@ fn follow(entry: &Entry, stored: &StoredEntry) -> Vec<Derived> {
             entries.map(|entry| Derived::Erased { entry: entry.index, by: index }).collect()
         }
         Entry::Succession(succession) => vec![Derived::Succeeds(succession.predecessor.clone())],
-        Entry::Execution(_) | Entry::Gap(_) | Entry::Quarantine(_) | Entry::Heartbeat(_) => Vec::new(),
+        Entry::Execution(_)
+        | Entry::Gap(_)
+        | Entry::Quarantine(_)
+        | Entry::Heartbeat(_)
+        | Entry::Digest(_) => Vec::new(),
     }
 }

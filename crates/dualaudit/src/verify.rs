@@ -3,7 +3,7 @@
 //! Every body is hashed anew, every leaf and the tree are built anew, and all of it is compared with
 //! what is stored: body digests, leaf hashes, tiles, and the head's root; and what is kept beside an
 //! entry (source objects, quarantined objects, holds) with what its body says. Rows that no entry
-//! vouches for are found too.
+//! vouches for are found too. What the digest of a day says is counted anew.
 //!
 //! # Guarantees
 //! - Memory is bounded by one page of entries, whatever the log's size.
@@ -24,6 +24,7 @@
 
 mod beside;
 mod bundles;
+mod days;
 mod entry;
 mod named;
 mod promised;
@@ -310,6 +311,7 @@ impl LogCheck<'_> {
         let published = self.published();
         let mut is_published = false;
         let mut last_named = named::Last::default();
+        let mut days = days::Days::from(next);
         while next < size {
             let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
             let page = self.store.entries(log, None, next, limit).await?;
@@ -351,6 +353,9 @@ impl LogCheck<'_> {
                     }
                 }
                 named::check(self, &mut last_named, stored).await?;
+                days.check(stored, &mut |what, expected, found| {
+                    self.find(Some(stored.index), what, expected, found);
+                });
             }
             if let Some(tree) = &mut tree {
                 tree.check_full(self).await?;

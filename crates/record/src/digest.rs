@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-use crate::{WorkflowExecutionAudit, canonical::canonical};
+use crate::{WorkflowExecutionAudit, canonical::canonical, execution::QUARANTINE_LABEL};
 
 /// 32 bytes of SHA-256 or HMAC-SHA256; lower-case hex in text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,7 +78,14 @@ const CONTENT: &[u8] = b"dualaudit/content/v1\0";
 /// `attempt` is left out: it is part of the identity, and for a resource only known once stored. So is
 /// `created_at`, which an execution keeps from its first revision, whatever is said later.
 pub fn content_digest(record: &WorkflowExecutionAudit, secret: &[u8; 32]) -> Digest {
-    let record = canonical(record);
+    let record = match record.labels.contains_key(QUARANTINE_LABEL) {
+        false => canonical(record),
+        true => {
+            let mut unmarked = record.clone();
+            unmarked.labels.remove(QUARANTINE_LABEL);
+            canonical(&unmarked)
+        }
+    };
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     mac.update(CONTENT);
     let mut rest = record.as_slice();
@@ -144,6 +151,16 @@ mod tests {
         for text in ["", "e3", &text[1..], &format!("{text}00"), &text.replace('e', "g")] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn that_a_record_was_in_quarantine_makes_no_difference() {
+        let plain = plain_record();
+        let mut marked = plain.clone();
+        marked.labels.insert(super::QUARANTINE_LABEL.to_owned(), "17".to_owned());
+        assert_eq!(content_digest(&marked, &SECRET), content_digest(&plain, &SECRET));
+        marked.labels.insert("other".to_owned(), "17".to_owned());
+        assert_ne!(content_digest(&marked, &SECRET), content_digest(&plain, &SECRET));
     }
 
     #[test]

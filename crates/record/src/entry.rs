@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Time,
+    day::{Counts, Day},
     digest::Digest,
     execution::{Outcome, Status, StoredExecution},
     selector::Selector,
@@ -27,12 +28,13 @@ pub enum EntryKind {
     Purge,
     Heartbeat,
     Succession,
+    Digest,
     Erasure,
 }
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Execution,
         Self::Gap,
         Self::Quarantine,
@@ -41,6 +43,7 @@ impl EntryKind {
         Self::Purge,
         Self::Heartbeat,
         Self::Succession,
+        Self::Digest,
         Self::Erasure,
     ];
 
@@ -55,6 +58,7 @@ impl EntryKind {
             Self::Purge => "purge",
             Self::Heartbeat => "heartbeat",
             Self::Succession => "succession",
+            Self::Digest => "digest",
             Self::Erasure => "erasure",
         }
     }
@@ -98,6 +102,8 @@ pub enum Entry {
     Heartbeat(Heartbeat),
     /// The first entry of a log that goes on where another could not.
     Succession(Succession),
+    /// What the entries of a day amount to.
+    Digest(Box<DailyDigest>),
     /// What was personal of one execution, and is gone.
     Erasure(Erasure),
 }
@@ -114,6 +120,7 @@ impl Entry {
             Self::Purge(_) => EntryKind::Purge,
             Self::Heartbeat(_) => EntryKind::Heartbeat,
             Self::Succession(_) => EntryKind::Succession,
+            Self::Digest(_) => EntryKind::Digest,
             Self::Erasure(_) => EntryKind::Erasure,
         }
     }
@@ -127,7 +134,7 @@ impl Entry {
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::HoldRelease(release) => release.execution_id.as_deref(),
             Self::Erasure(erasure) => Some(&erasure.execution_id),
-            Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) => None,
+            Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) | Self::Digest(_) => None,
         }
     }
 }
@@ -288,6 +295,28 @@ pub struct Succession {
     pub reason: String,
     /// Who said so; `unverified` when nothing vouches for the name.
     pub actor: String,
+}
+
+/// What the entries of a day of UTC amount to; or of several on which nothing was recorded at all.
+///
+/// It is made once the log has an entry of a later day, so that nothing can be added to its days any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DailyDigest {
+    /// The first day. Each digest begins where the one before it ended; the first on the day of entry 0.
+    pub since: Day,
+    /// The last day: the same, unless nothing was recorded on any of them.
+    pub until: Day,
+    /// The first entry that was recorded on these days.
+    pub first: u64,
+    /// The first entry after those, which is of a later day.
+    pub end: u64,
+    /// What they amount to: who reads the log can count it again.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// How many executions were in flight when it was made, which no entry tells. Only where that was on the day
+    /// after these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u64>,
 }
 
 /// The personal fields of one execution, and the objects it was read from, went; see [`crate::erase`].

@@ -42,6 +42,7 @@ pub fn rest(entry: &Entry) -> Option<Entry> {
         | Entry::Purge(_)
         | Entry::Heartbeat(_)
         | Entry::Succession(_)
+        | Entry::Digest(_)
         | Entry::Erasure(_) => None,
     }
 }

@@ -235,6 +235,10 @@ pub struct AdaptiveAdjustment {
     pub to: Option<String>,
 }
 
+/// The label that a record carries which was made of an object in quarantine: the index of the entry, in the same
+/// log, by which it was put there. Nobody else sets it, and sameness is judged without it.
+pub const QUARANTINE_LABEL: &str = "dualaudit.dev/quarantine";
+
 /// The resource a record was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

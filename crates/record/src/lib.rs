@@ -15,6 +15,7 @@ pub mod submitted;
 
 pub mod canonical;
 pub mod checkpoint;
+pub mod day;
 pub mod digest;
 pub mod entry;
 pub mod erase;

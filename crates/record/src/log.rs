@@ -123,6 +123,7 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Purge(content) => canonical(&Body { nonce, content }),
         Entry::Heartbeat(content) => canonical(&Body { nonce, content }),
         Entry::Succession(content) => canonical(&Body { nonce, content }),
+        Entry::Digest(content) => canonical(&Body { nonce, content }),
         Entry::Erasure(content) => canonical(&Body { nonce, content }),
     }
 }
@@ -217,6 +218,7 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Purge => read(bytes).map(|(content, nonce)| (Entry::Purge(content), nonce)),
         EntryKind::Heartbeat => read(bytes).map(|(content, nonce)| (Entry::Heartbeat(content), nonce)),
         EntryKind::Succession => read(bytes).map(|(content, nonce)| (Entry::Succession(content), nonce)),
+        EntryKind::Digest => read(bytes).map(|(content, nonce)| (Entry::Digest(content), nonce)),
         EntryKind::Erasure => read(bytes).map(|(content, nonce)| (Entry::Erasure(content), nonce)),
     };
     let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
@@ -237,9 +239,10 @@ mod tests {
     };
     use crate::{
         Entry, Time,
+        day::{Counts, Day, GapCauses},
         entry::{
-            Covers, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount,
-            Quarantine, Succession,
+            Covers, DailyDigest, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge,
+            PurgedCount, Quarantine, Succession,
         },
         execution::{Outcome, Status},
         selector::{LabelRequirement, Selector},
@@ -424,6 +427,15 @@ mod tests {
             (texts(), 0..=1_u64 << 53, root).prop_map(
                 |((predecessor, checkpoint, reason, actor, _), size, root)| {
                     Entry::Succession(Succession { predecessor, size, root, checkpoint, reason, actor })
+                }
+            ),
+            (prop::array::uniform4(0..=1_u64 << 51), option::of(0..=1_u64 << 53)).prop_map(
+                |([first, recorded, gaps, purges], in_flight)| {
+                    let gap_causes = GapCauses { vanished: gaps, overtaken: 0, released_unrecorded: 7 };
+                    let counts = Counts { recorded, gaps, gap_causes, purges, ..Counts::default() };
+                    let (since, until) = (Day::of(now()), Day::of(crate::time::MAX));
+                    let end = first + recorded;
+                    Entry::Digest(Box::new(DailyDigest { since, until, first, end, counts, in_flight }))
                 }
             ),
             (texts(), prop::collection::vec((0..=1_u64 << 53, rest), 0..4)).prop_map(

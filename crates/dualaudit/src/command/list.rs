@@ -1,18 +1,15 @@
 //! `dualaudit list`: what is recorded.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use super::{
-    output::{self, Columns, Out, shown},
+    output::{self, Out},
+    pages::{Cells, PageArgs, Printer, Shape, asked_wrongly, ended},
     reader::{Reader, ReaderArgs},
-    wrong_usage,
 };
 use crate::{
     clock::{Clock, SystemClock},
-    query::{BadParameter, ListRequest, MAX_LIMIT, Summary},
+    query::{ListRequest, Summary},
 };
 
 const EXAMPLES: &str = "\
@@ -29,31 +26,8 @@ pub struct Args {
     reader: ReaderArgs,
     #[command(flatten)]
     filters: Filters,
-    /// How many to list.
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
-    /// List all there are.
-    #[arg(long, conflicts_with = "limit")]
-    all: bool,
-    /// Go on where an earlier list with the same filters ended.
-    #[arg(long)]
-    cursor: Option<String>,
-    /// In which form.
-    #[arg(short, long, value_enum, default_value_t)]
-    output: ListForm,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum ListForm {
-    /// For people.
-    #[default]
-    Table,
-    /// As the API answers: items and next_cursor.
-    Json,
-    /// The same as YAML.
-    Yaml,
-    /// One line an execution, with a header.
-    Csv,
+    #[command(flatten)]
+    pages: PageArgs,
 }
 
 /// The filters of the API, as flags. What they may hold is checked where the API checks it.
@@ -146,226 +120,75 @@ impl Filters {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // What is asked wrongly is told first, whatever becomes of the database.
     let mut asked = args.filters.pairs();
-    asked.extend(args.cursor.iter().map(|cursor| ("cursor".to_owned(), cursor.clone())));
+    asked.extend(args.pages.cursor.iter().map(|cursor| ("cursor".to_owned(), cursor.clone())));
     if let Err(bad) = ListRequest::parse(&asked, SystemClock.now()) {
         return Ok(asked_wrongly(&bad));
     }
     let reader = args.reader.open().await?;
-    let printer = Printer::new(args.output, io::stdout().is_terminal());
-    match write(&args, &reader, printer, &mut output::stdout()).await {
-        Ok(next) => {
-            if let Some(cursor) = next {
-                eprintln!("There are more; go on with --cursor {cursor}, or list --all.");
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => match error.downcast_ref::<BadParameter>() {
-            Some(bad) => Ok(asked_wrongly(bad)),
-            None => Err(error),
-        },
-    }
+    let printer = Printer::new(args.pages.output, &SHAPE);
+    ended(write(&args, &reader, printer, &mut output::stdout()).await)
 }
 
-fn asked_wrongly(bad: &BadParameter) -> ExitCode {
-    let BadParameter { parameter, value, rule } = bad;
-    wrong_usage(&format!("--{} {value:?}: {rule}", parameter.replace('_', "-")))
-}
-
-/// Writes the pages asked for, one at a time; returns where a further list would begin.
+/// Writes the pages asked for; returns where a further list would begin.
 async fn write<W: Write>(
     args: &Args,
     reader: &Reader,
-    mut printer: Printer,
+    printer: Printer<Summary>,
     out: &mut Out<W>,
 ) -> anyhow::Result<Option<String>> {
-    let mut left = if args.all { u64::MAX } else { args.limit };
-    let mut next = args.cursor.clone();
-    loop {
-        let mut pairs = args.filters.pairs();
-        pairs.push(("limit".into(), left.min(u64::from(MAX_LIMIT)).to_string()));
-        pairs.extend(next.take().map(|cursor| ("cursor".into(), cursor)));
+    let fetch = async |mut pairs: Vec<(String, String)>| {
+        pairs.extend(args.filters.pairs());
         let page = reader.list(&pairs).await?;
-        left = left.saturating_sub(page.items.len() as u64);
-        next = page.next_cursor;
-        printer.page(out, &page.items)?;
-        if next.is_none() || left == 0 || out.get_ref().is_closed() {
-            break;
-        }
-    }
-    printer.end(out, next.as_deref())?;
-    out.flush()?;
-    Ok(next.filter(|_| args.output == ListForm::Table))
+        Ok((page.items, page.next_cursor))
+    };
+    args.pages.write(printer, out, fetch).await
 }
 
-/// Writes pages as they come, so that a list of any length takes the memory of one page.
-struct Printer {
-    form: ListForm,
-    on_terminal: bool,
-    columns: Columns,
-    /// Nothing was written yet.
-    fresh: bool,
-}
+static SHAPE: Shape<Summary> = Shape { table: TABLE, csv: CSV, nothing: "Nothing is recorded that fits." };
 
-impl Printer {
-    fn new(form: ListForm, on_terminal: bool) -> Self {
-        Self { form, on_terminal, columns: Columns::default(), fresh: true }
-    }
-
-    fn page(&mut self, out: &mut impl Write, items: &[Summary]) -> anyhow::Result<()> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        let first = std::mem::take(&mut self.fresh);
-        match self.form {
-            ListForm::Table => {
-                let rows: Vec<_> = items.iter().map(row).collect();
-                let header = first.then_some(&HEADER[..]);
-                out.write_all(self.columns.lay_out(header, &rows).as_bytes())?;
-            }
-            ListForm::Json => {
-                for (position, item) in items.iter().enumerate() {
-                    let before: &[u8] = if first && position == 0 { b"{\"items\":[\n" } else { b",\n" };
-                    out.write_all(before)?;
-                    out.write_all(output::safe_json(&serde_json::to_string(item)?).as_bytes())?;
-                }
-            }
-            ListForm::Yaml => {
-                if first {
-                    out.write_all(b"items:\n")?;
-                }
-                out.write_all(output::yaml_items(items)?.as_bytes())?;
-            }
-            ListForm::Csv => {
-                let mut csv = csv::Writer::from_writer(out);
-                if first {
-                    csv.write_record(CSV_HEADER)?;
-                }
-                for item in items {
-                    let record = csv_record(item);
-                    // A file or a pipe gets every text as it is: CSV has no escapes for it.
-                    csv.write_record(if self.on_terminal {
-                        record.map(|text| shown(&text))
-                    } else {
-                        record
-                    })?;
-                }
-                csv.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn end(&self, out: &mut impl Write, next: Option<&str>) -> anyhow::Result<()> {
-        match self.form {
-            ListForm::Table if self.fresh => eprintln!("Nothing is recorded that fits."),
-            ListForm::Table => {}
-            ListForm::Json => {
-                let before = if self.fresh { "{\"items\":[" } else { "\n" };
-                writeln!(out, "{before}],\"next_cursor\":{}}}", serde_json::to_string(&next)?)?;
-            }
-            ListForm::Yaml => {
-                let before = if self.fresh { "items: []\n" } else { "" };
-                // A cursor is base64url: it needs no quotes, and is never read as something else.
-                writeln!(out, "{before}next_cursor: {}", next.unwrap_or("null"))?;
-            }
-            ListForm::Csv if self.fresh => {
-                let mut csv = csv::Writer::from_writer(out);
-                csv.write_record(CSV_HEADER)?;
-                csv.flush()?;
-            }
-            ListForm::Csv => {}
-        }
-        Ok(())
-    }
-}
-
-const HEADER: [&str; 11] = [
-    "ID",
-    "NAMESPACE/NAME",
-    "WORKFLOW",
-    "VERSION",
-    "STATUS",
-    "OUTCOME",
-    "SCORE",
-    "STEPS",
-    "DURATION",
-    "COMPLETED",
-    "LOG",
+const TABLE: Cells<Summary> = &[
+    ("ID", |item| match item.attempt {
+        1 => item.id.clone(),
+        attempt => format!("{} (attempt {attempt})", item.id),
+    }),
+    ("NAMESPACE/NAME", |item| super::get::resource(item.namespace.as_deref(), item.name.as_deref())),
+    ("WORKFLOW", |item| item.workflow_name.clone()),
+    ("VERSION", |item| item.workflow_version.clone()),
+    ("STATUS", |item| output::name(&item.status)),
+    ("OUTCOME", |item| output::name(&item.outcome)),
+    ("SCORE", |item| format!("{:.2}", item.effectiveness_score)),
+    ("STEPS", |item| format!("{}/{}", item.steps_completed, item.total_steps)),
+    ("DURATION", |item| output::duration(item.total_duration)),
+    ("COMPLETED", |item| output::time(item.completed_at)),
+    ("LOG", |item| item.log.clone()),
 ];
 
-fn row(item: &Summary) -> Vec<String> {
-    let attempt = if item.attempt > 1 { format!(" (attempt {})", item.attempt) } else { String::new() };
-    vec![
-        format!("{}{attempt}", item.id),
-        super::get::resource(item.namespace.as_deref(), item.name.as_deref()),
-        item.workflow_name.clone(),
-        item.workflow_version.clone(),
-        output::name(&item.status),
-        output::name(&item.outcome),
-        format!("{:.2}", item.effectiveness_score),
-        format!("{}/{}", item.steps_completed, item.total_steps),
-        output::duration(item.total_duration),
-        output::time(item.completed_at),
-        item.log.clone(),
-    ]
-}
-
-const CSV_HEADER: [&str; 24] = [
-    "id",
-    "attempt",
-    "revision",
-    "log",
-    "cluster",
-    "namespace",
-    "name",
-    "remediation_id",
-    "workflow_name",
-    "workflow_version",
-    "incident_type",
-    "status",
-    "outcome",
-    "effectiveness_score",
-    "score_source",
-    "total_steps",
-    "steps_completed",
-    "steps_failed",
-    "rollbacks_performed",
-    "total_duration",
-    "created_at",
-    "completed_at",
-    "recorded_at",
-    "error_message",
+const CSV: Cells<Summary> = &[
+    ("id", |item| item.id.clone()),
+    ("attempt", |item| item.attempt.to_string()),
+    ("revision", |item| item.revision.to_string()),
+    ("log", |item| item.log.clone()),
+    ("cluster", |item| item.cluster.clone().unwrap_or_default()),
+    ("namespace", |item| item.namespace.clone().unwrap_or_default()),
+    ("name", |item| item.name.clone().unwrap_or_default()),
+    ("remediation_id", |item| item.remediation_id.clone()),
+    ("workflow_name", |item| item.workflow_name.clone()),
+    ("workflow_version", |item| item.workflow_version.clone()),
+    ("incident_type", |item| item.incident_type.clone().unwrap_or_default()),
+    ("status", |item| output::name(&item.status)),
+    ("outcome", |item| output::name(&item.outcome)),
+    ("effectiveness_score", |item| item.effectiveness_score.to_string()),
+    ("score_source", |item| output::name(&item.score_source)),
+    ("total_steps", |item| item.total_steps.to_string()),
+    ("steps_completed", |item| item.steps_completed.to_string()),
+    ("steps_failed", |item| item.steps_failed.to_string()),
+    ("rollbacks_performed", |item| item.rollbacks_performed.to_string()),
+    ("total_duration", |item| item.total_duration.to_string()),
+    ("created_at", |item| item.created_at.to_string()),
+    ("completed_at", |item| item.completed_at.to_string()),
+    ("recorded_at", |item| item.recorded_at.to_string()),
+    ("error_message", |item| item.error_message.clone()),
 ];
-
-fn csv_record(item: &Summary) -> [String; 24] {
-    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
-    [
-        item.id.clone(),
-        item.attempt.to_string(),
-        item.revision.to_string(),
-        item.log.clone(),
-        optional(&item.cluster),
-        optional(&item.namespace),
-        optional(&item.name),
-        item.remediation_id.clone(),
-        item.workflow_name.clone(),
-        item.workflow_version.clone(),
-        optional(&item.incident_type),
-        output::name(&item.status),
-        output::name(&item.outcome),
-        item.effectiveness_score.to_string(),
-        output::name(&item.score_source),
-        item.total_steps.to_string(),
-        item.steps_completed.to_string(),
-        item.steps_failed.to_string(),
-        item.rollbacks_performed.to_string(),
-        item.total_duration.to_string(),
-        item.created_at.to_string(),
-        item.completed_at.to_string(),
-        item.recorded_at.to_string(),
-        item.error_message.clone(),
-    ]
-}
 
 #[cfg(test)]
 mod tests {
@@ -376,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        command::output::Pipe,
+        command::{output::Pipe, pages::ListForm},
         http::{
             serve,
             tests::{Served, record},
@@ -407,7 +230,8 @@ mod tests {
     async fn listed_by(reader: &Reader, line: &str) -> (String, Option<String>) {
         let mut out = BufWriter::new(Pipe::new(Vec::new()));
         let args = args(line);
-        let next = write(&args, reader, Printer::new(args.output, false), &mut out).await.unwrap();
+        let next =
+            write(&args, reader, Printer::on(args.pages.output, &SHAPE, false), &mut out).await.unwrap();
         (String::from_utf8(out.into_inner().unwrap().into_inner()).unwrap(), next)
     }
 
@@ -457,7 +281,7 @@ mod tests {
         let reader = Reader::Database(Arc::clone(&served.store.inner));
         let printed = async |form: ListForm, on_terminal| {
             let mut out = BufWriter::new(Pipe::new(Vec::new()));
-            write(&args(""), &reader, Printer::new(form, on_terminal), &mut out).await.unwrap();
+            write(&args(""), &reader, Printer::on(form, &SHAPE, on_terminal), &mut out).await.unwrap();
             String::from_utf8(out.into_inner().unwrap().into_inner()).unwrap()
         };
         for form in [ListForm::Table, ListForm::Json, ListForm::Yaml, ListForm::Csv] {

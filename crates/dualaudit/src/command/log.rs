@@ -1,4 +1,4 @@
-//! `dualaudit log keygen | key | rebuild | succeed`: what is done to a log as a whole.
+//! `dualaudit log keygen | key | rebuild | succeed | digest`: what concerns a log as a whole.
 
 use std::{
     io::Write as _,
@@ -13,6 +13,7 @@ use dualaudit_record::checkpoint::SignedCheckpoint;
 use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs},
     database::DatabaseArgs,
+    digest,
     hold::ActorArgs,
     output::{self, shown},
     rebuild,
@@ -32,9 +33,11 @@ Examples:
   dualaudit log keygen --key-file log.key --origin audit.example/prod
   dualaudit log key --key-file log.key
   dualaudit log rebuild --check
-  dualaudit log succeed --log default --checkpoint-copy file:/mnt/audit/checkpoints --reason 'restored from a backup'";
+  dualaudit log succeed --log default --checkpoint-copy file:/mnt/audit/checkpoints --reason 'restored from a backup'
+  dualaudit log digest --since 2026-11-01 --until 2026-11-30
+  dualaudit log digest --server http://127.0.0.1:8080 --log default -o json";
 
-/// The keys of logs, and logs that go on where others could not.
+/// The keys of logs, logs that go on where others could not, and whether anything is missing in them.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -59,6 +62,11 @@ enum Action {
     /// with an entry that names the newest checkpoint that was kept, and records nothing again that is recorded.
     /// For the database's owner.
     Succeed(Succeed),
+    /// Sum up the digests of days: how many executions there were, and whether any is missing.
+    ///
+    /// What is missing is named: each gap, each execution in quarantine that was not recorded since, days that have no
+    /// digest. Then the exit status is 3. What is in flight is named, too.
+    Digest(Box<digest::Args>),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -118,6 +126,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Action::Key(args) => key(&args.key_file).await?,
         Action::Rebuild(args) => return rebuild::run(args).await,
         Action::Succeed(args) => succeed_log(args).await?,
+        Action::Digest(args) => return digest::run(&args).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,9 +12,12 @@ pub mod backup;
 pub mod cluster;
 pub mod crd;
 pub mod database;
+mod digest;
 pub mod doctor;
+mod entries;
 pub mod erase;
 pub mod extending;
+pub mod gaps;
 pub mod get;
 pub mod hold;
 pub mod list;
@@ -22,9 +25,12 @@ pub mod log;
 pub mod maintain;
 pub mod migrate;
 pub mod output;
+mod pages;
 mod partitions;
 mod publish;
 pub mod purge;
+pub mod purges;
+pub mod quarantine;
 pub mod reader;
 mod rebuild;
 pub mod release;
@@ -52,6 +58,9 @@ enum Command {
     Hold(hold::Args),
     Purge(purge::Args),
     Erase(erase::Args),
+    Gaps(gaps::Args),
+    Quarantine(quarantine::Args),
+    Purges(purges::Args),
     Log(log::Args),
     Migrate(migrate::Args),
     Maintain(maintain::Args),
@@ -85,6 +94,9 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Hold(args) => hold::run(args).await,
         Command::Purge(args) => purge::run(args).await,
         Command::Erase(args) => erase::run(args).await,
+        Command::Gaps(args) => gaps::run(args).await,
+        Command::Quarantine(args) => quarantine::run(args).await,
+        Command::Purges(args) => purges::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Maintain(args) => maintain::run(args).await,

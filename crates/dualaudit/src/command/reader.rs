@@ -9,7 +9,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::database::DatabaseArgs;
 use crate::{
     clock::{Clock, SystemClock},
-    query::{self, Found, ListRequest, Page, Wanted},
+    completeness::{self, Asked, Summary},
+    query::{self, EntriesRequest, EntryPage, Found, ListRequest, ListedEntry, Listing, Page, Wanted},
     store::SharedStore,
 };
 
@@ -87,6 +88,57 @@ impl Reader {
                 let attempt = wanted.attempt.iter().map(|n| ("attempt".to_owned(), n.to_string()));
                 let pairs: Vec<_> = log.chain(attempt).collect();
                 fetch(client, at(base, &["api", "v1", "executions", &wanted.id]), &pairs).await
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// One page of gaps, what is in quarantine, or purges; `pairs` are the API's parameters.
+    ///
+    /// # Errors
+    /// [`query::BadParameter`] for what is asked wrongly; that there is no such log; else what could not be
+    /// reached and why.
+    pub async fn entries(&self, listing: Listing, pairs: &[(String, String)]) -> anyhow::Result<EntryPage> {
+        let request = EntriesRequest::parse(listing, pairs)?;
+        match self {
+            Self::Database(store) => Ok(query::entries(store.as_ref(), &request).await?),
+            Self::Server { client, base } => {
+                fetch(client, at(base, &["api", "v1", listing.name()]), pairs).await
+            }
+        }
+    }
+
+    /// One of them in full.
+    ///
+    /// # Errors
+    /// That there is no such one; else what could not be reached and why.
+    pub async fn entry(&self, listing: Listing, log: &str, index: u64) -> anyhow::Result<ListedEntry> {
+        match self {
+            Self::Database(store) => Ok(query::entry(store.as_ref(), listing, log, index).await?),
+            Self::Server { client, base } => {
+                let url = at(base, &["api", "v1", listing.name(), log, &index.to_string()]);
+                fetch(client, url, &[]).await
+            }
+        }
+    }
+
+    /// What days amount to, and what is missing.
+    ///
+    /// # Errors
+    /// That there is no such log; else what could not be reached and why.
+    pub async fn digests(&self, log: Option<&str>, asked: Asked) -> anyhow::Result<Summary> {
+        match self {
+            Self::Database(store) => {
+                Ok(completeness::summary(store.as_ref(), log, asked, SystemClock.now()).await?)
+            }
+            Self::Server { client, base } => {
+                let named = log.map(|log| ("log".to_owned(), log.to_owned()));
+                let days = [("since", asked.since), ("until", asked.until)];
+                let days =
+                    days.into_iter().filter_map(|(name, day)| Some((name.to_owned(), day?.to_string())));
+                let pairs: Vec<_> = named.into_iter().chain(days).collect();
+                fetch(client, at(base, &["api", "v1", "digests"]), &pairs).await
             }
         }
     }

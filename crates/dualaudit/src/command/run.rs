@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, SystemClock, entropy},
+    completeness::Digester,
     controller::{Cleanup, Controller, Options, Policy},
     http::{self, Api},
     ingest::Ingest,
@@ -104,6 +105,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (stop_publishing, publishing_stopped) = watch::channel(false);
     let mut parts = tokio::task::JoinSet::new();
     let mut publishers = tokio::task::JoinSet::new();
+    let digest = |parts: &mut tokio::task::JoinSet<()>, ingest: &Ingest| {
+        let (store, ingest, clock) = (Arc::clone(&store), ingest.clone(), Arc::clone(&clock));
+        parts.spawn(Digester { store, ingest, clock }.run(until(stopped.clone())));
+    };
     let publish = async |publishers: &mut tokio::task::JoinSet<()>, ingest: &Ingest| {
         let (store, ingest) = (Arc::clone(&store), ingest.clone());
         let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
@@ -114,6 +119,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if !args.controller_only {
         let api = api(&args, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)).await?;
         publish(&mut publishers, &api.ingest).await?;
+        digest(&mut parts, &api.ingest);
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
         tracing::info!("serving http://{}", listener.local_addr()?);
@@ -122,9 +128,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if !args.api_only {
         let ingest = cluster_log(&args, &store, &clock, &metrics).await?;
         publish(&mut publishers, &ingest).await?;
+        digest(&mut parts, &ingest);
         let controller = controller(&args, ingest, Arc::clone(&clock), Arc::clone(&metrics)).await?;
         tracing::info!(cluster = %args.cluster, window = %format_args!("{:#}", args.window), "watching WorkflowExecutions");
-        parts.spawn(controller.run(until(stopped)));
+        parts.spawn(controller.run(until(stopped.clone())));
     }
     tokio::select! {
         () = asked_to_stop() => tracing::info!("stopping: finishing what was accepted"),

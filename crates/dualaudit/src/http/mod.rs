@@ -3,6 +3,8 @@
 //! One file an endpoint. Every error is a [`problem::Problem`]; whatever serves a request is bounded
 //! in time, in bytes and in number (see [`limits`]).
 
+mod digests;
+mod entries;
 mod executions;
 mod healthz;
 pub mod limits;
@@ -56,6 +58,8 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .route("/api/v1/executions", post(executions::post::post).get(executions::list::list))
         .route("/api/v1/executions/{id}", get(executions::get::get))
         .route("/api/v1/executions/{id}/proof", get(executions::proof::proof))
+        .route("/api/v1/digests", get(digests::digests))
+        .merge(entries::routes())
         .route("/api/v1/log/{log}/checkpoint", get(log::checkpoint))
         .route("/api/v1/log/{log}/tile/{*path}", get(log::tile).layer(CompressionLayer::new()))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))

@@ -12,9 +12,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    completeness::CompletenessError,
     ingest::Refusal,
     proof::ProveError,
-    query::{BadParameter, GetError, StoreError},
+    query::{BadParameter, EntriesError, GetError, NoSuchLog, StoreError},
 };
 
 /// What every type's URI begins with; the rest never changes once released.
@@ -40,6 +41,8 @@ pub enum Kind {
     Purged,
     /// There is no such log.
     NoSuchLog,
+    /// The log has no such entry of that kind.
+    NoSuchEntry,
     /// The log has no such tile.
     NoSuchTile,
     /// No checkpoint covers the entry yet.
@@ -87,6 +90,7 @@ impl Kind {
             Self::NoSuchPath => ("no-such-path", "There is nothing here", S::NOT_FOUND),
             Self::NoSuchExecution => ("no-such-execution", "There is no such execution", S::NOT_FOUND),
             Self::NoSuchLog => ("no-such-log", "There is no such log", S::NOT_FOUND),
+            Self::NoSuchEntry => ("no-such-entry", "The log has no such entry", S::NOT_FOUND),
             Self::NoSuchTile => ("no-such-tile", "The log has no such tile", S::NOT_FOUND),
             Self::NotYetSigned => {
                 ("not-yet-signed", "No checkpoint covers the entry yet", S::SERVICE_UNAVAILABLE)
@@ -252,6 +256,31 @@ impl From<Invalid> for Problem {
 impl From<BadParameter> for Problem {
     fn from(bad: BadParameter) -> Self {
         Self::new(Kind::InvalidParameter, bad.to_string()).with("field", bad.parameter).with("rule", bad.rule)
+    }
+}
+
+impl From<NoSuchLog> for Problem {
+    fn from(error: NoSuchLog) -> Self {
+        Self::new(Kind::NoSuchLog, error.to_string()).with("logs", error.logs)
+    }
+}
+
+impl From<EntriesError> for Problem {
+    fn from(error: EntriesError) -> Self {
+        match error {
+            EntriesError::NoSuchLog(error) => error.into(),
+            EntriesError::NoSuchEntry { .. } => Self::new(Kind::NoSuchEntry, error.to_string()),
+            EntriesError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CompletenessError> for Problem {
+    fn from(error: CompletenessError) -> Self {
+        match error {
+            CompletenessError::NoSuchLog(error) => error.into(),
+            CompletenessError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -300,6 +300,10 @@ impl Store for Faulty {
     ) -> Result<Vec<StoredEntry>, StoreError> {
         self.inner.entries(log, kind, from, limit).await
     }
+    async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.pass().await?;
+        self.inner.object(log, index).await
+    }
     async fn strays(
         &self,
         table: Table,

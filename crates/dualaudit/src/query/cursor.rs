@@ -94,7 +94,7 @@ impl Question {
     }
 }
 
-fn short_digest(text: &str) -> String {
+pub(super) fn short_digest(text: &str) -> String {
     hex::encode(&Digest::sha256(text.as_bytes()).0[..8])
 }
 

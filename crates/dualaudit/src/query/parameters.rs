@@ -142,6 +142,13 @@ fn one_of<'de, T: Deserialize<'de>>(value: &'de str, allowed: &str) -> Result<T,
     T::deserialize(deserializer).map_err(|_| format!("must be {allowed}"))
 }
 
+/// What takes no parameters is given none.
+pub(crate) fn no_parameters(pairs: &[(String, String)]) -> Result<(), BadParameter> {
+    pairs.first().map_or(Ok(()), |(name, value)| {
+        Err(BadParameter::new(name, value, "is no parameter of this call: it has none"))
+    })
+}
+
 /// A whole number from 1 to `most`.
 pub(super) fn whole(value: &str, most: u32) -> Result<u32, String> {
     let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();

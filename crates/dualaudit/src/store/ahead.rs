@@ -85,7 +85,7 @@ impl Form {
     /// That of what a draft will most likely become.
     fn guess(draft: &ExecutionDraft, nonce: Nonce) -> Self {
         let attempt = match draft.origin {
-            Origin::Resource => 1,
+            Origin::Resource | Origin::Quarantine { .. } => 1,
             Origin::Producer { .. } => draft.record.attempt,
         };
         Self::new(draft, nonce, Becomes { attempt, revision: 1, created_at: None })

@@ -122,6 +122,13 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<StoredEntry>, StoreError>;
 
+    /// The object that an entry keeps, decompressed: what an execution was mapped from, or could not be mapped.
+    /// `None` where there is none, or none any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it cannot be decompressed.
+    async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Looks at the next rows of a table, of one log or of all there are, in the order of their keys
     /// after `after`, at most `limit`, and names those that nothing vouches for; see [`Table`].
     ///
@@ -249,7 +256,7 @@ pub enum DraftContent {
         actor: String,
     },
     /// An entry that changes nothing but the log: a heartbeat, which is [`Answer::Accounted`] when the log has
-    /// grown of itself, or a succession, once.
+    /// grown of itself, a succession, once, or the digest of a day, once.
     Note(Box<Entry>),
     /// A part of a purge: all of it, or, where anything is not as it was weighed, nothing. The only draft
     /// of its batch, because holds are looked at before any draft is decided.
@@ -299,6 +306,12 @@ pub enum Origin {
     Producer {
         /// The latest revision the producer knows of, when it means to amend.
         amend: Option<u32>,
+    },
+    /// An object in quarantine that can be mapped by now. Of an attempt that is recorded it is a new revision
+    /// where that was recorded before the object was put in quarantine; else what is recorded is newer.
+    Quarantine {
+        /// Index of the entry by which it was put there.
+        entry: u64,
     },
 }
 
@@ -461,6 +474,24 @@ impl Known {
         self.quarantined = self.quarantined.or(earlier.quarantined);
     }
 
+    /// What was recorded of what an entry of `log` says to be missing, or to be in quarantine, since. A gap that
+    /// says when its attempt began is told by that, whenever it was recorded.
+    pub fn recorded_since(&self, log: &str, entry: &StoredEntry) -> Option<&Recorded> {
+        let started_at = match entry.body.left() {
+            Some(Entry::Gap(gap)) => gap.started_at,
+            _ => None,
+        };
+        self.recorded.iter().rev().find(|Recorded { receipt, started_at: began, .. }| {
+            if started_at.is_some() {
+                *began == started_at
+            } else if receipt.log == log {
+                receipt.index > entry.index
+            } else {
+                receipt.recorded_at >= entry.recorded_at
+            }
+        })
+    }
+
     /// The recorded attempt that began then.
     pub fn attempt(&self, started_at: Option<Time>) -> Option<&Recorded> {
         self.recorded.iter().rev().find(|recorded| recorded.started_at == started_at)
@@ -557,6 +588,8 @@ pub struct Listed {
 pub struct Head {
     /// The log.
     pub log: String,
+    /// Who it takes records from.
+    pub owner: Owner,
     /// Origin line of its checkpoints.
     pub origin: String,
     /// How many entries it has.
@@ -681,6 +714,42 @@ impl From<Result<(Entry, Nonce), String>> for StoredBody {
             Err(unreadable) => Self::Unreadable(unreadable),
         }
     }
+}
+
+/// There is no log of that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no log {log}; there are: {}", logs.join(", "))]
+pub struct NoSuchLog {
+    /// What was asked for.
+    pub log: String,
+    /// What there is.
+    pub logs: Vec<String>,
+}
+
+/// The logs that are meant, in the order of their names: the one that is named, or all.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn meant(mut heads: Vec<Head>, log: Option<&str>) -> Result<Vec<Head>, NoSuchLog> {
+    let Some(log) = log else { return Ok(heads) };
+    match heads.iter().position(|head| head.log == log) {
+        Some(place) => Ok(vec![heads.swap_remove(place)]),
+        None => {
+            let logs = heads.into_iter().map(|head| head.log).collect();
+            Err(NoSuchLog { log: log.to_owned(), logs })
+        }
+    }
+}
+
+/// The log that knows all that one does, and what was recorded in its place since: the last of its successors.
+pub fn newest<'a>(heads: &'a [Head], head: &'a Head) -> &'a str {
+    let mut newest = head;
+    // A log goes on in the place of an earlier one only, so this comes to an end.
+    for _ in heads {
+        let LogState::Succeeded { by } = &newest.state else { break };
+        newest = heads.iter().find(|head| head.log == *by).unwrap_or(newest);
+    }
+    &newest.log
 }
 
 /// What went wrong, told apart by what the caller can do about it.

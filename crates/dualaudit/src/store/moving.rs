@@ -169,7 +169,11 @@ impl MovingEntry {
                 Entry::Purge(purge) => purge.entries.len() * 16,
                 Entry::Erasure(erasure) => erasure.entries.len() * REST,
                 Entry::Succession(succession) => succession.checkpoint.len(),
-                Entry::Quarantine(_) | Entry::Hold(_) | Entry::HoldRelease(_) | Entry::Heartbeat(_) => 0,
+                Entry::Quarantine(_)
+                | Entry::Hold(_)
+                | Entry::HoldRelease(_)
+                | Entry::Heartbeat(_)
+                | Entry::Digest(_) => 0,
             },
             StoredBody::Purged { .. } | StoredBody::Unreadable(_) => 0,
         };

@@ -1,4 +1,4 @@
-//! Source objects taken out of their compression, for their digests only.
+//! Kept objects taken out of their compression.
 
 use dualaudit_record::digest::Digest;
 use zstd::bulk::Decompressor;
@@ -24,14 +24,34 @@ pub(super) struct Objects {
 impl Objects {
     /// SHA-256 of an object's bytes.
     pub(super) fn digest(&mut self, compressed: &[u8]) -> ObjectDigest {
+        self.bytes(compressed).map(Digest::sha256)
+    }
+
+    /// An object's bytes, until the next.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub(super) fn bytes(&mut self, compressed: &[u8]) -> Result<&[u8], String> {
         self.object.clear();
         // As much as is ever written to it: a buffer that is full is an error, not made longer.
         self.object.reserve_exact(MAX_OBJECT);
         match self.decompressor.decompress_to_buffer(compressed, &mut self.object) {
-            Ok(_) => Ok(Digest::sha256(&self.object)),
+            Ok(_) => Ok(&self.object),
             Err(error) => Err(format!("it does not decompress to at most {MAX_OBJECT} bytes: {error}")),
         }
     }
+}
+
+/// The bytes of the object that an entry keeps, if an erasure left them; it was read only where it is not too long.
+///
+/// # Errors
+/// Which cannot be read, and why.
+pub(super) fn taken_out(log: &str, index: u64, compressed: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
+    let too_long = || format!("it has more than {MAX_OBJECT} bytes before it is decompressed");
+    let mut objects = Objects::default();
+    let bytes = compressed.ok_or_else(too_long).and_then(|compressed| objects.bytes(compressed));
+    let kept = |bytes: &[u8]| (!bytes.is_empty()).then(|| bytes.to_vec());
+    bytes.map(kept).map_err(|why| format!("log {log}, entry {index}, its object: {why}"))
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ pub(super) fn execution<'a>(known: &'a [Revision], draft: &ExecutionDraft) -> De
     match draft.origin {
         Origin::Resource => from_resource(known, draft),
         Origin::Producer { amend } => from_producer(known, draft, amend),
+        Origin::Quarantine { entry } => from_quarantine(known, draft, entry),
     }
 }
 
@@ -95,6 +96,16 @@ fn from_resource<'a>(known: &'a [Revision], draft: &ExecutionDraft) -> Decision<
     match latest.content_digest == Some(draft.content_digest) {
         true => Decision::Duplicate(latest),
         false => next_of(latest),
+    }
+}
+
+fn from_quarantine<'a>(known: &'a [Revision], draft: &ExecutionDraft, entry: u64) -> Decision<'a> {
+    let same_attempt = latest_of_attempts(known).find(|latest| latest.started_at == draft.record.started_at);
+    match same_attempt {
+        None => from_resource(known, draft),
+        // The same content is a revision, too: it says that the object is accounted for.
+        Some(latest) if latest.index < entry && latest.content_digest.is_some() => next_of(latest),
+        Some(latest) => Decision::Duplicate(latest),
     }
 }
 
@@ -235,6 +246,7 @@ pub(super) fn note_key(entry: &Entry) -> Option<String> {
     match entry {
         Entry::Heartbeat(heartbeat) => Some(format!("heartbeat:{}", heartbeat.size)),
         Entry::Succession(_) => Some("succession".to_owned()),
+        Entry::Digest(digest) => Some(format!("digest:{}", digest.since)),
         Entry::Execution(_)
         | Entry::Gap(_)
         | Entry::Quarantine(_)
@@ -264,7 +276,7 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
         Entry::HoldRelease(release) => Some(release_key(release.hold)),
         Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
         Entry::Erasure(erasure) => Some(erasure_key(erasure)),
-        Entry::Heartbeat(_) | Entry::Succession(_) => note_key(entry),
+        Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) => note_key(entry),
     };
     if expected.as_deref() == key { Ok(()) } else { Err(expected.unwrap_or_else(|| "none".to_owned())) }
 }
@@ -316,6 +328,24 @@ mod tests {
     fn new(attempt: u32, revision: u32) -> Decision<'static> {
         let created_at = (revision > 1).then(|| at(-i64::from(attempt)));
         Decision::New { attempt, revision, created_at }
+    }
+
+    #[test]
+    fn an_object_in_quarantine_is_compared_with_what_was_recorded_of_its_attempt_since() {
+        // Entry 11 is the first attempt, 12 its revision, 21 the second attempt, which was purged.
+        let known = [revision(1, 1, 0, Some(A)), revision(1, 2, 0, Some(B)), revision(2, 1, 60, None)];
+        for (entry, second, content, expected) in [
+            (11, 0, C, Decision::Duplicate(&known[1])),
+            (12, 0, C, Decision::Duplicate(&known[1])),
+            (13, 0, C, new(1, 3)),
+            (13, 0, B, new(1, 3)),
+            (30, 60, C, Decision::Duplicate(&known[2])),
+            (5, 120, C, new(3, 1)),
+        ] {
+            let draft = draft(Origin::Quarantine { entry }, 7, second, content);
+            assert_eq!(execution(&known, &draft), expected, "{entry} {second}");
+        }
+        assert_eq!(execution(&[], &draft(Origin::Quarantine { entry: 5 }, 7, 0, A)), new(1, 1));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What names another entry against what that entry says: a purged body its purge, what is left of an erased one
-//! its erasure, the end of a hold its release.
+//! its erasure, the end of a hold its release, a record what was in quarantine.
 
 use std::collections::VecDeque;
 
@@ -7,6 +7,7 @@ use dualaudit_record::{
     Entry, EntryKind, Time,
     digest::Digest,
     entry::{Erasure, Purge},
+    execution::{QUARANTINE_LABEL, StoredExecution},
 };
 
 use super::LogCheck;
@@ -96,7 +97,8 @@ pub(super) async fn check(
             None => Ok(()),
             Some((at, by)) => released(check, stored.index, at, by).await,
         },
-        (StoredBody::Whole(entry, _), _) => match &**entry {
+        (StoredBody::Whole(entry, _), _) => match entry.as_ref() {
+            Entry::Execution(execution) => quarantined(check, stored.index, execution).await,
             Entry::Succession(said) => succeeded(check, stored.index, &said.predecessor).await,
             _ => Ok(()),
         },
@@ -116,6 +118,39 @@ async fn succeeded(check: &mut LogCheck<'_>, index: u64, predecessor: &str) -> R
             None => "no such log".to_owned(),
         };
         check.find(Some(index), "succession", expected, found);
+    }
+    Ok(())
+}
+
+/// Checks that a record which says that it was in quarantine is of the object that was put there.
+async fn quarantined(
+    check: &mut LogCheck<'_>,
+    index: u64,
+    execution: &StoredExecution,
+) -> Result<(), StoreError> {
+    let Some(says) = execution.record.labels.get(QUARANTINE_LABEL) else { return Ok(()) };
+    let named: Option<u64> =
+        says.parse().ok().filter(|named: &u64| *named < index && named.to_string() == *says);
+    let entry = match named {
+        Some(named) => {
+            let page = check.store.entries(&check.head.log, Some(EntryKind::Quarantine), named, 1).await?;
+            page.into_iter().find(|entry| entry.index == named)
+        }
+        None => None,
+    };
+    let is_of = |entry: &StoredEntry| {
+        // Its body may be gone.
+        entry.execution_id.as_ref() == Some(&execution.record.id)
+            && match entry.body.entry() {
+                Some(Entry::Quarantine(quarantine)) => {
+                    Some(quarantine.source_digest) == execution.source_digest
+                }
+                _ => true,
+            }
+    };
+    if !entry.as_ref().is_some_and(is_of) {
+        let found = format!("none, and a record that says that it is made of what entry {says} put there");
+        check.find(Some(index), "quarantine", "an entry that put its source object there", found);
     }
     Ok(())
 }

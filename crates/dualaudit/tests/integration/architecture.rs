@@ -21,9 +21,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("publish", &["clock", "metrics", "ingest", "store", "proof"]),
     ("rebuild", &["store"]),
     ("retention", &["clock", "store"]),
+    ("completeness", &["clock", "ingest", "source", "store"]),
     ("doctor", &["clock", "crd", "source", "store"]),
     ("moving", &["clock", "store", "verify"]),
-    ("http", &["clock", "metrics", "ingest", "proof", "query", "verify"]),
+    ("http", &["clock", "completeness", "metrics", "ingest", "proof", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];
 

@@ -28,6 +28,13 @@ fn wrong_usage_ends_with_2_and_the_usage_on_standard_error() {
         &["get"],
         &["backup"],
         &["release", "--namespace", "shop"],
+        &["log", "digest", "--since", "yesterday"],
+        &["log", "digest", "--since", "2026-11-02", "--until", "2026-11-01"],
+        &["gaps", "list", "--limit", "0"],
+        &["gaps", "get", "17"],
+        &["purges", "list", "--cursor", "x"],
+        &["quarantine", "retry"],
+        &["quarantine", "retry", "--all", "some-id"],
     ] {
         let output = standalone.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");

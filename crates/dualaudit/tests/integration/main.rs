@@ -8,6 +8,7 @@ mod architecture;
 mod break_glass;
 mod checkpoint;
 mod command_line;
+mod completeness;
 mod crash;
 mod database_outage;
 mod deletion;

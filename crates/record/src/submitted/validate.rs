@@ -14,7 +14,7 @@ use crate::{
     Time, WorkflowExecutionAudit,
     canonical::canonical,
     derive::{self, Work},
-    execution::{AdaptiveAdjustment, ScoreSource, Source, StepExecutionAudit, Target},
+    execution::{AdaptiveAdjustment, QUARANTINE_LABEL, ScoreSource, Source, StepExecutionAudit, Target},
 };
 
 impl Submitted {
@@ -183,6 +183,9 @@ fn is_empty<const N: usize>(texts: [&Option<String>; N]) -> bool {
 
 fn labels(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Invalid> {
     let label = |(key, value): (String, String)| {
+        if key == QUARANTINE_LABEL {
+            return Err(refused(At::LabelKey(&key), "is set by dualaudit alone: leave it out"));
+        }
         let value = name(At::Label(&key), value)?;
         Ok((name(At::LabelKey(&key.clone()), key)?, value))
     };

@@ -15,9 +15,9 @@ use super::problem::{Kind, Problem};
 use crate::query::{self, Wanted};
 
 /// A query string as it was written: which names are known is for each endpoint to say.
-type Pairs = Query<Vec<(String, String)>>;
+pub(super) type Pairs = Query<Vec<(String, String)>>;
 
-fn pairs(query: Result<Pairs, QueryRejection>) -> Result<Vec<(String, String)>, Problem> {
+pub(super) fn pairs(query: Result<Pairs, QueryRejection>) -> Result<Vec<(String, String)>, Problem> {
     match query {
         Ok(Query(pairs)) => Ok(pairs),
         Err(rejection) => Err(Problem::new(Kind::MalformedRequest, rejection.body_text())),

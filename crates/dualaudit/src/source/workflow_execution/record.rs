@@ -1,13 +1,16 @@
 //! From a decoded execution to the record handed in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dualaudit_record::{
     Submitted, Time,
-    execution::{Outcome, Status, StepStatus},
+    execution::{Outcome, QUARANTINE_LABEL, Status, StepStatus},
     submitted::{SubmittedAdjustment, SubmittedSource, SubmittedStep, SubmittedTarget},
 };
-use kube::{Resource, core::DynamicObject};
+use kube::{
+    Resource,
+    core::{DynamicObject, ObjectMeta},
+};
 
 use super::instant;
 use crate::crd::{
@@ -76,8 +79,15 @@ pub(super) fn submitted(
             namespace: target.namespace,
             name: target.name,
         }),
-        labels: metadata.labels.clone().unwrap_or_default(),
+        labels: labels(metadata),
     })
+}
+
+/// Its labels, but for the one that only dualaudit sets, on records: a copied one must not make it unmappable.
+fn labels(metadata: &ObjectMeta) -> BTreeMap<String, String> {
+    let mut labels = metadata.labels.clone().unwrap_or_default();
+    labels.remove(QUARANTINE_LABEL);
+    labels
 }
 
 /// When it ended: what the engine says, else the nearest thing known.

@@ -112,7 +112,7 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
         ) => {
             assert_eq!(source_object, &execution.source_digest.map(Ok));
         }
-        (Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_), Beside::Nothing) => {}
+        (Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_), Beside::Nothing) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(Ok(Some(row)))) => {
             assert_eq!((row.index, row.recorded_at), (entry.index, entry.recorded_at));
             assert_eq!(row.object, Ok(quarantine.source_digest));

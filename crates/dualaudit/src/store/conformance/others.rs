@@ -1,12 +1,17 @@
 //! Entries that are no executions.
 
-use dualaudit_record::{EntryKind, entry::GapCause};
+use dualaudit_record::{
+    Entry, EntryKind,
+    day::{Counts, Day},
+    entry::{DailyDigest, GapCause},
+    execution::QUARANTINE_LABEL,
+};
 
 use super::{
     check::check_log,
     sample::{
-        LOG, append, at, detail, from_resource, gap, hold, open, quarantine, receipt, record, seen, stored,
-        tracked,
+        LOG, append, at, detail, from_quarantine, from_resource, gap, hold, open, quarantine, receipt,
+        record, seen, stored, tracked,
     },
 };
 use crate::store::{Answer, DraftContent, Receipt, ReceiptResult, Store, Tracked, TrackedState};
@@ -93,4 +98,71 @@ pub(crate) async fn a_hold_is_placed_once_for_each_reason(store: &dyn Store) {
     let known = store.known(LOG, &["a".to_owned(), "c".to_owned()]).await.unwrap();
     assert_eq!([known[0].held, known[1].held], [true, false]);
     check_log(store, LOG).await;
+}
+
+pub(crate) async fn a_digest_of_days_is_there_once(store: &dyn Store) {
+    open(store, LOG).await;
+    let day = Day::of(at(0));
+    let digest = |since, recorded| {
+        let counts = Counts { seen: recorded, recorded, ..Counts::default() };
+        let digest = DailyDigest { since, until: since, first: 0, end: 0, counts, in_flight: None };
+        DraftContent::Note(Box::new(Entry::Digest(Box::new(digest))))
+    };
+    let first = stored(store, digest(day, 1)).await;
+    assert_eq!((first.index, first.id.as_str()), (0, ""));
+    let answers = append(store, [digest(day, 2), digest(day.next().unwrap(), 3), digest(day, 4)]).await;
+    let indexes: Vec<u64> = answers.into_iter().map(|answer| receipt(answer).index).collect();
+    assert_eq!(indexes, [0, 1, 0]);
+    let entries = check_log(store, LOG).await;
+    let Some(Entry::Digest(kept)) = entries[0].body.entry() else { panic!("{entries:?}") };
+    assert_eq!((kept.since, kept.counts.recorded), (day, 1));
+}
+
+pub(crate) async fn the_object_that_an_entry_keeps_is_given_whole(store: &dyn Store) {
+    open(store, LOG).await;
+    let contents = [quarantine("a", r#"{"x":1}"#), quarantine("a", r#"{"x":2}"#), from_resource(record("b"))];
+    append(store, contents).await;
+    append(store, [hold("a", "audit")]).await;
+    let mut objects = Vec::new();
+    for index in 0..5 {
+        let object = store.object(LOG, index).await.unwrap();
+        objects.push(object.map(|object| String::from_utf8(object).unwrap()));
+    }
+    let some = |text: &str| Some(text.to_owned());
+    let expected = [some(r#"{"x":1}"#), some(r#"{"x":2}"#), some(r#"{"metadata":{"uid":"b"}}"#), None, None];
+    assert_eq!(objects, expected);
+    assert_eq!(store.object("other", 0).await.unwrap(), None);
+}
+
+pub(crate) async fn what_was_in_quarantine_is_recorded_where_nothing_newer_is(store: &dyn Store) {
+    open(store, LOG).await;
+    append(store, [quarantine("a", "{}"), quarantine("b", "{}"), from_resource(record("b"))]).await;
+    let first = stored(store, from_quarantine(record("a"), 0)).await;
+    assert_eq!((first.index, first.attempt, first.revision), (3, Some(1), Some(1)));
+    let mut changed = record("b");
+    changed.error_message = "as it was before".to_owned();
+    for content in [from_quarantine(record("a"), 0), from_quarantine(changed.clone(), 1)] {
+        assert_eq!(stored(store, content).await.result, ReceiptResult::Duplicate);
+    }
+    assert_eq!(detail(store, "a").await.revisions[0].0.record.labels[QUARANTINE_LABEL], "0");
+
+    // What was put in quarantine after it was recorded is a revision, once, whatever it says.
+    let later = stored(store, quarantine("b", r#"{"later":1}"#)).await.index;
+    let revision = stored(store, from_quarantine(record("b"), later)).await;
+    assert_eq!((revision.attempt, revision.revision), (Some(1), Some(2)));
+    let again = stored(store, from_quarantine(record("b"), later)).await;
+    assert_eq!(again, Receipt { result: ReceiptResult::Duplicate, ..revision });
+
+    // The resource as it is says the same as the newest: nothing new. And another attempt is one.
+    assert_eq!(stored(store, from_resource(record("b"))).await.result, ReceiptResult::Duplicate);
+    let attempt = stored(store, from_quarantine(started_at_600("b"), later)).await;
+    assert_eq!((attempt.attempt, attempt.revision), (Some(2), Some(1)));
+    let known = store.known(LOG, &["b".to_owned()]).await.unwrap().remove(0);
+    let entry = store.entries(LOG, Some(EntryKind::Quarantine), later, 1).await.unwrap().remove(0);
+    assert_eq!(known.recorded_since(LOG, &entry).unwrap().receipt.index, attempt.index);
+    check_log(store, LOG).await;
+}
+
+fn started_at_600(id: &str) -> dualaudit_record::WorkflowExecutionAudit {
+    super::sample::started(id, at(600))
 }

@@ -8,7 +8,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use dualaudit_record::{
     Entry, EntryKind, WorkflowExecutionAudit,
-    entry::{Covers, GapCause, Heartbeat, Hold},
+    day::{Counts, Day},
+    entry::{Covers, DailyDigest, GapCause, Heartbeat, Hold},
     log::Nonce,
     selector::{LabelRequirement, Selector},
 };
@@ -19,7 +20,9 @@ use super::{
     check::check_log,
     erase::erase,
     purge::weigh_in,
-    sample::{at, from_producer, from_resource, gap, open, opening, quarantine, record, tracked},
+    sample::{
+        at, from_producer, from_quarantine, from_resource, gap, open, opening, quarantine, record, tracked,
+    },
 };
 use crate::store::{
     Answer, Batch, Draft, DraftContent, Filter, Known, PurgeDraft, Receipt, ReceiptResult, Refusal, Store,
@@ -77,8 +80,15 @@ enum Operation {
         id: u8,
         gone: bool,
     },
-    /// In its own log: in the other it depends on who comes when.
+    /// In its own log, as what follows: in the other it depends on who comes when.
     Heartbeat,
+    /// Of what was put in quarantine last.
+    Retry {
+        id: u8,
+        content: u8,
+        started: u8,
+    },
+    Digest,
     Remove,
 }
 
@@ -87,17 +97,19 @@ fn operation(random: &mut StdRng) -> Operation {
     let content = random.random_range(0..4);
     let started = random.random_range(0..3);
     match random.random_range(0..100) {
-        0..42 => Operation::Record {
+        0..38 => Operation::Record {
             id,
             content,
             started,
             is_resource: random.random_bool(0.5),
             amend: random.random_bool(0.3).then(|| random.random_range(1..4)),
         },
+        38..40 => Operation::Retry { id, content, started },
+        40..42 => Operation::Digest,
         42..44 => Operation::Heartbeat,
-        44..48 => Operation::Gap { id, started: random.random_bool(0.7).then_some(started) },
-        48..52 => Operation::Quarantine { id, content },
-        52..60 => Operation::Seen {
+        44..50 => Operation::Gap { id, started: random.random_bool(0.7).then_some(started) },
+        50..54 => Operation::Quarantine { id, content },
+        54..60 => Operation::Seen {
             id,
             started: random.random_bool(0.7).then_some(started),
             closed: random.random_bool(0.5),
@@ -119,6 +131,8 @@ struct Writer<'s> {
     number: usize,
     /// Of each hold it placed.
     holds: Vec<Receipt>,
+    /// The entry of what it put in quarantine last.
+    quarantined: u64,
     answers: Vec<Answer>,
 }
 
@@ -186,7 +200,25 @@ impl Writer<'_> {
                 batch.tracking.push(TrackingChange::Gone { id: self.id(*id) });
                 None
             }
-            Operation::Heartbeat if self.log == SHARED => return,
+            Operation::Heartbeat | Operation::Retry { .. } | Operation::Digest if self.log == SHARED => {
+                return;
+            }
+            Operation::Retry { id, content, started } => {
+                Some(from_quarantine(self.record(*id, *content, *started), self.quarantined))
+            }
+            Operation::Digest => {
+                let day = Day::of(at(86_400 * i64::try_from(place).unwrap()));
+                let counts = Counts::default();
+                let digest = DailyDigest {
+                    since: day,
+                    until: day,
+                    first: 0,
+                    end: 0,
+                    counts,
+                    in_flight: Some(place as u64),
+                };
+                Some(DraftContent::Note(Box::new(Entry::Digest(Box::new(digest)))))
+            }
             Operation::Heartbeat => {
                 let heads = self.store.logs().await.unwrap();
                 let head = heads.iter().find(|head| head.log == self.log).unwrap();
@@ -195,10 +227,14 @@ impl Writer<'_> {
             Operation::Remove => return,
         };
         let is_hold = matches!(content, Some(DraftContent::Hold(_)));
+        let is_quarantine = matches!(content, Some(DraftContent::Quarantine { .. }));
         batch.drafts.extend(content.map(|content| Draft::new(nonce, content)));
         let answers = self.store.append(&self.log, Arc::new(batch), now).await.unwrap();
         if is_hold && let [Answer::Stored(receipt)] = &answers[..] {
             self.holds.push(receipt.clone());
+        }
+        if is_quarantine && let [Answer::Stored(receipt)] = &answers[..] {
+            self.quarantined = receipt.index;
         }
         self.answers.extend(answers);
     }
@@ -254,8 +290,14 @@ async fn worked(store: &impl Maintained) -> (Vec<Exact>, Vec<Unordered>) {
     }
     let write = async |number: usize| {
         let mut random = StdRng::seed_from_u64(number as u64);
-        let writer =
-            |log: String| Writer { store: &**store, log, number, holds: Vec::new(), answers: Vec::new() };
+        let writer = |log: String| Writer {
+            store: &**store,
+            log,
+            number,
+            holds: Vec::new(),
+            quarantined: 0,
+            answers: Vec::new(),
+        };
         let (mut own, mut shared) = (writer(own(number)), writer(SHARED.to_owned()));
         for place in 0..OPERATIONS {
             let operation = operation(&mut random);

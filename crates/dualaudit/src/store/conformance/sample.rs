@@ -7,8 +7,8 @@ use dualaudit_record::{
     digest::{Digest, content_digest},
     entry::{Covers, Gap, GapCause, Hold, Quarantine},
     execution::{
-        AdaptiveAdjustment, AdjustmentType, Outcome, ScoreSource, Source, Status, StepExecutionAudit,
-        StepStatus, Target,
+        AdaptiveAdjustment, AdjustmentType, Outcome, QUARANTINE_LABEL, ScoreSource, Source, Status,
+        StepExecutionAudit, StepStatus, Target,
     },
     log::Nonce,
 };
@@ -128,6 +128,15 @@ pub(crate) fn from_producer(record: WorkflowExecutionAudit, amend: Option<u32>) 
     let content_digest = digest_of(&record);
     let origin = Origin::Producer { amend };
     DraftContent::Execution(Box::new(ExecutionDraft { record, content_digest, origin, source: None }))
+}
+
+/// A record of the object that the entry at `entry` put in quarantine.
+pub(crate) fn from_quarantine(mut record: WorkflowExecutionAudit, entry: u64) -> DraftContent {
+    let content_digest = digest_of(&record);
+    record.labels.insert(QUARANTINE_LABEL.to_owned(), entry.to_string());
+    let source = Some(object("{}"));
+    let origin = Origin::Quarantine { entry };
+    DraftContent::Execution(Box::new(ExecutionDraft { record, content_digest, origin, source }))
 }
 
 pub(crate) fn gap(id: &str, started_at: Option<Time>, cause: GapCause) -> Gap {

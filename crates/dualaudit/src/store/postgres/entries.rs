@@ -14,7 +14,7 @@ use super::{
 };
 use crate::store::{
     Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
-    objects::{MAX_OBJECT, Objects, is_empty},
+    objects::{self, MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
 
@@ -234,9 +234,11 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
             let entries: Option<Vec<i64>> = row.try_get(ERASED + 1)?;
             Beside::Erasure(entries.unwrap_or_default().into_iter().map(i64::unsigned_abs).collect())
         }
-        EntryKind::Gap | EntryKind::Execution | EntryKind::Heartbeat | EntryKind::Succession => {
-            Beside::Nothing
-        }
+        EntryKind::Gap
+        | EntryKind::Execution
+        | EntryKind::Heartbeat
+        | EntryKind::Succession
+        | EntryKind::Digest => Beside::Nothing,
     })
 }
 
@@ -250,6 +252,36 @@ fn quarantined(row: &Row, objects: &mut Objects) -> Result<Quarantined> {
         recorded_at: row.time(QUARANTINE + 1)?,
         object: object(row, QUARANTINE + 2, objects)?,
     })
+}
+
+/// See [`crate::store::Store::object`].
+pub(super) async fn kept_object(session: &Session, log: &str, index: u64) -> Result<Option<Vec<u8>>> {
+    const OBJECT: &str = "
+        -- object that an entry keeps
+        SELECT kept.object
+        FROM log_entry AS entry
+        CROSS JOIN LATERAL (
+            (
+                SELECT CASE WHEN octet_length(object) <= $3 THEN object END AS object
+                FROM source_object
+                WHERE log = $1 AND idx = $2 AND created_at = entry.created_at
+                    AND NOT EXISTS (
+                        SELECT 1 FROM purged WHERE log = $1 AND first_idx <= $2 AND last_idx >= $2)
+                LIMIT 1
+            )
+            UNION ALL
+            (
+                SELECT CASE WHEN octet_length(object) <= $3 THEN object END AS object
+                FROM quarantine
+                WHERE log = $1 AND execution_id = entry.execution_id AND idx = $2
+                LIMIT 1
+            )
+        ) AS kept
+        WHERE entry.log = $1 AND entry.idx = $2";
+    let longest = i32::try_from(MAX_OBJECT).unwrap_or(i32::MAX);
+    let Some(row) = session.row(OBJECT, &[&log, &at_most(index), &longest]).await? else { return Ok(None) };
+    let compressed: Option<&[u8]> = row.try_get(0)?;
+    objects::taken_out(log, index, compressed).map_err(Error::damaged)
 }
 
 /// The digest of a compressed object that is read only where it is not too long.

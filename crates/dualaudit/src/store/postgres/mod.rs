@@ -285,6 +285,15 @@ impl Store for PostgresStore {
         .await
     }
 
+    async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let object = entries::kept_object(&session, log, index).await;
+            session.end(object).await
+        })
+        .await
+    }
+
     async fn strays(
         &self,
         table: Table,

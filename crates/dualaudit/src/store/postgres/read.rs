@@ -19,7 +19,7 @@ use super::{
     values::{Micros, at_most, small},
 };
 use crate::store::{
-    Detail, ErasedBy, Head, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    Detail, ErasedBy, Head, Lookup, MAX_REVISIONS, Owner, PurgedExecution, ReadBack, Tracked, Wanted,
     erase::{self, rest_digest},
     lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
@@ -50,12 +50,14 @@ pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
         -- logs
         SELECT name, origin, size, root, recorded_at, state, moved_from,
             (SELECT successor FROM succession WHERE succession.log = name),
-            (SELECT note FROM checkpoint WHERE checkpoint.log = name)
+            (SELECT note FROM checkpoint WHERE checkpoint.log = name),
+            cluster_uid
         FROM log
         ORDER BY name";
     let head = |row: &Row| {
         Ok(Head {
             log: row.string(0)?,
+            owner: row.optional(9, Cells::string)?.map_or(Owner::Producers, Owner::Cluster),
             origin: row.string(1)?,
             size: row.number(2)?,
             root: row.digest(3)?,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::store::{
     Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
-    objects::{MAX_OBJECT, Objects, is_empty},
+    objects::{self, MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
 
@@ -192,9 +192,14 @@ impl Reading<'_> {
             (EntryKind::HoldRelease, _) => Beside::HoldRelease(Ok(None)),
             (EntryKind::Purge, _) => Beside::Purge(self.purged(index)?),
             (EntryKind::Erasure, _) => Beside::Erasure(self.erased(index)?),
-            (EntryKind::Gap | EntryKind::Execution | EntryKind::Heartbeat | EntryKind::Succession, _) => {
-                Beside::Nothing
-            }
+            (
+                EntryKind::Gap
+                | EntryKind::Execution
+                | EntryKind::Heartbeat
+                | EntryKind::Succession
+                | EntryKind::Digest,
+                _,
+            ) => Beside::Nothing,
         })
     }
 
@@ -270,6 +275,28 @@ pub(super) fn purged_by(connection: &Connection, log: &str, index: u64) -> Resul
         ORDER BY last_idx
         LIMIT 1";
     Ok(first(connection, PURGED_BY, params![log, index], |row| Ok(row.get(0)?))?.flatten())
+}
+
+/// See [`crate::store::Store::object`].
+pub(super) fn kept_object(connection: &Connection, log: &str, index: u64) -> Result<Option<Vec<u8>>> {
+    const OBJECT: &str = "
+        -- object that an entry keeps
+        SELECT CASE WHEN length(object) <= ?3 THEN object END
+        FROM source_object
+        WHERE log = ?1 AND idx = ?2
+            AND NOT EXISTS (SELECT 1 FROM purged WHERE log = ?1 AND first_idx <= ?2 AND last_idx >= ?2)
+        UNION ALL
+        SELECT CASE WHEN length(object) <= ?3 THEN object END
+        FROM log_entry AS entry
+        JOIN quarantine ON quarantine.log = ?1 AND quarantine.execution_id = entry.execution_id
+            AND quarantine.idx = ?2
+        WHERE entry.log = ?1 AND entry.idx = ?2
+        LIMIT 1";
+    let compressed = first(connection, OBJECT, params![log, beyond(index), MAX_OBJECT], |row| {
+        Ok(row.get::<_, Option<Vec<u8>>>(0)?)
+    })?;
+    let Some(compressed) = compressed else { return Ok(None) };
+    objects::taken_out(log, index, compressed.as_deref()).map_err(Error::damaged)
 }
 
 /// The digest of a compressed object that is read only where it is not too long.

@@ -292,6 +292,11 @@ impl Store for SqliteStore {
         self.ask(move |reader| entries::entries(reader, &log, kind, from, limit)).await
     }
 
+    async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let log = log.to_owned();
+        self.ask(move |reader| entries::kept_object(reader, &log, index)).await
+    }
+
     async fn strays(
         &self,
         table: Table,

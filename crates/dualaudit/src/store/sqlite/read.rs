@@ -14,7 +14,8 @@ use super::{
     rows::{content_digest, execution, execution_columns},
 };
 use crate::store::{
-    Detail, ErasedBy, Head, LogState, Lookup, MAX_REVISIONS, PurgedExecution, ReadBack, Tracked, Wanted,
+    Detail, ErasedBy, Head, LogState, Lookup, MAX_REVISIONS, Owner, PurgedExecution, ReadBack, Tracked,
+    Wanted,
     erase::{self, rest_digest},
     lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
@@ -42,7 +43,7 @@ pub(super) fn tracked(
 pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
     const LOGS: &str = "
         -- logs
-        SELECT name, origin, log.size, root, recorded_at, destination, successor, note
+        SELECT name, origin, log.size, root, recorded_at, destination, successor, note, cluster_uid
         FROM log
         LEFT JOIN moved ON moved.log = name
         LEFT JOIN succession ON succession.log = name
@@ -51,6 +52,7 @@ pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
     collect(connection, LOGS, [], |row| {
         Ok(Head {
             log: row.get(0)?,
+            owner: row.optional(8, Cells::string)?.map_or(Owner::Producers, Owner::Cluster),
             origin: row.get(1)?,
             size: row.get(2)?,
             root: row.digest(3)?,

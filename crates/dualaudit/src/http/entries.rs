@@ -1,0 +1,150 @@
+//! `GET /api/v1/gaps`, `/quarantine` and `/purges?log=&limit=&cursor=`, and one of each at `/{log}/{index}`.
+//!
+//! A list answers `{"items":[…],"next_cursor"}`, oldest first; a single entry of what is in quarantine holds the object,
+//! too. A log that is not there is a 404 that names those that are.
+
+use axum::{
+    Json, Router,
+    extract::{
+        Path, State,
+        rejection::{PathRejection, QueryRejection},
+    },
+    routing::get,
+};
+
+use super::{
+    Api,
+    executions::{Pairs, pairs},
+    problem::{Kind, Problem},
+};
+use crate::query::{self, EntriesRequest, EntryPage, ListedEntry, Listing};
+
+/// The paths of all three.
+pub(super) fn routes() -> Router<Api> {
+    let mut router = Router::new();
+    for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges] {
+        let path = format!("/api/v1/{}", listing.name());
+        let list = move |State(api): State<Api>, query| page(listing, api, query);
+        let one = move |State(api): State<Api>, of, query| one(listing, api, of, query);
+        router = router.route(&path, get(list)).route(&format!("{path}/{{log}}/{{index}}"), get(one));
+    }
+    router
+}
+
+async fn page(
+    listing: Listing,
+    api: Api,
+    query: Result<Pairs, QueryRejection>,
+) -> Result<Json<EntryPage>, Problem> {
+    let request = EntriesRequest::parse(listing, &pairs(query)?)?;
+    Ok(Json(query::entries(api.store.as_ref(), &request).await?))
+}
+
+async fn one(
+    listing: Listing,
+    api: Api,
+    of: Result<Path<(String, u64)>, PathRejection>,
+    query: Result<Pairs, QueryRejection>,
+) -> Result<Json<ListedEntry>, Problem> {
+    let Path((log, index)) =
+        of.map_err(|rejection| Problem::new(Kind::MalformedRequest, rejection.body_text()))?;
+    query::no_parameters(&pairs(query)?)?;
+    Ok(Json(query::entry(api.store.as_ref(), listing, &log, index).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{
+        http::tests::{Served, now},
+        store::conformance::sample::{batch, from_resource, gap, quarantine, record},
+    };
+    use dualaudit_record::entry::GapCause;
+
+    /// A log with seven gaps, and two objects in quarantine, of which one was recorded since.
+    async fn served() -> Served {
+        let served = Served::new().await;
+        let gap = |n| crate::store::DraftContent::Gap(gap(&format!("lost-{n}"), None, GapCause::Vanished));
+        let mut drafts: Vec<_> = (0..7).map(gap).collect();
+        drafts.extend([quarantine("q1", r#"{"kind":"odd"}"#), quarantine("q2", "{}")]);
+        drafts.push(from_resource(record("q2")));
+        served.store.inner.append("http", batch(drafts), now()).await.unwrap();
+        served
+    }
+
+    #[tokio::test]
+    async fn pages_give_each_entry_once_and_a_cursor_is_of_its_list() {
+        let served = served().await;
+        let (mut seen, mut path) = (Vec::new(), "/api/v1/gaps?limit=3".to_owned());
+        let cursor = loop {
+            let page = served.get(&path).await.json();
+            let items = page["items"].as_array().unwrap();
+            seen.extend(items.iter().map(|item| item["gap"]["execution_id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { break path.split_off(path.len() - 20) };
+            path = format!("/api/v1/gaps?limit=3&cursor={next}");
+        };
+        assert_eq!(seen, (0..7).map(|n| format!("lost-{n}")).collect::<Vec<_>>());
+        let next = served.get("/api/v1/gaps?limit=3").await.json();
+        let next = next["next_cursor"].as_str().unwrap();
+        for path in [
+            format!("/api/v1/quarantine?cursor={next}"),
+            format!("/api/v1/gaps?log=http&cursor={next}"),
+            format!("/api/v1/gaps?cursor={cursor}"),
+            "/api/v1/gaps?limit=0".to_owned(),
+            "/api/v1/gaps?since=1".to_owned(),
+            "/api/v1/gaps/http/0?log=http".to_owned(),
+        ] {
+            assert_eq!(served.get(&path).await.problem(), "invalid-parameter", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_quarantine_says_why_shows_the_object_and_what_was_recorded_since() {
+        let served = served().await;
+        let list = served.get("/api/v1/quarantine?log=http").await.json();
+        assert_eq!(list["items"][0]["quarantine"]["reason"], "status.steps[2].number: must be an integer");
+        assert_eq!(
+            (&list["items"][0]["recorded"], &list["items"][0]["object"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert_eq!(list["items"][1]["recorded"]["index"], 9);
+        let one = served.get("/api/v1/quarantine/http/7").await.json();
+        assert_eq!((&one["index"], &one["object"]), (&json!(7), &json!({"kind": "odd"})));
+        assert_eq!(served.get("/api/v1/gaps/http/0").await.json()["gap"]["cause"], "vanished");
+    }
+
+    #[tokio::test]
+    async fn a_page_of_large_gaps_ends_early_and_goes_on() {
+        let served = Served::new().await;
+        for n in 0..4 {
+            let mut large = gap(&format!("lost-{n}"), None, GapCause::Vanished);
+            large.last_state = format!("\"{}\"", "x".repeat(3 << 20));
+            let draft = crate::store::DraftContent::Gap(large);
+            served.store.inner.append("http", batch([draft]), now()).await.unwrap();
+        }
+        let first = served.get("/api/v1/gaps").await.json();
+        assert_eq!(first["items"].as_array().unwrap().len(), 2);
+        let next = first["next_cursor"].as_str().unwrap();
+        let second = served.get(&format!("/api/v1/gaps?cursor={next}")).await.json();
+        let indexes: Vec<_> = second["items"].as_array().unwrap().iter().map(|it| &it["index"]).collect();
+        assert_eq!((indexes, &second["next_cursor"]), (vec![&json!(2), &json!(3)], &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_said_with_what_is() {
+        let served = served().await;
+        for path in ["/api/v1/gaps?log=other", "/api/v1/purges/other/0"] {
+            let answered = served.get(path).await;
+            assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (404, "no-such-log"));
+            assert_eq!(answered.json()["detail"], "there is no log other; there are: http");
+        }
+        // Entry 7 is in quarantine, and no gap.
+        for path in ["/api/v1/gaps/http/7", "/api/v1/purges/http/99"] {
+            assert_eq!(served.get(path).await.problem(), "no-such-entry", "{path}");
+        }
+        assert_eq!(served.get("/api/v1/gaps/http/x").await.problem(), "malformed-request");
+        let nothing = served.get("/api/v1/purges").await.json();
+        assert_eq!(nothing, json!({"items": [], "next_cursor": null}));
+    }
+}
