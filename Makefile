@@ -8,6 +8,7 @@ CONTROLPLANE := target/controlplane/controlplane
 CONTROLPLANE_SOURCES := $(wildcard tests/controlplane/*.go) tests/controlplane/go.mod tests/controlplane/go.sum
 VERIFIER := target/verifier/verifier
 VERIFIER_SOURCES := $(wildcard tests/verifier/*.go) tests/verifier/go.mod tests/verifier/go.sum
+READERS := target/readers/installed
 # Named, so that what runs while others are built (build scripts, macros) is not instrumented.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
@@ -25,6 +26,7 @@ setup: ## Check for the tools that everything needs, and install what Debian has
 		command -v $$tool >/dev/null || { echo "$$tool is missing: install it from its own site ($$tool is not taken from Debian, whose version is too old)"; exit 1; }; \
 	done; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
 	[ -n "$${PG_BIN-}$${DUALAUDIT_TEST_DATABASE-}" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql-15"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -47,13 +49,22 @@ verifier: setup $(VERIFIER) ## Build the verifiers and the witness of others tha
 $(VERIFIER): $(VERIFIER_SOURCES)
 	cd tests/verifier && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w' -o ../../$(@D)/ . filippo.io/torchwood/cmd/litewitness
 
+.PHONY: readers
+readers: setup $(READERS) ## Install DuckDB and pandas, by which a test reads Parquet, into target/readers
+
+$(READERS): tests/readers/requirements.txt
+	rm -rf target/readers
+	python3 -m venv target/readers
+	target/readers/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
+	touch $@
+
 .PHONY: demo
 demo: controlplane ## Show the main job end to end on a real API server; ONCE=1 checks it and exits
 	cargo build --release --locked
 	cargo run --release --locked --example demo -- $(if $(ONCE),--once)
 
 .PHONY: test
-test: lint controlplane verifier ## Run every check and every test
+test: lint controlplane verifier readers ## Run every check and every test
 	cargo test --workspace --locked
 
 .PHONY: lint

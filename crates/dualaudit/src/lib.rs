@@ -11,6 +11,7 @@ pub mod completeness;
 pub mod controller;
 pub mod crd;
 pub mod doctor;
+pub mod export;
 pub mod http;
 pub mod ingest;
 pub mod moving;

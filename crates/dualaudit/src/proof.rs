@@ -17,6 +17,8 @@ use dualaudit_record::{
         tiles_of_inclusion,
     },
 };
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::store::{Head, Receipt, SharedStore, StoreError, StoredBody, StoredEntry};
 
@@ -213,19 +215,57 @@ impl Bundler {
         Ok(InclusionProof { index, hashes, checkpoint: self.checkpoint.clone() })
     }
 
+    /// Checks that an entry's body is the one that its leaf names, and answers it; `None` of what was erased or purged.
+    ///
+    /// # Errors
+    /// [`ProveError::Damaged`].
+    pub fn check(&self, stored: &StoredEntry) -> Result<Option<Vec<u8>>, ProveError> {
+        let bytes = match &stored.body {
+            StoredBody::Whole(entry, nonce) => body(entry, *nonce),
+            StoredBody::Erased { .. } | StoredBody::Purged { .. } => return Ok(None),
+            StoredBody::Unreadable(why) => {
+                return Err(self.prover.damaged(&format_args!("the body of entry {}: {why}", stored.index)));
+            }
+        };
+        if Digest::sha256(&bytes) != stored.body_digest {
+            let what = format_args!("the body of entry {} is not the one that was recorded", stored.index);
+            return Err(self.prover.damaged(&what));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The JSON of [`Self::bundle`], in one line.
+    ///
+    /// # Errors
+    /// Those of [`Self::bundle`].
+    pub async fn bundle_json(&mut self, stored: &StoredEntry) -> Result<Vec<u8>, ProveError> {
+        // As [`Bundle`], without reading the body again, of which a log has millions.
+        #[derive(Serialize)]
+        struct InText<'a> {
+            leaf: &'a Leaf,
+            body: Option<Box<RawValue>>,
+            proof: String,
+        }
+        let body = self.check(stored)?;
+        let proof = self.prove(stored.index).await?;
+        let leaf = stored.leaf(&self.prover.log);
+        proof.check(leaf.hash()).map_err(|error| {
+            self.prover.damaged(&format_args!("the leaf of entry {}: {error}", stored.index))
+        })?;
+        let body = body.map(|body| String::from_utf8(body).map(RawValue::from_string));
+        let body = body.transpose().map_err(|error| self.prover.damaged(&error))?;
+        let body = body.transpose().map_err(|error| self.prover.damaged(&error))?;
+        let text = InText { leaf: &leaf, body, proof: proof.to_string() };
+        serde_json::to_vec(&text).map_err(|error| self.prover.damaged(&error))
+    }
+
     /// An entry with all that proves it.
     ///
     /// # Errors
     /// See [`ProveError`]; [`ProveError::Damaged`] also where the entry is not what was appended.
     pub async fn bundle(&mut self, stored: &StoredEntry) -> Result<Bundle, ProveError> {
+        let bytes = self.check(stored)?;
         let proof = self.prove(stored.index).await?;
-        let bytes = match &stored.body {
-            StoredBody::Whole(entry, nonce) => Some(body(entry, *nonce)),
-            StoredBody::Erased { .. } | StoredBody::Purged { .. } => None,
-            StoredBody::Unreadable(why) => {
-                return Err(self.prover.damaged(&format_args!("the body of entry {}: {why}", stored.index)));
-            }
-        };
         self.checked(stored.leaf(&self.prover.log), bytes.as_deref(), &proof)
     }
 

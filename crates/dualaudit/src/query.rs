@@ -23,7 +23,7 @@ pub use single::{Found, GetError, HeldSince, Revision, detail, get, wanted};
 pub use summary::{MESSAGE_BYTES, Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
-pub use crate::store::{NoSuchLog, SharedStore, StoreError, Wanted};
+pub use crate::store::{NoSuchLog, SharedStore, StoreError, Wanted, Which};
 
 use serde::{Deserialize, Serialize};
 

@@ -321,6 +321,7 @@ fn follow(entry: &Entry, stored: &StoredEntry) -> Vec<Derived> {
         | Entry::Gap(_)
         | Entry::Quarantine(_)
         | Entry::Heartbeat(_)
-        | Entry::Digest(_) => Vec::new(),
+        | Entry::Digest(_)
+        | Entry::Export(_) => Vec::new(),
     }
 }

@@ -26,6 +26,7 @@ mod beside;
 mod bundles;
 mod days;
 mod entry;
+mod exports;
 mod named;
 mod promised;
 mod served;
@@ -42,11 +43,12 @@ use dualaudit_record::{
 };
 use serde::Serialize;
 
-use crate::store::{Head, LogState, Store, StoreError, StoredEntry};
+use crate::store::{Head, LogState, Store, StoreError, StoredEntry, Which};
 use promised::Promised;
 use tree::TreeCheck;
 
 pub use bundles::{BundleReport, ProvedIn, verify_bundles};
+pub use exports::{ExportReport, verify_export};
 pub use promised::{Against, Copy, Kept, KeptInOrder};
 pub use served::{Served, verify_served};
 
@@ -314,7 +316,7 @@ impl LogCheck<'_> {
         let mut days = days::Days::from(next);
         while next < size {
             let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
-            let page = self.store.entries(log, None, next, limit).await?;
+            let page = self.store.entries(log, Which::All, next, limit).await?;
             // An entry at or beyond the head's size belongs to a commit after the start.
             let page: Vec<_> = page.into_iter().take_while(|entry| entry.index < size).collect();
             if page.is_empty() {
@@ -421,7 +423,8 @@ impl LogCheck<'_> {
     /// Of a log in whose place another goes on: the size that it once had, as the first entry there says.
     async fn accounted(&mut self) -> Result<u64, StoreError> {
         let LogState::Succeeded { by } = &self.head.state else { return Ok(0) };
-        let first = self.store.entries(by, Some(EntryKind::Succession), 0, 1).await?.into_iter().next();
+        let first =
+            self.store.entries(by, Which::Kind(EntryKind::Succession), 0, 1).await?.into_iter().next();
         let lost = match first.as_ref().and_then(|first| first.body.entry()) {
             Some(Entry::Succession(said)) if said.predecessor == self.head.log => {
                 let lost: Option<SignedCheckpoint> = said.checkpoint.parse().ok();

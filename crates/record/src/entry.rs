@@ -12,6 +12,7 @@ use crate::{
     day::{Counts, Day},
     digest::Digest,
     execution::{Outcome, Status, StoredExecution},
+    export::Export,
     selector::Selector,
 };
 
@@ -29,12 +30,13 @@ pub enum EntryKind {
     Heartbeat,
     Succession,
     Digest,
+    Export,
     Erasure,
 }
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Execution,
         Self::Gap,
         Self::Quarantine,
@@ -44,6 +46,7 @@ impl EntryKind {
         Self::Heartbeat,
         Self::Succession,
         Self::Digest,
+        Self::Export,
         Self::Erasure,
     ];
 
@@ -59,6 +62,7 @@ impl EntryKind {
             Self::Heartbeat => "heartbeat",
             Self::Succession => "succession",
             Self::Digest => "digest",
+            Self::Export => "export",
             Self::Erasure => "erasure",
         }
     }
@@ -104,6 +108,8 @@ pub enum Entry {
     Succession(Succession),
     /// What the entries of a day amount to.
     Digest(Box<DailyDigest>),
+    /// Something was read out of the log, to be kept elsewhere.
+    Export(Box<Export>),
     /// What was personal of one execution, and is gone.
     Erasure(Erasure),
 }
@@ -121,6 +127,7 @@ impl Entry {
             Self::Heartbeat(_) => EntryKind::Heartbeat,
             Self::Succession(_) => EntryKind::Succession,
             Self::Digest(_) => EntryKind::Digest,
+            Self::Export(_) => EntryKind::Export,
             Self::Erasure(_) => EntryKind::Erasure,
         }
     }
@@ -134,7 +141,9 @@ impl Entry {
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::HoldRelease(release) => release.execution_id.as_deref(),
             Self::Erasure(erasure) => Some(&erasure.execution_id),
-            Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) | Self::Digest(_) => None,
+            Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) | Self::Digest(_) | Self::Export(_) => {
+                None
+            }
         }
     }
 }

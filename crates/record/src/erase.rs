@@ -43,6 +43,7 @@ pub fn rest(entry: &Entry) -> Option<Entry> {
         | Entry::Heartbeat(_)
         | Entry::Succession(_)
         | Entry::Digest(_)
+        | Entry::Export(_)
         | Entry::Erasure(_) => None,
     }
 }

@@ -19,6 +19,7 @@ pub mod day;
 pub mod digest;
 pub mod entry;
 pub mod erase;
+pub mod export;
 pub mod log;
 pub mod proof;
 

@@ -124,6 +124,7 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Heartbeat(content) => canonical(&Body { nonce, content }),
         Entry::Succession(content) => canonical(&Body { nonce, content }),
         Entry::Digest(content) => canonical(&Body { nonce, content }),
+        Entry::Export(content) => canonical(&Body { nonce, content }),
         Entry::Erasure(content) => canonical(&Body { nonce, content }),
     }
 }
@@ -219,6 +220,7 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Heartbeat => read(bytes).map(|(content, nonce)| (Entry::Heartbeat(content), nonce)),
         EntryKind::Succession => read(bytes).map(|(content, nonce)| (Entry::Succession(content), nonce)),
         EntryKind::Digest => read(bytes).map(|(content, nonce)| (Entry::Digest(content), nonce)),
+        EntryKind::Export => read(bytes).map(|(content, nonce)| (Entry::Export(content), nonce)),
         EntryKind::Erasure => read(bytes).map(|(content, nonce)| (Entry::Erasure(content), nonce)),
     };
     let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
@@ -245,6 +247,7 @@ mod tests {
             PurgedCount, Quarantine, Succession,
         },
         execution::{Outcome, Status},
+        export::{Export, ExportFormat, ExportedLog, Scope},
         selector::{LabelRequirement, Selector},
         testing::{now, plain_record, record},
     };
@@ -424,7 +427,7 @@ mod tests {
                 }
             ),
             (0..=1_u64 << 53).prop_map(|size| Entry::Heartbeat(Heartbeat { size })),
-            (texts(), 0..=1_u64 << 53, root).prop_map(
+            (texts(), 0..=1_u64 << 53, root.clone()).prop_map(
                 |((predecessor, checkpoint, reason, actor, _), size, root)| {
                     Entry::Succession(Succession { predecessor, size, root, checkpoint, reason, actor })
                 }
@@ -436,6 +439,28 @@ mod tests {
                     let (since, until) = (Day::of(now()), Day::of(crate::time::MAX));
                     let end = first + recorded;
                     Entry::Digest(Box::new(DailyDigest { since, until, first, end, counts, in_flight }))
+                }
+            ),
+            (texts(), 0..=1_u64 << 53, root, any::<bool>()).prop_map(
+                |((export, actor, log, value, _), size, root, whole)| {
+                    Entry::Export(Box::new(Export {
+                        export,
+                        actor,
+                        format: ExportFormat::Csv,
+                        scope: Scope::Revisions,
+                        filter: [("workflow".to_owned(), value)].into(),
+                        logs: vec![ExportedLog {
+                            log,
+                            size,
+                            root,
+                            entries: [(EntryKind::Execution, size)].into(),
+                            without_body: 0,
+                            later: 1,
+                        }],
+                        bytes: size,
+                        sha256: root,
+                        whole,
+                    }))
                 }
             ),
             (texts(), prop::collection::vec((0..=1_u64 << 53, rest), 0..4)).prop_map(

@@ -32,6 +32,9 @@ fn main() {
         runtime.block_on(proof::appends_with_and_without_checkpoints());
         runtime.block_on(proof::a_whole_database());
     }
+    if asked_for("export") {
+        runtime.block_on(proof::exports());
+    }
     if asked_for("volume") {
         runtime.block_on(volume::pages_of_many_beside_few());
     }

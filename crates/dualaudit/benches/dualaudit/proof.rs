@@ -203,8 +203,7 @@ fn opening(secret: [u8; 32]) -> LogOpening {
 
 /// A whole database: how long it takes, and how much memory.
 pub(crate) async fn a_whole_database() {
-    let rows =
-        std::env::var("DUALAUDIT_BENCH_VERIFIED").map_or(1_000_000, |rows| rows.parse().expect("a number"));
+    let rows = verified();
     heading(&format!("`dualaudit verify` of {rows} entries in SQLite, and of the same as they are served"));
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("audit.db");
@@ -223,6 +222,26 @@ pub(crate) async fn a_whole_database() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     measured(&["verify", "--server", &dualaudit.url, "--log", "http"], rows);
+}
+
+/// How many entries the whole databases have.
+fn verified() -> usize {
+    std::env::var("DUALAUDIT_BENCH_VERIFIED").map_or(1_000_000, |rows| rows.parse().expect("a number"))
+}
+
+/// Every form of export of a whole database, and what verifying one takes.
+pub(crate) async fn exports() {
+    let rows = verified();
+    heading(&format!("`dualaudit export` of {rows} entries in SQLite, in every form"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let database = dir.path().join("audit.db");
+    fill(&database, rows).await;
+    let database = format!("sqlite:{}", database.display());
+    let file = |name: &str| dir.path().join(name).to_str().expect("a path").to_owned();
+    for name in ["executions.jsonl", "executions.csv", "executions.parquet"] {
+        measured(&["export", "--database", &database, "--actor", "bench", "--to", &file(name)], rows);
+    }
+    measured(&["verify", &file("executions.jsonl")], rows);
 }
 
 async fn fill(file: &Path, rows: usize) {
@@ -250,8 +269,9 @@ fn measured(arguments: &[&str], rows: usize) {
     let peak = text.lines().find_map(|line| line.trim().strip_prefix("Maximum resident set size (kbytes): "));
     let mib: f64 = peak.and_then(|kib| kib.parse::<f64>().ok()).expect("a size") / 1024.0;
     println!(
-        "{}: {took:.1?}, {:.0} entries a second, {mib:.0} MiB at most (goal: under 100)",
-        arguments[1],
+        "{} … {}: {took:.1?}, {:.0} entries a second, {mib:.0} MiB at most (goal: under 100)",
+        arguments[0],
+        arguments[arguments.len() - 1],
         rows as f64 / took.as_secs_f64()
     );
 }

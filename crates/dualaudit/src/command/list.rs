@@ -32,7 +32,7 @@ pub struct Args {
 
 /// The filters of the API, as flags. What they may hold is checked where the API checks it.
 #[derive(Clone, Debug, Default, clap::Args)]
-struct Filters {
+pub(super) struct Filters {
     /// The workflow's name.
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
@@ -88,7 +88,7 @@ struct Filters {
 
 impl Filters {
     /// As parameters of the API.
-    fn pairs(&self) -> Vec<(String, String)> {
+    pub(super) fn pairs(&self) -> Vec<(String, String)> {
         let pairs = [
             ("workflow", &self.workflow),
             ("version", &self.version),

@@ -16,6 +16,7 @@ mod digest;
 pub mod doctor;
 mod entries;
 pub mod erase;
+pub mod export;
 pub mod extending;
 pub mod gaps;
 pub mod get;
@@ -52,6 +53,7 @@ enum Command {
     Run(Box<run::Args>),
     List(Box<list::Args>),
     Get(get::Args),
+    Export(Box<export::Args>),
     Verify(verify::Args),
     Doctor(doctor::Args),
     Backup(backup::Args),
@@ -88,6 +90,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(*args).await,
         Command::List(args) => list::run(*args).await,
         Command::Get(args) => get::run(args).await,
+        Command::Export(args) => export::run(*args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Backup(args) => backup::run(args).await,

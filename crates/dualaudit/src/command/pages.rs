@@ -11,7 +11,10 @@ use super::{
     output::{self, Columns, Out, shown},
     wrong_usage,
 };
-use crate::query::{BadParameter, MAX_LIMIT};
+use crate::{
+    export::guarded,
+    query::{BadParameter, MAX_LIMIT},
+};
 
 /// How much of a list is written, from where on, and in which form.
 #[derive(Clone, Debug, clap::Args)]
@@ -170,7 +173,8 @@ impl<T: Serialize> Printer<T> {
                 }
                 for item in items {
                     let record = cells(self.shape.csv, item);
-                    // A file or a pipe gets every text as it is: CSV has no escapes for it.
+                    // A file or a pipe gets every text as it is, but for what a spreadsheet would run.
+                    let record: Vec<String> = record.iter().map(|text| guarded(text).into_owned()).collect();
                     csv.write_record(if self.on_terminal {
                         record.iter().map(|text| shown(text)).collect()
                     } else {

@@ -43,6 +43,11 @@ pub enum Reader {
 }
 
 impl ReaderArgs {
+    /// Whether they name a server.
+    pub fn is_server(&self) -> bool {
+        self.server.as_deref().is_some_and(|server| !server.is_empty())
+    }
+
     /// Opens what the flags name.
     ///
     /// # Errors
@@ -153,7 +158,7 @@ pub(super) fn at(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
-async fn fetch<T: DeserializeOwned>(
+pub(super) async fn fetch<T: DeserializeOwned>(
     client: &Client,
     url: Url,
     pairs: &[(String, String)],
@@ -171,7 +176,7 @@ async fn fetch<T: DeserializeOwned>(
 }
 
 /// What a problem document says, for people.
-fn problem(body: &[u8]) -> Option<anyhow::Error> {
+pub(super) fn problem(body: &[u8]) -> Option<anyhow::Error> {
     #[derive(Deserialize)]
     struct Said {
         title: String,

@@ -116,8 +116,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         publishers.spawn(publisher.run(until(publishing_stopped.clone())));
         anyhow::Ok(())
     };
+    let cluster = match args.api_only {
+        true => None,
+        false => Some(cluster_log(&args, &store, &clock, &metrics).await?),
+    };
     if !args.controller_only {
-        let api = api(&args, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)).await?;
+        let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
+        let doors = cluster.iter().cloned().collect();
+        let api = api(&args, store, clock, metrics, doors, stopped.clone()).await?;
         publish(&mut publishers, &api.ingest).await?;
         digest(&mut parts, &api.ingest);
         let listener =
@@ -125,8 +131,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::info!("serving http://{}", listener.local_addr()?);
         parts.spawn(http::serve(listener, http::router(api), until(stopped.clone())));
     }
-    if !args.api_only {
-        let ingest = cluster_log(&args, &store, &clock, &metrics).await?;
+    if let Some(ingest) = cluster {
         publish(&mut publishers, &ingest).await?;
         digest(&mut parts, &ingest);
         let controller = controller(&args, ingest, Arc::clone(&clock), Arc::clone(&metrics)).await?;
@@ -153,6 +158,8 @@ async fn api(
     store: SharedStore,
     clock: SharedClock,
     metrics: Arc<Metrics>,
+    doors: Vec<Ingest>,
+    stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<Api> {
     let opening = LogOpening {
         log: PRODUCERS_LOG.to_owned(),
@@ -165,7 +172,7 @@ async fn api(
         now: clock.now(),
     };
     let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
-    Ok(Api { store, ingest, clock, metrics })
+    Ok(Api { store, ingest, clock, metrics, doors, stopping })
 }
 
 /// The door into the cluster's log.

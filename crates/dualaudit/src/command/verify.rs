@@ -3,15 +3,16 @@
 use std::{
     fmt::Write as _,
     fs::File,
-    io::BufReader,
+    io::{BufReader, Read as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use async_trait::async_trait;
 use dualaudit_record::{
     checkpoint::{SignedCheckpoint, VerifierKey},
+    export::{ExportFormat, Manifest, Scope},
     proof,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,11 +25,13 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
+    export::manifest_path,
     publish::copies::{self, Place},
     store::StoreError,
     verify::{
-        Against, BundleReport, CheckpointReport, Copy, Finding, Kept, KeptInOrder, LogReport, Progress,
-        ProvedIn, Report, Served, VerifyError, verify_against, verify_bundles, verify_served,
+        Against, BundleReport, CheckpointReport, Copy, ExportReport, Finding, Kept, KeptInOrder, LogReport,
+        Progress, ProvedIn, Report, Served, VerifyError, verify_against, verify_bundles, verify_export,
+        verify_served,
     },
 };
 
@@ -50,8 +53,8 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Check these bundles in place of a database: exports in JSON lines, or proofs of single executions; - for
-    /// standard input.
+    /// Check these files in place of a database: exports, each with the manifest beside it, or proofs of single
+    /// executions; - for bundles from standard input.
     #[arg(value_name = "FILE", conflicts_with_all = ["server", "log", "copy", "resume"])]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -215,26 +218,73 @@ impl Served for Source {
     }
 }
 
-/// Checks bundles in files.
+/// Checks bundles and exports in files.
 fn files(args: &Args, keys: &[VerifierKey]) -> anyhow::Result<ExitCode> {
     let mut clean = true;
     for path in &args.files {
-        let bar = progress_bar("bytes");
-        let step = |bytes| bar.set_position(bytes);
+        let out = &mut output::stdout();
+        if let Some((file, manifest)) = export_of(path)? {
+            let report = read_file(&file, |opened, step| verify_export(&manifest, opened, keys, step))?;
+            clean &= report.is_clean();
+            output::document(out, args.output, &report, || export_page(&file, &report, keys))?;
+            continue;
+        }
         let report = if path.as_os_str() == "-" {
-            verify_bundles(std::io::stdin().lock(), keys, step)
+            verify_bundles(std::io::stdin().lock(), keys, |_| {}).context("cannot read standard input")?
         } else {
-            File::open(path).and_then(|file| {
-                bar.set_length(file.metadata()?.len());
-                verify_bundles(BufReader::new(file), keys, step)
-            })
+            read_file(path, |opened, step| verify_bundles(BufReader::new(opened), keys, step))?
         };
-        bar.finish_and_clear();
-        let report = report.with_context(|| format!("cannot read {}", path.display()))?;
         clean &= report.is_clean();
-        output::document(&mut output::stdout(), args.output, &report, || bundles_page(path, &report, keys))?;
+        output::document(out, args.output, &report, || bundles_page(path, &report, keys))?;
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Reads a file under a progress bar.
+fn read_file<T>(
+    path: &Path,
+    read: impl FnOnce(File, &mut dyn FnMut(u64)) -> std::io::Result<T>,
+) -> anyhow::Result<T> {
+    let bar = progress_bar("bytes");
+    let report = File::open(path).and_then(|file| {
+        bar.set_length(file.metadata()?.len());
+        read(file, &mut |bytes| bar.set_position(bytes))
+    });
+    bar.finish_and_clear();
+    report.with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The bytes of a manifest, at most: more logs than any database has.
+const MANIFEST_BYTES: u64 = 64 << 20;
+
+/// The file and the manifest of an export, where `path` names either of them and both are there.
+fn export_of(path: &Path) -> anyhow::Result<Option<(PathBuf, Manifest)>> {
+    let is_manifest = path.as_os_str().as_encoded_bytes().ends_with(b".manifest.json");
+    let beside = if is_manifest { path.to_owned() } else { manifest_path(path) };
+    if !is_manifest && !beside.exists() {
+        let of_rows = path.extension().is_some_and(|end| end == "csv" || end == "parquet");
+        if of_rows {
+            bail!(
+                "{} can only be checked by its manifest, and there is no {}",
+                path.display(),
+                beside.display()
+            );
+        }
+        return Ok(None);
+    }
+    let unreadable = || format!("cannot read the manifest {}", beside.display());
+    let mut text = Vec::new();
+    File::open(&beside)
+        .and_then(|file| file.take(MANIFEST_BYTES).read_to_end(&mut text))
+        .with_context(unreadable)?;
+    let manifest: Manifest = serde_json::from_slice(&text).with_context(unreadable)?;
+    if !is_manifest {
+        return Ok(Some((path.to_owned(), manifest)));
+    }
+    // Beside it, wherever both were taken to.
+    let name = Path::new(&manifest.file).file_name().filter(|name| *name == manifest.file.as_str());
+    let name = name.with_context(|| format!("{} names no file: {:?}", beside.display(), manifest.file))?;
+    Ok(Some((beside.with_file_name(name), manifest)))
 }
 
 /// A database that is damaged before there is anything to compare was checked all the same, and found
@@ -338,7 +388,16 @@ fn bundles_page(path: &Path, report: &BundleReport, keys: &[VerifierKey]) -> Str
         let _ = write!(page, ", of which {} have no body any more", report.without_body);
     }
     page.push('\n');
-    for ProvedIn { origin, size, signed_by, cosigned_by, bundles } in &report.checkpoints {
+    proved_in(&mut page, &report.checkpoints, keys);
+    if !report.is_clean() {
+        list_findings(&mut page, &report.findings, report.findings_total);
+    }
+    page
+}
+
+/// The checkpoints that entries are proved in.
+fn proved_in(page: &mut String, checkpoints: &[ProvedIn], keys: &[VerifierKey]) {
+    for ProvedIn { origin, size, signed_by, cosigned_by, bundles } in checkpoints {
         let by = match (signed_by.as_slice(), keys) {
             ([], []) => "signatures were not checked (--key)".to_owned(),
             (signed, _) => format!("signed by {}", shown(&signed.join(", "))),
@@ -349,7 +408,46 @@ fn bundles_page(path: &Path, report: &BundleReport, keys: &[VerifierKey]) -> Str
         };
         let _ = writeln!(page, "  {bundles} in {} at {size} entries, {by}{witnesses}", shown(origin));
     }
-    if !report.is_clean() {
+}
+
+/// A report on an export for people.
+fn export_page(path: &Path, report: &ExportReport, keys: &[VerifierKey]) -> String {
+    let export = &report.export;
+    let lines = match export.format {
+        ExportFormat::Jsonl => format!("{} entries are proved", report.lines),
+        ExportFormat::Csv => format!("{} rows", report.lines),
+        ExportFormat::Parquet => format!("{} rows, by its digest", export.lines()),
+    };
+    let mut page = format!("{}: {lines}\n", path.display());
+    let _ = writeln!(
+        page,
+        "  exported by {} as {}, {}",
+        shown(&export.actor),
+        shown(&export.export),
+        if report.is_vouched_for {
+            "as the log says"
+        } else {
+            "as the manifest says; no proof of the entry came with it"
+        }
+    );
+    proved_in(&mut page, &report.checkpoints, keys);
+    if report.is_clean() {
+        for log in &export.logs {
+            let _ = match export.scope {
+                Scope::Entries => {
+                    writeln!(page, "  {} is whole: each of its {} entries", shown(&log.log), log.size)
+                }
+                Scope::Latest | Scope::Revisions => {
+                    writeln!(
+                        page,
+                        "  {} of {}, none missing of what was exported",
+                        log.lines(),
+                        shown(&log.log)
+                    )
+                }
+            };
+        }
+    } else {
         list_findings(&mut page, &report.findings, report.findings_total);
     }
     page

@@ -12,7 +12,7 @@ use super::{fold::Leaves, missing::in_flight};
 use crate::{
     clock::SharedClock,
     ingest::{Answer, DraftContent, Ingest},
-    store::{Head, LogState, SharedStore, StoreError},
+    store::{Head, LogState, SharedStore, StoreError, Which},
 };
 
 /// How often it is looked whether a day is over.
@@ -122,7 +122,7 @@ impl Digester {
         let mut next = known;
         let mut from = known.map_or(0, |next| next.seen);
         loop {
-            let page = self.store.entries(log, Some(EntryKind::Digest), from, PAGE).await?;
+            let page = self.store.entries(log, Which::Kind(EntryKind::Digest), from, PAGE).await?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
             let Some(Entry::Digest(digest)) = last.body.entry() else {

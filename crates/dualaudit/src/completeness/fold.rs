@@ -6,7 +6,7 @@ use dualaudit_record::{
     log::{Leaf, TILE_WIDTH, TileId, read_entry_bundle},
 };
 
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Which};
 
 /// Bodies read at a time: the last state of a gap may be as large as an object.
 const BODIES: u32 = 16;
@@ -102,7 +102,7 @@ impl<'a> Leaves<'a> {
         counts: &mut Counts,
     ) -> Result<(), StoreError> {
         while from < end {
-            let page = self.store.entries(self.log, Some(kind), from, BODIES).await?;
+            let page = self.store.entries(self.log, Which::Kind(kind), from, BODIES).await?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
             for entry in page.iter().filter(|entry| entry.index < end) {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Leaves;
 use crate::store::{
-    Head, Known, LogState, NoSuchLog, Store, StoreError, StoredEntry, Tracked, TrackedState, meant, newest,
+    Head, Known, LogState, NoSuchLog, Store, StoreError, StoredEntry, Tracked, TrackedState, Which, meant,
+    newest,
 };
 
 /// What is named of what is missing, and of what is in flight, in one log; the rest is counted.
@@ -236,7 +237,7 @@ impl Log<'_> {
         let mut next = Some(days.since);
         let mut from = leaves.first_at(days.since.start(), self.head.size).await?;
         'digests: loop {
-            let page = self.store.entries(log, Some(EntryKind::Digest), from, DIGESTS).await?;
+            let page = self.store.entries(log, Which::Kind(EntryKind::Digest), from, DIGESTS).await?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
             for entry in &page {
@@ -299,7 +300,7 @@ impl Log<'_> {
     ) -> Result<(), StoreError> {
         let mut from = first;
         while from < end {
-            let page = self.store.entries(&self.head.log, Some(kind), from, STATES).await?;
+            let page = self.store.entries(&self.head.log, Which::Kind(kind), from, STATES).await?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
             let id = |entry: &StoredEntry| entry.execution_id.clone().unwrap_or_default();

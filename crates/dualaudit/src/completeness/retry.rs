@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     ingest::{Answer, Ingest, Receipt, StoreError},
     source::{self, State},
-    store::{Head, LogState, Store},
+    store::{Head, LogState, Store, Which},
 };
 
 /// Entries read at a time.
@@ -134,7 +134,7 @@ async fn indexes(store: &dyn Store, log: &str, executions: &[String]) -> Result<
     let (mut from, mut indexes) = (0, Vec::new());
     let mut unseen: Vec<&String> = executions.iter().collect();
     loop {
-        let page = store.entries(log, Some(EntryKind::Quarantine), from, PAGE).await?;
+        let page = store.entries(log, Which::Kind(EntryKind::Quarantine), from, PAGE).await?;
         let Some(last) = page.last() else { break };
         from = last.index + 1;
         for entry in page {
@@ -165,7 +165,7 @@ impl Again<'_> {
     /// Tries one object; nothing where its execution was recorded since.
     async fn retry(&self, index: u64) -> Result<Option<Retried>, StoreError> {
         let log = &self.ingest.log().name;
-        let page = self.store.entries(log, Some(EntryKind::Quarantine), index, 1).await?;
+        let page = self.store.entries(log, Which::Kind(EntryKind::Quarantine), index, 1).await?;
         let Some(entry) = page.into_iter().find(|entry| entry.index == index) else { return Ok(None) };
         let execution_id = entry.execution_id.clone().unwrap_or_default();
         let known = self.store.known(log, std::slice::from_ref(&execution_id)).await?;

@@ -19,7 +19,7 @@ use crate::{
     ingest::{Answer, DraftContent, Ingest, TrackingChange},
     metrics::Metrics,
     store::{
-        Batch, Draft, LogOpening, Owner, SharedStore,
+        Batch, Draft, LogOpening, Owner, SharedStore, Which,
         conformance::sample::{
             detail, from_quarantine, from_resource, gap, hold, quarantine, record, started, tracked,
         },
@@ -89,7 +89,7 @@ impl Days {
     }
 
     async fn digests(&self) -> Vec<DailyDigest> {
-        let page = self.store.entries(LOG, Some(EntryKind::Digest), 0, 100).await.unwrap();
+        let page = self.store.entries(LOG, Which::Kind(EntryKind::Digest), 0, 100).await.unwrap();
         let digest = |entry: crate::store::StoredEntry| match entry.body.entry() {
             Some(Entry::Digest(digest)) => (**digest).clone(),
             other => panic!("no digest: {other:?}"),
@@ -161,7 +161,7 @@ async fn a_day_is_digested_once_it_is_over_and_exactly() {
             in_flight: Some(0),
         };
         assert_eq!(days.digests().await, [expected]);
-        let entries = days.store.entries(LOG, None, 6, 10).await.unwrap();
+        let entries = days.store.entries(LOG, Which::All, 6, 10).await.unwrap();
         let kinds: Vec<_> = entries.iter().map(|entry| entry.kind).collect();
         assert_eq!(kinds, [EntryKind::Heartbeat, EntryKind::Digest], "a heartbeat says that the day is over");
         days.digest().await;

@@ -6,6 +6,7 @@
 mod digests;
 mod entries;
 mod executions;
+mod export;
 mod healthz;
 pub mod limits;
 mod log;
@@ -25,6 +26,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
+use tokio::sync::watch;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
 use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, query::SharedStore};
@@ -44,6 +46,10 @@ pub struct Api {
     pub clock: SharedClock,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// Doors into other logs that this process appends to.
+    pub doors: Vec<Ingest>,
+    /// Becomes true when the process is to stop.
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// The API, with the limits that ship.
@@ -54,12 +60,15 @@ pub fn router(api: Api) -> Router {
 /// The API.
 pub fn router_with(api: Api, limits: Limits) -> Router {
     let admission = limits::Admission::new(limits);
+    let exports = export::Exports::of(&api);
     let executions = Router::new()
         .route("/api/v1/executions", post(executions::post::post).get(executions::list::list))
         .route("/api/v1/executions/{id}", get(executions::get::get))
         .route("/api/v1/executions/{id}/proof", get(executions::proof::proof))
         .route("/api/v1/digests", get(digests::digests))
         .merge(entries::routes())
+        .route("/api/v1/export", get(export::export))
+        .route("/api/v1/export/{id}", get(export::manifest))
         .route("/api/v1/log/{log}/checkpoint", get(log::checkpoint))
         .route("/api/v1/log/{log}/tile/{*path}", get(log::tile).layer(CompressionLayer::new()))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
@@ -75,6 +84,7 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::Extension(admission.clone()))
+        .layer(axum::Extension(exports))
         .with_state(api)
         .layer(from_fn_with_state(admission, limits::in_time))
         .layer(CatchPanicLayer::custom(limits::panicked))

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     completeness::CompletenessError,
+    export::ExportError,
     ingest::Refusal,
     proof::ProveError,
     query::{BadParameter, EntriesError, GetError, NoSuchLog, StoreError},
@@ -47,6 +48,8 @@ pub enum Kind {
     NoSuchTile,
     /// No checkpoint covers the entry yet.
     NotYetSigned,
+    /// There is no such export.
+    NoSuchExport,
     /// The path has other methods.
     MethodNotAllowed,
     /// The id is in several logs.
@@ -95,6 +98,7 @@ impl Kind {
             Self::NotYetSigned => {
                 ("not-yet-signed", "No checkpoint covers the entry yet", S::SERVICE_UNAVAILABLE)
             }
+            Self::NoSuchExport => ("no-such-export", "There is no such export", S::NOT_FOUND),
             Self::Purged => ("purged", "The execution was purged", S::GONE),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "This path has other methods", S::METHOD_NOT_ALLOWED)
@@ -237,6 +241,19 @@ impl From<ProveError> for Problem {
             }
             ProveError::Damaged { .. } => internal(&error),
             ProveError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ExportError> for Problem {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Unfit(rule) => Self::new(Kind::InvalidParameter, rule),
+            ExportError::NoSuchLog { .. } => Self::new(Kind::NoSuchLog, error.to_string()),
+            ExportError::Closed(_) => Self::new(Kind::Conflict, error.to_string()),
+            ExportError::Prove(error) => error.into(),
+            ExportError::Store(error) => error.into(),
+            ExportError::Unrecorded { .. } | ExportError::Output(_) => internal(&error),
         }
     }
 }

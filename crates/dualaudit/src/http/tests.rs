@@ -15,12 +15,13 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, request::Builder},
 };
 use dualaudit_record::{
-    EntryKind, Time,
+    Time,
     checkpoint::{Checkpoint, SignedCheckpoint},
     log::TileId,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::{Api, limits::Limits, router_with};
@@ -31,6 +32,7 @@ use crate::{
     store::{
         Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Owner, Page, ReadBack, RowKey,
         SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
+        Which,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -98,7 +100,17 @@ impl Served {
         let metrics = Arc::new(Metrics::new());
         let shared: SharedStore = store.clone();
         let ingest = door(shared.clone(), "http", clock.clone()).await;
-        let router = router_with(Api { store: shared, ingest, clock, metrics }, limits);
+        let router = router_with(
+            Api {
+                store: shared,
+                ingest,
+                clock,
+                metrics,
+                doors: Vec::new(),
+                stopping: watch::channel(false).1,
+            },
+            limits,
+        );
         Self { router, store, _dir: dir }
     }
 
@@ -294,11 +306,11 @@ impl Store for Faulty {
     async fn entries(
         &self,
         log: &str,
-        kind: Option<EntryKind>,
+        which: Which<'_>,
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, StoreError> {
-        self.inner.entries(log, kind, from, limit).await
+        self.inner.entries(log, which, from, limit).await
     }
     async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.pass().await?;

@@ -10,7 +10,7 @@ use super::head_of;
 use crate::{
     clock::entropy,
     proof::{Grown, ProveError, grown},
-    store::{Answer, Batch, Draft, DraftContent, Head, LogState, SharedStore, StoreError, Succession},
+    store::{Answer, Batch, Draft, DraftContent, Head, LogState, SharedStore, StoreError, Succession, Which},
 };
 
 /// What is said of a succession.
@@ -121,7 +121,8 @@ async fn successor(store: &SharedStore, head: &Head, heads: &[Head]) -> Result<(
         let is_begun = match there.size {
             0 => there.origin == origin,
             _ => {
-                let first = store.entries(&name, Some(EntryKind::Succession), 0, 1).await?.into_iter().next();
+                let first =
+                    store.entries(&name, Which::Kind(EntryKind::Succession), 0, 1).await?.into_iter().next();
                 let said = first.as_ref().and_then(|first| first.body.entry());
                 matches!(said, Some(Entry::Succession(said)) if said.predecessor == *log)
             }

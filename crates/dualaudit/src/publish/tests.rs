@@ -15,7 +15,7 @@ use super::{copies::Place, *};
 use crate::{
     clock::Clock,
     store::{
-        Answer, LogOpening, Owner,
+        Answer, LogOpening, Owner, Which,
         conformance::sample::{at, from_resource, record},
         postgres, sqlite,
     },
@@ -163,7 +163,7 @@ async fn silence_is_signed_each_hour() {
             }
             assert_eq!(log.kept(), sizes, "{second}");
         }
-        let beats = store.entries("default", Some(EntryKind::Heartbeat), 0, 10).await.unwrap();
+        let beats = store.entries("default", Which::Kind(EntryKind::Heartbeat), 0, 10).await.unwrap();
         assert_eq!(beats.iter().map(|entry| entry.index).collect::<Vec<_>>(), [1, 2]);
     })
     .await;

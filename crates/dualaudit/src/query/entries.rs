@@ -17,7 +17,7 @@ use super::{
     cursor::short_digest,
     parameters::{BadParameter, DEFAULT_LIMIT, MAX_LIMIT, reject_repeats, whole},
 };
-use crate::store::{Head, NoSuchLog, Receipt, Store, StoreError, StoredEntry, meant, newest};
+use crate::store::{Head, NoSuchLog, Receipt, Store, StoreError, StoredEntry, Which, meant, newest};
 
 /// Entries read at a time: the last state of a gap may be as large as an object.
 const CHUNK: u32 = 16;
@@ -202,8 +202,9 @@ pub async fn entries(store: &dyn Store, request: &EntriesRequest) -> Result<Entr
         loop {
             // One more than fits tells whether more follow.
             let left = request.limit - u32::try_from(items.len()).unwrap_or(request.limit);
-            let page =
-                store.entries(&head.log, Some(request.listing.kind()), from, CHUNK.min(left + 1)).await?;
+            let page = store
+                .entries(&head.log, Which::Kind(request.listing.kind()), from, CHUNK.min(left + 1))
+                .await?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
             for listed in listed(store, &all, head, page).await? {
@@ -234,7 +235,7 @@ pub async fn entry(
     let no_such = || EntriesError::NoSuchEntry { log: log.to_owned(), index, kind };
     let all = store.logs().await?;
     let [head] = &meant(all.clone(), Some(log))?[..] else { return Err(no_such()) };
-    let mut page = store.entries(log, Some(kind), index, 1).await?;
+    let mut page = store.entries(log, Which::Kind(kind), index, 1).await?;
     page.retain(|entry| entry.index == index);
     let mut found = listed(store, &all, head, page).await?.pop().ok_or_else(no_such)?;
     if kind == EntryKind::Quarantine {

@@ -1,5 +1,7 @@
 //! What a list is asked with: the parameters of the API, which are the flags of the command line.
 
+use std::collections::BTreeMap;
+
 use dualaudit_record::Time;
 use serde::{
     Deserialize,
@@ -77,6 +79,18 @@ impl ListRequest {
             request.set(name, value).map_err(|rule| BadParameter::new(name, value, rule))?;
         }
         Ok(request)
+    }
+
+    /// The filters as they were asked for, with instants where times are: `cursor` and `limit` are not among them.
+    pub fn asked(&self, pairs: &[(String, String)]) -> BTreeMap<String, String> {
+        let filters = pairs.iter().filter(|(name, _)| name != "cursor" && name != "limit");
+        let mut asked: BTreeMap<String, String> = filters.cloned().collect();
+        for (name, time) in [("since", self.filter.since), ("until", self.filter.until)] {
+            if let Some(time) = time {
+                asked.insert(name.to_owned(), time.to_string());
+            }
+        }
+        asked
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {

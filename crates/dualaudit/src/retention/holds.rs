@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::Appender;
 use crate::store::{
     Answer, Beside, DraftContent, HoldRow, Lookup, Receipt, Refusal, Store, StoreError, StoredEntry, Wanted,
+    Which,
 };
 
 /// Entries read at a time.
@@ -163,8 +164,10 @@ pub async fn list<E: From<HoldError>>(
     for log in named(store, logs).await? {
         let mut from = 0;
         loop {
-            let page =
-                store.entries(&log, Some(EntryKind::Hold), from, PAGE).await.map_err(HoldError::from)?;
+            let page = store
+                .entries(&log, Which::Kind(EntryKind::Hold), from, PAGE)
+                .await
+                .map_err(HoldError::from)?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
             let read = |entry: StoredEntry| match (entry.body.entry(), &entry.beside) {

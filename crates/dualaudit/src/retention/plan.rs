@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Policy;
 use crate::store::{
-    Beside, MAX_PURGED, Store, StoreError, StoredBody, Weighed, WeighedUpTo, entry_runs, part_digest,
+    Beside, MAX_PURGED, Store, StoreError, StoredBody, Weighed, WeighedUpTo, Which, entry_runs, part_digest,
     statistics,
 };
 
@@ -161,7 +161,7 @@ pub(super) async fn resume(
 async fn done(store: &dyn Store, plan: &mut LogPlan, id: &str) -> Result<(), PlanError> {
     let mut from = 0;
     loop {
-        let page = store.entries(&plan.log, Some(EntryKind::Purge), from, PAGE).await?;
+        let page = store.entries(&plan.log, Which::Kind(EntryKind::Purge), from, PAGE).await?;
         let Some(last) = page.last() else { return Ok(()) };
         from = last.index + 1;
         for entry in &page {
@@ -304,7 +304,7 @@ impl OpenHolds {
         let mut open = Self::default();
         let mut from = 0;
         loop {
-            let page = store.entries(log, Some(EntryKind::Hold), from, PAGE).await?;
+            let page = store.entries(log, Which::Kind(EntryKind::Hold), from, PAGE).await?;
             let Some(last) = page.last() else { return Ok(open) };
             from = last.index + 1;
             for entry in page {

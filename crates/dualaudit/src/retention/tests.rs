@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     store::{
         Answer, Batch, Draft, DraftContent, ExecutionDraft, Filter, LogOpening, MAX_PURGED, Origin, Owner,
-        Store, Tracked, TrackedState, TrackingChange, postgres, sqlite,
+        Store, Tracked, TrackedState, TrackingChange, Which, postgres, sqlite,
     },
     verify::verify,
 };
@@ -231,7 +231,7 @@ async fn a_plan_is_done_exactly_or_not_at_all(store: &dyn Store) {
     assert_eq!(ids(store).await, BTreeSet::from(left));
     // Done again, there is nothing left to do.
     assert_eq!(run(&with_late.id, &policy()).await.unwrap().logs, []);
-    let entry = store.entries("prod", Some(EntryKind::Purge), 0, 10).await.unwrap().remove(0);
+    let entry = store.entries("prod", Which::Kind(EntryKind::Purge), 0, 10).await.unwrap().remove(0);
     let Some(Entry::Purge(said)) = entry.body.entry() else { panic!("{entry:?}") };
     assert_eq!((said.plan.as_str(), said.actor.as_str()), (with_late.id.as_str(), "me"));
     assert_eq!((said.part, said.parts, said.executions), (1, 1, 4));
@@ -259,11 +259,11 @@ async fn a_purge_that_ended_on_its_way_goes_on_where_it_ended(store: &dyn Store)
         _ = purge(&appender, &policy, &planned.id, "me", |_, _| one_is_through.notify_one()) => false,
     };
     assert!(ended, "it was ended on its way");
-    let went = store.entries("prod", Some(EntryKind::Purge), 0, 10).await.unwrap().len();
+    let went = store.entries("prod", Which::Kind(EntryKind::Purge), 0, 10).await.unwrap().len();
     assert!((1..3).contains(&went), "{went}");
     purge(&by(store, &clock), &policy, &planned.id, "you", |_, _| {}).await.unwrap();
     assert!(ids(store).await.is_empty());
-    let purges = store.entries("prod", Some(EntryKind::Purge), 0, 10).await.unwrap();
+    let purges = store.entries("prod", Which::Kind(EntryKind::Purge), 0, 10).await.unwrap();
     let said: Vec<(u32, u32, u64)> = purges
         .iter()
         .map(|entry| match entry.body.entry() {
@@ -381,7 +381,7 @@ async fn an_execution_is_erased_in_the_log_that_has_it(store: &dyn Store) {
     let again = erase("prod", "both", "request 43").await.unwrap();
     assert_eq!((again.len(), again[0].index), (1, receipts[0].index), "once");
     assert_eq!(verify(store, None, |_| {}).await.unwrap().findings, []);
-    let entries = store.entries("http", Some(EntryKind::Erasure), 0, 10).await.unwrap();
+    let entries = store.entries("http", Which::Kind(EntryKind::Erasure), 0, 10).await.unwrap();
     assert!(entries.is_empty(), "what another log has under that id is another execution");
 }
 

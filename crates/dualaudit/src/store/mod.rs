@@ -106,9 +106,8 @@ pub trait Store: Send + Sync + 'static {
     /// Every log with its head.
     async fn logs(&self) -> Result<Vec<Head>, StoreError>;
 
-    /// Entries of a log from index `from`, of one kind or of all, at most `limit`, in order, each with the
-    /// body as it can be put together from the tables, and with what stands beside it. A page is one
-    /// snapshot.
+    /// Entries of a log from index `from`, at most `limit`, in order, each with the body as it can be put
+    /// together from the tables, and with what stands beside it. A page is one snapshot.
     ///
     /// What cannot be read of a body, or of what stands beside it, is said where it would be.
     ///
@@ -117,7 +116,7 @@ pub trait Store: Send + Sync + 'static {
     async fn entries(
         &self,
         log: &str,
-        kind: Option<EntryKind>,
+        which: Which<'_>,
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, StoreError>;
@@ -155,6 +154,28 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&WeighedUpTo>,
         limit: u32,
     ) -> Result<Weighing, StoreError>;
+}
+
+/// Which entries of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// All of them.
+    All,
+    /// Those of one kind.
+    Kind(EntryKind),
+    /// Those of these executions. A revision that there is not has none.
+    Revisions(&'a [RevisionName]),
+}
+
+/// Names one revision of an execution within a log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RevisionName {
+    /// The execution.
+    pub id: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Which revision of it.
+    pub revision: u32,
 }
 
 /// Who a log belongs to. A log takes records from one owner only.
@@ -256,7 +277,7 @@ pub enum DraftContent {
         actor: String,
     },
     /// An entry that changes nothing but the log: a heartbeat, which is [`Answer::Accounted`] when the log has
-    /// grown of itself, a succession, once, or the digest of a day, once.
+    /// grown of itself, a succession or an export, once, or the digest of a day, once.
     Note(Box<Entry>),
     /// A part of a purge: all of it, or, where anything is not as it was weighed, nothing. The only draft
     /// of its batch, because holds are looked at before any draft is decided.

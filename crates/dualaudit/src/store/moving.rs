@@ -29,7 +29,7 @@ pub enum LogState {
 
 impl LogState {
     /// Why a log takes nothing, in this state.
-    fn closed(&self, log: &str) -> Option<String> {
+    pub(crate) fn closed(&self, log: &str) -> Option<String> {
         match self {
             Self::Open => None,
             Self::Arriving { from } => Some(format!(
@@ -169,6 +169,7 @@ impl MovingEntry {
                 Entry::Purge(purge) => purge.entries.len() * 16,
                 Entry::Erasure(erasure) => erasure.entries.len() * REST,
                 Entry::Succession(succession) => succession.checkpoint.len(),
+                Entry::Export(export) => (export.logs.len() + export.filter.len()) * REST,
                 Entry::Quarantine(_)
                 | Entry::Hold(_)
                 | Entry::HoldRelease(_)

@@ -247,6 +247,7 @@ pub(super) fn note_key(entry: &Entry) -> Option<String> {
         Entry::Heartbeat(heartbeat) => Some(format!("heartbeat:{}", heartbeat.size)),
         Entry::Succession(_) => Some("succession".to_owned()),
         Entry::Digest(digest) => Some(format!("digest:{}", digest.since)),
+        Entry::Export(export) => Some(format!("export:{}", export.export)),
         Entry::Execution(_)
         | Entry::Gap(_)
         | Entry::Quarantine(_)
@@ -276,7 +277,7 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
         Entry::HoldRelease(release) => Some(release_key(release.hold)),
         Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
         Entry::Erasure(erasure) => Some(erasure_key(erasure)),
-        Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) => note_key(entry),
+        Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_) => note_key(entry),
     };
     if expected.as_deref() == key { Ok(()) } else { Err(expected.unwrap_or_else(|| "none".to_owned())) }
 }

@@ -32,7 +32,10 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
                 find("source object", expected, shown(source_object.as_ref()));
             }
         }
-        (Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_), Beside::Nothing) => {}
+        (
+            Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_),
+            Beside::Nothing,
+        ) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(row)) => {
             let expected = Quarantined {
                 index: stored.index,

@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, io::BufRead};
 
-use dualaudit_record::{checkpoint::VerifierKey, proof::Bundle};
+use dualaudit_record::{
+    checkpoint::VerifierKey,
+    proof::{Bundle, Proved},
+};
 use serde::Serialize;
 
 use super::{Finding, MAX_FINDINGS};
@@ -63,9 +66,19 @@ impl BundleReport {
 /// # Errors
 /// When they cannot be read. What is wrong in them is a finding.
 pub fn verify_bundles(
+    text: impl BufRead,
+    keys: &[VerifierKey],
+    step: impl FnMut(u64),
+) -> std::io::Result<BundleReport> {
+    verify_each(text, keys, step, |_, _, _| {})
+}
+
+/// The same; `look` is told of each that is proved, with the line in which it ends.
+pub(super) fn verify_each(
     mut text: impl BufRead,
     keys: &[VerifierKey],
     mut step: impl FnMut(u64),
+    mut look: impl FnMut(u64, &Bundle, &Proved),
 ) -> std::io::Result<BundleReport> {
     let mut report = BundleReport::default();
     let mut proved_in: BTreeMap<(String, u64), ProvedIn> = BTreeMap::new();
@@ -88,7 +101,9 @@ pub fn verify_bundles(
             _ if is_blank => unfinished.clear(),
             Ok(bundle) => {
                 unfinished.clear();
-                check(&bundle, number, keys, &mut report, &mut proved_in);
+                if let Some(proved) = check(&bundle, number, keys, &mut report, &mut proved_in) {
+                    look(number, &bundle, &proved);
+                }
             }
             // It goes on in the next line.
             Err(error) if error.is_eof() && bytes > 0 && (unfinished.len() as u64) < BUNDLE_BYTES => {}
@@ -118,23 +133,24 @@ fn check(
     keys: &[VerifierKey],
     report: &mut BundleReport,
     proved_in: &mut BTreeMap<(String, u64), ProvedIn>,
-) {
+) -> Option<Proved> {
     let proved = match bundle.verify(keys) {
         Ok(proved) => proved,
         Err(error) => {
-            return report.find(Finding {
+            report.find(Finding {
                 log: bundle.leaf.log.clone(),
                 index: Some(bundle.leaf.index),
                 what: "bundle",
                 expected: format!("a proof in line {line}"),
                 found: error.to_string(),
             });
+            return None;
         }
     };
     report.proved += 1;
     report.without_body += u64::from(proved.entry.is_none());
     let head = proved.proof.checkpoint.head();
-    let vouched = proved.vouched.unwrap_or_default();
+    let vouched = proved.vouched.clone().unwrap_or_default();
     let of = proved_in.entry((head.origin.clone(), head.size)).or_insert_with(|| ProvedIn {
         origin: head.origin.clone(),
         size: head.size,
@@ -143,4 +159,5 @@ fn check(
         bundles: 0,
     });
     of.bundles += 1;
+    Some(proved)
 }

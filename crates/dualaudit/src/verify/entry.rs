@@ -84,6 +84,7 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
         | Entry::Heartbeat(_)
         | Entry::Succession(_)
         | Entry::Digest(_)
+        | Entry::Export(_)
         | Entry::Erasure(_) => None,
     };
     if started_at != stored.started_at {

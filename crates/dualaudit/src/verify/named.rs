@@ -11,7 +11,7 @@ use dualaudit_record::{
 };
 
 use super::LogCheck;
-use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry, rest_digest};
+use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry, Which, rest_digest};
 
 /// Purges that are remembered: what was recorded one after the other may have gone by turns.
 const REMEMBERED: usize = 256;
@@ -133,7 +133,8 @@ async fn quarantined(
         says.parse().ok().filter(|named: &u64| *named < index && named.to_string() == *says);
     let entry = match named {
         Some(named) => {
-            let page = check.store.entries(&check.head.log, Some(EntryKind::Quarantine), named, 1).await?;
+            let page =
+                check.store.entries(&check.head.log, Which::Kind(EntryKind::Quarantine), named, 1).await?;
             page.into_iter().find(|entry| entry.index == named)
         }
         None => None,
@@ -182,7 +183,7 @@ async fn named(
     kind: EntryKind,
     index: u64,
 ) -> Result<Option<(Entry, Time)>, StoreError> {
-    let found = check.store.entries(&check.head.log, Some(kind), index, 1).await?;
+    let found = check.store.entries(&check.head.log, Which::Kind(kind), index, 1).await?;
     Ok(found.into_iter().find(|entry| entry.index == index).and_then(|entry| match entry.body {
         StoredBody::Whole(said, _) => Some((*said, entry.recorded_at)),
         StoredBody::Erased { .. } | StoredBody::Purged { .. } | StoredBody::Unreadable(_) => None,

@@ -18,13 +18,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("query", &["store"]),
     ("verify", &["store"]),
     ("proof", &["store"]),
+    ("export", &["clock", "ingest", "proof", "store"]),
     ("publish", &["clock", "metrics", "ingest", "store", "proof"]),
     ("rebuild", &["store"]),
     ("retention", &["clock", "store"]),
     ("completeness", &["clock", "ingest", "source", "store"]),
     ("doctor", &["clock", "crd", "source", "store"]),
     ("moving", &["clock", "store", "verify"]),
-    ("http", &["clock", "completeness", "metrics", "ingest", "proof", "query", "verify"]),
+    ("http", &["clock", "completeness", "export", "metrics", "ingest", "proof", "query", "verify"]),
     ("simulate", &["clock", "crd", "source"]),
 ];
 

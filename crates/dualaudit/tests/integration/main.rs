@@ -14,6 +14,7 @@ mod database_outage;
 mod deletion;
 mod doctor;
 mod erasure;
+mod export;
 mod full_disk;
 mod life;
 mod loss;

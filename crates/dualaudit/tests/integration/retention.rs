@@ -30,6 +30,7 @@ impl Audit {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(&self.dir.path().join("there-is-no-kubeconfig"));
         command.env("DUALAUDIT_DATABASE", &self.url).env("DUALAUDIT_ACTOR", "counsel").args(arguments);
+        command.current_dir(self.dir.path());
         command
     }
 

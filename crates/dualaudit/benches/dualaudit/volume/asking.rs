@@ -7,7 +7,7 @@ use std::{
 
 use dualaudit::{
     proof::Bundler,
-    store::{Cursor, Filter, Lookup, Store, Wanted},
+    store::{Cursor, Filter, Lookup, Store, Wanted, Which},
 };
 
 use super::{
@@ -82,7 +82,7 @@ impl Asked {
         let began = Instant::now();
         let Lookup::Found(found) = store.get(&wanted).await.expect("an answer") else { panic!("not found") };
         let receipt = &found.revisions[0].1;
-        let entries = store.entries(&receipt.log, None, receipt.index, 1).await.expect("an entry");
+        let entries = store.entries(&receipt.log, Which::All, receipt.index, 1).await.expect("an entry");
         let bundler = Bundler::newest(Arc::new(store.clone()), &receipt.log).await;
         let bundle = bundler.expect("a log").bundle(&entries[0]).await.expect("a proof");
         let took = began.elapsed();

@@ -19,7 +19,7 @@ use crate::{
         problem::{Problem, internal},
     },
     proof::Bundler,
-    query::{self, GetError},
+    query::{self, GetError, Which},
 };
 
 pub(in crate::http) async fn proof(
@@ -44,7 +44,7 @@ pub(in crate::http) async fn proof(
     {
         return Ok(Json(bundle));
     }
-    let entry = api.store.entries(&receipt.log, None, receipt.index, 1).await?.into_iter().next();
+    let entry = api.store.entries(&receipt.log, Which::All, receipt.index, 1).await?.into_iter().next();
     let entry = entry.filter(|entry| entry.index == receipt.index).ok_or_else(|| {
         internal(&format_args!("log {} has no entry {}, which a receipt names", receipt.log, receipt.index))
     })?;

@@ -10,7 +10,7 @@ use dualaudit_record::{
 };
 
 use crate::store::{
-    Beside, ContentDigest, Head, RowKey, Store, StoredBody, StoredEntry, Table, check_key, rest_digest,
+    Beside, ContentDigest, Head, RowKey, Store, StoredBody, StoredEntry, Table, Which, check_key, rest_digest,
 };
 
 /// Checks a whole log and answers its entries.
@@ -61,7 +61,7 @@ pub(crate) async fn strays(
 async fn all_entries(store: &dyn Store, log: &str) -> Vec<StoredEntry> {
     let mut entries: Vec<StoredEntry> = Vec::new();
     loop {
-        let page = store.entries(log, None, entries.len() as u64, 77).await.unwrap();
+        let page = store.entries(log, Which::All, entries.len() as u64, 77).await.unwrap();
         if page.is_empty() {
             return entries;
         }
@@ -112,7 +112,10 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
         ) => {
             assert_eq!(source_object, &execution.source_digest.map(Ok));
         }
-        (Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_), Beside::Nothing) => {}
+        (
+            Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_),
+            Beside::Nothing,
+        ) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(Ok(Some(row)))) => {
             assert_eq!((row.index, row.recorded_at), (entry.index, entry.recorded_at));
             assert_eq!(row.object, Ok(quarantine.source_digest));

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::store::{
     Answer, DraftContent, EraseDraft, Filter, Lookup, ReceiptResult, Refusal, Removed, Store, StoredBody,
-    StoredEntry, Tracked, TrackedState, TrackingChange, Wanted,
+    StoredEntry, Tracked, TrackedState, TrackingChange, Wanted, Which,
 };
 
 pub(crate) fn erase(id: &str) -> DraftContent {
@@ -251,7 +251,7 @@ pub(crate) async fn an_execution_with_very_much_is_erased_in_parts(store: &dyn S
     let second = stored(store, erase("a")).await;
     assert_eq!((second.index, second.result), (first.index + 1, ReceiptResult::Created));
     assert_eq!(stored(store, erase("a")).await.result, ReceiptResult::Duplicate);
-    let entries = store.entries(LOG, Some(EntryKind::Erasure), 0, 10).await.unwrap();
+    let entries = store.entries(LOG, Which::Kind(EntryKind::Erasure), 0, 10).await.unwrap();
     let counts: Vec<usize> = entries
         .iter()
         .map(|entry| match entry.body.entry() {

@@ -10,7 +10,7 @@ use super::{
     check::check_log,
     sample::{LOG, append, detail, from_producer, from_resource, hold, open, receipt, record, stored},
 };
-use crate::store::{Answer, DraftContent, Receipt, ReceiptResult, Refusal, Store};
+use crate::store::{Answer, DraftContent, Receipt, ReceiptResult, Refusal, Store, Which};
 
 pub(crate) fn selecting(selector: Selector, reason: &str) -> DraftContent {
     let covers = Covers::Selector(selector);
@@ -110,7 +110,7 @@ pub(crate) async fn entries_are_listed_by_kind(store: &dyn Store) {
     append(store, [from_resource(record("a")), hold("a", "audit"), from_resource(record("b"))]).await;
     append(store, [hold("b", "audit"), release(1), from_resource(record("c")), hold("c", "audit")]).await;
     let listed = async |kind, from, limit| {
-        let entries = store.entries(LOG, Some(kind), from, limit).await.unwrap();
+        let entries = store.entries(LOG, Which::Kind(kind), from, limit).await.unwrap();
         entries.into_iter().map(|entry| entry.index).collect::<Vec<u64>>()
     };
     assert_eq!(listed(EntryKind::Hold, 0, 10).await, [1, 3, 6]);
@@ -118,7 +118,7 @@ pub(crate) async fn entries_are_listed_by_kind(store: &dyn Store) {
     assert_eq!(listed(EntryKind::Execution, 1, 10).await, [2, 5]);
     assert_eq!(listed(EntryKind::HoldRelease, 0, 10).await, [4]);
     assert!(listed(EntryKind::Purge, 0, 10).await.is_empty());
-    let released = store.entries(LOG, Some(EntryKind::HoldRelease), 0, 1).await.unwrap().remove(0);
+    let released = store.entries(LOG, Which::Kind(EntryKind::HoldRelease), 0, 1).await.unwrap().remove(0);
     let Some(Entry::HoldRelease(said)) = released.body.entry() else { panic!("a release") };
     assert_eq!((said.hold, said.execution_id.as_deref()), (1, Some("a")));
 }

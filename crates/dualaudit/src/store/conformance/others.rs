@@ -10,11 +10,11 @@ use dualaudit_record::{
 use super::{
     check::check_log,
     sample::{
-        LOG, append, at, detail, from_quarantine, from_resource, gap, hold, open, quarantine, receipt,
-        record, seen, stored, tracked,
+        LOG, append, at, detail, exported, from_quarantine, from_resource, gap, hold, open, quarantine,
+        receipt, record, seen, stored, tracked,
     },
 };
-use crate::store::{Answer, DraftContent, Receipt, ReceiptResult, Store, Tracked, TrackedState};
+use crate::store::{Answer, DraftContent, Receipt, ReceiptResult, Store, Tracked, TrackedState, Which};
 
 pub(crate) async fn a_gap_is_recorded_once(store: &dyn Store) {
     open(store, LOG).await;
@@ -31,6 +31,16 @@ pub(crate) async fn a_gap_is_recorded_once(store: &dyn Store) {
     .await;
     let indexes: Vec<u64> = answers.into_iter().map(|answer| receipt(answer).index).collect();
     assert_eq!(indexes, [1, 1, 0], "an attempt is missing once, whatever is said of it later");
+    check_log(store, LOG).await;
+}
+
+pub(crate) async fn an_export_is_told_once(store: &dyn Store) {
+    open(store, LOG).await;
+    let first = stored(store, exported("one")).await;
+    assert_eq!((first.index, first.id.as_str(), first.result), (0, "", ReceiptResult::Created));
+    assert_eq!(stored(store, exported("two")).await.index, 1);
+    let again = stored(store, exported("one")).await;
+    assert_eq!(again, Receipt { result: ReceiptResult::Duplicate, ..first });
     check_log(store, LOG).await;
 }
 
@@ -158,7 +168,7 @@ pub(crate) async fn what_was_in_quarantine_is_recorded_where_nothing_newer_is(st
     let attempt = stored(store, from_quarantine(started_at_600("b"), later)).await;
     assert_eq!((attempt.attempt, attempt.revision), (Some(2), Some(1)));
     let known = store.known(LOG, &["b".to_owned()]).await.unwrap().remove(0);
-    let entry = store.entries(LOG, Some(EntryKind::Quarantine), later, 1).await.unwrap().remove(0);
+    let entry = store.entries(LOG, Which::Kind(EntryKind::Quarantine), later, 1).await.unwrap().remove(0);
     assert_eq!(known.recorded_since(LOG, &entry).unwrap().receipt.index, attempt.index);
     check_log(store, LOG).await;
 }

@@ -12,7 +12,8 @@ use super::{
     },
 };
 use crate::store::{
-    DraftContent, Filter, Known, LogOpening, Lookup, Owner, Store, StoreError, TrackedState, Wanted,
+    DraftContent, Filter, Known, LogOpening, Lookup, Owner, RevisionName, Store, StoreError, TrackedState,
+    Wanted, Which,
 };
 
 pub(crate) async fn what_is_known_is_said_for_each_id_in_order(store: &dyn Store) {
@@ -148,6 +149,34 @@ pub(crate) async fn large_records_and_objects_survive(store: &dyn Store) {
     stored(store, content).await;
     assert_eq!(detail(store, "large").await.revisions[0].0.record, sent);
     assert!(store.read_back(LOG, "large", 1).await.unwrap().unwrap().intact);
+    check_log(store, LOG).await;
+}
+
+pub(crate) async fn entries_are_found_by_the_names_of_their_revisions(store: &dyn Store) {
+    open(store, LOG).await;
+    open(store, "other").await;
+    store.append("other", batch([from_resource(record("a"))]), at(1)).await.unwrap();
+    append(store, [hold("a", "x"), from_resource(record("a")), from_resource(record("\"b\",1,{}'"))]).await;
+    let changed = WorkflowExecutionAudit { effectiveness_score: 0.1, ..record("a") };
+    append(store, [from_resource(changed), from_resource(started("a", at(7)))]).await;
+    let name = |id: &str, attempt, revision| RevisionName { id: id.to_owned(), attempt, revision };
+    let names = [
+        name("\"b\",1,{}'", 1, 1),
+        name("a", 2, 1),
+        name("nobody", 1, 1),
+        name("a", 1, 2),
+        name("a", 1, 3),
+        name("a", 1, 1),
+    ];
+    let entries = async |names: &[RevisionName], from, limit| {
+        store.entries(LOG, Which::Revisions(names), from, limit).await.unwrap()
+    };
+    let all = store.entries(LOG, Which::All, 0, 10).await.unwrap();
+    assert_eq!(entries(&names, 0, 10).await, all[1..]);
+    assert_eq!(entries(&names, 2, 2).await, all[2..4]);
+    assert_eq!(entries(&names[2..3], 0, 10).await, []);
+    assert_eq!(entries(&[], 0, 10).await, []);
+    assert_eq!(store.entries("nowhere", Which::Revisions(&names), 0, 10).await.unwrap(), []);
     check_log(store, LOG).await;
 }
 

@@ -21,7 +21,8 @@ use super::{
     erase::erase,
     purge::weigh_in,
     sample::{
-        at, from_producer, from_quarantine, from_resource, gap, open, opening, quarantine, record, tracked,
+        at, exported, from_producer, from_quarantine, from_resource, gap, open, opening, quarantine, record,
+        tracked,
     },
 };
 use crate::store::{
@@ -89,6 +90,9 @@ enum Operation {
         started: u8,
     },
     Digest,
+    Export {
+        content: u8,
+    },
     Remove,
 }
 
@@ -117,7 +121,8 @@ fn operation(random: &mut StdRng) -> Operation {
         60..70 => Operation::Gone { id },
         70..74 => Operation::Hold { id, reason: content },
         74..76 => Operation::HoldSelected { content, reason: started },
-        76..86 => Operation::Release { ago: random.random_range(0..4) },
+        76..83 => Operation::Release { ago: random.random_range(0..4) },
+        83..86 => Operation::Export { content },
         86..91 => Operation::Erase { id, gone: random.random_bool(0.5) },
         91..99 => Operation::Purge { ids: [id, random.random_range(0..12), random.random_range(0..12)] },
         _ => Operation::Remove,
@@ -224,6 +229,7 @@ impl Writer<'_> {
                 let head = heads.iter().find(|head| head.log == self.log).unwrap();
                 Some(DraftContent::Note(Box::new(Entry::Heartbeat(Heartbeat { size: head.size }))))
             }
+            Operation::Export { content } => Some(exported(&format!("w{}-{content}", self.number))),
             Operation::Remove => return,
         };
         let is_hold = matches!(content, Some(DraftContent::Hold(_)));

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dualaudit_record::{
-    Time, WorkflowExecutionAudit,
+    Entry, EntryKind, Time, WorkflowExecutionAudit,
     digest::{Digest, content_digest},
     entry::{Covers, Gap, GapCause, Hold, Quarantine},
     execution::{
         AdaptiveAdjustment, AdjustmentType, Outcome, QUARANTINE_LABEL, ScoreSource, Source, Status,
         StepExecutionAudit, StepStatus, Target,
     },
+    export::{Export, ExportFormat, ExportedLog, Scope},
     log::Nonce,
 };
 
@@ -171,6 +172,28 @@ pub(crate) fn hold(id: &str, reason: &str) -> DraftContent {
         reason: reason.to_owned(),
         actor: "unverified".to_owned(),
     })
+}
+
+/// That something was exported.
+pub(crate) fn exported(export: &str) -> DraftContent {
+    DraftContent::Note(Box::new(Entry::Export(Box::new(Export {
+        export: export.to_owned(),
+        actor: "me".to_owned(),
+        format: ExportFormat::Jsonl,
+        scope: Scope::Latest,
+        filter: [("workflow".to_owned(), "restart".to_owned())].into(),
+        logs: vec![ExportedLog {
+            log: LOG.to_owned(),
+            size: 7,
+            root: Digest([3; 32]),
+            entries: [(EntryKind::Execution, 5)].into(),
+            without_body: 1,
+            later: 2,
+        }],
+        bytes: 4711,
+        sha256: Digest([4; 32]),
+        whole: true,
+    }))))
 }
 
 pub(crate) fn tracked(id: &str, started_at: Option<Time>) -> Tracked {

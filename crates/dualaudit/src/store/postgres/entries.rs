@@ -10,10 +10,10 @@ use super::{
     error::{Error, Result},
     rows::{EXECUTION, revision_of_entry, unambiguous_execution},
     session::Session,
-    values::at_most,
+    values::{at_most, small},
 };
 use crate::store::{
-    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry, Which,
     objects::{self, MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
@@ -24,7 +24,7 @@ type Readable<T> = std::result::Result<T, String>;
 /// An entry's columns; after them the columns of its execution, then what stands beside it. Objects
 /// that are too long stay where they are: reading one would take its length in memory.
 macro_rules! entries {
-    ($what:literal, $of_kind:literal) => {
+    ($what:literal, $from:literal, $of_kind:literal) => {
         concat!(
             $what,
             "
@@ -49,8 +49,10 @@ macro_rules! entries {
             WHERE log = $1 AND idx = entry.idx AND entry.kind = 'erasure'
         )
     FROM (
-        SELECT *
-        FROM log_entry
+        SELECT log_entry.*
+        FROM ",
+            $from,
+            "
         WHERE log = $1 AND idx >= $2",
             $of_kind,
             "
@@ -97,10 +99,15 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: &str = entries!("-- entries", "");
-const EXECUTIONS: &str = entries!("-- entries of executions", " AND kind = 'execution'");
+const ENTRIES: &str = entries!("-- entries", "log_entry", "");
+const EXECUTIONS: &str = entries!("-- entries of executions", "log_entry", " AND kind = 'execution'");
 /// Said twice, so that the index of the few entries that are no executions serves.
-const OF_KIND: &str = entries!("-- entries of a kind", " AND kind = $5 AND kind <> 'execution'");
+const OF_KIND: &str = entries!("-- entries of a kind", "log_entry", " AND kind = $5 AND kind <> 'execution'");
+const OF_REVISIONS: &str = entries!(
+    "-- entries of revisions",
+    "unnest($5::text[], $6::integer[], $7::integer[]) AS named (of_id, of_attempt, of_revision), log_entry",
+    " AND execution_id = of_id AND attempt = of_attempt AND revision = of_revision"
+);
 
 const ENTRY: usize = EXECUTION;
 const SOURCE: usize = ENTRY + 13;
@@ -113,21 +120,29 @@ const ERASED: usize = PURGED + 2;
 pub(super) async fn entries(
     session: &Session,
     log: &str,
-    kind: Option<EntryKind>,
+    which: Which<'_>,
     from: u64,
     limit: u32,
 ) -> Result<Vec<StoredEntry>> {
     let longest = i32::try_from(MAX_OBJECT).unwrap_or(i32::MAX);
     let (from, limit) = (at_most(from), i64::from(limit));
     let mut of: Vec<&(dyn ToSql + Sync)> = vec![&log, &from, &limit, &longest];
-    let name = kind.map(EntryKind::as_str);
-    let statement = match (kind, &name) {
-        (Some(EntryKind::Execution), _) => EXECUTIONS,
-        (_, Some(name)) => {
-            of.push(name);
+    let (name, ids, attempts, revisions);
+    let statement = match which {
+        Which::All => ENTRIES,
+        Which::Kind(EntryKind::Execution) => EXECUTIONS,
+        Which::Kind(kind) => {
+            name = kind.as_str();
+            of.push(&name);
             OF_KIND
         }
-        (_, None) => ENTRIES,
+        Which::Revisions(names) => {
+            ids = names.iter().map(|name| name.id.as_str()).collect::<Vec<_>>();
+            attempts = names.iter().map(|name| small(name.attempt)).collect::<Vec<_>>();
+            revisions = names.iter().map(|name| small(name.revision)).collect::<Vec<_>>();
+            of.extend([&ids as &(dyn ToSql + Sync), &attempts, &revisions]);
+            OF_REVISIONS
+        }
     };
     let statement = session.prepare_cached(statement).await?;
     // One after the other: a page of objects would else be in memory at once.
@@ -238,7 +253,8 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
         | EntryKind::Execution
         | EntryKind::Heartbeat
         | EntryKind::Succession
-        | EntryKind::Digest => Beside::Nothing,
+        | EntryKind::Digest
+        | EntryKind::Export => Beside::Nothing,
     })
 }
 

@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dualaudit_record::{EntryKind, Time, log::TileId};
+use dualaudit_record::{Time, log::TileId};
 
 use self::{
     append::Trees,
@@ -21,7 +21,7 @@ use self::{
 };
 use super::{
     Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
-    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
+    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
 };
 
 mod append;
@@ -273,13 +273,13 @@ impl Store for PostgresStore {
     async fn entries(
         &self,
         log: &str,
-        kind: Option<EntryKind>,
+        which: Which<'_>,
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, StoreError> {
         self.asked(async {
             let session = Session::new(&self.pools.readers).await?;
-            let entries = entries::entries(&session, log, kind, from, limit).await;
+            let entries = entries::entries(&session, log, which, from, limit).await;
             session.end(entries).await
         })
         .await

@@ -12,7 +12,7 @@ use super::{
     values::{Micros, at_most},
 };
 use crate::store::{
-    Head, StoreError, StoredEntry, names,
+    Head, StoreError, StoredEntry, Which, names,
     rebuild::{Compared, Derived, DerivedTable, LEAF_HASHES, Mode, Rebuild, Rebuilding, TABLES},
     rows::Cells as _,
 };
@@ -76,7 +76,7 @@ impl Rebuilding for PostgresRebuilding {
     }
 
     async fn entries(&mut self, from: u64, limit: u32) -> std::result::Result<Vec<StoredEntry>, StoreError> {
-        let entries = entries::entries(&self.session, &self.head.log, None, from, limit);
+        let entries = entries::entries(&self.session, &self.head.log, Which::All, from, limit);
         entries.await.map_err(|error| error.at(&self.name))
     }
 

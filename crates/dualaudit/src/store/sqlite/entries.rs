@@ -9,6 +9,7 @@ use rusqlite::{
     Connection, Row, params, params_from_iter,
     types::{Value, ValueRef},
 };
+use serde_json::json;
 
 use super::{
     error::{Error, Result},
@@ -17,7 +18,7 @@ use super::{
     rows::{content_digest, unambiguous_execution},
 };
 use crate::store::{
-    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry,
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, RevisionName, StoredBody, StoredEntry, Which,
     objects::{self, MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
@@ -25,23 +26,47 @@ use crate::store::{
 /// What was read, or why it cannot be: of one value, where the rest can go on.
 type Readable<T> = std::result::Result<T, String>;
 
+/// [`Which`], to be handed to the thread that reads.
+pub(super) enum Wanted {
+    All,
+    Kind(EntryKind),
+    /// As JSON: an array of id, attempt and revision of each.
+    Revisions(String),
+}
+
+impl From<Which<'_>> for Wanted {
+    fn from(which: Which<'_>) -> Self {
+        match which {
+            Which::All => Self::All,
+            Which::Kind(kind) => Self::Kind(kind),
+            Which::Revisions(names) => {
+                let names =
+                    names.iter().map(|RevisionName { id, attempt, revision }| json!([id, attempt, revision]));
+                Self::Revisions(names.collect::<serde_json::Value>().to_string())
+            }
+        }
+    }
+}
+
 /// See [`crate::store::Store::entries`].
 pub(super) fn entries(
     connection: &Connection,
     log: &str,
-    kind: Option<EntryKind>,
+    which: &Wanted,
     from: u64,
     limit: u32,
 ) -> Result<Vec<StoredEntry>> {
     macro_rules! entries {
-        ($what:literal, $of_kind:literal) => {
+        ($what:literal, $from:literal, $of_kind:literal) => {
             concat!(
                 $what,
                 "
                 SELECT idx, kind, recorded_at, execution_id, attempt, revision, started_at,
                     idempotency_key, body_digest, leaf_hash, body,
                     (SELECT erased.idx FROM erased WHERE erased.log = ?1 AND entry_idx = log_entry.idx)
-                FROM log_entry
+                FROM ",
+                $from,
+                "
                 WHERE log = ?1 AND idx >= ?2",
                 $of_kind,
                 "
@@ -50,19 +75,30 @@ pub(super) fn entries(
             )
         };
     }
-    const ENTRIES: &str = entries!("-- entries", "");
-    const EXECUTIONS: &str = entries!("-- entries of executions", " AND kind = 'execution'");
+    const ENTRIES: &str = entries!("-- entries", "log_entry", "");
+    const EXECUTIONS: &str = entries!("-- entries of executions", "log_entry", " AND kind = 'execution'");
     // Said twice, so that the index of the few entries that are no executions serves.
-    const OF_KIND: &str = entries!("-- entries of a kind", " AND kind = ?4 AND kind <> 'execution'");
+    const OF_KIND: &str =
+        entries!("-- entries of a kind", "log_entry", " AND kind = ?4 AND kind <> 'execution'");
+    // In this order: each name is one look at the index of executions.
+    const OF_REVISIONS: &str = entries!(
+        "-- entries of revisions",
+        "json_each(?4) AS named CROSS JOIN log_entry INDEXED BY log_entry_execution",
+        " AND execution_id = named.value ->> 0 AND attempt = named.value ->> 1 AND revision = named.value ->> 2"
+    );
     let secret = secret(connection, log)?;
     let mut reading = Reading { connection, log, secret, objects: Objects::default() };
     let mut of: Vec<Value> = vec![log.to_owned().into(), beyond(from).into(), limit.into()];
-    let statement = match kind {
-        None => ENTRIES,
-        Some(EntryKind::Execution) => EXECUTIONS,
-        Some(kind) => {
+    let statement = match which {
+        Wanted::All => ENTRIES,
+        Wanted::Kind(EntryKind::Execution) => EXECUTIONS,
+        Wanted::Kind(kind) => {
             of.push(kind.as_str().to_owned().into());
             OF_KIND
+        }
+        Wanted::Revisions(names) => {
+            of.push(names.clone().into());
+            OF_REVISIONS
         }
     };
     collect(connection, statement, params_from_iter(of), |row| {
@@ -197,7 +233,8 @@ impl Reading<'_> {
                 | EntryKind::Execution
                 | EntryKind::Heartbeat
                 | EntryKind::Succession
-                | EntryKind::Digest,
+                | EntryKind::Digest
+                | EntryKind::Export,
                 _,
             ) => Beside::Nothing,
         })

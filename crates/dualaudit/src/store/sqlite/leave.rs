@@ -193,7 +193,7 @@ fn page(connection: &Connection, log: &str, from: u64) -> Result<MovingPage> {
     let mut bytes = 0;
     while page.entries.len() < PAGE_ENTRIES && bytes < PAGE_BYTES {
         let next = from + page.entries.len() as u64;
-        let chunk = entries::entries(connection, log, None, next, CHUNK)?;
+        let chunk = entries::entries(connection, log, &entries::Wanted::All, next, CHUNK)?;
         if chunk.is_empty() {
             break;
         }
@@ -236,7 +236,8 @@ fn whole(connection: &Connection, log: &str, stored: StoredEntry) -> Result<Movi
         Some(Entry::Erasure(erasure)) => {
             let mut rests = Vec::new();
             for ErasedEntry { index, .. } in &erasure.entries {
-                let left = entries::entries(connection, log, None, *index, 1)?.into_iter().next();
+                let left =
+                    entries::entries(connection, log, &entries::Wanted::All, *index, 1)?.into_iter().next();
                 if let Some(StoredBody::Erased { rest, nonce, .. }) = left.map(|entry| entry.body) {
                     rests.push(Erased { index: *index, rest: *rest, nonce });
                 }

@@ -16,7 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_sqlite::{Object, Pool};
-use dualaudit_record::{EntryKind, Time, log::TileId};
+use dualaudit_record::{Time, log::TileId};
 use rusqlite::Connection;
 
 use self::{
@@ -26,7 +26,7 @@ use self::{
 };
 use super::{
     Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
-    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
+    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
 };
 
 mod append;
@@ -284,12 +284,13 @@ impl Store for SqliteStore {
     async fn entries(
         &self,
         log: &str,
-        kind: Option<EntryKind>,
+        which: Which<'_>,
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, StoreError> {
         let log = log.to_owned();
-        self.ask(move |reader| entries::entries(reader, &log, kind, from, limit)).await
+        let which = entries::Wanted::from(which);
+        self.ask(move |reader| entries::entries(reader, &log, &which, from, limit)).await
     }
 
     async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError> {

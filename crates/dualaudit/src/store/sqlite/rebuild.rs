@@ -64,7 +64,9 @@ impl Rebuilding for SqliteRebuilding {
 
     async fn entries(&mut self, from: u64, limit: u32) -> std::result::Result<Vec<StoredEntry>, StoreError> {
         let log = self.head.log.clone();
-        self.held.with(move |connection| entries::entries(connection, &log, None, from, limit)).await
+        self.held
+            .with(move |connection| entries::entries(connection, &log, &entries::Wanted::All, from, limit))
+            .await
     }
 
     async fn put(&mut self, rows: Vec<Derived>) -> std::result::Result<(), StoreError> {

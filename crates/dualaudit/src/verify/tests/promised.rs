@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     proof::Bundler,
     store::{
-        Head, SharedStore,
+        Head, SharedStore, Which,
         conformance::{
             sample,
             tampered::{Tampered, on_both},
@@ -270,8 +270,10 @@ async fn bundles_are_verified_by_themselves() {
     audit.publish(1).await;
     let mut bundler = Bundler::published(Arc::new(audit.store.clone()), LOG).await.unwrap();
     let mut lines = Vec::new();
-    for stored in audit.store.entries(LOG, None, 0, 20).await.unwrap() {
+    for stored in audit.store.entries(LOG, Which::All, 0, 20).await.unwrap() {
         let bundle = bundler.bundle(&stored).await.unwrap();
+        let in_text = bundler.bundle_json(&stored).await.unwrap();
+        assert_eq!(serde_json::from_slice::<dualaudit_record::proof::Bundle>(&in_text).unwrap(), bundle);
         lines.push(serde_json::to_string(&bundle).unwrap());
     }
     let text = lines.join("\n");

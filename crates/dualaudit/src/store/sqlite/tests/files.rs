@@ -10,7 +10,7 @@ use super::{
     Fresh, Options, SqliteStore, fresh,
 };
 use crate::store::{
-    Filter, Store as _, StoreError, StoredBody,
+    Filter, Store as _, StoreError, StoredBody, Which,
     conformance::{
         check::check_log,
         sample::{
@@ -248,7 +248,7 @@ async fn a_row_changed_behind_the_triggers_does_not_read_back_intact() {
     for (id, intact) in [("a", false), ("b", false), ("c", true)] {
         assert_eq!(store.read_back(LOG, id, 1).await.unwrap().unwrap().intact, intact, "{id}");
     }
-    let entries = store.entries(LOG, None, 0, 10).await.unwrap();
+    let entries = store.entries(LOG, Which::All, 0, 10).await.unwrap();
     let StoredBody::Unreadable(reason) = &entries[1].body else { panic!("{:?}", entries[1].body) };
     assert!(reason.contains("step_executions"), "{reason}");
     assert!(entries[2].body.entry().is_some());

@@ -1,0 +1,348 @@
+//! `GET /api/v1/export`: what is recorded, streamed; and `GET /api/v1/export/{id}`, its manifest.
+//!
+//! Parameters: the filters of the list, `format=jsonl|csv|parquet` (`jsonl`), `scope=latest|revisions|entries`
+//! (`latest`; of `entries` only `log` narrows), and `actor`, which goes into the log as it is given. The answer names
+//! the export in `Dualaudit-Export`. It is broken off, without its last chunk, where it cannot be read to its end or
+//! not be recorded; whoever does not read for a minute is left.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, State, rejection::QueryRejection},
+    http::{HeaderValue, Method, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use dualaudit_record::export::{ExportFormat, Manifest, Scope};
+use futures::stream;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::{
+    Api,
+    executions::{Pairs, pairs},
+    problem::{Kind, Problem},
+};
+use crate::{
+    clock::entropy,
+    export::{Opened, Recorder, Request, Sink},
+    query::{BadParameter, ListRequest},
+};
+
+/// Exports under way at once.
+const EXPORTS: usize = 4;
+/// Chunks that wait to be sent.
+const CHUNKS: usize = 4;
+/// How long whoever asked may leave a chunk waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Manifests that are kept, the newest.
+const MANIFESTS: usize = 64;
+
+/// What exports have in common.
+#[derive(Clone)]
+pub(super) struct Exports {
+    recorder: Recorder,
+    room: Arc<Semaphore>,
+    manifests: Arc<Mutex<VecDeque<Manifest>>>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Exports {
+    pub(super) fn of(api: &Api) -> Self {
+        let doors = api.doors.iter().chain([&api.ingest]).cloned().collect();
+        Self {
+            recorder: Recorder::new(api.store.clone(), api.clock.clone(), doors),
+            room: Arc::new(Semaphore::new(EXPORTS)),
+            manifests: Arc::default(),
+            stopping: api.stopping.clone(),
+        }
+    }
+
+    fn keep(&self, manifest: Manifest) {
+        let mut kept = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.truncate(MANIFESTS - 1);
+        kept.push_front(manifest);
+    }
+
+    fn kept(&self, id: &str) -> Option<Manifest> {
+        let kept = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|manifest| manifest.export.export == id).cloned()
+    }
+}
+
+pub(super) async fn export(
+    State(api): State<Api>,
+    Extension(exports): Extension<Exports>,
+    method: Method,
+    query: Result<Pairs, QueryRejection>,
+) -> Result<Response, Problem> {
+    let request = asked(pairs(query)?, &api)?;
+    let (id, format) = (request.id.clone(), request.format);
+    let file = format!("dualaudit-{id}.{format}");
+    if method == Method::HEAD {
+        return Ok(answer(format, &id, &file, Body::empty()));
+    }
+    let Ok(room) = Arc::clone(&exports.room).try_acquire_owned() else {
+        return Err(Problem::new(
+            Kind::Overloaded,
+            format!("{EXPORTS} exports are under way, which is the limit."),
+        ));
+    };
+    let opened = Opened::open(exports.recorder.clone(), request).await?;
+    let (chunks, sent) = mpsc::channel(CHUNKS);
+    let name = file.clone();
+    // Of its own: whoever asked may go away, and what they read is recorded all the same.
+    tokio::spawn(async move {
+        let mut sink = Stream { chunks: Some(chunks), stopping: exports.stopping.clone() };
+        match opened.hand_out(&mut sink, &name, |_| {}).await {
+            Ok(manifest) => exports.keep(manifest),
+            Err(error) => {
+                tracing::warn!(%error, "an export was broken off");
+                sink.break_off(error.to_string()).await;
+            }
+        }
+        drop(room);
+    });
+    let sent = stream::unfold(sent, |mut sent| async { sent.recv().await.map(|chunk| (chunk, sent)) });
+    Ok(answer(format, &id, &file, Body::from_stream(sent)))
+}
+
+pub(super) async fn manifest(
+    Extension(exports): Extension<Exports>,
+    Path(id): Path<String>,
+) -> Result<Json<Manifest>, Problem> {
+    exports.kept(&id).map(Json).ok_or_else(|| {
+        let detail = format!(
+            "No export {id:.64} was made here lately. The manifest is there a few seconds after the export was read, and \
+             this process keeps the newest {MANIFESTS}."
+        );
+        Problem::new(Kind::NoSuchExport, detail)
+    })
+}
+
+/// What a query string asks for.
+fn asked(pairs: Vec<(String, String)>, api: &Api) -> Result<Request, Problem> {
+    crate::query::reject_repeats(&pairs)?;
+    let (mut format, mut scope, mut actor) = (ExportFormat::Jsonl, Scope::Latest, None);
+    let mut filters = Vec::new();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "format" => {
+                format = value.parse().map_err(|rule: &str| BadParameter::new("format", &value, rule))?;
+            }
+            "scope" => {
+                scope = match value.as_str() {
+                    "latest" => Scope::Latest,
+                    "revisions" => Scope::Revisions,
+                    "entries" => Scope::Entries,
+                    _ => {
+                        let rule = "must be latest, revisions or entries";
+                        return Err(BadParameter::new("scope", &value, rule).into());
+                    }
+                };
+            }
+            "actor" if value.is_empty() || value.len() > 253 || value.contains('\0') => {
+                let rule = "must be a name of at most 253 bytes";
+                return Err(BadParameter::new("actor", &value, rule).into());
+            }
+            "actor" => actor = Some(value),
+            "limit" | "cursor" => {
+                return Err(BadParameter::new(&name, &value, "an export has no pages").into());
+            }
+            _ => filters.push((name, value)),
+        }
+    }
+    if scope == Scope::Entries
+        && let Some((name, value)) = filters.iter().find(|(name, _)| name != "log")
+    {
+        let rule = "does not go with scope=entries: whatever is left out would not be proved";
+        return Err(BadParameter::new(name, value, rule).into());
+    }
+    let list = ListRequest::parse(&filters, api.clock.now())?;
+    Ok(Request {
+        id: hex::encode(entropy::<16>()),
+        actor: actor.unwrap_or_else(|| "unverified".to_owned()),
+        format,
+        scope,
+        asked: list.asked(&filters),
+        filter: list.filter,
+    })
+}
+
+fn answer(format: ExportFormat, id: &str, file: &str, body: Body) -> Response {
+    let media_type = match format {
+        ExportFormat::Jsonl => "application/x-ndjson",
+        ExportFormat::Csv => "text/csv; charset=utf-8; header=present",
+        ExportFormat::Parquet => "application/vnd.apache.parquet",
+    };
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    let named = [
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
+        (header::HeaderName::from_static("dualaudit-export"), id.to_owned()),
+    ];
+    for (name, value) in named {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// Into the body of an answer.
+struct Stream {
+    /// `None` once everything was given.
+    chunks: Option<mpsc::Sender<io::Result<Bytes>>>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Stream {
+    /// Ends the answer in the middle, so that nobody takes it for whole.
+    async fn break_off(&mut self, error: String) {
+        if let Some(chunks) = self.chunks.take() {
+            let _ = tokio::time::timeout(PATIENCE, chunks.send(Err(io::Error::other(error)))).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Stream {
+    async fn give(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+        let Some(chunks) = &self.chunks else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        // Nobody tells that it stops where nobody could.
+        let stops = async {
+            if self.stopping.wait_for(|&stops| stops).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stops => Err(io::Error::other("dualaudit is stopping")),
+            sent = tokio::time::timeout(PATIENCE, chunks.send(Ok(bytes.into()))) => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            },
+        }
+    }
+
+    fn close(&mut self) {
+        self.chunks = None;
+    }
+
+    fn is_read_at_once(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dualaudit_record::{Entry, EntryKind, export::Export};
+    use serde_json::json;
+
+    use crate::{
+        http::tests::{Served, record},
+        store::Which,
+        verify::verify_export,
+    };
+
+    async fn served_with(count: usize, padding: usize) -> Served {
+        let served = Served::new().await;
+        let of = |n: usize| {
+            let mut record = record(&format!("r{n:04}"));
+            record["labels"] = json!({"team": if n % 2 == 0 { "a" } else { "b" }});
+            record["error_message"] = "x".repeat(padding).into();
+            record
+        };
+        for some in (0..count).collect::<Vec<_>>().chunks(5) {
+            let records: Vec<_> = some.iter().copied().map(of).collect();
+            assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        }
+        served
+    }
+
+    async fn told(served: &Served) -> Vec<Export> {
+        let entries =
+            served.store.inner.entries("http", Which::Kind(EntryKind::Export), 0, 10).await.unwrap();
+        let told = entries.iter().map(|stored| match stored.body.entry() {
+            Some(Entry::Export(export)) => (**export).clone(),
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    }
+
+    #[tokio::test]
+    async fn an_export_is_streamed_recorded_and_has_a_manifest() {
+        let served = served_with(7, 0).await;
+        for (query, format, lines) in [
+            ("labels=team%3Da&actor=auditor", "jsonl", 4),
+            ("format=csv&actor=auditor", "csv", 7),
+            ("format=parquet&scope=revisions&actor=auditor", "parquet", 7),
+            ("scope=entries&log=http&actor=auditor", "jsonl", 10),
+        ] {
+            let answered = served.get(&format!("/api/v1/export?{query}")).await;
+            assert_eq!(answered.status, 200, "{}", answered.text);
+            let id = answered.header("dualaudit-export").to_owned();
+            assert!(answered.header("content-disposition").contains(&format!("{id}.{format}")));
+            let told = told(&served).await;
+            let last = told.last().unwrap();
+            assert_eq!(
+                (last.export.as_str(), last.actor.as_str(), last.lines()),
+                (id.as_str(), "auditor", lines)
+            );
+            let path = format!("/api/v1/export/{id}");
+            while served.get(&path).await.status != 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let manifest = serde_json::from_value(served.get(&path).await.json()).unwrap();
+            let report = verify_export(&manifest, &answered.body[..], &[], |_| {}).unwrap();
+            assert!(report.is_clean() && report.is_vouched_for, "{report:?}");
+        }
+        assert_eq!(served.get("/api/v1/export/nothing").await.problem(), "no-such-export");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_exported_is_a_problem_and_no_entry() {
+        let served = served_with(1, 0).await;
+        for (query, problem) in [
+            ("format=xml", "invalid-parameter"),
+            ("scope=all", "invalid-parameter"),
+            ("limit=3", "invalid-parameter"),
+            ("outcome=good", "invalid-parameter"),
+            ("actor=", "invalid-parameter"),
+            ("log=a&log=b", "invalid-parameter"),
+            ("scope=entries&workflow=x", "invalid-parameter"),
+            ("scope=entries&format=csv", "invalid-parameter"),
+            ("log=nowhere", "no-such-log"),
+        ] {
+            assert_eq!(served.get(&format!("/api/v1/export?{query}")).await.problem(), problem, "{query}");
+        }
+        assert_eq!(told(&served).await, []);
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_away_is_told_of_as_far_as_they_came() {
+        // 12 MiB: more than is on its way at once.
+        let served = served_with(60, 200 << 10).await;
+        let request = axum::http::Request::get("/api/v1/export").body(axum::body::Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(served.router.clone(), request).await.unwrap();
+        drop(response);
+        let mut told = told(&served).await;
+        while told.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            told = self::told(&served).await;
+        }
+        assert!(!told[0].whole && told[0].lines() < 60, "{told:?}");
+        assert_eq!(told[0].actor, "unverified");
+    }
+}
