@@ -498,12 +498,18 @@ async fn a_digest_that_was_changed_is_found_by_its_digest_and_by_what_it_says() 
     days.digest().await;
     days.verified().await;
     let shell = rusqlite::Connection::open(file.file()).unwrap();
-    shell
-        .execute_batch(
-            "DROP TRIGGER log_entry_is_not_updated;
-             UPDATE log_entry SET body = replace(body, '\"recorded\":1', '\"recorded\":2') WHERE kind = 'digest'",
+    let trigger: String = shell
+        .query_row(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'log_entry' AND sql LIKE '%BEFORE UPDATE%'",
+            [],
+            |row| row.get(0),
         )
         .unwrap();
+    let change = format!(
+        "DROP TRIGGER {trigger};
+         UPDATE log_entry SET body = replace(body, '\"recorded\":1', '\"recorded\":2') WHERE kind = 'digest'"
+    );
+    shell.execute_batch(&change).unwrap();
     let findings = verify(days.store.as_ref(), None, |_| {}).await.unwrap().findings;
     let found: Vec<_> = findings.iter().map(|it| (it.index.unwrap(), it.what)).collect();
     assert_eq!(found, [(3, "body digest"), (3, "digest")], "{findings:#?}");

@@ -101,12 +101,13 @@ fn from_resource<'a>(known: &'a [Revision], draft: &ExecutionDraft) -> Decision<
 
 fn from_quarantine<'a>(known: &'a [Revision], draft: &ExecutionDraft, entry: u64) -> Decision<'a> {
     let same_attempt = latest_of_attempts(known).find(|latest| latest.started_at == draft.record.started_at);
-    match same_attempt {
-        None => from_resource(known, draft),
-        // The same content is a revision, too: it says that the object is accounted for.
-        Some(latest) if latest.index < entry && latest.content_digest.is_some() => next_of(latest),
-        Some(latest) => Decision::Duplicate(latest),
+    let Some(latest) = same_attempt else { return from_resource(known, draft) };
+    // After what was purged or erased nothing comes.
+    if known.iter().any(|known| known.attempt == latest.attempt && known.content_digest.is_none()) {
+        return Decision::Duplicate(first_of(known, latest.attempt));
     }
+    // The same content is a revision, too: it says that the object is accounted for.
+    if latest.index < entry { next_of(latest) } else { Decision::Duplicate(latest) }
 }
 
 fn from_producer<'a>(known: &'a [Revision], draft: &ExecutionDraft, amend: Option<u32>) -> Decision<'a> {

@@ -73,6 +73,11 @@ async fn what_is_missing_is_named_and_what_was_in_quarantine_is_recorded_once_it
     cluster.strip("lost").await;
     cluster.delete("lost").await;
     eventually("there is a gap", || async { cluster.gaps().pop() }).await;
+    eventually("what is gone is tracked no more", || async {
+        let phases = cluster.tracked_phases();
+        (phases.iter().filter(|phase| *phase == "Executing").count() == 1).then_some(())
+    })
+    .await;
 
     let (status, summary) = digest(&cluster);
     assert_eq!((status, &summary["executions"], &summary["missing_total"]), (Some(3), &json!(3), &json!(2)));
