@@ -4,7 +4,8 @@
 
 use dualaudit_record::{
     checkpoint::{Checkpoint, SignedCheckpoint},
-    entry::{Heartbeat, Succession},
+    day::{Counts, Day},
+    entry::{DailyDigest, Heartbeat, Succession},
     selector::Selector,
 };
 
@@ -81,6 +82,8 @@ async fn everything(store: &impl Tampered) {
     for id in ["r2", "q", "lost"] {
         stored(inner, erase(id)).await;
     }
+    digest(inner).await;
+    stored(inner, sample::exported("e1")).await;
     let head = inner.logs().await.unwrap().into_iter().find(|head| head.log == sample::LOG).unwrap();
     let heartbeat = Entry::Heartbeat(Heartbeat { size: head.size });
     stored(inner, DraftContent::Note(Box::new(heartbeat))).await;
@@ -99,6 +102,24 @@ async fn everything(store: &impl Tampered) {
     inner.append("next", batch([said, from_resource(record("z"))]), at(100)).await.unwrap();
     publish(inner, "next").await;
     store.close_succeeded(sample::LOG, "next").await;
+}
+
+/// Digests the day that all entries so far are of.
+async fn digest(store: &dyn Store) {
+    let entries = store.entries(sample::LOG, Which::All, 0, 100).await.unwrap();
+    let mut counts = Counts::default();
+    for entry in &entries {
+        counts.leaf(entry.kind, entry.revision);
+        if let Some(said) = entry.body.left() {
+            counts.said(said);
+        }
+    }
+    let day = Day::of(entries[0].recorded_at);
+    let (first, end) = (0, entries.len() as u64);
+    let digest = DailyDigest { since: day, until: day, first, end, counts, in_flight: Some(1) };
+    let digest = DraftContent::Note(Box::new(Entry::Digest(Box::new(digest))));
+    let later = at(2 * 86_400);
+    store.append(sample::LOG, batch([digest]), later).await.unwrap();
 }
 
 /// Publishes a checkpoint of all that a log has.
