@@ -125,7 +125,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Ok(actor) = args.actor.name() else { return Ok(nobody()) };
     let from = match args.from.is_server() {
         true => From::Server(Asked::of(&args.from.open().await?, pairs, &args, &actor)?),
-        false => From::Database(
+        false => From::Database(Box::new((
             recorder(&args).await?,
             Request {
                 id: hex::encode(entropy::<16>()),
@@ -135,7 +135,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 asked: request.asked(&pairs),
                 filter: request.filter,
             },
-        ),
+        ))),
     };
     let manifest = if args.is_to_stdout() {
         from.export(&mut Stdout, "-").await?
@@ -165,7 +165,7 @@ async fn recorder(args: &Args) -> anyhow::Result<Recorder> {
 
 /// Where an export comes from.
 enum From {
-    Database(Recorder, Request),
+    Database(Box<(Recorder, Request)>),
     Server(Asked),
 }
 
@@ -173,7 +173,8 @@ impl From {
     async fn export(&self, sink: &mut dyn Sink, name: &str) -> anyhow::Result<Manifest> {
         let bar = progress_bar(if matches!(self, Self::Server(_)) { "bytes" } else { "entries" });
         let done = match self {
-            Self::Database(recorder, request) => {
+            Self::Database(asked) => {
+                let (recorder, request) = asked.as_ref();
                 export(recorder, request, sink, name, |progress| show(&bar, progress))
                     .await
                     .map_err(Into::into)

@@ -260,7 +260,7 @@ mod tests {
         let served = Served::new().await;
         let of = |n: usize| {
             let mut record = record(&format!("r{n:04}"));
-            record["labels"] = json!({"team": if n % 2 == 0 { "a" } else { "b" }});
+            record["labels"] = json!({"team": if n.is_multiple_of(2) { "a" } else { "b" }});
             record["error_message"] = "x".repeat(padding).into();
             record
         };

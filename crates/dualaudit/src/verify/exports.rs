@@ -148,7 +148,7 @@ fn check_recorded(manifest: &Manifest, keys: &[VerifierKey], report: &mut Export
             let found = format!("{}/{}", leaf.log, leaf.index);
             report.find(log, Some(*index), "entry of the export", format!("{log}/{index}"), found);
         } else if *said != manifest.export {
-            let (expected, found) = (json(&*said), json(&manifest.export));
+            let (expected, found) = (json(&said), json(&manifest.export));
             report.find(log, Some(*index), "manifest", format!("{expected}, as the log says"), found);
         } else {
             report.is_vouched_for = true;
