@@ -117,7 +117,7 @@ async fn again(args: &Retry) -> anyhow::Result<ExitCode> {
 async fn logs(store: &SharedStore, args: &Retry) -> anyhow::Result<Vec<LogOpening>> {
     let mut heads = meant(store.logs().await?, args.log.as_deref())?;
     heads.retain(|head| args.log.is_some() || head.state == LogState::Open);
-    if let [] = heads[..] {
+    if heads.is_empty() {
         return Err(anyhow!("there is no log that takes entries"));
     }
     // An execution that is named has to be in the log that is meant.

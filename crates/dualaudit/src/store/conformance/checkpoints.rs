@@ -29,7 +29,7 @@ async fn proof_head(store: &dyn Store) -> proof::Head {
 }
 
 fn checkpoint(size: u64) -> SignedCheckpoint {
-    let checkpoint = Checkpoint { origin: "audit.example".to_owned(), size, root: Digest([7; 32]) };
+    let checkpoint = Checkpoint { origin: opening(LOG).origin, size, root: Digest([7; 32]) };
     SignedCheckpoint::sign(checkpoint, &[]).unwrap()
 }
 
