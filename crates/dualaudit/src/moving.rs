@@ -19,7 +19,7 @@ mod next;
 use crate::{
     clock::Clock,
     store::{
-        Departure, MovingPage, Store as _, StoreError, Table,
+        Departure, LogReader as _, MovingPage, StoreError, Table,
         postgres::PostgresStore,
         sqlite::{Locked, SqliteStore},
     },

@@ -30,9 +30,9 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     store::{
-        Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Owner, Page, ReadBack, RowKey,
-        SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing,
-        Which,
+        Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, LogReader, Lookup, Owner, Page,
+        ReadBack, RowKey, SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
+        WeighedUpTo, Weighing, Which,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -299,6 +299,19 @@ impl Store for Faulty {
         self.pass().await?;
         self.inner.get(wanted).await
     }
+    async fn weigh(
+        &self,
+        log: &str,
+        completed_before: Time,
+        after: Option<&WeighedUpTo>,
+        limit: u32,
+    ) -> Result<Weighing, StoreError> {
+        self.inner.weigh(log, completed_before, after, limit).await
+    }
+}
+
+#[async_trait]
+impl LogReader for Faulty {
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {
         self.pass().await?;
         self.inner.logs().await
@@ -327,15 +340,6 @@ impl Store for Faulty {
     }
     async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.inner.tiles(log, wanted).await
-    }
-    async fn weigh(
-        &self,
-        log: &str,
-        completed_before: Time,
-        after: Option<&WeighedUpTo>,
-        limit: u32,
-    ) -> Result<Weighing, StoreError> {
-        self.inner.weigh(log, completed_before, after, limit).await
     }
 }
 

@@ -106,7 +106,7 @@ fn detailed(number: usize) -> Value {
     let mut record = record(&format!("r{number:02}"));
     record["total_duration"] = json!(1_000_000_000_000_u64 + number as u64);
     record["completed_at"] = json!(format!("2026-05-01T10:00:{number:02}.123456Z"));
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         record["labels"] = json!({"team": "payments", "tier": "1"});
         record["namespace"] = json!("shop");
         record["adaptive_adjustments"] = json!([{

@@ -7,7 +7,7 @@ use std::{
 
 use dualaudit::{
     proof::Bundler,
-    store::{Cursor, Filter, Lookup, Store, Wanted, Which},
+    store::{Cursor, Filter, Lookup, Store, Wanted},
 };
 
 use super::{
@@ -75,16 +75,17 @@ impl Asked {
         took
     }
 
-    /// As the API gives it: the execution is found, its entry read and proved.
+    /// As the API gives it: the execution is found, and proved.
     async fn proof(&mut self) -> Duration {
         let id = uid(self.draw.at_most(self.filled.fleet.size - 1));
         let (store, wanted) = (&self.filled.store, Wanted { id, log: None, attempt: None });
         let began = Instant::now();
         let Lookup::Found(found) = store.get(&wanted).await.expect("an answer") else { panic!("not found") };
-        let receipt = &found.revisions[0].1;
-        let entries = store.entries(&receipt.log, Which::All, receipt.index, 1).await.expect("an entry");
-        let bundler = Bundler::newest(Arc::new(store.clone()), &receipt.log).await;
-        let bundle = bundler.expect("a log").bundle(&entries[0]).await.expect("a proof");
+        let nonce = found.nonce;
+        let (record, receipt) = found.revisions.into_iter().next().expect("a revision");
+        let mut bundler = Bundler::newest(Arc::new(store.clone()), &receipt.log).await.expect("a log");
+        let bundle = bundler.bundle_of(&receipt, record, nonce).await.expect("a proof");
+        let bundle = bundle.expect("what was appended");
         let took = began.elapsed();
         assert_eq!(bundle.leaf.index, receipt.index);
         took

@@ -20,8 +20,8 @@ use self::{
     session::Session,
 };
 use super::{
-    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
-    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, LogReader, Lookup, Page, ReadBack, RowKey,
+    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
 };
 
 mod append;
@@ -261,6 +261,24 @@ impl Store for PostgresStore {
         .await
     }
 
+    async fn weigh(
+        &self,
+        log: &str,
+        completed_before: Time,
+        after: Option<&WeighedUpTo>,
+        limit: u32,
+    ) -> Result<Weighing, StoreError> {
+        self.asked(async {
+            let session = Session::snapshot(&self.pools.readers).await?;
+            let weighing = weigh::weigh(&session, log, completed_before, after, limit).await;
+            session.end(weighing).await
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl LogReader for PostgresStore {
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {
         self.worked(async {
             let session = Session::new(&self.pools.reserved).await?;
@@ -314,21 +332,6 @@ impl Store for PostgresStore {
             let session = Session::new(&self.pools.readers).await?;
             let tiles = tiles::tiles(&session, log, wanted).await;
             session.end(tiles).await
-        })
-        .await
-    }
-
-    async fn weigh(
-        &self,
-        log: &str,
-        completed_before: Time,
-        after: Option<&WeighedUpTo>,
-        limit: u32,
-    ) -> Result<Weighing, StoreError> {
-        self.asked(async {
-            let session = Session::snapshot(&self.pools.readers).await?;
-            let weighing = weigh::weigh(&session, log, completed_before, after, limit).await;
-            session.end(weighing).await
         })
         .await
     }

@@ -25,8 +25,8 @@ use self::{
     write::Faults,
 };
 use super::{
-    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, Lookup, Page, ReadBack, RowKey, Store,
-    StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
+    Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, LogReader, Lookup, Page, ReadBack, RowKey,
+    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
 };
 
 mod append;
@@ -277,6 +277,20 @@ impl Store for SqliteStore {
         self.ask(move |reader| read::get(reader, &wanted)).await
     }
 
+    async fn weigh(
+        &self,
+        log: &str,
+        completed_before: Time,
+        after: Option<&WeighedUpTo>,
+        limit: u32,
+    ) -> Result<Weighing, StoreError> {
+        let (log, after) = (log.to_owned(), after.cloned());
+        self.ask(move |reader| weigh::weigh(reader, &log, completed_before, after.as_ref(), limit)).await
+    }
+}
+
+#[async_trait]
+impl LogReader for SqliteStore {
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {
         self.read(read::logs).await
     }
@@ -312,16 +326,5 @@ impl Store for SqliteStore {
     async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let (log, wanted) = (log.to_owned(), wanted.to_vec());
         self.ask(move |reader| tiles::tiles(reader, &log, &wanted)).await
-    }
-
-    async fn weigh(
-        &self,
-        log: &str,
-        completed_before: Time,
-        after: Option<&WeighedUpTo>,
-        limit: u32,
-    ) -> Result<Weighing, StoreError> {
-        let (log, after) = (log.to_owned(), after.cloned());
-        self.ask(move |reader| weigh::weigh(reader, &log, completed_before, after.as_ref(), limit)).await
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     proof::Bundler,
     store::{
-        Head, SharedStore, Which,
+        Head, LogReader as _, SharedStore, Which,
         conformance::{
             sample,
             tampered::{Tampered, on_both},

@@ -2,7 +2,7 @@
 
 use super::fresh;
 use crate::store::{
-    Store as _, StoreError,
+    LogReader as _, StoreError,
     conformance::sample::{LOG, append, at, from_resource, open, record},
     postgres::{Options, PostgresStore, maintain},
 };

@@ -16,7 +16,7 @@ use tokio_postgres::NoTls;
 
 use super::{Fresh, fresh, server::Server};
 use crate::store::{
-    Answer, Filter, ReceiptResult, Store as _, StoreError,
+    Answer, Filter, LogReader as _, ReceiptResult, Store as _, StoreError,
     conformance::{
         check::check_log,
         sample::{LOG, append, at, batch, from_producer, from_resource, open, receipt, record},

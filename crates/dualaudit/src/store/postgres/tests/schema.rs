@@ -4,7 +4,7 @@ use tokio_postgres::NoTls;
 
 use super::{Fresh, fresh, server::Server};
 use crate::store::{
-    Filter, Store as _, StoreError,
+    Filter, LogReader as _, Store as _, StoreError,
     conformance::{
         check::check_log,
         sample::{LOG, append, at, from_producer, from_resource, open, opening, record, stored},

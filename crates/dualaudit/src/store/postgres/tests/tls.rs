@@ -6,7 +6,7 @@ use super::server::{Disk, Server};
 use crate::{
     clock::SystemClock,
     store::{
-        Store as _, StoreError,
+        LogReader as _, StoreError,
         conformance::sample::at,
         postgres::{Location, Options, PostgresStore, observe},
     },
