@@ -17,6 +17,7 @@ use crate::{
     store::{
         Batch, DraftContent, Filter, Head, SharedStore, Succession, Which,
         conformance::{
+            erase::erase,
             purge::{part, weigh},
             sample::{LOG, append, at, from_resource, gap, hold, opening, record, stored},
         },
@@ -47,6 +48,7 @@ macro_rules! on_every_store {
 
 on_every_store! {
     an_export_verifies_whole_filtered_and_after_a_purge,
+    what_was_erased_is_exported_as_what_is_left_and_verifies_before_and_after,
     a_line_that_is_removed_added_swapped_or_changed_is_found_and_named,
     a_manifest_that_was_changed_with_its_file_is_found_by_what_the_log_says,
     an_export_that_is_broken_off_is_told_as_far_as_it_came,
@@ -237,6 +239,35 @@ async fn an_export_verifies_whole_filtered_and_after_a_purge(store: SharedStore)
     let whole = exported_by(&store, &jsonl(Scope::Entries)).await;
     agrees(&whole, 50);
     assert_eq!(whole.0.export.logs[0].without_body, gone + 1, "with both revisions of the amended one");
+    assert_eq!(verify(&*store, None, |_| {}).await.unwrap().findings, []);
+}
+
+async fn what_was_erased_is_exported_as_what_is_left_and_verifies_before_and_after(store: SharedStore) {
+    const JANE: &str = "jane.doe";
+    filled(&store).await;
+    let named = WorkflowExecutionAudit {
+        name: Some(JANE.to_owned()),
+        error_message: format!("{JANE} was away"),
+        ..of("personal", 100)
+    };
+    append(&*store, [from_resource(named)]).await;
+    publish(&store).await;
+    let before = exported_by(&store, &jsonl(Scope::Entries)).await;
+    agrees(&before, 44);
+    stored(&*store, erase("personal-100")).await;
+    publish(&store).await;
+    agrees(&before, 44);
+    // With the export before and the erasure.
+    for (scope, count) in [(Scope::Latest, 41), (Scope::Revisions, 42), (Scope::Entries, 48)] {
+        let after = exported_by(&store, &jsonl(scope)).await;
+        agrees(&after, count);
+        assert!(!String::from_utf8_lossy(&after.1).contains(JANE));
+        assert_eq!(after.0.export.logs[0].without_body, 1, "{scope:?}");
+    }
+    let rows = exported_by(&store, &request(ExportFormat::Csv, Scope::Latest, Filter::default(), &[])).await;
+    agrees(&rows, 41);
+    let rows = String::from_utf8(rows.1).unwrap();
+    assert!(rows.contains("personal-100") && !rows.contains(JANE), "rows have what is left");
     assert_eq!(verify(&*store, None, |_| {}).await.unwrap().findings, []);
 }
 
