@@ -37,7 +37,10 @@ BEGIN
             FROM log_entry AS erasure
             JOIN log_entry AS entry ON entry.log = erasure.log AND entry.execution_id = erasure.execution_id
             WHERE erasure.log = NEW.log AND erasure.idx = NEW.idx AND erasure.kind = 'erasure'
-                AND entry.idx = NEW.entry_idx AND entry.kind IN ('execution', 'gap', 'quarantine'))
+                AND entry.idx = NEW.entry_idx AND entry.kind IN ('execution', 'gap', 'quarantine')
+                AND EXISTS (
+                    SELECT 1 FROM jsonb_array_elements(erasure.body::jsonb -> 'entries') AS part (said)
+                    WHERE (said ->> 'index')::bigint = NEW.entry_idx))
         OR NOT EXISTS (SELECT 1 FROM log WHERE name = NEW.log AND size <= NEW.idx)
     THEN
         RAISE EXCEPTION 'erased: an entry is erased by an entry of its execution that is just appended, or not at all'

@@ -27,7 +27,10 @@ BEGIN
             FROM log_entry AS erasure
             JOIN log_entry AS entry ON entry.log = erasure.log AND entry.execution_id = erasure.execution_id
             WHERE erasure.log = NEW.log AND erasure.idx = NEW.idx AND erasure.kind = 'erasure'
-                AND entry.idx = NEW.entry_idx AND entry.kind IN ('execution', 'gap', 'quarantine'))
+                AND entry.idx = NEW.entry_idx AND entry.kind IN ('execution', 'gap', 'quarantine')
+                AND EXISTS (
+                    SELECT 1 FROM json_each(erasure.body, '$.entries')
+                    WHERE json_extract(value, '$.index') = NEW.entry_idx))
         OR NOT EXISTS (SELECT 1 FROM log WHERE name = NEW.log AND size <= NEW.idx);
     SELECT RAISE(ABORT, 'erased: a hold is open on this execution')
     WHERE EXISTS (

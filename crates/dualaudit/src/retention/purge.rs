@@ -7,7 +7,13 @@ use super::{
     Appender, Plan, PlanError, Policy,
     plan::{Walk, as_of, resume},
 };
-use crate::store::{Answer, DraftContent, PurgeDraft, Refusal, Store, StoreError, entry_runs, part_digest};
+use crate::store::{
+    Answer, DraftContent, PurgeDraft, Refusal, RevisionName, Store, StoreError, Weighed, Which, entry_runs,
+    part_digest,
+};
+
+/// Revisions that are looked at together before they go.
+const ORIGINALS: u32 = 32;
 
 /// What went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -152,6 +158,28 @@ impl Purged {
     }
 }
 
+/// Checks that what is about to go is what was appended: of what is gone nobody can tell any more, so a row that was
+/// changed, such as to look older than it is, would go unnoticed.
+async fn check_originals(store: &dyn Store, log: &str, executions: &[Weighed]) -> Result<(), StoreError> {
+    let names = executions.iter().flat_map(|Weighed { id, attempt, entries, .. }| {
+        let revisions = (1..).zip(entries);
+        revisions.map(|(revision, _)| RevisionName { id: id.clone(), attempt: *attempt, revision })
+    });
+    let names: Vec<RevisionName> = names.collect();
+    for some in names.chunks(ORIGINALS as usize) {
+        let found = store.entries(log, Which::Revisions(some), 0, ORIGINALS).await?;
+        let damaged = found.iter().find(|stored| !stored.is_original(log));
+        if damaged.is_some() || found.len() != some.len() {
+            let which = damaged
+                .map_or("an entry that is gone".to_owned(), |stored| format!("entry {}", stored.index));
+            return Err(StoreError::Corrupt(format!(
+                "log {log}: {which} is not what was appended, and nothing of it is purged: run `dualaudit verify`"
+            )));
+        }
+    }
+    Ok(())
+}
+
 #[expect(clippy::too_many_arguments, reason = "one step of the one above")]
 async fn purge_log(
     appender: &Appender<'_>,
@@ -176,6 +204,9 @@ async fn purge_log(
         if part_digest(&entry_runs(&executions)) != part.digest {
             return Err(changed(format!("part {} has other executions", number + 1), *gone));
         }
+        check_originals(appender.store, &planned.log, &executions)
+            .await
+            .map_err(|error| PurgeError::Store { executions: *gone, error })?;
         let count = executions.len() as u64;
         let draft = PurgeDraft {
             plan: plan.id.clone(),

@@ -49,6 +49,19 @@ impl Erasable {
     }
 }
 
+/// An entry as it is read, if it is the one that was appended: what is left of another would be vouched for by
+/// its erasure, and nobody could tell any more.
+///
+/// # Errors
+/// Says what is wrong.
+pub(super) fn original(entry: Entry, nonce: Nonce, appended: Digest) -> Result<Entry, String> {
+    let found = Digest::sha256(&body(&entry, nonce));
+    match found == appended {
+        true => Ok(entry),
+        false => Err(format!("the body has the digest {found}, and {appended} was appended")),
+    }
+}
+
 /// The entries that one erasure takes, as they are read in the order of the log.
 #[derive(Default)]
 pub(super) struct Gathering {

@@ -69,7 +69,9 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
         (Entry::Purge(purge), Beside::Purge(runs)) => {
             if purge.entries != *runs {
                 let shown = |runs: &[(u64, u64)]| {
-                    let entries: u64 = runs.iter().map(|(first, last)| last.saturating_sub(*first) + 1).sum();
+                    let entries: u64 = runs.iter().fold(0, |sum: u64, (first, last)| {
+                        sum.saturating_add(last.saturating_sub(*first).saturating_add(1))
+                    });
                     format!("{entries} entries in {} runs, {}", runs.len(), part_digest(runs))
                 };
                 find("purged", shown(&purge.entries), shown(runs));

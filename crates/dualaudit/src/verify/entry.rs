@@ -19,7 +19,11 @@ pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
     match &stored.body {
         StoredBody::Unreadable(unreadable) => find("body", "one that can be read".into(), unreadable.clone()),
         // That it was is checked against the entry that says so.
-        StoredBody::Purged { .. } => {}
+        StoredBody::Purged { .. } => {
+            if let Some(key) = &stored.idempotency_key {
+                find("idempotency key", "none".to_owned(), key.clone());
+            }
+        }
         // So is what is left of what was erased; that this holds nothing personal any more is seen here.
         StoredBody::Erased { rest, .. } => {
             if erase::rest(rest).as_ref() != Some(rest.as_ref()) {
@@ -70,6 +74,11 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
         Entry::Purge(purge) if purge.as_of > stored.recorded_at => {
             let found = format!("{}, when the time of what went was not over", purge.as_of);
             find("as_of", format!("at or before {}", stored.recorded_at), found);
+            None
+        }
+        Entry::Purge(purge) if purge.entries.last().is_some_and(|&(_, last)| last >= stored.index) => {
+            let expected = format!("entries before {}", stored.index);
+            find("purged", expected, "entries that are still to come".to_owned());
             None
         }
         Entry::Heartbeat(heartbeat) if heartbeat.size != stored.index => {

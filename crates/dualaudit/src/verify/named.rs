@@ -1,7 +1,7 @@
 //! What names another entry against what that entry says: a purged body its purge, what is left of an erased one
 //! its erasure, the end of a hold its release, a record what was in quarantine.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use dualaudit_record::{
     Entry, EntryKind, Time,
@@ -12,6 +12,9 @@ use dualaudit_record::{
 
 use super::LogCheck;
 use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry, Which, rest_digest};
+
+/// Executions under a hold that are asked for together.
+const HELD: usize = 200;
 
 /// Purges that are remembered: what was recorded one after the other may have gone by turns.
 const REMEMBERED: usize = 256;
@@ -32,7 +35,7 @@ impl LastPurges {
             self.0.push_front((by, purge));
         }
         let purge = self.0.iter().find(|(known, _)| *known == by).and_then(|(_, purge)| purge.as_ref());
-        if !purge.is_some_and(|purge| purge.covers(index)) {
+        if index >= by || !purge.is_some_and(|purge| purge.covers(index)) {
             let found = format!("nothing, and a note that entry {by} purged it");
             check.find(Some(index), "body", "one, or a purge that says that it went", found);
         }
@@ -49,10 +52,11 @@ impl LastErasure {
     async fn check(
         &mut self,
         check: &mut LogCheck<'_>,
-        index: u64,
+        stored: &StoredEntry,
         by: u64,
         left: Digest,
     ) -> Result<(), StoreError> {
+        let index = stored.index;
         if self.0.as_ref().is_none_or(|(known, _)| *known != by) {
             let erasure = match named(check, EntryKind::Erasure, by).await? {
                 Some((Entry::Erasure(erasure), _)) => Some(erasure),
@@ -61,6 +65,7 @@ impl LastErasure {
             self.0 = Some((by, erasure));
         }
         let erasure = self.0.as_ref().and_then(|(_, erasure)| erasure.as_ref());
+        let erasure = erasure.filter(|erasure| Some(&erasure.execution_id) == stored.execution_id.as_ref());
         match erasure.and_then(|erasure| erasure.rest_of(index)) {
             None => {
                 let found = format!("a part of one, and a note that entry {by} erased the rest");
@@ -80,6 +85,54 @@ impl LastErasure {
 pub(super) struct Last {
     purges: LastPurges,
     erasure: LastErasure,
+    holds: OpenHolds,
+}
+
+/// The holds on single executions that are open where the log was read to, counted by execution. As many as are
+/// open, which is what bounds the memory.
+#[derive(Default)]
+struct OpenHolds(HashMap<String, u64>);
+
+impl OpenHolds {
+    /// Takes the next entry; answers whether it takes something away that a hold covers.
+    fn follow(&mut self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Hold(hold) => {
+                if let Some(id) = hold.covers.execution_id() {
+                    *self.0.entry(id.to_owned()).or_default() += 1;
+                }
+                false
+            }
+            Entry::HoldRelease(release) => {
+                if let Some(id) = &release.execution_id
+                    && let Some(open) = self.0.get_mut(id)
+                {
+                    *open -= 1;
+                    if *open == 0 {
+                        self.0.remove(id);
+                    }
+                }
+                false
+            }
+            Entry::Erasure(erasure) => self.0.contains_key(&erasure.execution_id),
+            _ => false,
+        }
+    }
+
+    /// Of those, the executions of which a purge took something.
+    async fn purged(&self, check: &LogCheck<'_>, purge: &Purge) -> Result<Vec<String>, StoreError> {
+        let held: Vec<String> = self.0.keys().cloned().collect();
+        let mut taken = Vec::new();
+        for ids in held.chunks(HELD) {
+            let known = check.store.known(&check.head.log, ids).await?;
+            let went = ids.iter().zip(known).filter(|(_, known)| {
+                let own = known.recorded.iter().filter(|recorded| recorded.receipt.log == check.head.log);
+                own.map(|recorded| recorded.receipt.index).any(|index| purge.covers(index))
+            });
+            taken.extend(went.map(|(id, _)| id.clone()));
+        }
+        Ok(taken)
+    }
 }
 
 /// Checks what an entry names.
@@ -88,10 +141,23 @@ pub(super) async fn check(
     last: &mut Last,
     stored: &StoredEntry,
 ) -> Result<(), StoreError> {
+    if let StoredBody::Whole(entry, _) = &stored.body {
+        let mut held = Vec::new();
+        if last.holds.follow(entry) {
+            held.extend(stored.execution_id.clone());
+        }
+        if let Entry::Purge(purge) = entry.as_ref() {
+            held.extend(last.holds.purged(check, purge).await?);
+        }
+        for id in held {
+            let found = format!("something of {id}, on which a hold was open");
+            check.find(Some(stored.index), "hold", "nothing that is held taken away", found);
+        }
+    }
     match (&stored.body, &stored.beside) {
         (StoredBody::Purged { by }, _) => last.purges.check(check, stored.index, *by).await,
         (StoredBody::Erased { by, rest, nonce }, _) => {
-            last.erasure.check(check, stored.index, *by, rest_digest(rest, *nonce)).await
+            last.erasure.check(check, stored, *by, rest_digest(rest, *nonce)).await
         }
         (_, Beside::Hold(Ok(Some(row)))) => match row.released {
             None => Ok(()),

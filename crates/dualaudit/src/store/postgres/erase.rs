@@ -20,8 +20,8 @@ use super::{
 };
 use crate::store::{
     ahead::{Prepared, StoredForm},
-    erase::{Erasable, Erased, Gathering, rest_digest},
-    rows::Cells as _,
+    erase::{Erasable, Erased, Gathering, original, rest_digest},
+    rows::{Cells as _, FullRow},
 };
 
 /// What is read of an execution that is to be erased.
@@ -48,9 +48,9 @@ async fn entries(session: &Session, log: &str, id: &str) -> Result<Vec<Erasable>
     const WHOLE: &str = concat!(
         "
         -- append: entries that are neither erased nor purged
-        SELECT execution.*, entry.idx, entry.kind, entry.body
+        SELECT execution.*, entry.idx, entry.kind, entry.body, entry.body_digest
         FROM (
-            SELECT idx, kind, execution_id, attempt, revision, created_at, body
+            SELECT idx, kind, execution_id, attempt, revision, created_at, body, body_digest
             FROM log_entry
             WHERE log = $1 AND execution_id = $2 AND kind IN ('execution', 'gap', 'quarantine')
                 AND NOT EXISTS (SELECT 1 FROM erased WHERE log = $1 AND entry_idx = log_entry.idx)
@@ -85,14 +85,17 @@ async fn entries(session: &Session, log: &str, id: &str) -> Result<Vec<Erasable>
 fn said(row: &Row) -> Result<Entry> {
     let kind = row.text(EXECUTION + 1)?;
     let kind: EntryKind = kind.parse().map_err(|_| row.unreadable(EXECUTION + 1, "no kind is called so"))?;
+    let digest = row.digest(EXECUTION + 3)?;
     if kind != EntryKind::Execution {
         let read = parse_body(kind, row.text(EXECUTION + 2)?.as_bytes());
-        return read.map(|(entry, _)| entry).map_err(|error| Error::damaged(error.to_string()));
+        let (entry, nonce) = read.map_err(|error| Error::damaged(error.to_string()))?;
+        return original(entry, nonce, digest).map_err(Error::damaged);
     }
     if row.is_null(0)? {
         return Err(Error::damaged("the execution has no row"));
     }
-    Ok(Entry::Execution(Box::new(execution(row)?.execution)))
+    let FullRow { execution, nonce } = execution(row)?;
+    original(Entry::Execution(Box::new(execution)), nonce, digest).map_err(Error::damaged)
 }
 
 /// Puts what is left in the place of an entry; its object and content digest go.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::store::{
     ahead::{Prepared, StoredForm},
-    erase::{Erasable, Erased, Gathering, rest_digest},
+    erase::{Erasable, Erased, Gathering, original, rest_digest},
     rows::Cells as _,
 };
 
@@ -22,7 +22,7 @@ use crate::store::{
 pub(super) fn erasable(connection: &Connection, log: &str, id: &str) -> Result<Vec<Erasable>> {
     const WHOLE: &str = "
         -- entries that are neither erased nor purged
-        SELECT idx, kind, attempt, revision, body
+        SELECT idx, kind, attempt, revision, body, body_digest
         FROM log_entry
         WHERE log = ?1 AND execution_id = ?2 AND kind IN ('execution', 'gap', 'quarantine')
             AND NOT EXISTS (
@@ -57,15 +57,17 @@ pub(super) fn erasable(connection: &Connection, log: &str, id: &str) -> Result<V
 /// What an entry says.
 fn said(connection: &Connection, log: &str, id: &str, row: &Row<'_>) -> Result<Entry> {
     let kind: EntryKind = row.text(1)?.parse().map_err(|_| row.unreadable(1, "no kind is called so"))?;
+    let digest = row.digest(5)?;
     if kind != EntryKind::Execution {
         let read = parse_body(kind, row.text(4)?.as_bytes());
-        return read.map(|(entry, _)| entry).map_err(|error| Error::damaged(error.to_string()));
+        let (entry, nonce) = read.map_err(|error| Error::damaged(error.to_string()))?;
+        return original(entry, nonce, digest).map_err(Error::damaged);
     }
     let (attempt, number) = (row.number(2)?, row.number(3)?);
     let found = revision(connection, log, id, attempt, number, execution)?;
     let found =
         found.ok_or_else(|| Error::damaged(format!("attempt {attempt} revision {number} has no row")))?;
-    Ok(Entry::Execution(Box::new(found.execution)))
+    original(Entry::Execution(Box::new(found.execution)), found.nonce, digest).map_err(Error::damaged)
 }
 
 /// Puts what is left in the place of an entry that the one at `by` erases; its object and content digest go.
