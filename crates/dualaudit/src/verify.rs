@@ -37,7 +37,7 @@ mod tree;
 
 use dualaudit_record::{
     Entry, EntryKind, Time,
-    checkpoint::{SignedCheckpoint, VerifierKey, Vouched},
+    checkpoint::{KeyRole, SignedCheckpoint, VerifierKey, Vouched},
     digest::Digest,
     log::{TileData, TileId, Tree, growing_tiles},
 };
@@ -257,7 +257,36 @@ pub async fn verify_against(
         });
     }
     strays::check(store, log, &mut report).await?;
+    if log.is_none() {
+        missing_logs(store, against, &mut report).await?;
+    }
     Ok(report)
+}
+
+/// Names the logs whose keys are trusted, or of which checkpoints were kept, and which are not there: deleted, or
+/// under another origin.
+async fn missing_logs(
+    store: &dyn Store,
+    against: Against<'_>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let heads = store.logs().await?;
+    let keys = against.keys.iter().filter(|key| key.role() == KeyRole::Log);
+    let trusted = keys.map(|key| (key.name(), "whose key is trusted"));
+    let kept = against.promised.iter().map(|origin| (origin.as_str(), "of which checkpoints were kept"));
+    for (origin, why) in trusted.chain(kept) {
+        if !heads.iter().any(|head| head.origin == origin) {
+            report.add(Finding {
+                log: "*".to_owned(),
+                index: None,
+                what: "log",
+                expected: format!("one with the origin {origin}, {why}"),
+                found: "none: it was deleted, has another origin by now, or is in another database"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The first thing in which an entry does not agree with itself: its body, columns, leaf, and what stands
@@ -305,6 +334,7 @@ impl LogCheck<'_> {
         let (log, size) = (&self.head.log, self.head.size);
         // `None` once an entry is missing: positions, and so the tree, have no meaning beyond it.
         let from = self.resumed().await?;
+        let resumed = (from.size(), from.root());
         let mut next = from.size();
         let mut checked = Checked { from: next, ..Checked::default() };
         let mut tree = Some(TreeCheck::of(from));
@@ -391,7 +421,7 @@ impl LogCheck<'_> {
             self.find(None, "checkpoint", format!("one of at most {size} entries"), found);
         }
         if let Some(note) = published
-            && (is_published || note.head().size <= checked.from)
+            && (is_published || (note.head().size, note.head().root) == resumed)
         {
             checked.checkpoint = Some(CheckpointReport::of(note, self.against.keys));
         }
@@ -447,6 +477,10 @@ impl LogCheck<'_> {
     /// The newest published checkpoint, if it can be compared.
     fn published(&mut self) -> Option<SignedCheckpoint> {
         let head = self.head;
+        if head.checkpoint.is_none() && head.size > 0 && !self.against.keys.is_empty() {
+            let expected = "one that a trusted key signed";
+            self.find(None, "checkpoint", expected, "none: it was never published, or deleted");
+        }
         let (note, keys) = (head.checkpoint.as_deref()?, self.against.keys);
         promised::published(note, &head.origin, keys, &mut |what, expected, found| {
             self.find(None, what, expected, found);

@@ -88,6 +88,11 @@ async fn all(args: &Args, store: &dyn Owned) -> anyhow::Result<Vec<Report>> {
     if let (Some(log), []) = (&args.log, heads.as_slice()) {
         anyhow::bail!("there is no log {}", shown(log));
     }
+    if heads.is_empty() && !args.checkpoint_copy.is_empty() {
+        anyhow::bail!(
+            "there is no log in this database, and checkpoints of some are kept elsewhere: is it the right one?"
+        );
+    }
     let bar = progress_bar("entries");
     let mut reports = Vec::new();
     for head in heads {

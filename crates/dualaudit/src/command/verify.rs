@@ -1,6 +1,7 @@
 //! `dualaudit verify`: does the audit agree with itself?
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     fs::File,
     io::{BufReader, Read as _},
@@ -27,6 +28,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     export::manifest_path,
     publish::copies::{self, Place},
+    rebuild::RebuildError,
     store::StoreError,
     verify::{
         Against, BundleReport, CheckpointReport, Copy, ExportReport, Finding, Kept, KeptInOrder, LogReport,
@@ -55,7 +57,7 @@ Examples:
 pub struct Args {
     /// Check these files in place of a database: exports, each with the manifest beside it, or proofs of single
     /// executions; - for bundles from standard input.
-    #[arg(value_name = "FILE", conflicts_with_all = ["server", "log", "copy", "resume"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["log", "copy", "resume"])]
     files: Vec<PathBuf>,
     #[command(flatten)]
     from: ReaderArgs,
@@ -94,10 +96,16 @@ fn keys(text: &str) -> Result<Keys, String> {
         (Ok(key), _) => Ok(vec![key]),
         (Err(error), Err(_)) if text.contains('+') => Err(error.to_string()),
         (Err(_), Err(error)) => Err(format!("it is no public key, and as a file: {error}")),
-        (Err(_), Ok(lines)) => {
-            let lines =
-                lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            lines.map(|line| line.parse().map_err(|error| format!("{line}: {error}"))).collect()
+        (Err(_), Ok(text)) => {
+            let lines = text.lines().map(str::trim).zip(1..);
+            let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+            // What is on the line is not repeated: it may be a private key.
+            let wrong = |number: i32| format!("line {number} of the file is no public key");
+            let keys = lines.map(|(line, number)| line.parse().map_err(|_| wrong(number)));
+            match keys.collect::<Result<Keys, String>>()? {
+                keys if keys.is_empty() => Err("the file holds no key".to_owned()),
+                keys => Ok(keys),
+            }
         }
     }
 }
@@ -112,9 +120,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return files(&args, &keys);
     }
     let in_cluster = in_cluster(&args).await?;
+    // Before anything of the log is read: what is kept from now on is of what is appended from now on.
+    let known: Vec<u64> = args.copy.iter().map(length).collect();
     let copies = |origin: &str| {
-        let in_files = args.copy.iter().filter_map(|place| match place {
-            Place::File(path) => Some(in_file(place, path, origin)),
+        let in_files = args.copy.iter().zip(&known).filter_map(|(place, &known)| match place {
+            Place::File(path) => Some(in_file(place, path, known, origin)),
             Place::ConfigMap { .. } => None,
         });
         let in_cluster = in_cluster.iter().filter(|(_, checkpoint)| checkpoint.head().origin == origin);
@@ -124,11 +134,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         });
         in_files.chain(in_cluster).collect()
     };
+    if let Some(path) = &args.resume {
+        // All of it: a damaged one would else be taken for one that knows nothing yet.
+        copies::newest_in(path, "")
+            .with_context(|| format!("cannot read what was verified before, {}", path.display()))?;
+    }
     let resumed = |origin: &str| {
         let newest = copies::newest_in(args.resume.as_deref()?, origin).ok()??;
         Some(proof::Head { size: newest.head().size, root: newest.head().root })
     };
-    let against = Against { keys: &keys, copies: &copies, verified: &resumed };
+    let promised = origins(&args, &known, &in_cluster)?;
+    let against = Against { keys: &keys, copies: &copies, promised: &promised, verified: &resumed };
     let bar = progress_bar("entries");
     let step = |progress: Progress<'_>| {
         bar.set_length(progress.total);
@@ -172,10 +188,35 @@ async fn in_cluster(args: &Args) -> anyhow::Result<Vec<(Place, SignedCheckpoint)
     Ok(copies::in_config_maps(&client, &places).await?)
 }
 
-/// The checkpoints of a log in a file.
-fn in_file(place: &Place, path: &Path, origin: &str) -> Copy {
+/// The origins of all checkpoints that were kept.
+fn origins(
+    args: &Args,
+    known: &[u64],
+    in_cluster: &[(Place, SignedCheckpoint)],
+) -> anyhow::Result<BTreeSet<String>> {
+    let mut origins: BTreeSet<String> =
+        in_cluster.iter().map(|(_, checkpoint)| checkpoint.head().origin.clone()).collect();
+    for (place, &known) in args.copy.iter().zip(known) {
+        let Place::File(path) = place else { continue };
+        let kept = copies::kept(path, known).with_context(|| format!("cannot read the copy {place}"))?;
+        // What cannot be read is a finding where the log is compared.
+        origins.extend(kept.filter_map(Result::ok).map(|(_, checkpoint)| checkpoint.head().origin.clone()));
+    }
+    Ok(origins)
+}
+
+/// How many bytes a file of checkpoints has by now; one that cannot be looked at is told when it is read.
+fn length(place: &Place) -> u64 {
+    match place {
+        Place::File(path) => std::fs::metadata(path).map_or(u64::MAX, |file| file.len()),
+        Place::ConfigMap { .. } => 0,
+    }
+}
+
+/// The checkpoints of a log in a file, as far as it was known.
+fn in_file(place: &Place, path: &Path, known: u64, origin: &str) -> Copy {
     let origin = origin.to_owned();
-    let kept: KeptInOrder = match copies::kept(path) {
+    let kept: KeptInOrder = match copies::kept(path, known) {
         Err(error) => Box::new(std::iter::once(Err(error.to_string()))),
         Ok(kept) => Box::new(kept.filter_map(move |kept| match kept {
             Err(error) => Some(Err(error.to_string())),
@@ -292,7 +333,9 @@ fn export_of(path: &Path) -> anyhow::Result<Option<(PathBuf, Manifest)>> {
 pub(super) fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
     let found = error.chain().any(|cause| {
         let by_store = matches!(cause.downcast_ref(), Some(StoreError::Corrupt(_)));
-        by_store || matches!(cause.downcast_ref(), Some(VerifyError::Store(StoreError::Corrupt(_))))
+        let by_verify = matches!(cause.downcast_ref(), Some(VerifyError::Store(StoreError::Corrupt(_))));
+        let by_rebuild = matches!(cause.downcast_ref(), Some(RebuildError::Store(StoreError::Corrupt(_))));
+        by_store || by_verify || by_rebuild
     });
     if !found {
         return Err(error);

@@ -100,7 +100,7 @@ impl Published {
         if !self.copy.exists() {
             return Vec::new();
         }
-        copies::kept(&self.copy).unwrap().map(|kept| kept.unwrap().1.head().size).collect()
+        copies::kept(&self.copy, u64::MAX).unwrap().map(|kept| kept.unwrap().1.head().size).collect()
     }
 }
 

@@ -154,6 +154,14 @@ fn check_recorded(manifest: &Manifest, keys: &[VerifierKey], report: &mut Export
             report.is_vouched_for = true;
         }
     }
+    // Rows have no proofs of their own.
+    let only_said = !report.is_vouched_for && manifest.export.format != ExportFormat::Jsonl;
+    if only_said && !keys.is_empty() {
+        let expected = "a proof in the manifest that the log tells of this export";
+        let found =
+            "none: whoever changes the file may change the manifest; export while checkpoints are made";
+        report.find("-", None, "entry of the export", expected, found);
+    }
 }
 
 fn json(export: &Export) -> String {

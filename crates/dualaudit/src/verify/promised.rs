@@ -4,7 +4,7 @@
 //! - Copies are read along with the log, so memory does not grow with either.
 //! - A log that was rolled back, or forked, is told from one that was not, up to the newest copy.
 
-use std::iter::Peekable;
+use std::{collections::BTreeSet, iter::Peekable};
 
 use dualaudit_record::{
     Time,
@@ -22,6 +22,8 @@ pub struct Against<'a> {
     pub keys: &'a [VerifierKey],
     /// The copies there are of checkpoints with an origin.
     pub copies: &'a (dyn Fn(&str) -> Vec<Copy> + Sync),
+    /// The origins that there are copies of: each is one of a log.
+    pub promised: &'a BTreeSet<String>,
     /// The head up to which a log with this origin was verified before, to go on from.
     pub verified: &'a (dyn Fn(&str) -> Option<proof::Head> + Sync),
 }
@@ -29,7 +31,8 @@ pub struct Against<'a> {
 impl Default for Against<'_> {
     /// Nothing.
     fn default() -> Self {
-        Self { keys: &[], copies: &|_| Vec::new(), verified: &|_| None }
+        const NONE: &BTreeSet<String> = &BTreeSet::new();
+        Self { keys: &[], copies: &|_| Vec::new(), promised: NONE, verified: &|_| None }
     }
 }
 

@@ -8,6 +8,8 @@
 //! # Caveats
 //! - Leaves name bodies by their digests: of bodies nothing is shown here.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use dualaudit_record::{
     Time,
@@ -40,7 +42,7 @@ pub async fn verify_served(
     against: Against<'_>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, String> {
-    let note = source.get("checkpoint").await?;
+    let note = newest(source, against).await?;
     let mut check = Check { log, findings: Vec::new(), total: 0 };
     let mut logs = Vec::new();
     match SignedCheckpoint::parse(&note) {
@@ -49,6 +51,27 @@ pub async fn verify_served(
     }
     let Check { findings, total, .. } = check;
     Ok(Report { logs, findings, findings_total: total, arriving: Vec::new() })
+}
+
+/// How often, and how long apart, a checkpoint is asked for that covers what is known to be kept: it is kept before it
+/// is published.
+const ASKED: u32 = 10;
+const APART: Duration = Duration::from_millis(500);
+
+/// The newest checkpoint; a later one where copies are of more than it covers and a later one comes.
+async fn newest(source: &dyn Served, against: Against<'_>) -> Result<Vec<u8>, String> {
+    let mut note = source.get("checkpoint").await?;
+    for _ in 1..ASKED {
+        let Ok(read) = SignedCheckpoint::parse(&note) else { break };
+        let kept = (against.copies)(&read.head().origin).into_iter().flat_map(|copy| copy.kept);
+        let known = kept.filter_map(Result::ok).map(|kept| kept.checkpoint.head().size).max();
+        if known.is_none_or(|known| known <= read.head().size) {
+            break;
+        }
+        tokio::time::sleep(APART).await;
+        note = source.get("checkpoint").await?;
+    }
+    Ok(note)
 }
 
 struct Check<'a> {

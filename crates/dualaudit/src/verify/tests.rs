@@ -19,6 +19,7 @@ use crate::store::{
 
 mod erased;
 mod every_column;
+mod laundered;
 mod postgres;
 mod promised;
 mod purged;

@@ -52,7 +52,7 @@ fn ends_whole(file: &mut File) -> io::Result<bool> {
 /// are passed over.
 ///
 /// # Errors
-/// When the file is there and cannot be read.
+/// When the file is there and cannot be read, or a line that was finished is no checkpoint.
 pub fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -72,8 +72,12 @@ pub fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>>
             _ => block.iter().position(|&byte| byte == b'\n').map_or(block.len(), |end| end + 1),
         };
         for line in block[first..].split(|&byte| byte == b'\n').rev() {
-            if let Some(checkpoint) = read(line).filter(|checkpoint| checkpoint.head().origin == origin) {
-                return Ok(Some(checkpoint));
+            match read(line) {
+                Some(checkpoint) if checkpoint.head().origin == origin => return Ok(Some(checkpoint)),
+                Some(_) => {}
+                None if line.trim_ascii().is_empty() || is_cut_off(line) => {}
+                // It may have been the newest.
+                None => return Err(io::Error::other("a line is no checkpoint as dualaudit keeps them")),
             }
         }
         block.truncate(first);
@@ -88,22 +92,26 @@ fn read(line: &[u8]) -> Option<SignedCheckpoint> {
     line.checkpoint.parse().ok()
 }
 
-/// Every checkpoint of a file, in the order they were kept, and when.
+/// Every checkpoint in the first `bytes` of a file, in the order they were kept, and when.
 ///
 /// # Errors
 /// When the file cannot be opened; each item, when it cannot be read or, but for the last, is no checkpoint.
 pub fn kept(
     path: &Path,
+    bytes: u64,
 ) -> io::Result<impl Iterator<Item = io::Result<(Time, SignedCheckpoint)>> + Send + use<>> {
-    let mut lines = BufReader::new(File::open(path)?);
-    let mut number = 0_u64;
+    let mut lines = BufReader::new(File::open(path)?.take(bytes));
+    let (mut number, mut failed) = (0_u64, false);
     Ok(std::iter::from_fn(move || {
-        loop {
+        while !failed {
             let mut line = Vec::new();
             match lines.read_until(b'\n', &mut line) {
                 Ok(0) => return None,
                 Ok(_) => number += 1,
-                Err(error) => return Some(Err(error)),
+                Err(error) => {
+                    failed = true;
+                    return Some(Err(error));
+                }
             }
             let text = line.trim_ascii();
             let read = serde_json::from_slice::<Line>(text).ok();
@@ -116,10 +124,14 @@ pub fn kept(
                 return Some(Err(io::Error::other(what)));
             }
         }
+        None
     }))
 }
 
 fn is_cut_off(text: &[u8]) -> bool {
+    // Also in the middle of a character.
+    let whole = std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+    let text = if text.len() - whole < 4 { &text[..whole] } else { text };
     matches!(serde_json::from_slice::<Line>(text), Err(error) if error.is_eof())
 }
 
@@ -135,7 +147,7 @@ mod tests {
     }
 
     fn all(path: &Path) -> Vec<u64> {
-        kept(path).unwrap().map(|kept| kept.unwrap().1.head().size).collect()
+        kept(path, u64::MAX).unwrap().map(|kept| kept.unwrap().1.head().size).collect()
     }
 
     #[test]
@@ -181,7 +193,7 @@ mod tests {
             assert_eq!(*all(&path).last().unwrap(), 3);
         }
         std::fs::write(&path, b"{}\n").unwrap();
-        let error = kept(&path).unwrap().next().unwrap().unwrap_err();
+        let error = kept(&path, u64::MAX).unwrap().next().unwrap().unwrap_err();
         assert!(error.to_string().contains("line 1"), "{error}");
     }
 }
