@@ -188,6 +188,7 @@ impl Opened {
     pub async fn open(recorder: Recorder, request: Request) -> Result<Self, ExportError> {
         let encoder = encoder(&request)?;
         let source = Source::open(recorder.store().clone(), &request).await?;
+        recorder.check(&source.takers())?;
         Ok(Self { recorder, request, source, encoder })
     }
 

@@ -92,7 +92,7 @@ pub struct Export {
 impl Export {
     /// How many lines or rows it has.
     pub fn lines(&self) -> u64 {
-        self.logs.iter().map(ExportedLog::lines).sum()
+        self.logs.iter().map(ExportedLog::lines).fold(0, u64::saturating_add)
     }
 }
 
@@ -117,7 +117,7 @@ pub struct ExportedLog {
 impl ExportedLog {
     /// How many entries were taken.
     pub fn lines(&self) -> u64 {
-        self.entries.values().sum()
+        self.entries.values().copied().fold(0, u64::saturating_add)
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context as _, anyhow};
@@ -26,6 +29,7 @@ use super::{
     output::shown,
     pages::asked_wrongly,
     reader::ReaderArgs,
+    run::asked_to_stop,
     wrong_usage,
 };
 use crate::{
@@ -171,6 +175,7 @@ enum From {
 
 impl From {
     async fn export(&self, sink: &mut dyn Sink, name: &str) -> anyhow::Result<Manifest> {
+        let sink = &mut Stoppable::until_asked(sink);
         let bar = progress_bar(if matches!(self, Self::Server(_)) { "bytes" } else { "entries" });
         let done = match self {
             Self::Database(asked) => {
@@ -183,6 +188,45 @@ impl From {
         };
         bar.finish_and_clear();
         done
+    }
+}
+
+/// Takes nothing more once the program is asked to stop, so that the export is told of as far as it came.
+struct Stoppable<'a> {
+    sink: &'a mut dyn Sink,
+    stopped: Arc<AtomicBool>,
+}
+
+impl<'a> Stoppable<'a> {
+    /// Asked twice, the program ends at once.
+    fn until_asked(sink: &'a mut dyn Sink) -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stopped);
+        tokio::spawn(async move {
+            asked_to_stop().await;
+            asked.store(true, Ordering::SeqCst);
+            asked_to_stop().await;
+            std::process::exit(130);
+        });
+        Self { sink, stopped }
+    }
+}
+
+#[async_trait]
+impl Sink for Stoppable<'_> {
+    async fn give(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+        if self.stopped.load(Ordering::SeqCst) {
+            return Err(io::Error::other("it was asked to stop"));
+        }
+        self.sink.give(bytes).await
+    }
+
+    fn close(&mut self) {
+        self.sink.close();
+    }
+
+    fn is_read_at_once(&self) -> bool {
+        self.sink.is_read_at_once()
     }
 }
 

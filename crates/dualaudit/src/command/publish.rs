@@ -33,11 +33,22 @@ pub(super) struct PublishArgs {
     checkpoint_copy: Vec<Place>,
 
     /// A witness that cosigns (C2SP tlog-witness): its URL and its public key; any number of them
-    #[arg(long, env = "DUALAUDIT_WITNESS", value_name = "URL=PUBLIC_KEY", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "DUALAUDIT_WITNESS",
+        hide_env_values = true,
+        value_name = "URL=PUBLIC_KEY",
+        value_delimiter = ','
+    )]
     witness: Vec<WitnessAddress>,
 }
 
 impl PublishArgs {
+    /// Whether checkpoints are kept anywhere outside the database.
+    pub(super) fn keeps_copies(&self) -> bool {
+        !self.checkpoint_copy.is_empty()
+    }
+
     /// What makes the checkpoints of one log.
     ///
     /// # Errors
@@ -56,7 +67,13 @@ impl PublishArgs {
             Some(source) => keys::of_origin(keys::read(source, client.as_ref()).await?, &log.origin),
             None => Vec::new(),
         };
-        if keys.is_empty() {
+        if keys.is_empty() && self.log_key.is_some() {
+            tracing::warn!(
+                log = log.name,
+                origin = log.origin,
+                "the log's checkpoints are unsigned: --log-key holds no key for its origin (`dualaudit log keygen --log`)"
+            );
+        } else if keys.is_empty() {
             tracing::info!(
                 log = log.name,
                 origin = log.origin,

@@ -22,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReaderArgs {
     /// A dualaudit server, such as http://127.0.0.1:8080; comes before --database.
-    #[arg(long, env = "DUALAUDIT_SERVER", value_name = "URL")]
+    #[arg(long, env = "DUALAUDIT_SERVER", hide_env_values = true, value_name = "URL")]
     pub server: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own fields say it")]

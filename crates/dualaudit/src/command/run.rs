@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use dualaudit_record::checkpoint::SigningKey;
 use jiff::SignedDuration;
 use tokio::{net::TcpListener, sync::watch};
 
@@ -48,7 +49,7 @@ pub struct Args {
 
     /// Origin line of the log's checkpoints, fixed at its first use [default: dualaudit.dev/ and the
     /// uid of kube-system]
-    #[arg(long, env = "DUALAUDIT_ORIGIN", value_name = "NAME")]
+    #[arg(long, env = "DUALAUDIT_ORIGIN", value_name = "NAME", value_parser = origin)]
     origin: Option<String>,
 
     /// How long a finished resource stays for review; `dualaudit.dev/window` on a resource goes first
@@ -172,7 +173,8 @@ async fn api(
         now: clock.now(),
     };
     let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
-    Ok(Api { store, ingest, clock, metrics, doors, stopping })
+    let keeps_copies = args.publish.keeps_copies();
+    Ok(Api { store, ingest, clock, metrics, doors, keeps_copies, stopping })
 }
 
 /// The door into the cluster's log.
@@ -217,7 +219,8 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn asked_to_stop() {
+/// Until SIGINT or SIGTERM.
+pub(super) async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("a handler for SIGTERM can be set");
     tokio::select! {
@@ -236,4 +239,9 @@ fn log_name(text: &str) -> Result<String, String> {
     } else {
         Err("a log's name is 1 to 63 of a-z, 0-9, '.' and '-'".to_owned())
     }
+}
+
+/// An origin that a key can be made for.
+fn origin(text: &str) -> Result<String, String> {
+    SigningKey::secret_text(text, [0; 32]).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

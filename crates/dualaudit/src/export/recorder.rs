@@ -31,18 +31,37 @@ pub struct Recorder {
     doors: Vec<Ingest>,
     /// By each of the other logs, the newest head that is kept of it outside the database.
     extends: BTreeMap<String, Head>,
+    /// Whether it appends through its doors only.
+    doors_only: bool,
 }
 
 impl Recorder {
     /// Of a database; through these doors into the logs that they are of.
     pub fn new(store: SharedStore, clock: SharedClock, doors: Vec<Ingest>) -> Self {
-        Self { store, clock, doors, extends: BTreeMap::new() }
+        Self { store, clock, doors, extends: BTreeMap::new(), doors_only: false }
     }
 
     /// The same; a log that does not extend the head that is known of it takes nothing.
     #[must_use]
     pub fn extending(self, extends: BTreeMap<String, Head>) -> Self {
         Self { extends, ..self }
+    }
+
+    /// The same, through its doors only: of other logs it is not known here what they must extend.
+    #[must_use]
+    pub fn through_doors_only(self, doors_only: bool) -> Self {
+        Self { doors_only, ..self }
+    }
+
+    /// Checks that each of these logs would take an entry from here.
+    pub(super) fn check(&self, logs: &[String]) -> Result<(), ExportError> {
+        let is_door = |log: &&String| self.doors.iter().any(|door| door.log().name == **log);
+        match logs.iter().find(|log| self.doors_only && !is_door(log)) {
+            None => Ok(()),
+            Some(log) => Err(ExportError::Closed(format!(
+                "the log {log} is written by another process, and what it must extend is not known here"
+            ))),
+        }
     }
 
     /// Where is read from.

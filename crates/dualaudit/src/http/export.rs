@@ -58,7 +58,8 @@ impl Exports {
     pub(super) fn of(api: &Api) -> Self {
         let doors = api.doors.iter().chain([&api.ingest]).cloned().collect();
         Self {
-            recorder: Recorder::new(api.store.clone(), api.clock.clone(), doors),
+            recorder: Recorder::new(api.store.clone(), api.clock.clone(), doors)
+                .through_doors_only(api.keeps_copies),
             room: Arc::new(Semaphore::new(EXPORTS)),
             manifests: Arc::default(),
             stopping: api.stopping.clone(),

@@ -48,6 +48,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Doors into other logs that this process appends to.
     pub doors: Vec<Ingest>,
+    /// Whether checkpoints are kept outside the database, which a log must extend to be appended to.
+    pub keeps_copies: bool,
     /// Becomes true when the process is to stop.
     pub stopping: watch::Receiver<bool>,
 }

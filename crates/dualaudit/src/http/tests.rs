@@ -107,6 +107,7 @@ impl Served {
                 clock,
                 metrics,
                 doors: Vec::new(),
+                keeps_copies: false,
                 stopping: watch::channel(false).1,
             },
             limits,

@@ -114,11 +114,18 @@ pub fn generate(path: &Path, origin: &str, random: [u8; 32]) -> Result<VerifierK
     };
     let text = SigningKey::secret_text(origin, random).map_err(|error| wrong(&error))?;
     let key: SigningKey = text.parse().map_err(|error| wrong(&error))?;
+    let there = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read.map_err(|error| wrong(&error))?,
+    };
+    parse(&there)
+        .map_err(|error| wrong(&format_args!("it is no file of keys, and was left as it is: {error}")))?;
+    let before = if there.is_empty() || there.ends_with('\n') { "" } else { "\n" };
     let written = || -> io::Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         // One that was there already may have been anybody's to read.
         file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(format!("{text}\n").as_bytes())?;
+        file.write_all(format!("{before}{text}\n").as_bytes())?;
         file.sync_all()
     };
     written().map_err(|error| wrong(&error))?;
