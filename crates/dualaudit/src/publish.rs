@@ -155,6 +155,10 @@ impl Publisher {
             return Ok(());
         }
         if state.newest.is_none() && self.is_published(&head, now) {
+            if !self.all_signed(&head) {
+                // A checkpoint takes the place of a smaller one only.
+                return self.heartbeat(&head).await;
+            }
             state.newest = Some(now);
             return Ok(());
         }
@@ -175,6 +179,12 @@ impl Publisher {
     fn is_published(&self, head: &Head, now: proof::Head) -> bool {
         let is_kept = self.copies.is_empty() || self.ingest.extends() == Extends::Head(now);
         is_kept && head.checkpoint.as_deref().and_then(size_of) == Some(now.size)
+    }
+
+    /// Whether each of the keys signed the published checkpoint: a new one has something to sign at once.
+    fn all_signed(&self, head: &Head) -> bool {
+        let note = head.checkpoint.as_deref().and_then(|note| note.parse::<SignedCheckpoint>().ok());
+        note.is_none_or(|note| self.keys.iter().all(|key| note.vouched(&[key.public().clone()]).is_ok()))
     }
 
     /// The rule of rollback: a head that does not extend what is kept outside is not signed.
@@ -202,6 +212,10 @@ impl Publisher {
         if self.clock.now().as_micros().saturating_sub(quiet_since) < QUIET_SECONDS * 1_000_000 {
             return Ok(());
         }
+        self.heartbeat(head).await
+    }
+
+    async fn heartbeat(&self, head: &Head) -> Result<(), PublishError> {
         let heartbeat = Entry::Heartbeat(Heartbeat { size: head.size });
         self.ingest.submit(DraftContent::Note(Box::new(heartbeat))).await?;
         Ok(())

@@ -8,6 +8,7 @@ use super::{
     output::{self, Columns, shown, time},
     pages::{Cells, ListForm, Printer, Shape},
     reader::ReaderArgs,
+    verify::damaged,
     wrong_usage,
 };
 use crate::completeness::{Asked, LogSummary, Summary};
@@ -40,7 +41,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if asked.is_backwards() {
         return Ok(wrong_usage("--since must not be after --until"));
     }
-    let summary = args.reader.open().await?.digests(args.log.as_deref(), asked).await?;
+    let summary = match args.reader.open().await?.digests(args.log.as_deref(), asked).await {
+        Ok(summary) => summary,
+        Err(error) => return damaged(error),
+    };
     let out = &mut output::stdout();
     match args.output {
         ListForm::Table => output::document(out, output::Form::Table, &summary, || page(&summary))?,

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
+    completeness::CompletenessError,
     export::manifest_path,
     publish::copies::{self, Place},
     rebuild::RebuildError,
@@ -335,7 +336,9 @@ pub(super) fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
         let by_store = matches!(cause.downcast_ref(), Some(StoreError::Corrupt(_)));
         let by_verify = matches!(cause.downcast_ref(), Some(VerifyError::Store(StoreError::Corrupt(_))));
         let by_rebuild = matches!(cause.downcast_ref(), Some(RebuildError::Store(StoreError::Corrupt(_))));
-        by_store || by_verify || by_rebuild
+        let by_digests =
+            matches!(cause.downcast_ref(), Some(CompletenessError::Store(StoreError::Corrupt(_))));
+        by_store || by_verify || by_rebuild || by_digests
     });
     if !found {
         return Err(error);

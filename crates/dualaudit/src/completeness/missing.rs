@@ -298,7 +298,7 @@ impl Log<'_> {
         days: Days,
         summary: &mut LogSummary,
     ) -> Result<(), StoreError> {
-        let mut from = first;
+        let (mut from, mut found) = (first, 0);
         while from < end {
             let page = self.store.entries(&self.head.log, Which::Kind(kind), from, STATES).await?;
             let Some(last) = page.last() else { break };
@@ -306,6 +306,12 @@ impl Log<'_> {
             let id = |entry: &StoredEntry| entry.execution_id.clone().unwrap_or_default();
             let known = self.store.known(self.newest, &page.iter().map(id).collect::<Vec<_>>()).await?;
             for (entry, known) in page.iter().zip(known).take_while(|(entry, _)| entry.index < end) {
+                found += 1;
+                if !entry.is_original(&self.head.log) {
+                    return Err(
+                        self.contradicted(&format_args!("entry {} is not what was appended", entry.index))
+                    );
+                }
                 if known.recorded_since(&self.head.log, entry).is_some() || is_replaced(entry, &known, days) {
                     continue;
                 }
@@ -315,7 +321,21 @@ impl Log<'_> {
                 }
             }
         }
-        Ok(())
+        let counted = match kind {
+            EntryKind::Gap => summary.counts.gaps,
+            _ => summary.counts.quarantined,
+        };
+        match found == counted {
+            true => Ok(()),
+            false => Err(self.contradicted(&format_args!(
+                "{counted} entries of kind {kind} are counted on these days, and {found} are there"
+            ))),
+        }
+    }
+
+    /// Nothing can be said of a log that does not agree with its digests.
+    fn contradicted(&self, what: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Corrupt(format!("log {}: {what}; run `dualaudit verify`", self.head.log))
     }
 }
 

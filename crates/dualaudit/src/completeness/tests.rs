@@ -20,8 +20,11 @@ use crate::{
     metrics::Metrics,
     store::{
         Batch, Draft, LogOpening, Owner, SharedStore, Which,
-        conformance::sample::{
-            detail, from_quarantine, from_resource, gap, hold, quarantine, record, started, tracked,
+        conformance::{
+            sample::{
+                self, detail, from_quarantine, from_resource, gap, hold, quarantine, record, started, tracked,
+            },
+            tampered::{Tampered, on_both},
         },
         postgres, sqlite,
     },
@@ -513,4 +516,20 @@ async fn a_digest_that_was_changed_is_found_by_its_digest_and_by_what_it_says() 
     let findings = verify(days.store.as_ref(), None, |_| {}).await.unwrap().findings;
     let found: Vec<_> = findings.iter().map(|it| (it.index.unwrap(), it.what)).collect();
     assert_eq!(found, [(3, "body digest"), (3, "digest")], "{findings:#?}");
+}
+
+async fn a_log_that_does_not_agree_with_its_digests_is_not_called_complete(store: &impl Tampered) {
+    let inner = &**store;
+    sample::open(inner, LOG).await;
+    sample::append(inner, [DraftContent::Gap(gap("lost", None, GapCause::Vanished))]).await;
+    let now = sample::at(200);
+    let found = summary(inner, None, Asked::default(), now).await.unwrap();
+    assert_eq!((found.is_complete(), found.logs[0].missing_total), (false, 1));
+    store.tamper("UPDATE log_entry SET execution_id = 'another'");
+    let refused = summary(inner, None, Asked::default(), now).await.unwrap_err();
+    assert!(refused.to_string().contains("entry 0 is not what was appended"), "{refused}");
+}
+
+on_both! {
+    a_log_that_does_not_agree_with_its_digests_is_not_called_complete,
 }

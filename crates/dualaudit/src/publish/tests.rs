@@ -44,6 +44,10 @@ fn key() -> SigningKey {
     SigningKey::secret_text(ORIGIN, [1; 32]).unwrap().parse().unwrap()
 }
 
+fn other_key() -> SigningKey {
+    SigningKey::secret_text(ORIGIN, [2; 32]).unwrap().parse().unwrap()
+}
+
 fn public() -> VerifierKey {
     key().public().clone()
 }
@@ -141,6 +145,32 @@ async fn without_a_key_checkpoints_are_kept_unsigned() {
         log.publish().await.unwrap();
         assert!(!log.published(1).await.is_signed());
         assert_eq!(log.kept(), [1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_new_signs_at_once() {
+    on_both(async |store| {
+        let mut log = Published::new(Arc::clone(&store), Vec::new()).await;
+        log.append("a").await.unwrap();
+        log.publish().await.unwrap();
+        assert!(!log.published(1).await.is_signed());
+        let copies = || (log.copy.clone(), tempfile::tempdir().unwrap());
+        for (keys, size) in
+            [(vec![key()], 2), (vec![key()], 2), (vec![key(), other_key()], 3), (vec![other_key()], 3)]
+        {
+            let (copy, dir) = copies();
+            let public: Vec<VerifierKey> = keys.iter().map(|key| key.public().clone()).collect();
+            let mut again = Published::with(Arc::clone(&store), keys, copy, dir).await;
+            for _ in 0..4 {
+                again.publish().await.unwrap();
+            }
+            let checkpoint = again.published(size).await;
+            for key in public {
+                assert!(checkpoint.vouched(&[key]).is_ok(), "{size}");
+            }
+        }
     })
     .await;
 }

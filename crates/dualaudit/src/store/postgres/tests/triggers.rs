@@ -125,7 +125,7 @@ async fn rows_without_their_entries_cannot_be_added() {
 fn forged(change: &str) -> String {
     format!(
         "BEGIN; INSERT INTO log_entry (log, idx, recorded_at, kind, execution_id, idempotency_key, body_digest, leaf_hash, body)
-             SELECT 'default', 9, recorded_at, 'erasure', 'b', 'x', sha256(''), sha256(''), '{{}}' FROM log WHERE name = 'default';
+             SELECT 'default', 9, recorded_at, 'erasure', 'b', 'x', sha256(''), sha256(''), '{{\"entries\":[{{\"index\":0}},{{\"index\":1}}]}}' FROM log WHERE name = 'default';
          INSERT INTO erased VALUES ('default', 1, 9);
          UPDATE workflow_execution_audit SET error_message = '', name = NULL, target_name = NULL, labels = '{{}}',
              source_digest = NULL, nonce = substr(sha256(''), 1, 16),
@@ -157,6 +157,8 @@ async fn an_erasure_changes_what_is_personal_while_it_is_appended_and_nothing_el
         forged("").replace("WHERE id = 'b'", "WHERE id = 'a'"),
         forged("").replace("('default', 1, 9)", "('default', 0, 9)"),
         forged("").replace("('default', 1, 9)", "('default', 1, 10)"),
+        // Its entry does not name what goes.
+        forged("").replace("{\"index\":1}", "{\"index\":7}"),
         // `a` is held.
         forged("").replace("'b', 'x'", "'a', 'x'").replace("('default', 1, 9)", "('default', 0, 9)"),
         // What was erased before is not changed by a later one.

@@ -227,7 +227,7 @@ fn forged(change: &str) -> String {
     format!(
         "SAVEPOINT forged;
          INSERT INTO log_entry SELECT 'default', 9, 'erasure', recorded_at, 'b', NULL, NULL, NULL, 'x', zeroblob(32),
-             zeroblob(32), '{{}}' FROM log WHERE name = 'default';
+             zeroblob(32), '{{\"entries\":[{{\"index\":0}},{{\"index\":1}}]}}' FROM log WHERE name = 'default';
          INSERT INTO erased VALUES ('default', 1, 9);
          UPDATE workflow_execution_audit SET error_message = '', name = NULL, target_name = NULL, labels = '{{}}',
              source_digest = NULL, content_digest = NULL, nonce = zeroblob(16),
@@ -266,6 +266,8 @@ async fn an_erasure_changes_what_is_personal_while_it_is_appended_and_nothing_el
         forged("").replace("WHERE id = 'b'", "WHERE id = 'a'"),
         forged("").replace("('default', 1, 9)", "('default', 0, 9)"),
         forged("").replace("('default', 1, 9)", "('default', 1, 10)"),
+        // Its entry does not name what goes.
+        forged("").replace("{\"index\":1}", "{\"index\":7}"),
         // `a` is held.
         forged("").replace("'b', NULL", "'a', NULL").replace("('default', 1, 9)", "('default', 0, 9)"),
         // What was erased before is not changed by a later one.
