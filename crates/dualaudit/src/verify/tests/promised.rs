@@ -77,6 +77,7 @@ fn whats(report: &Report) -> Vec<&'static str> {
 async fn stepped() -> (Audit, Vec<SignedCheckpoint>, Audit) {
     let audit = Audit::with(3).await;
     let mut copies = vec![audit.checkpoint(1).await];
+    audit.publish(1).await;
     audit.record(10..300).await;
     copies.push(audit.checkpoint(1).await);
     let older = audit.copy().await;
