@@ -31,7 +31,7 @@ use dualaudit_record::{
 
 use crate::{
     proof::ProveError,
-    store::{Filter, StoreError, StoredEntry},
+    store::{Filter, NoSuchLog, StoreError, StoredEntry},
 };
 use outlet::Outlet;
 use source::Source;
@@ -89,13 +89,8 @@ pub enum ExportError {
     #[error("{0}")]
     Unfit(&'static str),
     /// There is no log of that name.
-    #[error("there is no log {log}; there are: {}", logs.join(", "))]
-    NoSuchLog {
-        /// What was asked for.
-        log: String,
-        /// What there is.
-        logs: Vec<String>,
-    },
+    #[error(transparent)]
+    NoSuchLog(#[from] NoSuchLog),
     /// A log takes no entry that would tell of the export.
     #[error("{0}: every export is an entry of the log that it reads, so nothing is exported of it here")]
     Closed(String),

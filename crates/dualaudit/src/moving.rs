@@ -126,7 +126,7 @@ impl From<VerifyError> for MoveError {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Store(error) => Self::Store(error),
-            VerifyError::NoSuchLog { .. } => Self::Refused(error.to_string()),
+            VerifyError::NoSuchLog(_) => Self::Refused(error.to_string()),
         }
     }
 }

@@ -43,7 +43,7 @@ use dualaudit_record::{
 };
 use serde::Serialize;
 
-use crate::store::{Head, LogState, Store, StoreError, StoredEntry, Which};
+use crate::store::{Head, LogState, NoSuchLog, Store, StoreError, StoredEntry, Which, meant};
 use promised::Promised;
 use tree::TreeCheck;
 
@@ -178,13 +178,8 @@ pub struct Progress<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// There is no log of that name.
-    #[error("there is no log {log}; there are: {}", logs.join(", "))]
-    NoSuchLog {
-        /// What was asked for.
-        log: String,
-        /// What there is.
-        logs: Vec<String>,
-    },
+    #[error(transparent)]
+    NoSuchLog(#[from] NoSuchLog),
     /// The database went away. A damaged one is a finding, not this.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -212,14 +207,9 @@ pub async fn verify_against(
     against: Against<'_>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, VerifyError> {
-    let mut heads = store.logs().await?;
-    if let Some(log) = log {
-        let logs = heads.iter().map(|head| head.log.clone()).collect();
-        heads.retain(|head| head.log == log);
-        if heads.is_empty() {
-            return Err(VerifyError::NoSuchLog { log: log.to_owned(), logs });
-        }
-    }
+    let heads = store.logs().await?;
+    let missing = if log.is_none() { missing_logs(&heads, against) } else { Vec::new() };
+    let mut heads = meant(heads, log)?;
     let is_arriving = |head: &Head| log.is_none() && matches!(head.state, LogState::Arriving { .. });
     let arriving = heads.extract_if(.., |head| is_arriving(head)).map(|head| head.log).collect();
     let total = heads.iter().map(|head| head.size).sum();
@@ -257,36 +247,25 @@ pub async fn verify_against(
         });
     }
     strays::check(store, log, &mut report).await?;
-    if log.is_none() {
-        missing_logs(store, against, &mut report).await?;
-    }
+    missing.into_iter().for_each(|finding| report.add(finding));
     Ok(report)
 }
 
-/// Names the logs whose keys are trusted, or of which checkpoints were kept, and which are not there: deleted, or
-/// under another origin.
-async fn missing_logs(
-    store: &dyn Store,
-    against: Against<'_>,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    let heads = store.logs().await?;
+/// The logs whose keys are trusted, or of which checkpoints were kept, and which are not there: deleted, or under
+/// another origin.
+fn missing_logs(heads: &[Head], against: Against<'_>) -> Vec<Finding> {
     let keys = against.keys.iter().filter(|key| key.role() == KeyRole::Log);
     let trusted = keys.map(|key| (key.name(), "whose key is trusted"));
     let kept = against.promised.iter().map(|origin| (origin.as_str(), "of which checkpoints were kept"));
-    for (origin, why) in trusted.chain(kept) {
-        if !heads.iter().any(|head| head.origin == origin) {
-            report.add(Finding {
-                log: "*".to_owned(),
-                index: None,
-                what: "log",
-                expected: format!("one with the origin {origin}, {why}"),
-                found: "none: it was deleted, has another origin by now, or is in another database"
-                    .to_owned(),
-            });
-        }
-    }
-    Ok(())
+    let missing = trusted.chain(kept).filter(|(origin, _)| !heads.iter().any(|head| head.origin == *origin));
+    let finding = |(origin, why)| Finding {
+        log: "*".to_owned(),
+        index: None,
+        what: "log",
+        expected: format!("one with the origin {origin}, {why}"),
+        found: "none: it was deleted, has another origin by now, or is in another database".to_owned(),
+    };
+    missing.map(finding).collect()
 }
 
 /// The first thing in which an entry does not agree with itself: its body, columns, leaf, and what stands

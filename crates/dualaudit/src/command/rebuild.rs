@@ -14,7 +14,7 @@ use super::{
 use crate::{
     publish::copies::Place,
     rebuild::{Report, rebuild},
-    store::{LogState, Mode, Owned},
+    store::{LogState, Mode, Owned, meant},
 };
 
 const EXAMPLES: &str = "\
@@ -81,13 +81,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Every log, or the one that is named; those that are still being copied here are none yet.
 async fn all(args: &Args, store: &dyn Owned) -> anyhow::Result<Vec<Report>> {
     let mode = if args.check { Mode::Check } else { Mode::Replace };
-    let heads = store.logs().await?;
-    let wanted = |log: &str| args.log.as_deref().is_none_or(|named| named == log);
-    let mut heads: Vec<_> = heads.into_iter().filter(|head| wanted(&head.log)).collect();
+    let mut heads = meant(store.logs().await?, args.log.as_deref())?;
     heads.retain(|head| args.log.is_some() || !matches!(head.state, LogState::Arriving { .. }));
-    if let (Some(log), []) = (&args.log, heads.as_slice()) {
-        anyhow::bail!("there is no log {}", shown(log));
-    }
     if heads.is_empty() && !args.checkpoint_copy.is_empty() {
         anyhow::bail!(
             "there is no log in this database, and checkpoints of some are kept elsewhere: is it the right one?"

@@ -16,6 +16,7 @@ use crate::{
     proof::{Bundler, ProveError},
     store::{
         Cursor, Filter, Head, Listed, LogState, RevisionName, SharedStore, StoredBody, StoredEntry, Which,
+        meant,
     },
 };
 
@@ -67,18 +68,10 @@ impl Source {
     pub(super) async fn open(store: SharedStore, request: &Request) -> Result<Self, ExportError> {
         let heads = store.logs().await?;
         let named = request.filter.log.as_deref();
-        if let Some(log) = named.filter(|log| heads.iter().all(|head| head.log != *log)) {
-            let logs = heads.into_iter().map(|head| head.log).collect();
-            return Err(ExportError::NoSuchLog { log: log.to_owned(), logs });
-        }
         let (mut logs, mut waited) = (Vec::new(), Duration::ZERO);
-        for head in &heads {
-            let is_wanted = match named {
-                Some(log) => head.log == log,
-                // Nobody lists what is not all there.
-                None => !matches!(head.state, LogState::Arriving { .. }),
-            };
-            if is_wanted {
+        for head in &meant(heads.clone(), named)? {
+            // Nobody lists what is not all there.
+            if named.is_some() || !matches!(head.state, LogState::Arriving { .. }) {
                 let taker = taker(&heads, head)?;
                 logs.push(LogRead::open(&store, head, taker, &mut waited).await?);
             }

@@ -249,7 +249,7 @@ impl From<ExportError> for Problem {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Unfit(rule) => Self::new(Kind::InvalidParameter, rule),
-            ExportError::NoSuchLog { .. } => Self::new(Kind::NoSuchLog, error.to_string()),
+            ExportError::NoSuchLog(error) => error.into(),
             ExportError::Closed(_) => Self::new(Kind::Conflict, error.to_string()),
             ExportError::Prove(error) => error.into(),
             ExportError::Store(error) => error.into(),

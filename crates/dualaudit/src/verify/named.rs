@@ -6,15 +6,12 @@ use std::collections::{HashMap, VecDeque};
 use dualaudit_record::{
     Entry, EntryKind, Time,
     digest::Digest,
-    entry::{Erasure, Purge},
+    entry::{Erasure, HoldRelease, Purge},
     execution::{QUARANTINE_LABEL, StoredExecution},
 };
 
 use super::LogCheck;
 use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry, Which, rest_digest};
-
-/// Executions under a hold that are asked for together.
-const HELD: usize = 200;
 
 /// Purges that are remembered: what was recorded one after the other may have gone by turns.
 const REMEMBERED: usize = 256;
@@ -88,50 +85,46 @@ pub(super) struct Last {
     holds: OpenHolds,
 }
 
-/// The holds on single executions that are open where the log was read to, counted by execution. As many as are
-/// open, which is what bounds the memory.
+/// The holds on single executions that are open where the log was read to: by execution, how many, and the entries of
+/// its attempts. As many as are open, which is what bounds the memory.
 #[derive(Default)]
-struct OpenHolds(HashMap<String, u64>);
+struct OpenHolds(HashMap<String, (u64, Vec<u64>)>);
 
 impl OpenHolds {
-    /// Takes the next entry; answers whether it takes something away that a hold covers.
-    fn follow(&mut self, entry: &Entry) -> bool {
+    /// Takes the next entry; answers the executions of which it takes something away that a hold covers.
+    async fn follow(&mut self, check: &LogCheck<'_>, entry: &Entry) -> Result<Vec<String>, StoreError> {
         match entry {
             Entry::Hold(hold) => {
-                if let Some(id) = hold.covers.execution_id() {
-                    *self.0.entry(id.to_owned()).or_default() += 1;
+                let Some(id) = hold.covers.execution_id() else { return Ok(Vec::new()) };
+                if let Some((open, _)) = self.0.get_mut(id) {
+                    *open += 1;
+                } else {
+                    let known = check.store.known(&check.head.log, &[id.to_owned()]).await?;
+                    let recorded = known.into_iter().flat_map(|known| known.recorded);
+                    // A successor knows what its predecessor recorded, too.
+                    let own = recorded.filter(|recorded| recorded.receipt.log == check.head.log);
+                    self.0.insert(id.to_owned(), (1, own.map(|recorded| recorded.receipt.index).collect()));
                 }
-                false
             }
-            Entry::HoldRelease(release) => {
-                if let Some(id) = &release.execution_id
-                    && let Some(open) = self.0.get_mut(id)
-                {
+            Entry::HoldRelease(HoldRelease { execution_id: Some(id), .. }) => {
+                if let Some((open, _)) = self.0.get_mut(id) {
                     *open -= 1;
                     if *open == 0 {
                         self.0.remove(id);
                     }
                 }
-                false
             }
-            Entry::Erasure(erasure) => self.0.contains_key(&erasure.execution_id),
-            _ => false,
+            Entry::Erasure(erasure) if self.0.contains_key(&erasure.execution_id) => {
+                return Ok(vec![erasure.execution_id.clone()]);
+            }
+            Entry::Purge(purge) => {
+                let taken =
+                    self.0.iter().filter(|(_, (_, own))| own.iter().any(|&index| purge.covers(index)));
+                return Ok(taken.map(|(id, _)| id.clone()).collect());
+            }
+            _ => {}
         }
-    }
-
-    /// Of those, the executions of which a purge took something.
-    async fn purged(&self, check: &LogCheck<'_>, purge: &Purge) -> Result<Vec<String>, StoreError> {
-        let held: Vec<String> = self.0.keys().cloned().collect();
-        let mut taken = Vec::new();
-        for ids in held.chunks(HELD) {
-            let known = check.store.known(&check.head.log, ids).await?;
-            let went = ids.iter().zip(known).filter(|(_, known)| {
-                let own = known.recorded.iter().filter(|recorded| recorded.receipt.log == check.head.log);
-                own.map(|recorded| recorded.receipt.index).any(|index| purge.covers(index))
-            });
-            taken.extend(went.map(|(id, _)| id.clone()));
-        }
-        Ok(taken)
+        Ok(Vec::new())
     }
 }
 
@@ -142,14 +135,7 @@ pub(super) async fn check(
     stored: &StoredEntry,
 ) -> Result<(), StoreError> {
     if let StoredBody::Whole(entry, _) = &stored.body {
-        let mut held = Vec::new();
-        if last.holds.follow(entry) {
-            held.extend(stored.execution_id.clone());
-        }
-        if let Entry::Purge(purge) = entry.as_ref() {
-            held.extend(last.holds.purged(check, purge).await?);
-        }
-        for id in held {
+        for id in last.holds.follow(check, entry).await? {
             let found = format!("something of {id}, on which a hold was open");
             check.find(Some(stored.index), "hold", "nothing that is held taken away", found);
         }
