@@ -4,8 +4,9 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use dualaudit_record::checkpoint::SigningKey;
+use futures::{FutureExt, future::BoxFuture};
 use jiff::SignedDuration;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs, WATCH_TIMEOUT, cluster_uid},
@@ -23,6 +24,9 @@ use crate::{
     source::parse_window,
     store::{LogOpening, Owner, SharedStore},
 };
+
+/// What runs until it is told to stop.
+type Part = BoxFuture<'static, ()>;
 
 /// The log of HTTP producers.
 const PRODUCERS_LOG: &str = "http";
@@ -96,26 +100,21 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
     let store = args.database.open().await?;
-    // Ends with the runtime: nothing waits for it.
-    if let Some(server) = args.database.server()? {
-        let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
-        tokio::spawn(async move { partitions::watch(server, clock, &metrics).await });
-    }
     let (stop, stopped) = watch::channel(false);
     // Checkpoints are made until everything that appends is done.
     let (stop_publishing, publishing_stopped) = watch::channel(false);
-    let mut parts = tokio::task::JoinSet::new();
-    let mut publishers = tokio::task::JoinSet::new();
-    let digest = |parts: &mut tokio::task::JoinSet<()>, ingest: &Ingest| {
+    // Begun once nothing can be refused any more: a start that fails leaves nobody in the middle of a question.
+    let mut parts: Vec<Part> = Vec::new();
+    let mut publishers: Vec<Part> = Vec::new();
+    let digester = |ingest: &Ingest| {
         let (store, ingest, clock) = (Arc::clone(&store), ingest.clone(), Arc::clone(&clock));
-        parts.spawn(Digester { store, ingest, clock }.run(until(stopped.clone())));
+        Digester { store, ingest, clock }.run(until(stopped.clone())).boxed()
     };
-    let publish = async |publishers: &mut tokio::task::JoinSet<()>, ingest: &Ingest| {
+    let publisher = async |ingest: &Ingest| {
         let (store, ingest) = (Arc::clone(&store), ingest.clone());
         let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
         let publisher = args.publish.publisher(store, ingest, &args.cluster_access, clock, metrics).await?;
-        publishers.spawn(publisher.run(until(publishing_stopped.clone())));
-        anyhow::Ok(())
+        anyhow::Ok(publisher.run(until(publishing_stopped.clone())).boxed())
     };
     let cluster = match args.api_only {
         true => None,
@@ -125,20 +124,27 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let doors = cluster.iter().cloned().collect();
         let api = api(&args, store, clock, metrics, doors, stopped.clone()).await?;
-        publish(&mut publishers, &api.ingest).await?;
-        digest(&mut parts, &api.ingest);
+        publishers.push(publisher(&api.ingest).await?);
+        parts.push(digester(&api.ingest));
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
         tracing::info!("serving http://{}", listener.local_addr()?);
-        parts.spawn(http::serve(listener, http::router(api), until(stopped.clone())));
+        parts.push(http::serve(listener, http::router(api), until(stopped.clone())).boxed());
     }
     if let Some(ingest) = cluster {
-        publish(&mut publishers, &ingest).await?;
-        digest(&mut parts, &ingest);
+        publishers.push(publisher(&ingest).await?);
+        parts.push(digester(&ingest));
         let controller = controller(&args, ingest, Arc::clone(&clock), Arc::clone(&metrics)).await?;
         tracing::info!(cluster = %args.cluster, window = %format_args!("{:#}", args.window), "watching WorkflowExecutions");
-        parts.spawn(controller.run(until(stopped.clone())));
+        parts.push(controller.run(until(stopped.clone())).boxed());
     }
+    // Ends with the runtime: nothing waits for it.
+    if let Some(server) = args.database.server()? {
+        let (clock, metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
+        tokio::spawn(async move { partitions::watch(server, clock, &metrics).await });
+    }
+    let mut parts: JoinSet<()> = parts.into_iter().collect();
+    let mut publishers: JoinSet<()> = publishers.into_iter().collect();
     tokio::select! {
         () = asked_to_stop() => tracing::info!("stopping: finishing what was accepted"),
         Some(ended) = parts.join_next() => ended.context("a part of dualaudit ended")?,
