@@ -24,6 +24,8 @@ const LARGE: usize = 10_000_000;
 const SMALL: usize = 100_000;
 /// The variable of the environment that says how many.
 const SIZE: &str = "DUALAUDIT_BENCH_EXECUTIONS";
+/// The variable that names the one question to be asked, where not all are.
+const ONLY: &str = "DUALAUDIT_BENCH_QUESTION";
 /// Of the server; all else is as PostgreSQL comes, `fsync=on` among it.
 const SETTINGS: [&str; 3] = ["shared_buffers=4GB", "max_wal_size=4GB", "checkpoint_timeout=15min"];
 /// What p99 should be below, and how many times that of the small database.
@@ -42,7 +44,10 @@ pub(crate) async fn pages_of_many_beside_few() {
     bytes::print(&large.filled).await;
     large.check().await;
     println!("{:<44} {:>18}   {:>18}   {:>11}", "p50 and p99, ms", SMALL, size, "ratio");
-    for (what, question) in &QUESTIONS {
+    let only = std::env::var(ONLY).ok();
+    for (what, question) in
+        QUESTIONS.iter().filter(|(what, _)| only.as_deref().is_none_or(|only| only == *what))
+    {
         let [mut few, mut many] = ask(question, [&mut small, &mut large]).await;
         print(what, &mut few, &mut many);
     }
