@@ -153,8 +153,7 @@ impl Prover {
     }
 }
 
-async fn head(store: &SharedStore, log: &str) -> Result<Head, ProveError> {
-    let heads = store.logs().await?;
+fn head(heads: Vec<Head>, log: &str) -> Result<Head, ProveError> {
     heads.into_iter().find(|head| head.log == log).ok_or_else(|| ProveError::NoSuchLog(log.to_owned()))
 }
 
@@ -170,17 +169,35 @@ impl Bundler {
     /// # Errors
     /// See [`ProveError`]; [`ProveError::Unpublished`] until the first is published.
     pub async fn published(store: SharedStore, log: &str) -> Result<Self, ProveError> {
-        let head = head(&store, log).await?;
-        let note = head.checkpoint.ok_or_else(|| ProveError::Unpublished(log.to_owned()))?;
+        let heads = store.logs().await?;
+        Self::published_in(store, heads, log)
+    }
+
+    /// The same, by heads that were read before.
+    ///
+    /// # Errors
+    /// See [`ProveError`]; [`ProveError::Unpublished`] until the first is published.
+    pub fn published_in(store: SharedStore, heads: Vec<Head>, log: &str) -> Result<Self, ProveError> {
+        let note = head(heads, log)?.checkpoint.ok_or_else(|| ProveError::Unpublished(log.to_owned()))?;
         Self::of(store, log, note.parse())
     }
 
-    /// The same; of a log that never published one, in its head as it is, which is unsigned.
+    /// Of a log in its newest published checkpoint; of one that never published any, in its head as it is, which is
+    /// unsigned.
     ///
     /// # Errors
     /// See [`ProveError`].
     pub async fn newest(store: SharedStore, log: &str) -> Result<Self, ProveError> {
-        let Head { origin, size, root, checkpoint, .. } = head(&store, log).await?;
+        let heads = store.logs().await?;
+        Self::newest_in(store, heads, log)
+    }
+
+    /// The same, by heads that were read before.
+    ///
+    /// # Errors
+    /// See [`ProveError`].
+    pub fn newest_in(store: SharedStore, heads: Vec<Head>, log: &str) -> Result<Self, ProveError> {
+        let Head { origin, size, root, checkpoint, .. } = head(heads, log)?;
         let checkpoint = match checkpoint {
             Some(note) => note.parse(),
             None => SignedCheckpoint::sign(Checkpoint { origin, size, root }, &[]),

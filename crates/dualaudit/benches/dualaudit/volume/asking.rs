@@ -7,7 +7,7 @@ use std::{
 
 use dualaudit::{
     proof::Bundler,
-    store::{Cursor, Filter, Lookup, Store, Wanted},
+    store::{Cursor, Filter, LogReader, Lookup, Store, Wanted},
 };
 
 use super::{
@@ -80,10 +80,12 @@ impl Asked {
         let id = uid(self.draw.at_most(self.filled.fleet.size - 1));
         let (store, wanted) = (&self.filled.store, Wanted { id, log: None, attempt: None });
         let began = Instant::now();
-        let Lookup::Found(found) = store.get(&wanted).await.expect("an answer") else { panic!("not found") };
+        let (found, heads) = tokio::join!(store.get(&wanted), store.logs());
+        let Lookup::Found(found) = found.expect("an answer") else { panic!("not found") };
         let nonce = found.nonce;
         let (record, receipt) = found.revisions.into_iter().next().expect("a revision");
-        let mut bundler = Bundler::newest(Arc::new(store.clone()), &receipt.log).await.expect("a log");
+        let heads = heads.expect("an answer");
+        let mut bundler = Bundler::newest_in(Arc::new(store.clone()), heads, &receipt.log).expect("a log");
         let bundle = bundler.bundle_of(&receipt, record, nonce).await.expect("a proof");
         let bundle = bundle.expect("what was appended");
         let took = began.elapsed();

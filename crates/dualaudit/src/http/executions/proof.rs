@@ -28,7 +28,9 @@ pub(in crate::http) async fn proof(
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Bundle>, Problem> {
     let wanted = wanted(id, query)?;
-    let (found, receipt) = match query::detail(api.store.as_ref(), &wanted).await {
+    // One does not wait for the other.
+    let (found, heads) = tokio::join!(query::detail(api.store.as_ref(), &wanted), api.store.logs());
+    let (found, receipt) = match found {
         Ok(detail) => {
             let latest = detail.revisions.into_iter().next();
             let (record, receipt) =
@@ -38,7 +40,7 @@ pub(in crate::http) async fn proof(
         Err(GetError::Purged(purged)) => (None, purged.receipt),
         Err(error) => return Err(error.into()),
     };
-    let mut bundler = Bundler::published(api.store.clone(), &receipt.log).await?;
+    let mut bundler = Bundler::published_in(api.store.clone(), heads?, &receipt.log)?;
     if let Some((record, nonce)) = found
         && let Some(bundle) = bundler.bundle_of(&receipt, record, nonce).await?
     {
