@@ -5,7 +5,8 @@
 //!   out, and a file gets its name, only on the receipts.
 //! - What began to be handed out and came to no end is an entry as well, which says so. Only a process that is
 //!   killed leaves none.
-//! - Whatever is exported hashes to the digest in its leaf; of JSON lines, the leaf is proved to be in the log.
+//! - Whatever is exported hashes to the digest in its leaf, or, as far as it was erased, to the one in its erasure, and
+//!   that leaf is proved to be in the log: in every form, by the same code. Else the export fails and names the entry.
 //! - Each log is read as of one checkpoint. What was recorded later is left out, and counted.
 //! - Memory is bounded by a page and, of Parquet, a row group, however long the export is.
 

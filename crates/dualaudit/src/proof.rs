@@ -20,7 +20,7 @@ use dualaudit_record::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::store::{Head, Receipt, SharedStore, StoreError, StoredBody, StoredEntry};
+use crate::store::{Head, Originals, Receipt, SharedStore, StoreError, StoredBody, StoredEntry};
 
 /// Tiles kept between proofs: entries that are proved one after the other share most of theirs. Of 8 KiB each.
 const TILES: usize = 256;
@@ -161,6 +161,34 @@ fn head(heads: Vec<Head>, log: &str) -> Result<Head, ProveError> {
 pub struct Bundler {
     prover: Prover,
     checkpoint: SignedCheckpoint,
+    originals: Originals,
+}
+
+/// An entry that is what was appended, or what its erasure left of it, and is in the log.
+pub struct ProvedEntry {
+    leaf: Leaf,
+    /// Its canonical body, if it has all of it.
+    body: Option<Vec<u8>>,
+    proof: InclusionProof,
+}
+
+impl ProvedEntry {
+    /// The JSON of its [`Bundle`], in one line.
+    ///
+    /// # Errors
+    /// When the body is no JSON.
+    pub fn to_json(self) -> Result<Vec<u8>, serde_json::Error> {
+        // As [`Bundle`], without reading the body again, of which a log has millions.
+        #[derive(Serialize)]
+        struct InText {
+            leaf: Leaf,
+            body: Option<Box<RawValue>>,
+            proof: String,
+        }
+        let Self { leaf, body, proof } = self;
+        let body = body.map(|body| serde_json::from_slice(&body)).transpose()?;
+        serde_json::to_vec(&InText { leaf, body, proof: proof.to_string() })
+    }
 }
 
 impl Bundler {
@@ -215,7 +243,8 @@ impl Bundler {
             reason: format!("of its checkpoint: {error}"),
         })?;
         let Checkpoint { size, root, .. } = *checkpoint.head();
-        Ok(Self { prover: Prover::of(store, log, proof::Head { size, root }), checkpoint })
+        let prover = Prover::of(store, log, proof::Head { size, root });
+        Ok(Self { prover, checkpoint, originals: Originals::default() })
     }
 
     /// What everything is proved in.
@@ -232,58 +261,50 @@ impl Bundler {
         Ok(InclusionProof { index, hashes, checkpoint: self.checkpoint.clone() })
     }
 
-    /// Checks that an entry's body is the one that its leaf names, and answers it; `None` of what was erased or purged.
+    /// Proves an entry with all that stands of it: its body is the one that its leaf names, what an erasure left of it
+    /// what that says, and the leaf, and that of the erasure, are in the log.
     ///
     /// # Errors
-    /// [`ProveError::Damaged`].
-    pub fn check(&self, stored: &StoredEntry) -> Result<Option<Vec<u8>>, ProveError> {
-        let bytes = match &stored.body {
-            StoredBody::Whole(entry, nonce) => body(entry, *nonce),
-            StoredBody::Erased { .. } | StoredBody::Purged { .. } => return Ok(None),
-            StoredBody::Unreadable(why) => {
-                return Err(self.prover.damaged(&format_args!("the body of entry {}: {why}", stored.index)));
+    /// See [`ProveError`]; [`ProveError::Damaged`], which names the entry, where it is not what was appended.
+    pub async fn proved(&mut self, stored: &StoredEntry) -> Result<ProvedEntry, ProveError> {
+        let (store, log, index) = (self.prover.store.clone(), self.prover.log.clone(), stored.index);
+        let body = match self.originals.check(store.as_ref(), &log, stored).await? {
+            Ok(body) => body,
+            Err(why) => {
+                let what = format_args!("entry {index} is not what was appended: {why}");
+                return Err(self.prover.damaged(&what));
             }
         };
-        if Digest::sha256(&bytes) != stored.body_digest {
-            let what = format_args!("the body of entry {} is not the one that was recorded", stored.index);
-            return Err(self.prover.damaged(&what));
+        // What was erased after the checkpoint has an erasure that this does not cover yet.
+        if let StoredBody::Erased { by, .. } = &stored.body
+            && *by < self.checkpoint.head().size
+            && let Some(erasure) = self.originals.erasure(store.as_ref(), &log, *by).await?
+        {
+            let leaf = erasure.leaf(&log);
+            self.prove_leaf(&leaf).await?;
         }
-        Ok(Some(bytes))
+        let leaf = stored.leaf(&log);
+        let proof = self.prove_leaf(&leaf).await?;
+        Ok(ProvedEntry { leaf, body, proof })
     }
 
-    /// The JSON of [`Self::bundle`], in one line.
-    ///
-    /// # Errors
-    /// Those of [`Self::bundle`].
-    pub async fn bundle_json(&mut self, stored: &StoredEntry) -> Result<Vec<u8>, ProveError> {
-        // As [`Bundle`], without reading the body again, of which a log has millions.
-        #[derive(Serialize)]
-        struct InText<'a> {
-            leaf: &'a Leaf,
-            body: Option<Box<RawValue>>,
-            proof: String,
+    async fn prove_leaf(&mut self, leaf: &Leaf) -> Result<InclusionProof, ProveError> {
+        let proof = self.prove(leaf.index).await?;
+        match proof.check(leaf.hash()) {
+            Ok(()) => Ok(proof),
+            Err(error) => {
+                Err(self.prover.damaged(&format_args!("the leaf of entry {}: {error}", leaf.index)))
+            }
         }
-        let body = self.check(stored)?;
-        let proof = self.prove(stored.index).await?;
-        let leaf = stored.leaf(&self.prover.log);
-        proof.check(leaf.hash()).map_err(|error| {
-            self.prover.damaged(&format_args!("the leaf of entry {}: {error}", stored.index))
-        })?;
-        let body = body.map(|body| String::from_utf8(body).map(RawValue::from_string));
-        let body = body.transpose().map_err(|error| self.prover.damaged(&error))?;
-        let body = body.transpose().map_err(|error| self.prover.damaged(&error))?;
-        let text = InText { leaf: &leaf, body, proof: proof.to_string() };
-        serde_json::to_vec(&text).map_err(|error| self.prover.damaged(&error))
     }
 
     /// An entry with all that proves it.
     ///
     /// # Errors
-    /// See [`ProveError`]; [`ProveError::Damaged`] also where the entry is not what was appended.
+    /// Those of [`Self::proved`].
     pub async fn bundle(&mut self, stored: &StoredEntry) -> Result<Bundle, ProveError> {
-        let bytes = self.check(stored)?;
-        let proof = self.prove(stored.index).await?;
-        self.checked(stored.leaf(&self.prover.log), bytes.as_deref(), &proof)
+        let ProvedEntry { leaf, body, proof } = self.proved(stored).await?;
+        self.checked(leaf, body.as_deref(), &proof)
     }
 
     /// The entry of an execution with all that proves it, made of what is known of the execution: its entry

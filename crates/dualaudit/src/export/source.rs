@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    io,
     time::Duration,
 };
 
@@ -106,7 +107,7 @@ impl Source {
             let page = self.store.entries(log, Which::All, *next, limit).await?;
             let dense = page.iter().zip(*next..).take_while(|(entry, index)| entry.index == *index).count();
             if dense == 0 {
-                return Err(missing(log, *next).into());
+                return Err(damaged(log, format!("entry {next} is missing")).into());
             }
             *next += dense as u64;
             let place = *place;
@@ -142,8 +143,8 @@ impl Source {
         self.named(wanted).await.map(Some)
     }
 
-    /// The entries of these names, in their order. Those that went since they were listed are left out; so are,
-    /// counted, those that were recorded after the checkpoint.
+    /// The entries of these names, in their order. Those that were purged since they were listed are left out; so are,
+    /// counted, those that were recorded after the checkpoint. Nothing else goes: entries stay for ever.
     async fn named(
         &mut self,
         wanted: Vec<(String, RevisionName)>,
@@ -169,7 +170,12 @@ impl Source {
         let mut entries = Vec::with_capacity(wanted.len());
         for (log, name) in wanted {
             let Some(place) = self.logs.iter().position(|read| read.exported.log == log) else { continue };
-            let Some(stored) = found.remove(&(place, name)) else { continue };
+            let key = (place, name);
+            let Some(stored) = found.remove(&key) else {
+                let RevisionName { id, attempt, revision } = key.1;
+                let what = format!("{id} attempt {attempt} revision {revision} has a row, and no entry");
+                return Err(damaged(&log, what).into());
+            };
             let exported = &mut self.logs[place].exported;
             if matches!(stored.body, StoredBody::Purged { .. }) {
                 continue;
@@ -183,19 +189,15 @@ impl Source {
         Ok(entries)
     }
 
-    /// Checks an entry, and gives the JSON of its bundle where that is wanted.
+    /// Proves an entry, whatever the form, and gives the JSON of its bundle where that is wanted.
     pub(super) async fn checked(
         &mut self,
         place: usize,
         stored: &StoredEntry,
         with_proof: bool,
     ) -> Result<Vec<u8>, ExportError> {
-        let bundler = &mut self.logs[place].bundler;
-        if !with_proof {
-            bundler.check(stored)?;
-            return Ok(Vec::new());
-        }
-        Ok(bundler.bundle_json(stored).await?)
+        let proved = self.logs[place].bundler.proved(stored).await?;
+        Ok(if with_proof { proved.to_json().map_err(io::Error::from)? } else { Vec::new() })
     }
 
     pub(super) fn log(&self, place: usize) -> &str {
@@ -288,8 +290,8 @@ fn place_of(row: &Listed) -> Cursor {
     }
 }
 
-fn missing(log: &str, index: u64) -> ProveError {
-    ProveError::Damaged { log: log.to_owned(), reason: format!("entry {index} is missing") }
+fn damaged(log: &str, reason: String) -> ProveError {
+    ProveError::Damaged { log: log.to_owned(), reason }
 }
 
 /// The execution that an entry says, if it is one: as far as an erasure left it.

@@ -26,6 +26,8 @@ use crate::{
     verify::{ExportReport, verify, verify_export},
 };
 
+mod changed;
+
 /// Makes a test on each store of functions over a store.
 macro_rules! on_every_store {
     ($($name:ident,)+) => {
@@ -440,16 +442,16 @@ async fn what_is_recorded_after_the_checkpoint_is_left_out_and_counted(store: Sh
 async fn a_damaged_record_is_not_exported(store: SharedStore) {
     filled(&store).await;
     let stored = store.entries(LOG, Which::All, 0, 1).await.unwrap().remove(0);
-    let bundler = crate::proof::Bundler::newest(store.clone(), LOG).await.unwrap();
-    assert!(bundler.check(&stored).unwrap().is_some());
+    let mut bundler = crate::proof::Bundler::newest(store.clone(), LOG).await.unwrap();
+    assert!(bundler.proved(&stored).await.is_ok());
     let mut changed = stored.clone();
     if let crate::store::StoredBody::Whole(entry, _) = &mut changed.body
         && let Entry::Execution(execution) = entry.as_mut()
     {
         execution.record.steps_failed += 1;
     }
-    let error = bundler.check(&changed).unwrap_err().to_string();
-    assert!(error.contains("entry 0 is not the one that was recorded"), "{error}");
+    let error = bundler.proved(&changed).await.err().unwrap().to_string();
+    assert!(error.contains("entry 0 is not what was appended: its body is not"), "{error}");
 }
 
 async fn every_form_has_the_same_rows(store: SharedStore) {

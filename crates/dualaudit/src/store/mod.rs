@@ -32,6 +32,7 @@ mod lookup;
 mod moving;
 mod names;
 mod objects;
+mod original;
 mod owner;
 mod page;
 pub mod postgres;
@@ -58,6 +59,7 @@ pub use lookup::{Detail, ErasedBy, Lookup, MAX_REVISIONS, PurgedExecution, Wante
 pub use moving::{Arrival, Departure, LogRow, LogState, Moved, MovingEntry, MovingPage};
 pub use page::Page;
 pub use purge::{
+pub use original::Originals;
     MAX_PURGED, PurgeDraft, Removed, Weighed, WeighedUpTo, Weighing, entry_runs, part_digest, statistics,
 };
 pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};

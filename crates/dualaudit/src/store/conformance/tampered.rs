@@ -1,6 +1,8 @@
 //! Stores whose tables can be changed behind their back, as the owner of a database can.
 
-use crate::store::{Rebuild, postgres, sqlite};
+use std::sync::Arc;
+
+use crate::store::{Rebuild, SharedStore, postgres, sqlite};
 
 use super::{Maintained, sample::at};
 
@@ -8,6 +10,9 @@ use super::{Maintained, sample::at};
 pub(crate) trait Tampered: Maintained + Sized {
     /// The same, to rebuild.
     fn rebuilds(&self) -> &dyn Rebuild;
+
+    /// The same, to be handed around.
+    fn shared(&self) -> SharedStore;
 
     /// Runs SQL with no trigger and no foreign key in its way; they are there again afterwards.
     fn tamper(&self, sql: &str);
@@ -20,6 +25,9 @@ pub(crate) trait Tampered: Maintained + Sized {
 
     /// How many rows a table has.
     fn count(&self, table: &str) -> u64;
+
+    /// SQL of bytes.
+    fn blob(bytes: &[u8]) -> String;
 
     /// SQL that makes another value of a column's.
     fn another(column: &Column) -> String;
@@ -49,6 +57,10 @@ impl Column {
 impl Tampered for sqlite::tests::Fresh {
     fn rebuilds(&self) -> &dyn Rebuild {
         &self.store
+    }
+
+    fn shared(&self) -> SharedStore {
+        Arc::new(self.store.clone())
     }
 
     fn tamper(&self, sql: &str) {
@@ -91,6 +103,10 @@ impl Tampered for sqlite::tests::Fresh {
         rows(&shell, &format!("SELECT count(*) FROM {table}"))[0][0].parse().unwrap()
     }
 
+    fn blob(bytes: &[u8]) -> String {
+        format!("x'{}'", hex::encode(bytes))
+    }
+
     fn another(Column { name, kind, .. }: &Column) -> String {
         match kind.as_str() {
             "text" => format!("coalesce({name}, '') || 'x'"),
@@ -128,6 +144,10 @@ fn rows(shell: &rusqlite::Connection, sql: &str) -> Vec<Vec<String>> {
 impl Tampered for postgres::tests::Fresh {
     fn rebuilds(&self) -> &dyn Rebuild {
         &self.store
+    }
+
+    fn shared(&self) -> SharedStore {
+        Arc::new(self.store.clone())
     }
 
     fn tamper(&self, sql: &str) {
@@ -178,6 +198,10 @@ impl Tampered for postgres::tests::Fresh {
         let database = &self.database;
         let rows = database.server.rows(&database.name, &format!("SELECT count(*) FROM {table}")).unwrap();
         rows[0][0].parse().unwrap()
+    }
+
+    fn blob(bytes: &[u8]) -> String {
+        format!("'\\x{}'::bytea", hex::encode(bytes))
     }
 
     fn another(Column { name, kind, .. }: &Column) -> String {

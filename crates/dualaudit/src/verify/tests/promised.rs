@@ -273,7 +273,7 @@ async fn bundles_are_verified_by_themselves() {
     let mut lines = Vec::new();
     for stored in audit.store.entries(LOG, Which::All, 0, 20).await.unwrap() {
         let bundle = bundler.bundle(&stored).await.unwrap();
-        let in_text = bundler.bundle_json(&stored).await.unwrap();
+        let in_text = bundler.proved(&stored).await.unwrap().to_json().unwrap();
         assert_eq!(serde_json::from_slice::<dualaudit_record::proof::Bundle>(&in_text).unwrap(), bundle);
         lines.push(serde_json::to_string(&bundle).unwrap());
     }
