@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Leaves;
 use crate::store::{
-    Head, Known, LogState, NoSuchLog, Store, StoreError, StoredEntry, Tracked, TrackedState, Which, meant,
-    newest,
+    Head, Known, LogState, NoSuchLog, Originals, Store, StoreError, StoredBody, StoredEntry, Tracked,
+    TrackedState, Which, meant, newest,
 };
 
 /// What is named of what is missing, and of what is in flight, in one log; the rest is counted.
@@ -298,7 +298,7 @@ impl Log<'_> {
         days: Days,
         summary: &mut LogSummary,
     ) -> Result<(), StoreError> {
-        let (mut from, mut found) = (first, 0);
+        let (mut from, mut found, mut originals) = (first, 0, Originals::default());
         while from < end {
             let page = self.store.entries(&self.head.log, Which::Kind(kind), from, STATES).await?;
             let Some(last) = page.last() else { break };
@@ -307,10 +307,9 @@ impl Log<'_> {
             let known = self.store.known(self.newest, &page.iter().map(id).collect::<Vec<_>>()).await?;
             for (entry, known) in page.iter().zip(known).take_while(|(entry, _)| entry.index < end) {
                 found += 1;
-                if !entry.is_original(&self.head.log) {
-                    return Err(
-                        self.contradicted(&format_args!("entry {} is not what was appended", entry.index))
-                    );
+                if let Err(why) = originals.check(self.store, &self.head.log, entry).await? {
+                    let what = format_args!("entry {} is not what was appended: {why}", entry.index);
+                    return Err(self.contradicted(&what));
                 }
                 if known.recorded_since(&self.head.log, entry).is_some() || is_replaced(entry, &known, days) {
                     continue;

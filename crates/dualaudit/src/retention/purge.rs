@@ -8,8 +8,8 @@ use super::{
     plan::{Walk, as_of, resume},
 };
 use crate::store::{
-    Answer, DraftContent, PurgeDraft, Refusal, RevisionName, Store, StoreError, Weighed, Which, entry_runs,
-    part_digest,
+    Answer, DraftContent, Originals, PurgeDraft, Refusal, RevisionName, Store, StoreError, Weighed, Which,
+    entry_runs, part_digest,
 };
 
 /// Revisions that are looked at together before they go.
@@ -158,23 +158,27 @@ impl Purged {
     }
 }
 
-/// Checks that what is about to go is what was appended: of what is gone nobody can tell any more, so a row that was
-/// changed, such as to look older than it is, would go unnoticed.
+/// Checks that what is about to go is what was appended, or what its erasure left of it: of what is gone nobody can tell
+/// any more, so a row that was changed, such as to look older than it is, would go unnoticed.
 async fn check_originals(store: &dyn Store, log: &str, executions: &[Weighed]) -> Result<(), StoreError> {
     let names = executions.iter().flat_map(|Weighed { id, attempt, entries, .. }| {
         let revisions = (1..).zip(entries);
         revisions.map(|(revision, _)| RevisionName { id: id.clone(), attempt: *attempt, revision })
     });
     let names: Vec<RevisionName> = names.collect();
+    let mut originals = Originals::default();
     for some in names.chunks(ORIGINALS as usize) {
         let found = store.entries(log, Which::Revisions(some), 0, ORIGINALS).await?;
-        let damaged = found.iter().find(|stored| !stored.is_original(log));
-        if damaged.is_some() || found.len() != some.len() {
-            let which = damaged
-                .map_or("an entry that is gone".to_owned(), |stored| format!("entry {}", stored.index));
-            return Err(StoreError::Corrupt(format!(
-                "log {log}: {which} is not what was appended, and nothing of it is purged: run `dualaudit verify`"
-            )));
+        let damaged = |what: String| {
+            StoreError::Corrupt(format!("log {log}: {what}; nothing of it is purged: run `dualaudit verify`"))
+        };
+        if found.len() != some.len() {
+            return Err(damaged("an entry is gone".to_owned()));
+        }
+        for stored in &found {
+            if let Err(why) = originals.check(store, log, stored).await? {
+                return Err(damaged(format!("entry {} is not what was appended: {why}", stored.index)));
+            }
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use dualaudit_record::{
     Entry, EntryKind, Time,
     digest::Digest,
-    log::{FORMAT, Leaf, Nonce, body},
+    log::{FORMAT, Leaf, Nonce},
 };
 
 use super::Beside;
@@ -38,16 +38,6 @@ pub struct StoredEntry {
 }
 
 impl StoredEntry {
-    /// Whether its body hashes to the digest in its leaf, and that to the hash stored; of an erased one, only the leaf.
-    pub fn is_original(&self, log: &str) -> bool {
-        let whole = match &self.body {
-            StoredBody::Whole(entry, nonce) => Digest::sha256(&body(entry, *nonce)) == self.body_digest,
-            StoredBody::Erased { .. } => true,
-            StoredBody::Purged { .. } | StoredBody::Unreadable(_) => false,
-        };
-        whole && self.leaf(log).hash() == self.leaf_hash
-    }
-
     /// The leaf that its columns make.
     pub fn leaf(&self, log: &str) -> Leaf {
         Leaf {

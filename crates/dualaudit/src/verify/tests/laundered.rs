@@ -12,6 +12,8 @@ use crate::{
         Mode,
         conformance::{
             erase::erase as erasing,
+            holds::release,
+            purge::{part, weigh},
             sample::{self, append, at, from_producer, from_resource, hold, open, record, stored},
             tampered::{Tampered, on_both},
         },
@@ -56,6 +58,36 @@ async fn what_was_changed_is_neither_erased_nor_purged(store: &impl Tampered) {
     assert!(found.contains(&(0, "body digest")) && found.contains(&(1, "body digest")), "{found:?}");
 }
 
+async fn what_is_left_of_what_was_erased_is_not_purged_once_it_was_changed(store: &impl Tampered) {
+    let inner = &**store;
+    open(inner, sample::LOG).await;
+    append(inner, ["a", "b"].map(|id| from_producer(record(id), None))).await;
+    stored(inner, erasing("a")).await;
+    let saved = "CREATE TABLE saved AS SELECT * FROM workflow_execution_audit";
+    store.tamper(saved);
+    let (clock, extends) = (SystemClock, Heads::default());
+    let appender = Appender { store: inner, clock: &clock, extends: &extends };
+    let policy = Policy::parse("keep: 1d").unwrap();
+    for change in [
+        "outcome = 'failed'",
+        "completed_at = created_at",
+        "nonce = (SELECT nonce FROM saved WHERE id = 'b')",
+    ] {
+        store.tamper(&format!("UPDATE workflow_execution_audit SET {change} WHERE id = 'a'"));
+        let plan = plan(inner, &policy, at(10 * 86_400), |_| {}).await.unwrap();
+        let refused = purge(&appender, &policy, &plan.id, "me", |_, _| {}).await.unwrap_err();
+        let says = refused.to_string();
+        assert!(says.contains("entry 0 is not what was appended: what is left of it"), "{change}: {says}");
+        store.tamper(
+            "DELETE FROM workflow_execution_audit; INSERT INTO workflow_execution_audit SELECT * FROM saved",
+        );
+    }
+    let plan = plan(inner, &policy, at(10 * 86_400), |_| {}).await.unwrap();
+    let purged = purge(&appender, &policy, &plan.id, "me", |_, _| {}).await.unwrap();
+    assert_eq!(purged.logs[0].executions, 2, "all was undone");
+    assert_eq!(verify(inner, None, |_| {}).await.unwrap().findings, []);
+}
+
 async fn what_no_program_would_have_appended_is_found(store: &impl Tampered) {
     let inner = &**store;
     open(inner, sample::LOG).await;
@@ -93,3 +125,4 @@ on_both! {
     what_no_program_would_have_appended_is_found,
     what_is_trusted_and_is_not_there_is_found,
 }
+    what_is_left_of_what_was_erased_is_not_purged_once_it_was_changed,
