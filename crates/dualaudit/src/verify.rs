@@ -19,16 +19,18 @@
 //!   checked.
 //! - Of what was purged only the leaf is left, and the entry that says that it went: both are checked. Of what
 //!   was erased, what is left is compared with what the entry of the erasure says of it.
-//! - It trusts the schema: that triggers were dropped meanwhile is found when SQLite's file is next opened to
-//!   write, not here.
+//! - That triggers, constraints or indexes are not those that were made is found, but not what was done while they were
+//!   not: that is what all the rest is for. An entry that nobody can read is named, and its leaf taken from the tree.
 
 mod beside;
 mod bundles;
 mod days;
 mod entry;
 mod exports;
+mod log;
 mod named;
 mod promised;
+mod schema;
 mod served;
 mod strays;
 #[cfg(test)]
@@ -36,16 +38,14 @@ mod tests;
 mod tree;
 
 use dualaudit_record::{
-    Entry, EntryKind, Time,
+    Time,
     checkpoint::{KeyRole, SignedCheckpoint, VerifierKey, Vouched},
     digest::Digest,
-    log::{TileData, TileId, Tree, growing_tiles},
 };
 use serde::Serialize;
 
-use crate::store::{Head, LogState, NoSuchLog, Store, StoreError, StoredEntry, Which, meant};
-use promised::Promised;
-use tree::TreeCheck;
+use self::log::{Checked, LogCheck};
+use crate::store::{Head, LogState, NoSuchLog, Store, StoreError, StoredEntry, UnreadableLog, meant};
 
 pub use bundles::{BundleReport, ProvedIn, verify_bundles};
 pub use exports::{ExportReport, verify_export};
@@ -54,9 +54,6 @@ pub use served::{Served, verify_served};
 
 /// Findings beyond this many are counted and not kept.
 pub const MAX_FINDINGS: usize = 100;
-
-/// Entries read at a time. A body may have 2 MiB, so this is what bounds the memory.
-const PAGE: u32 = 64;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -207,13 +204,27 @@ pub async fn verify_against(
     against: Against<'_>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, VerifyError> {
-    let heads = store.logs().await?;
+    let mut report =
+        Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0, arriving: Vec::new() };
+    schema::check(store, &mut report).await?;
+    let mut heads = Vec::new();
+    for read in store.read_logs().await? {
+        match read {
+            Ok(head) => heads.push(head),
+            // Nobody can say what it should have; the other logs can still be checked.
+            Err(UnreadableLog { log: of, what: found }) if log.is_none_or(|log| log == of) => {
+                let expected = "one that can be read".to_owned();
+                report.add(Finding { log: of, index: None, what: "head", expected, found });
+            }
+            Err(_) => {}
+        }
+    }
+    let is_unreadable = log.is_some() && report.findings.iter().any(|finding| finding.what == "head");
     let missing = if log.is_none() { missing_logs(&heads, against) } else { Vec::new() };
-    let mut heads = meant(heads, log)?;
+    let mut heads = if is_unreadable { Vec::new() } else { meant(heads, log)? };
     let is_arriving = |head: &Head| log.is_none() && matches!(head.state, LogState::Arriving { .. });
-    let arriving = heads.extract_if(.., |head| is_arriving(head)).map(|head| head.log).collect();
+    report.arriving = heads.extract_if(.., |head| is_arriving(head)).map(|head| head.log).collect();
     let total = heads.iter().map(|head| head.size).sum();
-    let mut report = Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0, arriving };
     let mut done = 0;
     for head in heads {
         let mut check = LogCheck { store, report: &mut report, head: &head, against, entries: 0 };
@@ -221,7 +232,7 @@ pub async fn verify_against(
         let Checked { from, checkpoint, copies } = match check.run(&mut step).await {
             Ok(checked) => checked,
             // The rest of this log cannot be read; the other logs can still be checked.
-            Err(error @ (StoreError::Corrupt(_) | StoreError::Rejected(_))) => {
+            Err(error) if is_damage(&error) => {
                 check.find(None, "database", "readable", error);
                 Checked::default()
             }
@@ -251,6 +262,16 @@ pub async fn verify_against(
     Ok(report)
 }
 
+/// The heads of all logs of which that can be read.
+async fn heads(store: &dyn Store) -> Result<Vec<Head>, StoreError> {
+    Ok(store.read_logs().await?.into_iter().filter_map(Result::ok).collect())
+}
+
+/// Whether it is the database that is wrong, and not that it cannot be asked just now.
+fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Corrupt(_) | StoreError::Rejected(_))
+}
+
 /// The logs whose keys are trusted, or of which checkpoints were kept, and which are not there: deleted, or under
 /// another origin.
 fn missing_logs(heads: &[Head], against: Against<'_>) -> Vec<Finding> {
@@ -277,208 +298,6 @@ pub fn check_entry(log: &str, stored: &StoredEntry) -> Option<Finding> {
         first.get_or_insert(Finding { log, index, what, expected, found });
     });
     first
-}
-
-/// The check of one log.
-struct LogCheck<'a> {
-    store: &'a dyn Store,
-    report: &'a mut Report,
-    head: &'a Head,
-    against: Against<'a>,
-    /// How many entries were checked.
-    entries: u64,
-}
-
-/// What a log was found to agree with.
-#[derive(Default)]
-struct Checked {
-    from: u64,
-    checkpoint: Option<CheckpointReport>,
-    copies: u64,
-}
-
-impl LogCheck<'_> {
-    fn find(
-        &mut self,
-        index: Option<u64>,
-        what: &'static str,
-        expected: impl ToString,
-        found: impl ToString,
-    ) {
-        let (expected, found) = (expected.to_string(), found.to_string());
-        self.report.add(Finding { log: self.head.log.clone(), index, what, expected, found });
-    }
-
-    async fn run(&mut self, step: &mut impl FnMut(u64)) -> Result<Checked, StoreError> {
-        let (log, size) = (&self.head.log, self.head.size);
-        // `None` once an entry is missing: positions, and so the tree, have no meaning beyond it.
-        let from = self.resumed().await?;
-        let resumed = (from.size(), from.root());
-        let mut next = from.size();
-        let mut checked = Checked { from: next, ..Checked::default() };
-        let mut tree = Some(TreeCheck::of(from));
-        let mut last: Option<Time> = None;
-        let mut promised = Promised::new(self.against, &self.head.origin);
-        let published = self.published();
-        let mut is_published = false;
-        let mut last_named = named::Last::default();
-        let mut days = days::Days::from(next);
-        while next < size {
-            let limit = u32::try_from(size - next).map_or(PAGE, |left| left.min(PAGE));
-            let page = self.store.entries(log, Which::All, next, limit).await?;
-            // An entry at or beyond the head's size belongs to a commit after the start.
-            let page: Vec<_> = page.into_iter().take_while(|entry| entry.index < size).collect();
-            if page.is_empty() {
-                break;
-            }
-            for stored in &page {
-                if stored.index != next {
-                    self.find(
-                        Some(next),
-                        "index",
-                        format!("entry {next}"),
-                        format!("entry {}", stored.index),
-                    );
-                    tree = None;
-                }
-                next = stored.index.max(next) + 1;
-                self.entries += 1;
-                if let Some(before) = last.filter(|&before| stored.recorded_at < before) {
-                    let expected = format!("at or after {before}");
-                    self.find(Some(stored.index), "recorded_at", expected, stored.recorded_at);
-                }
-                last = Some(stored.recorded_at);
-                let leaf = entry::check(log, stored, &mut |what, expected, found| {
-                    self.find(Some(stored.index), what, expected, found);
-                });
-                if let Some(tree) = &mut tree {
-                    tree.push(leaf);
-                    let size = stored.index + 1;
-                    if promised.is_due(size) {
-                        promised.compare(size, tree.root(), &mut |what, expected, found| {
-                            self.find(None, what, expected, found);
-                        });
-                    }
-                    if let Some(published) = published.as_ref().filter(|note| note.head().size == size) {
-                        is_published = self.agrees(published, tree.root());
-                    }
-                }
-                named::check(self, &mut last_named, stored).await?;
-                days.check(stored, &mut |what, expected, found| {
-                    self.find(Some(stored.index), what, expected, found);
-                });
-            }
-            if let Some(tree) = &mut tree {
-                tree.check_full(self).await?;
-            }
-            step(next);
-        }
-        if next < size {
-            let found = format!("{next} entries: its end was cut off");
-            self.find(None, "size", format!("{size} entries, as the head says"), found);
-            tree = None;
-        } else if last != self.head.recorded_at && next > checked.from {
-            self.find(None, "recorded_at of the head", shown(last), shown(self.head.recorded_at));
-        }
-        match tree {
-            Some(tree) => {
-                if tree.root() != self.head.root {
-                    self.find(None, "root", tree.root(), self.head.root);
-                }
-                tree.check_edge(self).await?;
-            }
-            None => {
-                let found = format!("{}, which cannot be compared as entries are missing", self.head.root);
-                self.find(None, "root", "one that can be built anew", found);
-            }
-        }
-        checked.copies = promised.agreed;
-        let accounted = self.accounted().await?;
-        promised.finish(next, accounted, &mut |what, expected, found| self.find(None, what, expected, found));
-        if let Some(published) = published.as_ref().filter(|note| note.head().size > size) {
-            let found = format!("one of {}", published.head().size);
-            self.find(None, "checkpoint", format!("one of at most {size} entries"), found);
-        }
-        if let Some(note) = published
-            && (is_published || (note.head().size, note.head().root) == resumed)
-        {
-            checked.checkpoint = Some(CheckpointReport::of(note, self.against.keys));
-        }
-        let now = self.size_now().await?;
-        if now < size {
-            self.find(None, "size", format!("{size} or more, as at the start"), now);
-        }
-        Ok(checked)
-    }
-
-    /// The tree as it was verified before, if the log still begins so.
-    async fn resumed(&mut self) -> Result<Tree, StoreError> {
-        let Some(known) = (self.against.verified)(&self.head.origin) else { return Ok(Tree::empty()) };
-        let (log, size) = (&self.head.log, known.size);
-        let wanted: Vec<TileId> = growing_tiles(size).collect();
-        let found = self.store.tiles(log, &wanted).await?;
-        let tile = |(id, hashes): (TileId, Option<Vec<u8>>)| TileData::new(id, hashes?);
-        match Tree::back_at(size, wanted.into_iter().zip(found).filter_map(tile).collect()) {
-            Ok(tree) if size <= self.head.size && tree.root() == known.root => Ok(tree),
-            _ => {
-                let expected =
-                    format!("the {size} entries with the root {} that were verified before", known.root);
-                self.find(None, "forked log", expected, "another beginning: all of it is checked anew");
-                Ok(Tree::empty())
-            }
-        }
-    }
-
-    /// Of a log in whose place another goes on: the size that it once had, as the first entry there says.
-    async fn accounted(&mut self) -> Result<u64, StoreError> {
-        let LogState::Succeeded { by } = &self.head.state else { return Ok(0) };
-        let first =
-            self.store.entries(by, Which::Kind(EntryKind::Succession), 0, 1).await?.into_iter().next();
-        let lost = match first.as_ref().and_then(|first| first.body.entry()) {
-            Some(Entry::Succession(said)) if said.predecessor == self.head.log => {
-                let lost: Option<SignedCheckpoint> = said.checkpoint.parse().ok();
-                lost.map_or(0, |lost| lost.head().size)
-            }
-            _ => {
-                let expected = format!("a first entry of {by} that says so");
-                self.find(
-                    None,
-                    "succession",
-                    expected,
-                    format!("a note that {by} goes on in its place, alone"),
-                );
-                0
-            }
-        };
-        Ok(lost)
-    }
-
-    /// The newest published checkpoint, if it can be compared.
-    fn published(&mut self) -> Option<SignedCheckpoint> {
-        let head = self.head;
-        if head.checkpoint.is_none() && head.size > 0 && !self.against.keys.is_empty() {
-            let expected = "one that a trusted key signed";
-            self.find(None, "checkpoint", expected, "none: it was never published, or deleted");
-        }
-        let (note, keys) = (head.checkpoint.as_deref()?, self.against.keys);
-        promised::published(note, &head.origin, keys, &mut |what, expected, found| {
-            self.find(None, what, expected, found);
-        })
-    }
-
-    /// Whether a published checkpoint has the root that the log has at its size.
-    fn agrees(&mut self, published: &SignedCheckpoint, root: Digest) -> bool {
-        let says = published.head().root;
-        if says != root {
-            self.find(None, "checkpoint", format!("the root {root}"), says);
-        }
-        says == root
-    }
-
-    async fn size_now(&self) -> Result<u64, StoreError> {
-        let heads = self.store.logs().await?;
-        Ok(heads.iter().find(|head| head.log == self.head.log).map_or(0, |head| head.size))
-    }
 }
 
 fn shown(time: Option<Time>) -> String {

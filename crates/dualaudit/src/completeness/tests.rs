@@ -501,7 +501,7 @@ async fn a_digest_that_was_changed_is_found_by_its_digest_and_by_what_it_says() 
     days.digest().await;
     days.verified().await;
     let shell = rusqlite::Connection::open(file.file()).unwrap();
-    let trigger: String = shell
+    let (trigger, again): (String, String) = shell
         .query_row(
             "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'log_entry' AND sql LIKE '%BEFORE UPDATE%'",
             [],
@@ -510,7 +510,8 @@ async fn a_digest_that_was_changed_is_found_by_its_digest_and_by_what_it_says() 
         .unwrap();
     let change = format!(
         "DROP TRIGGER {trigger};
-         UPDATE log_entry SET body = replace(body, '\"recorded\":1', '\"recorded\":2') WHERE kind = 'digest'"
+         UPDATE log_entry SET body = replace(body, '\"recorded\":1', '\"recorded\":2') WHERE kind = 'digest';
+         {again}"
     );
     shell.execute_batch(&change).unwrap();
     let findings = verify(days.store.as_ref(), None, |_| {}).await.unwrap().findings;

@@ -31,8 +31,8 @@ use crate::{
     metrics::Metrics,
     store::{
         Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, LogReader, Lookup, Owner, Page,
-        ReadBack, RowKey, SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted,
-        WeighedUpTo, Weighing, Which,
+        ReadBack, RowKey, SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked,
+        UnreadableEntry, UnreadableLog, Wanted, WeighedUpTo, Weighing, Which,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -317,6 +317,9 @@ impl LogReader for Faulty {
         self.pass().await?;
         self.inner.logs().await
     }
+    async fn read_logs(&self) -> Result<Vec<Result<Head, UnreadableLog>>, StoreError> {
+        self.inner.read_logs().await
+    }
     async fn entries(
         &self,
         log: &str,
@@ -325,6 +328,15 @@ impl LogReader for Faulty {
         limit: u32,
     ) -> Result<Vec<StoredEntry>, StoreError> {
         self.inner.entries(log, which, from, limit).await
+    }
+    async fn read_entries(
+        &self,
+        log: &str,
+        which: Which<'_>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<Result<StoredEntry, UnreadableEntry>>, StoreError> {
+        self.inner.read_entries(log, which, from, limit).await
     }
     async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.pass().await?;
@@ -341,6 +353,9 @@ impl LogReader for Faulty {
     }
     async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.inner.tiles(log, wanted).await
+    }
+    async fn alterations(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.alterations().await
     }
 }
 

@@ -54,6 +54,16 @@ impl StoredEntry {
     }
 }
 
+/// An entry of which a column cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("entry {index}: {what}")]
+pub struct UnreadableEntry {
+    /// Its place in the log.
+    pub index: u64,
+    /// Which column, and why.
+    pub what: String,
+}
+
 /// The body of an entry, put together from the tables.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredBody {

@@ -4,13 +4,19 @@ use dualaudit_record::{EntryKind, Time, digest::Digest, log::TileId};
 
 use async_trait::async_trait;
 
-use super::{LogState, RowKey, StoreError, StoredEntry, Strays, Table};
+use super::{LogState, RowKey, StoreError, StoredEntry, Strays, Table, UnreadableEntry};
 
 /// What every database tells of its logs: to those who check, prove, count and export them.
 #[async_trait]
 pub trait LogReader: Send + Sync + 'static {
     /// Every log with its head.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] names the log of which a column cannot be read.
     async fn logs(&self) -> Result<Vec<Head>, StoreError>;
+
+    /// The same, where a log of which a column cannot be read stops nobody who reads the others.
+    async fn read_logs(&self) -> Result<Vec<Result<Head, UnreadableLog>>, StoreError>;
 
     /// Entries of a log from index `from`, at most `limit`, in order, each with the body as it can be put
     /// together from the tables, and with what stands beside it. A page is one snapshot.
@@ -26,6 +32,15 @@ pub trait LogReader: Send + Sync + 'static {
         from: u64,
         limit: u32,
     ) -> Result<Vec<StoredEntry>, StoreError>;
+
+    /// The same, where an entry of which a column cannot be read stops nobody who reads the others.
+    async fn read_entries(
+        &self,
+        log: &str,
+        which: Which<'_>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<Result<StoredEntry, UnreadableEntry>>, StoreError>;
 
     /// The object that an entry keeps, decompressed: what an execution was mapped from, or could not be mapped.
     /// `None` where there is none, or none any more.
@@ -50,6 +65,10 @@ pub trait LogReader: Send + Sync + 'static {
     /// The bytes of tiles and entry bundles of a log (C2SP `tlog-tiles`), in the order they are named: as
     /// much of each as there is by now, and `None` where there is nothing.
     async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// What of the schema is not as dualaudit made it, a sentence each: what is missing, was changed, is disabled, or
+    /// was added and can change or refuse what is recorded. Whoever may read the tables may ask.
+    async fn alterations(&self) -> Result<Vec<String>, StoreError>;
 }
 
 /// Which entries of a log.
@@ -128,6 +147,16 @@ pub struct Head {
     pub state: LogState,
     /// The newest checkpoint that was published, as it is stored: nobody has checked it.
     pub checkpoint: Option<String>,
+}
+
+/// A log of whose row a column cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("log {log}: {what}")]
+pub struct UnreadableLog {
+    /// The log, if its name can be read.
+    pub log: String,
+    /// Which column, and why.
+    pub what: String,
 }
 
 /// There is no log of that name.

@@ -49,17 +49,19 @@ pub use answer::{Answer, Receipt, ReceiptResult, Refusal};
 pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined};
 pub use draft::{Batch, Draft, DraftContent, ExecutionDraft, Origin, SourceObject};
 pub use dualaudit_record::selector::LabelRequirement;
-pub use entry::{StoredBody, StoredEntry};
+pub use entry::{StoredBody, StoredEntry, UnreadableEntry};
 pub use erase::{EraseDraft, rest_digest};
 pub use error::StoreError;
 pub use filter::{Cursor, Filter};
 pub use known::{Known, Listed, ReadBack, Recorded, Tracked, TrackedState, TrackingChange};
-pub use logs::{Head, Log, LogOpening, LogReader, NoSuchLog, Owner, RevisionName, Which, meant, newest};
+pub use logs::{
+    Head, Log, LogOpening, LogReader, NoSuchLog, Owner, RevisionName, UnreadableLog, Which, meant, newest,
+};
 pub use lookup::{Detail, ErasedBy, Lookup, MAX_REVISIONS, PurgedExecution, Wanted};
 pub use moving::{Arrival, Departure, LogRow, LogState, Moved, MovingEntry, MovingPage};
+pub use original::Originals;
 pub use page::Page;
 pub use purge::{
-pub use original::Originals;
     MAX_PURGED, PurgeDraft, Removed, Weighed, WeighedUpTo, Weighing, entry_runs, part_digest, statistics,
 };
 pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};

@@ -105,6 +105,8 @@ pub struct RowKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum KeyPart {
     Text(String),
+    /// A text that is none, by its bytes.
+    Garbled(Vec<u8>),
     Number(i64),
     Bytes(Vec<u8>),
 }
@@ -139,7 +141,9 @@ impl fmt::Display for RowKey {
             match part {
                 KeyPart::Text(text) => write!(f, "{comma}{column} {text}")?,
                 KeyPart::Number(number) => write!(f, "{comma}{column} {number}")?,
-                KeyPart::Bytes(bytes) => write!(f, "{comma}{column} {}", hex::encode(bytes))?,
+                KeyPart::Bytes(bytes) | KeyPart::Garbled(bytes) => {
+                    write!(f, "{comma}{column} {}", hex::encode(bytes))?;
+                }
             }
         }
         Ok(())

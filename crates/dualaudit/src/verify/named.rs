@@ -6,12 +6,12 @@ use std::collections::{HashMap, VecDeque};
 use dualaudit_record::{
     Entry, EntryKind, Time,
     digest::Digest,
-    entry::{Erasure, HoldRelease, Purge},
+    entry::{HoldRelease, Purge},
     execution::{QUARANTINE_LABEL, StoredExecution},
 };
 
-use super::LogCheck;
-use crate::store::{Beside, LogState, StoreError, StoredBody, StoredEntry, Which, rest_digest};
+use super::{LogCheck, heads};
+use crate::store::{Beside, LogState, Originals, StoreError, StoredBody, StoredEntry, Which, rest_digest};
 
 /// Purges that are remembered: what was recorded one after the other may have gone by turns.
 const REMEMBERED: usize = 256;
@@ -40,48 +40,33 @@ impl LastPurges {
     }
 }
 
-/// The erasure that was looked at last, by its index: what one erases mostly stands together.
-#[derive(Default)]
-struct LastErasure(Option<(u64, Option<Erasure>)>);
-
-impl LastErasure {
-    /// Checks that what is left of an entry is what its erasure says.
-    async fn check(
-        &mut self,
-        check: &mut LogCheck<'_>,
-        stored: &StoredEntry,
-        by: u64,
-        left: Digest,
-    ) -> Result<(), StoreError> {
-        let index = stored.index;
-        if self.0.as_ref().is_none_or(|(known, _)| *known != by) {
-            let erasure = match named(check, EntryKind::Erasure, by).await? {
-                Some((Entry::Erasure(erasure), _)) => Some(erasure),
-                _ => None,
-            };
-            self.0 = Some((by, erasure));
+/// Checks that what is left of an entry is what its erasure says.
+async fn erased(
+    check: &mut LogCheck<'_>,
+    originals: &mut Originals,
+    stored: &StoredEntry,
+    by: u64,
+    left: Digest,
+) -> Result<(), StoreError> {
+    let index = Some(stored.index);
+    match originals.rest_of(check.store, &check.head.log, stored, by).await? {
+        None => {
+            let found = format!("a part of one, and a note that entry {by} erased the rest");
+            check.find(index, "body", "one, or an erasure that says what is left of it", found);
         }
-        let erasure = self.0.as_ref().and_then(|(_, erasure)| erasure.as_ref());
-        let erasure = erasure.filter(|erasure| Some(&erasure.execution_id) == stored.execution_id.as_ref());
-        match erasure.and_then(|erasure| erasure.rest_of(index)) {
-            None => {
-                let found = format!("a part of one, and a note that entry {by} erased the rest");
-                check.find(Some(index), "body", "one, or an erasure that says what is left of it", found);
-            }
-            Some(promised) if promised != left => {
-                check.find(Some(index), "rest digest", promised, format!("{left}, hashed anew"));
-            }
-            Some(_) => {}
+        Some(promised) if promised != left => {
+            check.find(index, "rest digest", promised, format!("{left}, hashed anew"));
         }
-        Ok(())
+        Some(_) => {}
     }
+    Ok(())
 }
 
 /// What was looked at last of what others name.
 #[derive(Default)]
 pub(super) struct Last {
     purges: LastPurges,
-    erasure: LastErasure,
+    originals: Originals,
     holds: OpenHolds,
 }
 
@@ -143,7 +128,7 @@ pub(super) async fn check(
     match (&stored.body, &stored.beside) {
         (StoredBody::Purged { by }, _) => last.purges.check(check, stored.index, *by).await,
         (StoredBody::Erased { by, rest, nonce }, _) => {
-            last.erasure.check(check, stored, *by, rest_digest(rest, *nonce)).await
+            erased(check, &mut last.originals, stored, *by, rest_digest(rest, *nonce)).await
         }
         (_, Beside::Hold(Ok(Some(row)))) => match row.released {
             None => Ok(()),
@@ -160,7 +145,7 @@ pub(super) async fn check(
 
 /// Checks that the log in whose place this one says that it goes on takes nothing any more.
 async fn succeeded(check: &mut LogCheck<'_>, index: u64, predecessor: &str) -> Result<(), StoreError> {
-    let heads = check.store.logs().await?;
+    let heads = heads(check.store).await?;
     let state = heads.into_iter().find(|head| head.log == predecessor).map(|head| head.state);
     if !matches!(&state, Some(LogState::Succeeded { by }) if *by == check.head.log) {
         let expected = format!("the log {predecessor} closed in favour of {}", check.head.log);

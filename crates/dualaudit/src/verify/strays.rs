@@ -2,7 +2,7 @@
 //!
 //! That each entry has its rows, and what they say, is shown by its body and what stands beside it.
 
-use super::{Finding, Report};
+use super::{Finding, Report, is_damage};
 use crate::store::{RowKey, Store, StoreError, Table};
 
 /// Rows looked at at a time: few enough to be read from a slow disk within the time a question has.
@@ -18,7 +18,7 @@ pub(super) async fn check(
         match check_table(store, table, log, report).await {
             Ok(()) => {}
             // The rest of this table cannot be read; the other tables can still be looked at.
-            Err(error @ (StoreError::Corrupt(_) | StoreError::Rejected(_))) => report.add(Finding {
+            Err(error) if is_damage(&error) => report.add(Finding {
                 log: log.unwrap_or("*").to_owned(),
                 index: None,
                 what: "database",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dualaudit_record::{
-    WorkflowExecutionAudit,
+    Entry, WorkflowExecutionAudit,
     digest::content_digest,
     entry::{Covers, Gap, GapCause, Hold},
     log::Nonce,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::{
-    Batch, Draft, DraftContent, ExecutionDraft, LogOpening, Origin, Owner,
+    Batch, Draft, DraftContent, ExecutionDraft, LogOpening, Origin, Owner, Which,
     sqlite::{Options, SqliteStore},
 };
 
@@ -84,19 +84,22 @@ impl Audit {
         self.store.append(LOG, batch.into(), now()).await.unwrap();
     }
 
-    /// Runs SQL with nothing in its way.
+    /// Runs SQL with nothing in its way; all of that is there again afterwards.
     fn tamper(&self, sql: &str) {
         let connection = rusqlite::Connection::open(&self.file).unwrap();
         let mut triggers =
-            connection.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'").unwrap();
-        let names: Vec<String> =
-            triggers.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        for name in names {
+            connection.prepare("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").unwrap();
+        let triggers = triggers.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let triggers: Vec<(String, String)> = triggers.map(Result::unwrap).collect();
+        for (name, _) in &triggers {
             connection.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
         }
         connection.execute_batch("PRAGMA ignore_check_constraints = 1; PRAGMA foreign_keys = 0").unwrap();
         connection.execute_batch(sql).unwrap();
     }
+        for (_, again) in &triggers {
+            connection.execute_batch(again).unwrap();
+        }
 
     async fn verify(&self) -> Report {
         verify(&self.store, None, |_| {}).await.unwrap()

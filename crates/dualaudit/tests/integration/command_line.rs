@@ -185,8 +185,10 @@ async fn verify_ends_with_3_and_names_what_was_tampered_with() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(stdout(&output).contains("log http, entry 1, body digest"), "{}", stdout(&output));
     assert!(!stdout(&output).contains("entry 0"), "{}", stdout(&output));
+    let trigger = "schema: expected as dualaudit made it, found trigger workflow_execution_audit_is_only_erased is missing";
+    assert!(stdout(&output).contains(trigger), "{}", stdout(&output));
     let report: Value = serde_json::from_slice(&standalone.run(&["verify", "-o", "json"]).stdout).unwrap();
-    assert_eq!(report["findings"][0]["index"], 1);
+    assert_eq!(report["findings"][1]["index"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,8 @@ use super::{
     values::{at_most, small},
 };
 use crate::store::{
-    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry, Which,
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry, UnreadableEntry,
+    Which, beside,
     objects::{self, MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
@@ -116,7 +117,7 @@ const QUARANTINE: usize = HOLD + rows::HOLD;
 const PURGED: usize = QUARANTINE + 3;
 const ERASED: usize = PURGED + 2;
 
-/// See [`crate::store::Store::entries`].
+/// See [`crate::store::LogReader::entries`].
 pub(super) async fn entries(
     session: &Session,
     log: &str,
@@ -131,6 +132,18 @@ pub(super) async fn entries(
     let statement = match which {
         Which::All => ENTRIES,
         Which::Kind(EntryKind::Execution) => EXECUTIONS,
+    let read = read(session, log, which, from, limit).await?.into_iter();
+    read.map(|entry| entry.map_err(|unreadable| Error::damaged(format!("log {log}, {unreadable}")))).collect()
+}
+
+/// See [`crate::store::LogReader::read_entries`].
+pub(super) async fn read(
+    session: &Session,
+    log: &str,
+    which: Which<'_>,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<std::result::Result<StoredEntry, UnreadableEntry>>> {
         Which::Kind(kind) => {
             name = kind.as_str();
             of.push(&name);
@@ -151,10 +164,10 @@ pub(super) async fn entries(
     let mut entries = Vec::new();
     while let Some(row) = found.try_next().await? {
         let index = row.number(ENTRY)?;
-        entries.push(entry(&row, index, &mut objects).map_err(|error| match error.into_unreadable() {
-            Ok(what) => Error::damaged(format!("log {log}, entry {index}: {what}")),
-            Err(error) => error,
-        })?);
+        entries.push(match entry(&row, index, &mut objects) {
+            Ok(entry) => Ok(entry),
+            Err(error) => Err(UnreadableEntry { index, what: error.into_unreadable()? }),
+        });
     }
     Ok(entries)
 }

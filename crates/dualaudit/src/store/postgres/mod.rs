@@ -21,7 +21,8 @@ use self::{
 };
 use super::{
     Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, LogReader, Lookup, Page, ReadBack, RowKey,
-    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
+    Store, StoreError, StoredEntry, Strays, Table, Tracked, UnreadableEntry, UnreadableLog, Wanted,
+    WeighedUpTo, Weighing, Which,
 };
 
 mod append;
@@ -288,6 +289,15 @@ impl LogReader for PostgresStore {
         .await
     }
 
+    async fn read_logs(&self) -> Result<Vec<Result<Head, UnreadableLog>>, StoreError> {
+        self.worked(async {
+            let session = Session::new(&self.pools.reserved).await?;
+            let logs = read::read_logs(&session).await;
+            session.end(logs).await
+        })
+        .await
+    }
+
     async fn entries(
         &self,
         log: &str,
@@ -298,6 +308,21 @@ impl LogReader for PostgresStore {
         self.asked(async {
             let session = Session::new(&self.pools.readers).await?;
             let entries = entries::entries(&session, log, which, from, limit).await;
+            session.end(entries).await
+        })
+        .await
+    }
+
+    async fn read_entries(
+        &self,
+        log: &str,
+        which: Which<'_>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<Result<StoredEntry, UnreadableEntry>>, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let entries = entries::read(&session, log, which, from, limit).await;
             session.end(entries).await
         })
         .await
@@ -332,6 +357,15 @@ impl LogReader for PostgresStore {
             let session = Session::new(&self.pools.readers).await?;
             let tiles = tiles::tiles(&session, log, wanted).await;
             session.end(tiles).await
+        })
+        .await
+    }
+
+    async fn alterations(&self) -> Result<Vec<String>, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let alterations = schema::alterations(&session).await;
+            session.end(alterations).await
         })
         .await
     }

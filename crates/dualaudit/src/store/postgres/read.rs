@@ -19,7 +19,8 @@ use super::{
     values::{Micros, at_most, small},
 };
 use crate::store::{
-    Detail, ErasedBy, Head, Lookup, MAX_REVISIONS, Owner, PurgedExecution, ReadBack, Tracked, Wanted,
+    Detail, ErasedBy, Head, Lookup, MAX_REVISIONS, Owner, PurgedExecution, ReadBack, Tracked, UnreadableLog,
+    Wanted,
     erase::{self, rest_digest},
     lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
@@ -44,8 +45,14 @@ pub(super) async fn tracked(
     found.iter().map(rows::tracked).collect()
 }
 
-/// See [`crate::store::Store::logs`].
+/// See [`crate::store::LogReader::logs`].
 pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
+    let read = read_logs(session).await?.into_iter();
+    read.map(|head| head.map_err(|unreadable| Error::damaged(unreadable.to_string()))).collect()
+}
+
+/// See [`crate::store::LogReader::read_logs`].
+pub(super) async fn read_logs(session: &Session) -> Result<Vec<std::result::Result<Head, UnreadableLog>>> {
     const LOGS: &str = "
         -- logs
         SELECT name, origin, size, root, recorded_at, state, moved_from,
@@ -54,7 +61,7 @@ pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
             cluster_uid
         FROM log
         ORDER BY name";
-    let head = |row: &Row| {
+    let head = |row: &Row| -> Result<Head> {
         Ok(Head {
             log: row.string(0)?,
             owner: row.optional(9, Cells::string)?.map_or(Owner::Producers, Owner::Cluster),
@@ -66,7 +73,14 @@ pub(super) async fn logs(session: &Session) -> Result<Vec<Head>> {
             checkpoint: row.optional(8, Cells::string)?,
         })
     };
-    session.rows(LOGS, &[]).await?.iter().map(head).collect()
+    let read = |row: &Row| match head(row) {
+        Ok(head) => Ok(Ok(head)),
+        Err(error) => {
+            let log = row.string(0).unwrap_or_default();
+            Ok(Err(UnreadableLog { log, what: Error::into_unreadable(error)? }))
+        }
+    };
+    session.rows(LOGS, &[]).await?.iter().map(read).collect()
 }
 
 /// See [`crate::store::Store::read_back`].

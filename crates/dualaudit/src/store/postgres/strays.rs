@@ -207,7 +207,8 @@ fn key(table: Table, row: &Row) -> Result<RowKey> {
 fn value(name: &str, part: &KeyPart, wanted: &Type) -> Box<dyn ToSql + Sync + Send> {
     match part {
         KeyPart::Text(text) => Box::new(text.clone()),
-        KeyPart::Bytes(bytes) => Box::new(bytes.clone()),
+        // No text here is garbled.
+        KeyPart::Bytes(bytes) | KeyPart::Garbled(bytes) => Box::new(bytes.clone()),
         KeyPart::Number(micros) if name == "created_at" => Box::new(Micros(*micros)),
         KeyPart::Number(number) => match *wanted {
             Type::INT2 => Box::new(i16::try_from(*number).unwrap_or(i16::MAX)),

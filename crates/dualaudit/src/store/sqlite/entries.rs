@@ -18,7 +18,8 @@ use super::{
     rows::{content_digest, unambiguous_execution},
 };
 use crate::store::{
-    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, RevisionName, StoredBody, StoredEntry, Which,
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, RevisionName, StoredBody, StoredEntry,
+    UnreadableEntry, Which, beside,
     objects::{self, MAX_OBJECT, Objects, is_empty},
     rows::{self, Cells, FullRow, hold_columns},
 };
@@ -48,7 +49,7 @@ impl From<Which<'_>> for Wanted {
     }
 }
 
-/// See [`crate::store::Store::entries`].
+/// See [`crate::store::LogReader::entries`].
 pub(super) fn entries(
     connection: &Connection,
     log: &str,
@@ -57,6 +58,18 @@ pub(super) fn entries(
     limit: u32,
 ) -> Result<Vec<StoredEntry>> {
     macro_rules! entries {
+    let read = read(connection, log, which, from, limit)?.into_iter();
+    read.map(|entry| entry.map_err(|unreadable| Error::damaged(format!("log {log}, {unreadable}")))).collect()
+}
+
+/// See [`crate::store::LogReader::read_entries`].
+pub(super) fn read(
+    connection: &Connection,
+    log: &str,
+    which: &Wanted,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<std::result::Result<StoredEntry, UnreadableEntry>>> {
         ($what:literal, $from:literal, $of_kind:literal) => {
             concat!(
                 $what,
@@ -103,10 +116,10 @@ pub(super) fn entries(
     };
     collect(connection, statement, params_from_iter(of), |row| {
         let index = row.get(0)?;
-        reading.entry(index, row).map_err(|error| match error.into_unreadable() {
-            Ok(what) => Error::damaged(format!("log {log}, entry {index}: {what}")),
-            Err(error) => error,
-        })
+        match reading.entry(index, row) {
+            Ok(entry) => Ok(Ok(entry)),
+            Err(error) => Ok(Err(UnreadableEntry { index, what: error.into_unreadable()? })),
+        }
     })
 }
 

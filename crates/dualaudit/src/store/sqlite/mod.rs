@@ -26,7 +26,8 @@ use self::{
 };
 use super::{
     Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, LogReader, Lookup, Page, ReadBack, RowKey,
-    Store, StoreError, StoredEntry, Strays, Table, Tracked, Wanted, WeighedUpTo, Weighing, Which,
+    Store, StoreError, StoredEntry, Strays, Table, Tracked, UnreadableEntry, UnreadableLog, Wanted,
+    WeighedUpTo, Weighing, Which,
 };
 
 mod append;
@@ -295,6 +296,10 @@ impl LogReader for SqliteStore {
         self.read(read::logs).await
     }
 
+    async fn read_logs(&self) -> Result<Vec<Result<Head, UnreadableLog>>, StoreError> {
+        self.read(read::read_logs).await
+    }
+
     async fn entries(
         &self,
         log: &str,
@@ -305,6 +310,18 @@ impl LogReader for SqliteStore {
         let log = log.to_owned();
         let which = entries::Wanted::from(which);
         self.ask(move |reader| entries::entries(reader, &log, &which, from, limit)).await
+    }
+
+    async fn read_entries(
+        &self,
+        log: &str,
+        which: Which<'_>,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<Result<StoredEntry, UnreadableEntry>>, StoreError> {
+        let log = log.to_owned();
+        let which = entries::Wanted::from(which);
+        self.ask(move |reader| entries::read(reader, &log, &which, from, limit)).await
     }
 
     async fn object(&self, log: &str, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -326,5 +343,9 @@ impl LogReader for SqliteStore {
     async fn tiles(&self, log: &str, wanted: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let (log, wanted) = (log.to_owned(), wanted.to_vec());
         self.ask(move |reader| tiles::tiles(reader, &log, &wanted)).await
+    }
+
+    async fn alterations(&self) -> Result<Vec<String>, StoreError> {
+        self.ask(migrate::alterations).await
     }
 }

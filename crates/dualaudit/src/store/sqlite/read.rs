@@ -15,7 +15,7 @@ use super::{
 };
 use crate::store::{
     Detail, ErasedBy, Head, LogState, Lookup, MAX_REVISIONS, Owner, PurgedExecution, ReadBack, Tracked,
-    Wanted,
+    UnreadableLog, Wanted,
     erase::{self, rest_digest},
     lookup::{self, Revisions},
     rows::{self, Cells, FullRow, receipt_columns},
@@ -39,8 +39,14 @@ pub(super) fn tracked(
     collect(connection, TRACKED, params![log, after.unwrap_or(""), limit], |row| rows::tracked(row))
 }
 
-/// See [`crate::store::Store::logs`].
+/// See [`crate::store::LogReader::logs`].
 pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
+    let read = read_logs(connection)?.into_iter();
+    read.map(|head| head.map_err(|unreadable| Error::damaged(unreadable.to_string()))).collect()
+}
+
+/// See [`crate::store::LogReader::read_logs`].
+pub(super) fn read_logs(connection: &Connection) -> Result<Vec<std::result::Result<Head, UnreadableLog>>> {
     const LOGS: &str = "
         -- logs
         SELECT name, origin, log.size, root, recorded_at, destination, successor, note, cluster_uid
@@ -49,17 +55,24 @@ pub(super) fn logs(connection: &Connection) -> Result<Vec<Head>> {
         LEFT JOIN succession ON succession.log = name
         LEFT JOIN checkpoint ON checkpoint.log = name
         ORDER BY name";
-    collect(connection, LOGS, [], |row| {
+    let head = |row: &Row<'_>| -> Result<Head> {
         Ok(Head {
-            log: row.get(0)?,
+            log: row.string(0)?,
             owner: row.optional(8, Cells::string)?.map_or(Owner::Producers, Owner::Cluster),
-            origin: row.get(1)?,
-            size: row.get(2)?,
+            origin: row.string(1)?,
+            size: row.number(2)?,
             root: row.digest(3)?,
             recorded_at: row.optional(4, Cells::time)?,
             state: state(row, 5)?,
             checkpoint: row.optional(7, Cells::string)?,
         })
+    };
+    collect(connection, LOGS, [], |row| match head(row) {
+        Ok(head) => Ok(Ok(head)),
+        Err(error) => {
+            let log = row.string(0).unwrap_or_default();
+            Ok(Err(UnreadableLog { log, what: Error::into_unreadable(error)? }))
+        }
     })
 }
 

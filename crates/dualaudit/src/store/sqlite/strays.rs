@@ -1,8 +1,8 @@
 //! Rows that nothing vouches for.
 
 use rusqlite::{
-    Connection, Row, params_from_iter,
-    types::{Value, ValueRef},
+    Connection, Row, ToSql, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
 };
 
 use super::error::{Error, Result};
@@ -24,10 +24,10 @@ pub(super) fn strays(
     limit: u32,
 ) -> Result<Strays> {
     let mut values = match after {
-        Some(after) => after.columns.iter().map(|(_, part)| value(part)).collect(),
-        None => vec![Value::Text(log.unwrap_or_default().to_owned())],
+        Some(after) => after.columns.iter().map(|(_, part)| Bound(part.clone())).collect(),
+        None => vec![Bound(KeyPart::Text(log.unwrap_or_default().to_owned()))],
     };
-    values.push(Value::Integer(limit.into()));
+    values.push(Bound(KeyPart::Number(limit.into())));
     let mut statement = connection.prepare_cached(&page(table, after.is_some()))?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut strays = Vec::new();
@@ -126,7 +126,7 @@ fn key(table: Table, row: &Row<'_>) -> Result<RowKey> {
         let part = match row.get_ref(column)? {
             ValueRef::Text(text) => match std::str::from_utf8(text) {
                 Ok(text) => KeyPart::Text(text.to_owned()),
-                Err(error) => return Err(of(table, row.unreadable(column, &error.to_string()))),
+                Err(_) => KeyPart::Garbled(text.to_owned()),
             },
             ValueRef::Integer(number) => KeyPart::Number(number),
             ValueRef::Blob(bytes) => KeyPart::Bytes(bytes.to_owned()),
@@ -147,16 +147,24 @@ fn of(table: Table, error: Error) -> Error {
     }
 }
 
-fn value(part: &KeyPart) -> Value {
-    match part {
-        KeyPart::Text(text) => Value::Text(text.clone()),
-        KeyPart::Number(number) => Value::Integer(*number),
-        KeyPart::Bytes(bytes) => Value::Blob(bytes.clone()),
+/// A part of a key as a parameter, whatever it holds.
+struct Bound(KeyPart);
+
+impl ToSql for Bound {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match &self.0 {
+            KeyPart::Text(text) => ValueRef::Text(text.as_bytes()),
+            KeyPart::Garbled(bytes) => ValueRef::Text(bytes),
+            KeyPart::Number(number) => ValueRef::Integer(*number),
+            KeyPart::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::types::Value;
+
     use super::*;
     use crate::store::sqlite::{known::collect, migrate};
 

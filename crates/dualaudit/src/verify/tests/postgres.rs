@@ -1,7 +1,10 @@
 //! The same on PostgreSQL: the checks are the same, what they are told is put together otherwise.
 
 use super::*;
-use crate::store::postgres::tests::{Fresh, fresh};
+use crate::store::postgres::{
+    Options, PostgresStore,
+    tests::{Fresh, fresh},
+};
 
 /// What `tampered.rs` has.
 async fn full() -> Fresh {
@@ -105,7 +108,7 @@ async fn an_audit_in_postgresql_agrees_with_itself_until_it_is_tampered_with() {
         ("UPDATE log_entry SET attempt = NULL WHERE idx = 9", Some(9), "body"),
         ("UPDATE log_entry SET body = '{}' WHERE idx = 8", Some(8), "body"),
         ("UPDATE log_entry SET body = NULL WHERE idx = 10", Some(10), "body"),
-        ("UPDATE log_entry SET kind = 'other' WHERE idx = 8", None, "database"),
+        ("UPDATE log_entry SET kind = 'other' WHERE idx = 8", Some(8), "entry"),
         ("UPDATE log_entry SET leaf_hash = sha256('') WHERE idx = 12", Some(12), "leaf hash"),
         (
             "UPDATE log_entry SET recorded_at = recorded_at - interval '1 us' WHERE idx = 10",
@@ -186,6 +189,33 @@ async fn whatever_is_erased_otherwise_than_an_entry_says_is_found_in_postgresql(
     ] {
         each_is_found(&untouched, sql, Some(14), what).await;
     }
+}
+
+#[tokio::test]
+async fn whoever_may_only_read_can_verify_and_is_told_what_was_altered() {
+    let audit = full().await;
+    let role = format!("{}_auditor", audit.database.name);
+    let run = |sql: &str| audit.database.execute(&sql.replace('%', &role)).unwrap();
+    run("CREATE ROLE % LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO %");
+    let auditor = audit.location().with_user(&role);
+    let read = PostgresStore::open_existing(&auditor, Options::default()).await.unwrap();
+    assert_eq!(verify(&read, None, |_| {}).await.unwrap().findings, []);
+    run("ALTER TABLE log_entry DISABLE TRIGGER log_entry_is_appended;
+         ALTER TABLE hold DROP CONSTRAINT hold_log_fkey;
+         DROP TRIGGER log_is_not_deleted ON log");
+    let findings = verify(&read, None, |_| {}).await.unwrap().findings;
+    let found: Vec<_> = findings.iter().map(|finding| (finding.what, finding.found.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("schema", "constraint hold_log_fkey on hold is missing"),
+            ("schema", "trigger log_entry_is_appended on log_entry is disabled"),
+            ("schema", "trigger log_is_not_deleted on log is missing"),
+        ]
+    );
+    drop(read);
+    audit.close();
+    run("DROP OWNED BY %; DROP ROLE %");
 }
 
 async fn each_is_found(untouched: &Fresh, sql: &str, index: Option<u64>, what: &str) {

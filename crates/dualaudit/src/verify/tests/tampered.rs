@@ -4,7 +4,7 @@ use dualaudit_record::entry::Quarantine;
 use futures::future::join;
 
 use super::*;
-use crate::store::{Lookup, SourceObject, Wanted};
+use crate::store::{LogReader as _, Lookup, SourceObject, Wanted};
 
 /// A log with something in every table:
 /// 0 gap of `lost` · 1 hold on `r0` · 2–6 executions `r0` to `r4` · 7 `r0` amended · 8 and 9 executions
@@ -91,7 +91,7 @@ async fn every_column_of_an_entry_that_is_changed_is_found() {
         ("UPDATE log_entry SET idx = -1 WHERE idx = 14", None, "size"),
         ("UPDATE log_entry SET kind = 'gap' WHERE idx = 8", Some(8), "body"),
         ("UPDATE log_entry SET kind = 'gap' WHERE idx = 1", Some(1), "body"),
-        ("UPDATE log_entry SET kind = 'other' WHERE idx = 8", None, "database"),
+        ("UPDATE log_entry SET kind = 'other' WHERE idx = 8", Some(8), "entry"),
         ("UPDATE log_entry SET recorded_at = recorded_at - 1 WHERE idx = 10", Some(10), "leaf hash"),
         ("UPDATE log_entry SET execution_id = 'x' WHERE idx = 8", Some(8), "body"),
         ("UPDATE log_entry SET attempt = 2 WHERE idx = 9", Some(9), "body"),
@@ -118,7 +118,7 @@ async fn every_column_of_an_entry_that_is_changed_is_found() {
             "idempotency key",
         ),
         ("UPDATE log_entry SET body_digest = zeroblob(32) WHERE idx = 10", Some(10), "body digest"),
-        ("UPDATE log_entry SET body_digest = x'00' WHERE idx = 8", None, "database"),
+        ("UPDATE log_entry SET body_digest = x'00' WHERE idx = 8", Some(8), "entry"),
         ("UPDATE log_entry SET leaf_hash = zeroblob(32) WHERE idx = 12", Some(12), "leaf hash"),
         ("UPDATE log_entry SET body = '{}' WHERE idx = 8", Some(8), "body"),
         ("UPDATE log_entry SET body = NULL WHERE idx = 10", Some(10), "body"),
@@ -347,17 +347,83 @@ async fn a_damaged_content_digest_is_named_and_harms_no_other_execution() {
 }
 
 #[tokio::test]
-async fn an_entry_of_which_a_column_cannot_be_read_is_named_and_other_logs_are_checked() {
+async fn an_entry_of_which_a_column_cannot_be_read_is_named_and_the_rest_is_checked() {
     let audit = full().await;
     audit.tamper(
         "UPDATE log_entry SET leaf_hash = x'00' WHERE idx = 8;
-         INSERT INTO source_object SELECT 'empty', 5, object FROM source_object WHERE idx = 8",
+         UPDATE log_entry SET execution_id = CAST(x'ff' AS TEXT) WHERE idx = 14;
+         UPDATE workflow_execution_audit SET total_duration = 7 WHERE id = 's1';
+         INSERT INTO source_object SELECT 'empty', 5, object FROM source_object WHERE idx = 9",
     );
-    let findings = audit.verify().await.findings;
-    let shown: Vec<_> = findings.iter().map(ToString::to_string).collect();
-    assert!(shown[0].contains("log test, entry 8: column leaf_hash"), "{shown:#?}");
-    insta::assert_snapshot!(shown[1], @"log empty, source objects: expected an entry for each row, found a row of source_object with idx 5");
-    assert_eq!(shown.len(), 2);
+    let report = audit.verify().await;
+    let found = |finding: &Finding| (finding.log.clone(), finding.index, finding.what);
+    let found: Vec<_> = report.findings.iter().map(found).collect();
+    for expected in [
+        (LOG, Some(8), "entry"),
+        (LOG, Some(9), "body digest"),
+        (LOG, Some(14), "entry"),
+        ("empty", None, "source objects"),
+    ] {
+        let (log, index, what) = expected;
+        assert!(found.contains(&(log.to_owned(), index, what)), "{expected:?} in {:#?}", report.findings);
+    }
+    assert!(!found.iter().any(|(_, _, what)| *what == "root" || *what == "database"), "{found:?}");
+    let unread = report.findings.iter().find(|finding| finding.index == Some(8)).unwrap();
+    insta::assert_snapshot!(unread, @"log test, entry 8, entry: expected one that can be read, found column leaf_hash cannot be read: it has 1 bytes, not 32");
+    assert_eq!(report.logs[1].entries, 13, "two of 15 could not be checked");
+    assert!(audit.store.entries(LOG, Which::All, 0, 15).await.is_err(), "whoever needs all of it gets none");
+}
+
+#[tokio::test]
+async fn a_log_or_a_row_of_which_a_column_cannot_be_read_is_named_and_the_rest_is_checked() {
+    let audit = full().await;
+    audit.tamper(
+        "UPDATE log SET root = x'00' WHERE name = 'empty';
+         UPDATE workflow_execution_audit SET total_duration = 7 WHERE id = 's1';
+         UPDATE workflow_execution_audit SET id = CAST(x'ff' AS TEXT) WHERE id = 'r4'",
+    );
+    let shown: Vec<_> = audit.verify().await.findings.iter().map(ToString::to_string).collect();
+    for (place, part) in [
+        (
+            0,
+            "log empty, head: expected one that can be read, found column root cannot be read: it has 1 bytes, not 32",
+        ),
+        (1, "log test, entry 6, body: expected one that can be read"),
+        (2, "log test, entry 9, body digest"),
+        (
+            3,
+            "log test, executions: expected the newest entry of an attempt for each row, found a row of \
+             workflow_execution_audit with id ff, attempt 1",
+        ),
+    ] {
+        assert!(
+            shown.get(place).is_some_and(|shown| shown.contains(part)),
+            "{part:?} at {place} of {shown:#?}"
+        );
+    }
+    assert_eq!(shown.len(), 4);
+    let alone = verify(&audit.store, Some("empty"), |_| {}).await.unwrap();
+    assert_eq!((alone.findings_total, alone.logs.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_schema_that_was_altered_is_named() {
+    let audit = Audit::with(1).await;
+    let shell = rusqlite::Connection::open(&audit.file).unwrap();
+    shell
+        .execute_batch(
+            "DROP TRIGGER hold_is_not_deleted; DROP INDEX log_entry_execution;
+             CREATE TRIGGER quiet BEFORE INSERT ON hold BEGIN SELECT RAISE(IGNORE); END;",
+        )
+        .unwrap();
+    let report = audit.verify().await;
+    let shown: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(shown.join("\n"), @"
+    log *, schema: expected as dualaudit made it, found index log_entry_execution is missing
+    log *, schema: expected as dualaudit made it, found trigger hold_is_not_deleted is missing
+    log *, schema: expected as dualaudit made it, found trigger quiet was added
+    ");
+    assert_eq!(report.logs[1].entries, 4, "and all the rest is checked");
 }
 
 #[tokio::test]
