@@ -1,12 +1,16 @@
 //! What is stored beside an entry without being part of its body.
 
 use dualaudit_record::{
-    Time,
+    Entry, Time,
     digest::{Digest, content_digest},
     entry::Hold,
+    erase,
     execution::StoredExecution,
+    log::Nonce,
     redact::is_redacted,
 };
+
+use super::rest_digest;
 
 /// SHA-256 of a kept object's bytes, or why they cannot be read. The bytes stay in the store: a page
 /// of entries would else have those of all their objects.
@@ -23,8 +27,10 @@ pub enum Beside {
         /// Of its source object; none once it was erased.
         source_object: Option<ObjectDigest>,
     },
-    /// A gap, a note, or what was purged, which have nothing beside them.
+    /// A gap, a note, or what was purged, which have nothing beside them, or nothing that is wrong.
     Nothing,
+    /// What was purged, and of it something that is not what was appended, or should be gone; says what.
+    Leftover(String),
     /// A quarantine: the row of its execution id and source digest.
     Quarantine(Result<Option<Quarantined>, String>),
     /// A hold: its row.
@@ -87,6 +93,64 @@ impl ContentDigest {
                 expected => Self::Differs { expected, found },
             },
         }
+    }
+}
+
+/// What is found of an execution that was purged. Until it is removed its rows are as they were appended, or as an
+/// erasure left them; then nothing is left but its leaf.
+pub(super) struct Purged<'a> {
+    /// Whether it is noted that it waits to be removed.
+    pub(super) waits: bool,
+    /// The digest of its body, and when it began, by its entry.
+    pub(super) body_digest: Digest,
+    pub(super) started_at: Option<Time>,
+    /// Whether its entry holds a body, which no execution's does.
+    pub(super) holds_body: bool,
+    /// Whether it was erased before.
+    pub(super) is_erased: bool,
+    /// What its row says, if that is there.
+    pub(super) row: Option<Result<(&'a StoredExecution, Nonce), &'a String>>,
+    pub(super) content_digest: ContentDigest,
+    pub(super) source_object: Option<ObjectDigest>,
+}
+
+impl Purged<'_> {
+    /// Nothing, or what is wrong with what is left.
+    pub(super) fn beside(self) -> Beside {
+        self.wrong().map_or(Beside::Nothing, Beside::Leftover)
+    }
+
+    fn wrong(self) -> Option<String> {
+        let said = |what: &str| Some(what.to_owned());
+        if self.holds_body {
+            return said("a body in its entry");
+        }
+        let (execution, nonce) = match self.row {
+            // Months are dropped before the rest is removed.
+            None if self.waits => return None,
+            None if self.content_digest != ContentDigest::Missing => return said("a content digest"),
+            None => return None,
+            Some(Err(unreadable)) => return Some(format!("a row that cannot be read: {unreadable}")),
+            Some(Ok(row)) => row,
+        };
+        let entry = Entry::Execution(Box::new(execution.clone()));
+        let (is_original, digest, object) = match self.is_erased {
+            true => (erase::rest(&entry).as_ref() == Some(&entry), ContentDigest::Missing, None),
+            false => {
+                let object = execution.source_digest.map(Ok);
+                (rest_digest(&entry, nonce) == self.body_digest, ContentDigest::Fits, object)
+            }
+        };
+        if !is_original || execution.record.started_at != self.started_at {
+            return said("a row that is not what was appended");
+        }
+        if self.content_digest != digest {
+            return said("a content digest that is not its own");
+        }
+        if self.source_object != object {
+            return said("a source object that is not its own");
+        }
+        None
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use dualaudit_record::{Entry, digest::Digest, erase, log::body};
 
 use super::{beside, shown};
-use crate::store::{StoredBody, StoredEntry, check_key};
+use crate::store::{Beside, StoredBody, StoredEntry, check_key};
 
 /// Is told what differs: what was compared, what was expected, what was found.
 pub(super) type Find<'a> = &'a mut dyn FnMut(&'static str, String, String);
@@ -22,6 +22,10 @@ pub(super) fn check(log: &str, stored: &StoredEntry, find: Find<'_>) -> Digest {
         StoredBody::Purged { .. } => {
             if let Some(key) = &stored.idempotency_key {
                 find("idempotency key", "none".to_owned(), key.clone());
+            }
+            if let Beside::Leftover(what) = &stored.beside {
+                let expected = "nothing, or, until it is removed, what was appended";
+                find("purged", expected.to_owned(), what.clone());
             }
         }
         // So is what is left of what was erased; that this holds nothing personal any more is seen here.

@@ -24,6 +24,7 @@ mod postgres;
 mod promised;
 mod purged;
 mod tampered;
+mod waiting;
 
 const LOG: &str = "test";
 
@@ -96,10 +97,10 @@ impl Audit {
         }
         connection.execute_batch("PRAGMA ignore_check_constraints = 1; PRAGMA foreign_keys = 0").unwrap();
         connection.execute_batch(sql).unwrap();
-    }
         for (_, again) in &triggers {
             connection.execute_batch(again).unwrap();
         }
+    }
 
     async fn verify(&self) -> Report {
         verify(&self.store, None, |_| {}).await.unwrap()

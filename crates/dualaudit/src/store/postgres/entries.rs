@@ -48,7 +48,13 @@ macro_rules! entries {
             SELECT array_agg(entry_idx ORDER BY entry_idx)
             FROM erased
             WHERE log = $1 AND idx = entry.idx AND entry.kind = 'erasure'
-        )
+        ),
+        CASE WHEN purged.by IS NOT NULL THEN (
+            SELECT created_at = entry.created_at
+            FROM purge_pending
+            WHERE log = $1 AND id = entry.execution_id AND attempt = entry.attempt
+            LIMIT 1
+        ) END
     FROM (
         SELECT log_entry.*
         FROM ",
@@ -116,6 +122,7 @@ const HOLD: usize = SOURCE + 2;
 const QUARANTINE: usize = HOLD + rows::HOLD;
 const PURGED: usize = QUARANTINE + 3;
 const ERASED: usize = PURGED + 2;
+const WAITS: usize = ERASED + 2;
 
 /// See [`crate::store::LogReader::entries`].
 pub(super) async fn entries(
@@ -125,13 +132,6 @@ pub(super) async fn entries(
     from: u64,
     limit: u32,
 ) -> Result<Vec<StoredEntry>> {
-    let longest = i32::try_from(MAX_OBJECT).unwrap_or(i32::MAX);
-    let (from, limit) = (at_most(from), i64::from(limit));
-    let mut of: Vec<&(dyn ToSql + Sync)> = vec![&log, &from, &limit, &longest];
-    let (name, ids, attempts, revisions);
-    let statement = match which {
-        Which::All => ENTRIES,
-        Which::Kind(EntryKind::Execution) => EXECUTIONS,
     let read = read(session, log, which, from, limit).await?.into_iter();
     read.map(|entry| entry.map_err(|unreadable| Error::damaged(format!("log {log}, {unreadable}")))).collect()
 }
@@ -144,6 +144,13 @@ pub(super) async fn read(
     from: u64,
     limit: u32,
 ) -> Result<Vec<std::result::Result<StoredEntry, UnreadableEntry>>> {
+    let longest = i32::try_from(MAX_OBJECT).unwrap_or(i32::MAX);
+    let (from, limit) = (at_most(from), i64::from(limit));
+    let mut of: Vec<&(dyn ToSql + Sync)> = vec![&log, &from, &limit, &longest];
+    let (name, ids, attempts, revisions);
+    let statement = match which {
+        Which::All => ENTRIES,
+        Which::Kind(EntryKind::Execution) => EXECUTIONS,
         Which::Kind(kind) => {
             name = kind.as_str();
             of.push(&name);
@@ -203,9 +210,6 @@ fn entry(row: &Row, index: u64, objects: &mut Objects) -> Result<StoredEntry> {
 
 /// The body of an execution's entry, put together from its row, and what stands beside it.
 fn execution(row: &Row, objects: &mut Objects) -> Result<(StoredBody, Beside)> {
-    if let Some(by) = row.optional(PURGED, Cells::number)? {
-        return Ok((StoredBody::Purged { by }, Beside::Nothing));
-    }
     let source_object = match row.is_null(SOURCE)? {
         true => None,
         false => Some(object(row, SOURCE + 1, objects)?),
@@ -223,6 +227,9 @@ fn execution(row: &Row, objects: &mut Objects) -> Result<(StoredBody, Beside)> {
         ),
         Err(unreadable) => ContentDigest::Unreadable(unreadable),
     };
+    if let Some(by) = row.optional(PURGED, Cells::number)? {
+        return Ok((StoredBody::Purged { by }, leftover(row, &read, content_digest, source_object)?));
+    }
     let beside = Beside::Execution { content_digest, source_object };
     // Whoever asks with SQL would take it for what was recorded.
     if read.is_ok() && !row.is_null(ENTRY + 10)? {
@@ -230,6 +237,32 @@ fn execution(row: &Row, objects: &mut Objects) -> Result<(StoredBody, Beside)> {
     }
     let body = read.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
     Ok((body.into(), beside))
+}
+
+/// What is left of an execution that was purged, if anything of it is wrong.
+fn leftover(
+    row: &Row,
+    read: &Readable<FullRow>,
+    content_digest: ContentDigest,
+    source_object: Option<ObjectDigest>,
+) -> Result<Beside> {
+    let waits: Option<bool> = row.try_get(WAITS)?;
+    if waits == Some(false) {
+        return Ok(Beside::Leftover("a created_at that is not that of its rows".to_owned()));
+    }
+    let is_there = !row.is_null(0)?;
+    let read = read.as_ref().map(|row| (&row.execution, row.nonce));
+    Ok(beside::Purged {
+        waits: waits.is_some(),
+        body_digest: row.digest(ENTRY + 8)?,
+        started_at: row.optional(ENTRY + 6, Cells::time)?,
+        holds_body: !row.is_null(ENTRY + 10)?,
+        is_erased: !row.is_null(ERASED)?,
+        row: is_there.then_some(read),
+        content_digest,
+        source_object,
+    }
+    .beside())
 }
 
 /// The row of an entry's execution.

@@ -1,7 +1,8 @@
 //! Entries, each with all that the tables hold of it.
 
 use dualaudit_record::{
-    Entry, EntryKind,
+    Entry, EntryKind, Time,
+    digest::Digest,
     entry::Quarantine,
     log::{Nonce, parse_body},
 };
@@ -57,7 +58,6 @@ pub(super) fn entries(
     from: u64,
     limit: u32,
 ) -> Result<Vec<StoredEntry>> {
-    macro_rules! entries {
     let read = read(connection, log, which, from, limit)?.into_iter();
     read.map(|entry| entry.map_err(|unreadable| Error::damaged(format!("log {log}, {unreadable}")))).collect()
 }
@@ -70,6 +70,7 @@ pub(super) fn read(
     from: u64,
     limit: u32,
 ) -> Result<Vec<std::result::Result<StoredEntry, UnreadableEntry>>> {
+    macro_rules! entries {
         ($what:literal, $from:literal, $of_kind:literal) => {
             concat!(
                 $what,
@@ -133,6 +134,18 @@ fn secret(connection: &Connection, log: &str) -> Result<[u8; 32]> {
     Ok(first(connection, SECRET, [log], |row| row.bytes(0))?.unwrap_or_default())
 }
 
+/// The entry of an execution that was purged.
+struct PurgedEntry<'a> {
+    index: u64,
+    id: &'a str,
+    attempt: Option<u32>,
+    revision: Option<u32>,
+    body_digest: Digest,
+    started_at: Option<Time>,
+    holds_body: bool,
+    is_erased: bool,
+}
+
 struct Reading<'a> {
     connection: &'a Connection,
     log: &'a str,
@@ -150,14 +163,32 @@ impl Reading<'_> {
         let (body, beside) = match kind {
             EntryKind::Execution => {
                 let id = execution_id.as_deref().unwrap_or_default();
-                let (body, beside) = self.execution(index, id, attempt, revision, erased_by.is_some())?;
-                // Whoever asks with SQL would take it for what was recorded.
-                let own = row.get_ref(10)? != ValueRef::Null;
-                let body = match own {
-                    true => StoredBody::Unreadable("an execution's entry holds a body".to_owned()),
-                    false => body,
-                };
-                (body, beside)
+                let holds_body = row.get_ref(10)? != ValueRef::Null;
+                match purged_by(self.connection, self.log, index)? {
+                    Some(by) => {
+                        let entry = PurgedEntry {
+                            index,
+                            id,
+                            attempt,
+                            revision,
+                            body_digest: row.digest(8)?,
+                            started_at: row.optional(6, Cells::time)?,
+                            holds_body,
+                            is_erased: erased_by.is_some(),
+                        };
+                        (StoredBody::Purged { by }, self.leftover(&entry)?)
+                    }
+                    None => {
+                        let (body, beside) =
+                            self.execution(index, id, attempt, revision, erased_by.is_some())?;
+                        // Whoever asks with SQL would take it for what was recorded.
+                        let body = match holds_body {
+                            true => StoredBody::Unreadable("an execution's entry holds a body".to_owned()),
+                            false => body,
+                        };
+                        (body, beside)
+                    }
+                }
             }
             _ => {
                 let body = match row.get_ref(10)?.as_str() {
@@ -193,9 +224,6 @@ impl Reading<'_> {
         number: Option<u32>,
         is_erased: bool,
     ) -> Result<(StoredBody, Beside)> {
-        if let Some(by) = purged_by(self.connection, self.log, index)? {
-            return Ok((StoredBody::Purged { by }, Beside::Nothing));
-        }
         let source_object = self.source_object(index)?.filter(|object| !is_erased || !is_empty(object));
         let beside = |content_digest| Beside::Execution { content_digest, source_object };
         let (Some(attempt), Some(number)) = (attempt, number) else {
@@ -213,6 +241,42 @@ impl Reading<'_> {
         let content_digest = ContentDigest::judge(content_digest, execution, &self.secret);
         let body = row.map(|FullRow { execution, nonce }| (Entry::Execution(Box::new(execution)), nonce));
         Ok((body.into(), beside(content_digest)))
+    }
+
+    /// What is left of an execution that was purged, if anything of it is wrong.
+    fn leftover(&mut self, entry: &PurgedEntry<'_>) -> Result<Beside> {
+        const WAITS: &str = "
+            -- whether what was purged waits to be removed
+            SELECT 1
+            FROM purge_pending
+            WHERE log = ?1 AND id = ?2 AND attempt = ?3";
+        let PurgedEntry { index, id, attempt, revision: number, is_erased, .. } = *entry;
+        let of = params![self.log, id, attempt];
+        let waits = first(self.connection, WAITS, of, |_| Ok(()))?.is_some();
+        let read = match attempt.zip(number) {
+            Some((attempt, number)) => revision(self.connection, self.log, id, attempt, number, |row| {
+                Ok((readable(unambiguous_execution(row))?, readable(content_digest(row))?))
+            })?,
+            None => None,
+        };
+        let (row, digest) = read.map_or((None, Ok(None)), |(row, digest)| (Some(row), digest));
+        let row = row.as_ref().map(|row: &Readable<FullRow>| row.as_ref());
+        let content_digest = match row {
+            Some(row) => ContentDigest::judge(digest, row.map(|row| &row.execution), &self.secret),
+            None => ContentDigest::Missing,
+        };
+        let source_object = self.source_object(index)?.filter(|object| !is_erased || !is_empty(object));
+        Ok(beside::Purged {
+            waits,
+            body_digest: entry.body_digest,
+            started_at: entry.started_at,
+            holds_body: entry.holds_body,
+            is_erased,
+            row: row.map(|row| row.map(|row| (&row.execution, row.nonce))),
+            content_digest,
+            source_object,
+        }
+        .beside())
     }
 
     fn source_object(&mut self, index: u64) -> Result<Option<ObjectDigest>> {
