@@ -103,6 +103,29 @@ async fn what_no_program_would_have_appended_is_found(store: &impl Tampered) {
     assert!(found.iter().any(|finding| (finding.index, finding.what) == (Some(3), "hold")), "{found:#?}");
 }
 
+async fn a_purge_under_an_open_hold_is_found(store: &impl Tampered) {
+    let inner = &**store;
+    open(inner, sample::LOG).await;
+    append(inner, ["a", "b"].map(|id| from_resource(record(id)))).await;
+    append(inner, [hold("a", "case"), hold("b", "case")]).await;
+    append(inner, [release(3)]).await;
+    // The hold on `a` is out of sight while the purge is appended.
+    store.tamper("UPDATE hold SET released_at = placed_at, released_idx = 4 WHERE idx = 2");
+    let goes = weigh(inner, at(10_000), 10).await;
+    assert_eq!(stored(inner, part(1, goes)).await.index, 5, "with both executions");
+    store.tamper("UPDATE hold SET released_at = NULL, released_idx = NULL WHERE idx = 2");
+    fold(store).await;
+    for _ in 0..2 {
+        let findings = verify(inner, None, |_| {}).await.unwrap().findings;
+        let found: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        let expected = "log default, entry 5, hold: expected nothing that is held taken away, found something of a, on \
+                        which a hold was open";
+        assert_eq!(found, [expected]);
+        // Nor is it forgotten once the rows are gone.
+        store.remove_purged().await;
+    }
+}
+
 async fn what_is_trusted_and_is_not_there_is_found(store: &impl Tampered) {
     let inner = &**store;
     open(inner, sample::LOG).await;
@@ -122,7 +145,8 @@ async fn what_is_trusted_and_is_not_there_is_found(store: &impl Tampered) {
 
 on_both! {
     what_was_changed_is_neither_erased_nor_purged,
+    what_is_left_of_what_was_erased_is_not_purged_once_it_was_changed,
     what_no_program_would_have_appended_is_found,
+    a_purge_under_an_open_hold_is_found,
     what_is_trusted_and_is_not_there_is_found,
 }
-    what_is_left_of_what_was_erased_is_not_purged_once_it_was_changed,
