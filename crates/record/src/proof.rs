@@ -19,7 +19,7 @@ use crate::{
 
 mod bundle;
 
-pub use bundle::{Bundle, BundleError, Proved};
+pub use bundle::{Bundle, BundleError, BundleVerifier, Proved};
 
 /// The hashes of a proof, at most: a tree of 2^64 leaves is 64 high.
 const MAX_HASHES: usize = 64;

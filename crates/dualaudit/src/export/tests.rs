@@ -475,6 +475,9 @@ async fn every_form_has_the_same_rows(store: SharedStore) {
     assert_eq!(steps, of("formula", 900).step_executions);
     let fewer: String = lines(&bytes)[..30].join("\n");
     assert!(checked(&manifest, fewer.as_bytes()).findings.iter().any(|finding| finding.what == "rows"));
+    let endless = [&bytes[..], b"\"", &vec![b'x'; 9 << 20]].concat();
+    let found = checked(&manifest, &endless).findings;
+    assert!(found.iter().any(|it| it.what == "row" && it.found.contains("which no record has")), "{found:?}");
     let entries = request(ExportFormat::Csv, Scope::Entries, Filter::default(), &[]);
     let refused = export(&recorder(&store), &entries, &mut Memory::default(), "e.csv", |_| {}).await;
     assert!(matches!(refused, Err(ExportError::Unfit(_))));

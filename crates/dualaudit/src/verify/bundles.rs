@@ -2,13 +2,14 @@
 //!
 //! # Guarantees
 //! - Nothing is needed but the bundles and the public keys.
-//! - Memory is bounded by one bundle.
+//! - Memory is bounded by one bundle, and what is named of checkpoints. Signatures of the same checkpoint are checked
+//!   once while it is that of one bundle after the other.
 
 use std::{collections::BTreeMap, io::BufRead};
 
 use dualaudit_record::{
     checkpoint::VerifierKey,
-    proof::{Bundle, Proved},
+    proof::{Bundle, BundleVerifier, Proved},
 };
 use serde::Serialize;
 
@@ -17,6 +18,9 @@ use super::{Finding, MAX_FINDINGS};
 /// The bytes of a bundle, at most: a record of 2 MiB, and its proof.
 const BUNDLE_BYTES: u64 = 8 << 20;
 
+/// Checkpoints that are named: bundles that somebody made up may have one each.
+const CHECKPOINTS: usize = 1000;
+
 /// What was found of bundles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BundleReport {
@@ -24,7 +28,7 @@ pub struct BundleReport {
     pub proved: u64,
     /// How many of these have no body any more.
     pub without_body: u64,
-    /// The checkpoints that they are proved in.
+    /// The checkpoints that they are proved in; of more than a thousand the first.
     pub checkpoints: Vec<ProvedIn>,
     /// The first [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
@@ -81,6 +85,7 @@ pub(super) fn verify_each(
     mut look: impl FnMut(u64, &Bundle, &Proved),
 ) -> std::io::Result<BundleReport> {
     let mut report = BundleReport::default();
+    let mut verifier = BundleVerifier::new(keys);
     let mut proved_in: BTreeMap<(String, u64), ProvedIn> = BTreeMap::new();
     let (mut number, mut read, mut unfinished) = (0_u64, 0_u64, Vec::new());
     loop {
@@ -101,7 +106,7 @@ pub(super) fn verify_each(
             _ if is_blank => unfinished.clear(),
             Ok(bundle) => {
                 unfinished.clear();
-                if let Some(proved) = check(&bundle, number, keys, &mut report, &mut proved_in) {
+                if let Some(proved) = check(&bundle, number, &mut verifier, &mut report, &mut proved_in) {
                     look(number, &bundle, &proved);
                 }
             }
@@ -130,11 +135,11 @@ pub(super) fn verify_each(
 fn check(
     bundle: &Bundle,
     line: u64,
-    keys: &[VerifierKey],
+    verifier: &mut BundleVerifier<'_>,
     report: &mut BundleReport,
     proved_in: &mut BTreeMap<(String, u64), ProvedIn>,
 ) -> Option<Proved> {
-    let proved = match bundle.verify(keys) {
+    let proved = match verifier.verify(bundle) {
         Ok(proved) => proved,
         Err(error) => {
             report.find(Finding {
@@ -151,13 +156,16 @@ fn check(
     report.without_body += u64::from(proved.entry.is_none());
     let head = proved.proof.checkpoint.head();
     let vouched = proved.vouched.clone().unwrap_or_default();
-    let of = proved_in.entry((head.origin.clone(), head.size)).or_insert_with(|| ProvedIn {
-        origin: head.origin.clone(),
-        size: head.size,
-        signed_by: vouched.by_log,
-        cosigned_by: vouched.by_witnesses.into_iter().map(|(witness, _)| witness).collect(),
-        bundles: 0,
-    });
-    of.bundles += 1;
+    let key = (head.origin.clone(), head.size);
+    if proved_in.contains_key(&key) || proved_in.len() < CHECKPOINTS {
+        let of = proved_in.entry(key).or_insert_with(|| ProvedIn {
+            origin: head.origin.clone(),
+            size: head.size,
+            signed_by: vouched.by_log,
+            cosigned_by: vouched.by_witnesses.into_iter().map(|(witness, _)| witness).collect(),
+            bundles: 0,
+        });
+        of.bundles += 1;
+    }
     Some(proved)
 }

@@ -1,7 +1,8 @@
 //! Exports: a file against its manifest, and that against what the log says of it.
 //!
 //! # Guarantees
-//! - Nothing is needed but the file, its manifest and the public keys. Memory is bounded by one line.
+//! - Nothing is needed but the file, its manifest and the public keys. Memory is bounded by one line or row, and that by
+//!   what a record may have.
 //! - A line that is changed, added twice or out of its place is named. Of a whole log so is each that is missing; of a
 //!   part of one, that some are.
 //!
@@ -10,6 +11,7 @@
 //!   what its maker says; the lines are proved all the same.
 
 use std::{
+    cell::Cell,
     cmp::Reverse,
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read},
@@ -195,11 +197,17 @@ fn check_checkpoints(manifest: &Manifest, keys: &[VerifierKey], report: &mut Exp
     }
 }
 
+/// The bytes of a row, at most: a record of 2 MiB, each quotation mark in it written twice, and its lists as JSON in
+/// quotation marks once more.
+const ROW_BYTES: u64 = 8 << 20;
+
 /// Rows, counted.
 fn check_rows(export: &Export, file: &mut impl Read, report: &mut ExportReport) {
-    let mut rows = csv::Reader::from_reader(file);
+    let left = Cell::new(ROW_BYTES);
+    let mut rows = csv::Reader::from_reader(Bounded { inner: file, left: &left });
     let mut row = csv::ByteRecord::new();
     loop {
+        left.set(ROW_BYTES);
         match rows.read_byte_record(&mut row) {
             Ok(true) => report.lines += 1,
             Ok(false) => break,
@@ -353,6 +361,25 @@ impl Lined<'_, '_> {
             self.report.find(&leaf.log, Some(leaf.index), "order", expected, found);
         }
         self.before = Some(place);
+    }
+}
+
+/// What is read, until there is nothing left of what may be read for one row.
+struct Bounded<'a, R> {
+    inner: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Bounded<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            let what = format!("one of more than {ROW_BYTES} bytes, which no record has");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX).min(into.len());
+        let read = self.inner.read(&mut into[..most])?;
+        self.left.set(self.left.get() - read as u64);
+        Ok(read)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{InclusionProof, MalformedProof, ProofError};
 use crate::{
     Entry,
     canonical::canonical,
-    checkpoint::{NotVouched, VerifierKey, Vouched},
+    checkpoint::{NotVouched, SignedCheckpoint, VerifierKey, Vouched},
     digest::Digest,
     log::{Leaf, MalformedBody, Nonce, parse_body},
 };
@@ -96,24 +96,60 @@ impl Bundle {
     /// # Errors
     /// See [`BundleError`].
     pub fn verify(&self, trusted: &[VerifierKey]) -> Result<Proved, BundleError> {
-        let proof: InclusionProof = self.proof.parse()?;
-        if proof.index != self.leaf.index {
-            return Err(BundleError::Index { leaf: self.leaf.index, proof: proof.index });
+        BundleVerifier::new(trusted).verify(self)
+    }
+}
+
+/// Checks bundles one after the other. The checkpoint that was vouched for last is remembered, because many share
+/// theirs, and its signatures cost more than all the rest.
+#[derive(Debug)]
+pub struct BundleVerifier<'a> {
+    trusted: &'a [VerifierKey],
+    last: Option<(SignedCheckpoint, Vouched)>,
+}
+
+impl<'a> BundleVerifier<'a> {
+    /// By these keys. Without any, everything but who signed is checked.
+    pub fn new(trusted: &'a [VerifierKey]) -> Self {
+        Self { trusted, last: None }
+    }
+
+    /// Checks all of a bundle.
+    ///
+    /// # Errors
+    /// See [`BundleError`].
+    pub fn verify(&mut self, bundle: &Bundle) -> Result<Proved, BundleError> {
+        let Bundle { leaf, body, proof } = bundle;
+        let proof: InclusionProof = proof.parse()?;
+        if proof.index != leaf.index {
+            return Err(BundleError::Index { leaf: leaf.index, proof: proof.index });
         }
-        let leaf = self.leaf.hash();
-        proof.check(leaf).map_err(|reason| BundleError::NotIncluded { leaf, reason })?;
-        let vouched = if trusted.is_empty() { None } else { Some(proof.checkpoint.vouched(trusted)?) };
-        let entry = match &self.body {
+        let hash = leaf.hash();
+        proof.check(hash).map_err(|reason| BundleError::NotIncluded { leaf: hash, reason })?;
+        let vouched = self.vouched(&proof.checkpoint)?;
+        let entry = match body {
             None => None,
             Some(body) => {
                 let bytes = canonical(body);
-                let (expected, found) = (self.leaf.body_digest, Digest::sha256(&bytes));
+                let (expected, found) = (leaf.body_digest, Digest::sha256(&bytes));
                 if expected != found {
                     return Err(BundleError::Body { expected, found });
                 }
-                Some(parse_body(self.leaf.kind, &bytes)?)
+                Some(parse_body(leaf.kind, &bytes)?)
             }
         };
         Ok(Proved { entry, proof, vouched })
+    }
+
+    /// Who vouches for a checkpoint: the same signatures under the same text are those that were checked.
+    fn vouched(&mut self, checkpoint: &SignedCheckpoint) -> Result<Option<Vouched>, NotVouched> {
+        if self.trusted.is_empty() {
+            return Ok(None);
+        }
+        let is_last = self.last.as_ref().is_some_and(|(last, _)| last.as_str() == checkpoint.as_str());
+        if !is_last {
+            self.last = Some((checkpoint.clone(), checkpoint.vouched(self.trusted)?));
+        }
+        Ok(self.last.as_ref().map(|(_, vouched)| vouched.clone()))
     }
 }

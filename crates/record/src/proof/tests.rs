@@ -221,6 +221,28 @@ fn a_bundle_that_was_changed_proves_nothing() {
     assert!(matches!(by_other, Err(BundleError::NotVouched(_))));
 }
 
+#[test]
+fn a_checkpoint_is_vouched_for_by_its_own_signatures_whatever_was_looked_at_before() {
+    let whole = bundle();
+    let keys = [key().public().clone()];
+    let mut verifier = BundleVerifier::new(&keys);
+    // The last signature is that of the log: another byte in it, under the same text.
+    let end = whole.proof.len() - 6;
+    let mut changed = whole.clone();
+    let byte = if &whole.proof[end..=end] == "A" { "B" } else { "A" };
+    changed.proof.replace_range(end..=end, byte);
+    let unsigned: InclusionProof = whole.proof.parse().unwrap();
+    let checkpoint = SignedCheckpoint::sign(unsigned.checkpoint.head().clone(), &[]).unwrap();
+    let unsigned = Bundle { proof: InclusionProof { checkpoint, ..unsigned }.to_string(), ..whole.clone() };
+    for _ in 0..2 {
+        assert_eq!(verifier.verify(&whole).unwrap().vouched.unwrap().by_log, [ORIGIN]);
+        assert_eq!(verifier.verify(&whole).unwrap().vouched.unwrap().by_log, [ORIGIN]);
+        for other in [&changed, &unsigned] {
+            assert!(matches!(verifier.verify(other), Err(BundleError::NotVouched(_))), "{}", other.proof);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_proof_or_refused(text in "(c2sp.org/tlog-proof@v1\n)?(extra [A-Za-z0-9=]{0,8}\n)?(index [0-9]{0,25}\n)?[ -~\n—]{0,300}") {
