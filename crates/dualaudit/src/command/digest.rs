@@ -101,6 +101,10 @@ const CSV: Cells<LogSummary> = &[
         let runs = log.without_digest.iter().map(|days| period(days.since, days.until));
         runs.collect::<Vec<_>>().join(" ")
     }),
+    ("not_counted", |log| {
+        let runs = log.not_counted.iter().map(|days| period(days.since, days.until));
+        runs.collect::<Vec<_>>().join(" ")
+    }),
 ];
 
 fn in_flight(log: &LogSummary) -> String {
@@ -135,7 +139,14 @@ fn details(page: &mut String, log: &LogSummary) {
     for days in &log.without_digest {
         let _ = writeln!(page, "{name} has no digest of {}.", period(days.since, days.until));
     }
-    if let Some(day) = log.not_over {
+    for days in &log.not_counted {
+        let period = period(days.since, days.until);
+        let _ = writeln!(
+            page,
+            "{name}: {period} has too many entries to be counted without a digest, and is only in what is missing."
+        );
+    }
+    if let Some(day) = log.not_over.filter(|_| log.not_counted.is_empty()) {
         let _ = writeln!(page, "{name}: {day} is not over, and what it has so far was counted.");
     }
     let missing: Vec<_> = log
@@ -200,6 +211,7 @@ mod tests {
             digests: 3,
             without_digest: Vec::new(),
             not_over: None,
+            not_counted: Vec::new(),
             missing_total: 0,
             missing: Vec::new(),
             in_flight_total: Some(2),
@@ -237,6 +249,9 @@ mod tests {
             phase: "Executing".to_owned(),
             last_seen_at: at,
         });
+        let uncounted = LogSummary { not_counted: log.without_digest.clone(), ..log.clone() };
+        let too_many = "default: 2026-05-02 has too many entries to be counted without a digest";
+        assert!(page(&Summary { logs: vec![uncounted] }).contains(too_many));
         let summary = Summary { logs: vec![log] };
         assert!(!summary.is_complete());
         let page = page(&summary);

@@ -17,6 +17,8 @@ pub(super) struct Leaves<'a> {
     log: &'a str,
     /// Where the bundle that was read last begins, and its leaves.
     bundle: (u64, Vec<Leaf>),
+    /// How many were counted so far.
+    pub(super) counted: u64,
 }
 
 /// The entries of a day.
@@ -32,7 +34,7 @@ pub(super) struct Run {
 
 impl<'a> Leaves<'a> {
     pub(super) fn of(store: &'a dyn Store, log: &'a str) -> Self {
-        Self { store, log, bundle: (0, Vec::new()) }
+        Self { store, log, bundle: (0, Vec::new()), counted: 0 }
     }
 
     /// The leaf of an entry, if there is one.
@@ -85,6 +87,7 @@ impl<'a> Leaves<'a> {
             run.counts.leaf(leaf.kind, leaf.revision);
             run.end += 1;
         }
+        self.counted += run.end - first;
         for (kind, wanted) in [(EntryKind::Gap, run.counts.gaps), (EntryKind::Purge, run.counts.purges)] {
             if wanted > 0 {
                 self.said(kind, first, run.end, &mut run.counts).await?;

@@ -15,6 +15,8 @@ use crate::store::{
 
 /// What is named of what is missing, and of what is in flight, in one log; the rest is counted.
 const MAX_NAMED: usize = 1000;
+/// Entries of days without a digest that are counted in one log: each is read for it.
+const MAX_COUNTED: u64 = 1 << 20;
 /// Digests read at a time.
 const DIGESTS: u32 = 100;
 /// Entries and tracked executions read at a time: each may hold the last state of a resource.
@@ -78,6 +80,10 @@ pub struct LogSummary {
     pub without_digest: Vec<Days>,
     /// Today, where it is among these days: it is not over, so its entries were counted here.
     pub not_over: Option<Day>,
+    /// Days of which no digest says what their entries amount to, and which have too many to be counted here: they are in
+    /// no number but those of what is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_counted: Vec<Days>,
     /// How many executions of these days are missing by now.
     pub missing_total: u64,
     /// The first of them.
@@ -148,11 +154,22 @@ pub async fn summary(
     asked: Asked,
     now: Time,
 ) -> Result<Summary, CompletenessError> {
+    summary_within(store, log, asked, now, MAX_COUNTED).await
+}
+
+/// The same; of days without a digest at most so many entries of a log are counted.
+pub(super) async fn summary_within(
+    store: &dyn Store,
+    log: Option<&str>,
+    asked: Asked,
+    now: Time,
+    most: u64,
+) -> Result<Summary, CompletenessError> {
     let heads = store.logs().await?;
     let mut logs = Vec::new();
     for head in meant(heads.clone(), log)? {
         let newest = newest(&heads, &head);
-        logs.push(Log { store, head: &head, newest, today: Day::of(now) }.summary(asked).await?);
+        logs.push(Log { store, head: &head, newest, today: Day::of(now), most }.summary(asked).await?);
     }
     Ok(Summary { logs })
 }
@@ -162,6 +179,7 @@ struct Log<'a> {
     head: &'a Head,
     newest: &'a str,
     today: Day,
+    most: u64,
 }
 
 impl Log<'_> {
@@ -174,6 +192,7 @@ impl Log<'_> {
             digests: 0,
             without_digest: Vec::new(),
             not_over: None,
+            not_counted: Vec::new(),
             missing_total: 0,
             missing: Vec::new(),
             in_flight_total: None,
@@ -183,12 +202,7 @@ impl Log<'_> {
         let Some(days) = self.days(asked, &mut leaves).await? else { return Ok(summary) };
         summary.days = Some(days);
         self.count(days, &mut leaves, &mut summary).await?;
-        let size = self.head.size;
-        let first = leaves.first_at(days.since.start(), size).await?;
-        let end = match days.until.next() {
-            Some(next) => leaves.first_at(next.start(), size).await?,
-            None => size,
-        };
+        let (first, end) = self.entries_of(days, &mut leaves).await?;
         for kind in [EntryKind::Gap, EntryKind::Quarantine] {
             self.name_missing(kind, first, end, days, &mut summary).await?;
         }
@@ -272,9 +286,13 @@ impl Log<'_> {
         leaves: &mut Leaves<'_>,
         summary: &mut LogSummary,
     ) -> Result<(), StoreError> {
-        let size = self.head.size;
-        let first = leaves.first_at(since.start(), size).await?;
-        summary.counts.add(&leaves.run(until, first, size).await?.counts);
+        let days = Days { since, until };
+        let (first, end) = self.entries_of(days, leaves).await?;
+        if leaves.counted + (end - first) <= self.most {
+            summary.counts.add(&leaves.run(until, first, self.head.size).await?.counts);
+        } else {
+            summary.not_counted.push(days);
+        }
         summary.in_flight_total = None;
         let is_open = self.head.state == LogState::Open;
         let over = if is_open && until >= self.today {
@@ -287,6 +305,17 @@ impl Log<'_> {
         };
         summary.without_digest.extend(over.map(|until| Days { since, until }));
         Ok(())
+    }
+
+    /// The first entry of these days, and the first after them.
+    async fn entries_of(&self, days: Days, leaves: &mut Leaves<'_>) -> Result<(u64, u64), StoreError> {
+        let size = self.head.size;
+        let first = leaves.first_at(days.since.start(), size).await?;
+        let end = match days.until.next() {
+            Some(next) => leaves.first_at(next.start(), size).await?,
+            None => size,
+        };
+        Ok((first, end.max(first)))
     }
 
     /// Names what the entries of a kind, from `first` up to `end`, say to be missing, and what is by now.
@@ -311,7 +340,10 @@ impl Log<'_> {
                     let what = format_args!("entry {} is not what was appended: {why}", entry.index);
                     return Err(self.contradicted(&what));
                 }
-                if known.recorded_since(&self.head.log, entry).is_some() || is_replaced(entry, &known, days) {
+                if known.recorded_since(&self.head.log, entry).is_some()
+                    || is_replaced(entry, &known, days)
+                    || is_settled(entry)
+                {
                     continue;
                 }
                 summary.missing_total += 1;
@@ -324,7 +356,7 @@ impl Log<'_> {
             EntryKind::Gap => summary.counts.gaps,
             _ => summary.counts.quarantined,
         };
-        match found == counted {
+        match found == counted || !summary.not_counted.is_empty() {
             true => Ok(()),
             false => Err(self.contradicted(&format_args!(
                 "{counted} entries of kind {kind} are counted on these days, and {found} are there"
@@ -336,6 +368,11 @@ impl Log<'_> {
     fn contradicted(&self, what: &dyn std::fmt::Display) -> StoreError {
         StoreError::Corrupt(format!("log {}: {what}; run `dualaudit verify`", self.head.log))
     }
+}
+
+/// Whether an object in quarantine was erased: nobody can record it any more, and by whose word it went is an entry.
+fn is_settled(entry: &StoredEntry) -> bool {
+    entry.kind == EntryKind::Quarantine && matches!(entry.body, StoredBody::Erased { .. })
 }
 
 /// Whether an object in quarantine is a state before another of the same execution, which is named in its place.

@@ -21,6 +21,7 @@ use crate::{
     store::{
         Batch, Draft, LogOpening, Owner, SharedStore, Which,
         conformance::{
+            erase::erase,
             sample::{
                 self, detail, from_quarantine, from_resource, gap, hold, quarantine, record, started, tracked,
             },
@@ -280,6 +281,61 @@ async fn what_is_missing_is_named_until_it_is_recorded() {
     .await;
 }
 
+#[tokio::test]
+async fn what_was_erased_in_quarantine_is_not_missing_any_more_and_a_gap_is() {
+    on_both(async |store| {
+        let days = Days::new(store).await;
+        days.at("2026-05-01T10:00:00Z");
+        days.submit(DraftContent::Gap(gap("lost", None, GapCause::Vanished))).await;
+        days.submit(quarantine("odd", r#"{"n":1}"#)).await;
+        days.submit(quarantine("other", r#"{"n":2}"#)).await;
+        days.at("2026-05-02T10:00:00Z");
+        days.digest().await;
+        let named = async || -> Vec<String> {
+            days.summary("", "").await.missing.into_iter().map(|it| it.execution_id).collect()
+        };
+        assert_eq!(named().await, ["lost", "odd", "other"]);
+        for id in ["odd", "lost"] {
+            assert!(matches!(days.submit(erase(id)).await, Answer::Stored(_)));
+        }
+        assert_eq!(named().await, ["lost", "other"]);
+        days.verified().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn days_with_too_many_entries_are_not_counted_without_a_digest() {
+    on_both(async |store| {
+        let days = Days::new(store.clone()).await;
+        days.at("2026-05-01T10:00:00Z");
+        days.submit(from_resource(record("a"))).await;
+        days.at("2026-05-02T10:00:00Z");
+        days.digest().await;
+        for id in ["b", "c"] {
+            days.submit(from_resource(record(id))).await;
+        }
+        days.submit(DraftContent::Gap(gap("lost", None, GapCause::Vanished))).await;
+        // The second day has all but the first entry.
+        let size = store.logs().await.unwrap().remove(0).size;
+        let within = async |most| {
+            let now = days.clock.now();
+            missing::summary_within(store.as_ref(), None, Asked::default(), now, most)
+                .await
+                .unwrap()
+                .logs
+                .remove(0)
+        };
+        let today = missing::Days { since: day("2026-05-02"), until: day("2026-05-02") };
+        for (most, recorded, not_counted) in [(size - 1, 3, vec![]), (size - 2, 1, vec![today])] {
+            let summary = within(most).await;
+            assert_eq!((summary.counts.recorded, &summary.not_counted), (recorded, &not_counted));
+            assert_eq!((summary.missing_total, summary.not_over), (1, Some(today.since)));
+        }
+    })
+    .await;
+}
+
 /// A resource as it was kept.
 fn object(id: &str, phase: &str, completion: &Value) -> Value {
     json!({
@@ -503,9 +559,9 @@ async fn a_digest_that_was_changed_is_found_by_its_digest_and_by_what_it_says() 
     let shell = rusqlite::Connection::open(file.file()).unwrap();
     let (trigger, again): (String, String) = shell
         .query_row(
-            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'log_entry' AND sql LIKE '%BEFORE UPDATE%'",
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'log_entry' AND sql LIKE '%BEFORE UPDATE%'",
             [],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .unwrap();
     let change = format!(
