@@ -426,9 +426,17 @@ pub(super) async fn in_flight(
         let ids: Vec<String> = page.iter().map(|row| row.id.clone()).collect();
         for (row, known) in page.into_iter().zip(store.known(log, &ids).await?) {
             let is_quarantined = known.quarantined.is_some_and(|(_, at)| at >= row.last_seen_at);
-            if row.state == TrackedState::Open && !is_quarantined {
+            if row.state == TrackedState::Open && !is_quarantined && !is_recorded(&row, &known) {
                 each(row);
             }
         }
     }
+}
+
+/// Whether what was last seen of an execution is recorded by now: what is tracked is noted some time after that.
+fn is_recorded(row: &Tracked, known: &Known) -> bool {
+    known.recorded.iter().any(|recorded| match row.started_at {
+        Some(_) => recorded.started_at == row.started_at,
+        None => recorded.first_recorded_at >= row.last_seen_at,
+    })
 }

@@ -252,6 +252,9 @@ async fn what_is_missing_is_named_until_it_is_recorded() {
         days.submit(quarantine("odd", r#"{"n":2}"#)).await;
         let running = crate::store::Tracked { last_seen_at: days.clock.now(), ..tracked("running", None) };
         days.digester.ingest.track(TrackingChange::Seen(running));
+        // It is recorded, and noted as it was seen before that.
+        let ended = crate::store::Tracked { last_seen_at: days.clock.now(), ..tracked("a", None) };
+        days.digester.ingest.track(TrackingChange::Seen(ended));
         assert!(days.digester.ingest.flush_tracking().await);
         days.at("2026-05-03T10:00:00Z");
 
