@@ -86,8 +86,8 @@ impl Publisher {
     /// with copies takes nothing.
     ///
     /// # Errors
-    /// [`PublishError::Copy`] when one cannot be read. That the log was rolled back is no error here: its
-    /// appends are refused.
+    /// [`PublishError::Copy`] when one cannot be read, or is of another log of the same name: then the log goes on taking
+    /// nothing. That it was rolled back is no error here: its appends are refused.
     pub async fn read_copies(&self) -> Result<(), PublishError> {
         if self.copies.is_empty() {
             return Ok(());
@@ -134,6 +134,9 @@ impl Publisher {
         if state.failed.as_ref() != Some(&text) {
             match error {
                 PublishError::RolledBack(_) => tracing::error!(%error, "no checkpoint is made"),
+                PublishError::Copy(copy) if copy.is_of_another_log() => {
+                    tracing::error!(%error, "nothing is recorded, and no checkpoint is made");
+                }
                 _ => tracing::warn!(%error, "no checkpoint is made for now"),
             }
             state.failed = Some(text);

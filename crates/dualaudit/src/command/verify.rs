@@ -137,11 +137,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     if let Some(path) = &args.resume {
         // All of it: a damaged one would else be taken for one that knows nothing yet.
-        copies::newest_in(path, "")
+        copies::newest_in(path, None, "")
             .with_context(|| format!("cannot read what was verified before, {}", path.display()))?;
     }
     let resumed = |origin: &str| {
-        let newest = copies::newest_in(args.resume.as_deref()?, origin).ok()??;
+        let newest = copies::newest_in(args.resume.as_deref()?, None, origin).ok()??;
         Some(proof::Head { size: newest.head().size, root: newest.head().root })
     };
     let promised = origins(&args, &known, &in_cluster)?;
@@ -170,7 +170,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     if let Some(path) = args.resume.as_deref().filter(|_| report.is_clean()) {
         for checkpoint in report.logs.iter().filter_map(|log| log.checkpoint.as_ref()) {
-            copies::keep_in(path, &checkpoint.note, SystemClock.now())
+            copies::keep_in(path, None, &checkpoint.note, SystemClock.now())
                 .with_context(|| format!("cannot add what was verified to {}", path.display()))?;
         }
     }

@@ -1,7 +1,7 @@
 //! Copies of checkpoints where the database's owner cannot rewrite them: a file that is only appended to,
 //! or a ConfigMap.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, io, path::PathBuf, str::FromStr};
 
 use dualaudit_record::{Time, checkpoint::SignedCheckpoint};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -61,11 +61,49 @@ impl fmt::Display for Place {
 pub struct CopyError {
     place: String,
     reason: String,
+    is_of_another_log: bool,
 }
 
 impl CopyError {
     fn new(place: &Place, reason: impl fmt::Display) -> Self {
-        Self { place: place.to_string(), reason: reason.to_string() }
+        Self { place: place.to_string(), reason: reason.to_string(), is_of_another_log: false }
+    }
+
+    fn of_another_log(place: &Place, other: &OtherOrigin) -> Self {
+        Self { is_of_another_log: true, ..Self::new(place, other) }
+    }
+
+    fn of_file(place: &Place, error: io::Error) -> Self {
+        match error.downcast() {
+            Ok(other) => Self::of_another_log(place, &other),
+            Err(error) => Self::new(place, error),
+        }
+    }
+
+    /// Whether it can be read, and is of another log of the same name.
+    pub fn is_of_another_log(&self) -> bool {
+        self.is_of_another_log
+    }
+}
+
+/// What a place has under the name of a log is of another one: this database is not the one that it was kept of.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the newest checkpoint of the log {log} there has the origin {there}, and the log {log} of this database the origin \
+     {origin}: it is another log of the same name. Restore the database that had the log {there}; or, if that is given \
+     up, {instead}"
+)]
+pub struct OtherOrigin {
+    log: String,
+    there: String,
+    origin: String,
+    instead: String,
+}
+
+impl OtherOrigin {
+    fn new(log: &str, there: &str, origin: &str, instead: impl Into<String>) -> Self {
+        let [log, there, origin] = [log, there, origin].map(str::to_owned);
+        Self { log, there, origin, instead: instead.into() }
     }
 }
 
@@ -119,16 +157,15 @@ impl Copies {
     /// The newest checkpoint with this origin in each place that has one.
     ///
     /// # Errors
-    /// When one of them cannot be read: what it holds might be newer than all others.
+    /// When one of them cannot be read: what it holds might be newer than all others. When the newest under the name of
+    /// the log has another origin: see [`CopyError::is_of_another_log`].
     pub async fn newest(&self, origin: &str) -> Result<Vec<SignedCheckpoint>, CopyError> {
         let mut found = Vec::new();
         for place in &self.places {
             found.extend(match place {
                 Place::File(path) => {
-                    let (path, origin) = (path.clone(), origin.to_owned());
-                    let read = tokio::task::spawn_blocking(move || file::newest(&path, &origin)).await;
-                    let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-                    read.map_err(|error| CopyError::new(place, error))?
+                    let (path, log, origin) = (path.clone(), self.log.clone(), origin.to_owned());
+                    in_file(place, move || file::newest(&path, Some(&log), &origin)).await?
                 }
                 Place::ConfigMap { namespace, name } => {
                     self.read_config_map(place, namespace, name, origin).await?
@@ -147,11 +184,8 @@ impl Copies {
         for place in &self.places {
             let kept = match place {
                 Place::File(path) => {
-                    let (path, checkpoint) = (path.clone(), checkpoint.clone());
-                    let write =
-                        tokio::task::spawn_blocking(move || file::append(&path, &checkpoint, now)).await;
-                    let written = write.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-                    written.map_err(|error| CopyError::new(place, error))
+                    let (path, log, checkpoint) = (path.clone(), self.log.clone(), checkpoint.clone());
+                    in_file(place, move || file::append(&path, Some(&log), &checkpoint, now)).await
                 }
                 Place::ConfigMap { namespace, name } => {
                     self.write_config_map(place, namespace, name, checkpoint).await
@@ -182,13 +216,11 @@ impl Copies {
         let found = self.config_maps(place, namespace)?.get_opt(name).await.map_err(|error| wrong(&error))?;
         let Some(note) = found.and_then(|map| map.data?.remove(&self.key())) else { return Ok(None) };
         let checkpoint: SignedCheckpoint = note.parse().map_err(|error| wrong(&error))?;
-        if checkpoint.head().origin != origin {
-            return Err(wrong(&format_args!(
-                "{} is of the log {}, and not of {origin}: name another ConfigMap, or delete that key if the log is \
-                 given up",
-                self.key(),
-                checkpoint.head().origin
-            )));
+        let there = &checkpoint.head().origin;
+        if there != origin {
+            let instead = format!("name another ConfigMap, or delete its key {}", self.key());
+            let other = OtherOrigin::new(&self.log, there, origin, instead);
+            return Err(CopyError::of_another_log(place, &other));
         }
         Ok(Some(checkpoint))
     }
@@ -213,4 +245,14 @@ impl Copies {
             .await;
         applied.map(drop).map_err(|error| CopyError::new(place, error))
     }
+}
+
+/// Reads or writes a file where it holds up nobody.
+async fn in_file<T: Send + 'static>(
+    place: &Place,
+    act: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, CopyError> {
+    let done = tokio::task::spawn_blocking(act).await;
+    let done = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+    done.map_err(|error| CopyError::of_file(place, error))
 }

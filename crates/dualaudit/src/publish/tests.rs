@@ -60,6 +60,13 @@ impl Published {
     }
 
     async fn with(store: SharedStore, keys: Vec<SigningKey>, copy: PathBuf, dir: TempDir) -> Self {
+        let published = Self::unread(store, keys, copy, dir).await;
+        published.publisher.read_copies().await.unwrap();
+        published
+    }
+
+    /// Before its copies were read.
+    async fn unread(store: SharedStore, keys: Vec<SigningKey>, copy: PathBuf, dir: TempDir) -> Self {
         let clock = Arc::new(Standing(AtomicI64::new(100)));
         let metrics = Arc::new(Metrics::new());
         let opening = LogOpening {
@@ -74,7 +81,6 @@ impl Published {
         let copies = Copies::new(vec![Place::File(copy.clone())], "default", None);
         let publisher =
             Publisher { store, ingest, keys, copies, witnesses: Vec::new(), clock: shared, metrics };
-        publisher.read_copies().await.unwrap();
         Self { publisher, state: super::Published::default(), clock, copy, _dir: dir }
     }
 
@@ -254,6 +260,40 @@ async fn a_copy_that_cannot_be_read_stops_everything_until_it_can() {
         log.append("b").await.unwrap();
         log.publish().await.unwrap();
         assert_eq!(log.kept(), [1, 2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_copy_of_another_log_of_the_same_name_stops_everything() {
+    on_both(async |store| {
+        let dir = tempfile::tempdir().unwrap();
+        let copy = dir.path().join("checkpoints");
+        let keep = |origin: &str| {
+            let checkpoint = Checkpoint { origin: origin.to_owned(), size: 3, root: Digest([9; 32]) };
+            let checkpoint = SignedCheckpoint::sign(checkpoint, &[]).unwrap();
+            copies::keep_in(&copy, Some("default"), &checkpoint, at(0)).unwrap();
+        };
+        keep("audit.example/lost");
+        let kept = std::fs::read(&copy).unwrap();
+        let mut log = Published::unread(store, vec![key()], copy.clone(), dir).await;
+        let said = log.publisher.read_copies().await.unwrap_err().to_string();
+        for part in ["checkpoints", "audit.example/lost", ORIGIN, "name another file"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let refused = log.append("a").await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        let refused = log.publish().await;
+        assert!(matches!(refused, Err(PublishError::Copy(error)) if error.is_of_another_log()));
+        assert_eq!(log.publisher.head().await.unwrap().size, 0);
+        assert_eq!(std::fs::read(&copy).unwrap(), kept);
+
+        // Without it, the log goes on.
+        std::fs::remove_file(&copy).unwrap();
+        log.publish().await.unwrap();
+        log.append("a").await.unwrap();
+        log.publish().await.unwrap();
+        assert_eq!(log.kept(), [1]);
     })
     .await;
 }

@@ -128,6 +128,116 @@ async fn a_restored_server_takes_nothing_until_its_log_is_succeeded() {
     rolled_back(&cluster, &database, &|| server.back_up(), &|| {}, &|| server.restore()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_file_is_not_begun_anew_beside_what_was_kept_of_it() {
+    let test = Standalone::new();
+    let at = |name: &str| test.dir.path().join(name);
+    let copy = at("checkpoints");
+    let copies_in = |path: &Path| format!("file:{}", path.display());
+    let run = |copy: &str| {
+        Dualaudit::spawn(test.command(&[
+            "run",
+            "--api-only",
+            "--listen",
+            "127.0.0.1:0",
+            "--checkpoint-copy",
+            copy,
+        ]))
+    };
+    let lines = || -> Vec<Value> {
+        let text = std::fs::read_to_string(&copy).expect("the copy");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let dualaudit = run(&copies_in(&copy));
+    assert_eq!(post(&dualaudit, "a").await, 201);
+    covering(&dualaudit, "http", 1).await;
+    printed(test.run(&["backup", at("backup.db").to_str().expect("UTF-8")]));
+    assert_eq!(post(&dualaudit, "b").await, 201);
+    covering(&dualaudit, "http", 2).await;
+    dualaudit.stop();
+
+    // Rolled back, and succeeded: the successor has a name and an origin of its own.
+    put_in_place(&at("backup.db"), &test.file());
+    let dualaudit = run(&copies_in(&copy));
+    assert_eq!(post(&dualaudit, "c").await, 503);
+    dualaudit.stop();
+    printed(test.run(&[
+        "log",
+        "succeed",
+        "--log",
+        "http",
+        "--checkpoint-copy",
+        &copies_in(&copy),
+        "--reason",
+        "restored",
+        "--actor",
+        "me",
+    ]));
+    let dualaudit = run(&copies_in(&copy));
+    assert_eq!(post(&dualaudit, "c").await, 201);
+    covering(&dualaudit, "http.2", 2).await;
+    dualaudit.stop();
+    let of: Vec<Value> = lines().iter().map(|line| line["log"].clone()).collect();
+    assert!(of.contains(&"http".into()) && *of.last().expect("a line") == "http.2", "{of:?}");
+    let verified = printed(test.run(&["verify", "--copy", &copies_in(&copy)]));
+    assert!(verified.contains("checkpoints that were kept elsewhere"), "{verified}");
+
+    // Lost: a log of the same name begins, and is not the one.
+    printed(test.run(&["backup", at("lost.db").to_str().expect("UTF-8")]));
+    take_away(&test.file());
+    let kept = lines();
+    let dualaudit = run(&copies_in(&copy));
+    assert_eq!(post(&dualaudit, "d").await, 503);
+    let said = eventually("it is said", || async {
+        dualaudit.log().into_iter().find(|line| line.contains("ERROR") && line.contains("name another file"))
+    })
+    .await;
+    let was = kept[0]["checkpoint"].as_str().and_then(|note| note.lines().next()).expect("an origin");
+    assert!(said.contains(was) && said.contains(copy.to_str().expect("UTF-8")), "{said}");
+    dualaudit.stop();
+    let held = test.run(&[
+        "hold",
+        "add",
+        "--workflow",
+        "x",
+        "--reason",
+        "r",
+        "--actor",
+        "me",
+        "--checkpoint-copy",
+        &copies_in(&copy),
+    ]);
+    assert_eq!(held.status.code(), Some(1), "{held:?}");
+    assert!(String::from_utf8_lossy(&held.stderr).contains("name another file"), "{held:?}");
+    assert_eq!(lines(), kept);
+
+    // Given up, it goes on elsewhere; found again, it goes on as before.
+    let dualaudit = run(&copies_in(&at("others")));
+    assert_eq!(post(&dualaudit, "d").await, 201);
+    dualaudit.stop();
+    put_in_place(&at("lost.db"), &test.file());
+    let dualaudit = run(&copies_in(&copy));
+    assert_eq!(post(&dualaudit, "d").await, 201);
+    covering(&dualaudit, "http.2", 3).await;
+    dualaudit.stop();
+    test.verified();
+}
+
+/// A database in the place of another that nobody uses.
+fn put_in_place(from: &Path, to: &Path) {
+    take_away(to);
+    std::fs::copy(from, to).expect("it is put in place");
+}
+
+fn take_away(file: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let file = format!("{}{end}", file.display());
+        if Path::new(&file).exists() {
+            std::fs::remove_file(file).expect("it goes");
+        }
+    }
+}
+
 fn on(cluster: &Cluster, arguments: &[&str]) -> std::process::Command {
     let mut command = command(&cluster.kubeconfig);
     command.args(arguments);

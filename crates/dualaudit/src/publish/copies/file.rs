@@ -1,4 +1,7 @@
-//! A file of checkpoints: a JSON object to a line, `{"kept_at", "checkpoint"}`, the newest last.
+//! A file of checkpoints: a JSON object to a line, `{"log", "kept_at", "checkpoint"}`, the newest last.
+//!
+//! Lines that an earlier version wrote have no `log`, nor have those of `verify --resume`: whose they are is only told
+//! by their origin.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,25 +12,36 @@ use std::{
 use dualaudit_record::{Time, checkpoint::SignedCheckpoint};
 use serde::{Deserialize, Serialize};
 
+use super::OtherOrigin;
+
 /// Bytes read at a time, backwards from the end.
 const BLOCK: u64 = 64 << 10;
 
 #[derive(Serialize, Deserialize)]
 struct Line {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     kept_at: Time,
     checkpoint: String,
 }
 
-/// Appends a checkpoint, unless it is the newest there already; on disk when this returns.
+/// Appends a checkpoint, of the log of that name if there is one, unless it is the newest there already; on disk
+/// when this returns.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn append(path: &Path, checkpoint: &SignedCheckpoint, kept_at: Time) -> io::Result<()> {
-    if newest(path, &checkpoint.head().origin)?.as_ref() == Some(checkpoint) {
+/// When the file cannot be written; those of [`newest`].
+pub fn append(
+    path: &Path,
+    log: Option<&str>,
+    checkpoint: &SignedCheckpoint,
+    kept_at: Time,
+) -> io::Result<()> {
+    if newest(path, log, &checkpoint.head().origin)?.as_ref() == Some(checkpoint) {
         return Ok(());
     }
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-    let mut line = serde_json::to_vec(&Line { kept_at, checkpoint: checkpoint.as_str().to_owned() })?;
+    let (log, checkpoint) = (log.map(str::to_owned), checkpoint.as_str().to_owned());
+    let mut line = serde_json::to_vec(&Line { log, kept_at, checkpoint })?;
     line.push(b'\n');
     if !ends_whole(&mut file)? {
         // Whoever wrote the last line was ended in the middle of it.
@@ -52,8 +66,9 @@ fn ends_whole(file: &mut File) -> io::Result<bool> {
 /// are passed over.
 ///
 /// # Errors
-/// When the file is there and cannot be read, or a line that was finished is no checkpoint.
-pub fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>> {
+/// When the file is there and cannot be read, or a line that was finished is no checkpoint; an [`OtherOrigin`] when
+/// the newest under the name of the log is of another one.
+pub fn newest(path: &Path, log: Option<&str>, origin: &str) -> io::Result<Option<SignedCheckpoint>> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -73,7 +88,11 @@ pub fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>>
         };
         for line in block[first..].split(|&byte| byte == b'\n').rev() {
             match read(line) {
-                Some(checkpoint) if checkpoint.head().origin == origin => return Ok(Some(checkpoint)),
+                Some((_, checkpoint)) if checkpoint.head().origin == origin => return Ok(Some(checkpoint)),
+                Some((Some(of), checkpoint)) if log == Some(of.as_str()) => {
+                    let there = &checkpoint.head().origin;
+                    return Err(io::Error::other(OtherOrigin::new(&of, there, origin, "name another file")));
+                }
                 Some(_) => {}
                 None if line.trim_ascii().is_empty() || is_cut_off(line) => {}
                 // It may have been the newest.
@@ -87,9 +106,10 @@ pub fn newest(path: &Path, origin: &str) -> io::Result<Option<SignedCheckpoint>>
     Ok(None)
 }
 
-fn read(line: &[u8]) -> Option<SignedCheckpoint> {
+/// A checkpoint, and the name of its log where the line has it.
+fn read(line: &[u8]) -> Option<(Option<String>, SignedCheckpoint)> {
     let line: Line = serde_json::from_slice(line).ok()?;
-    line.checkpoint.parse().ok()
+    Some((line.log, line.checkpoint.parse().ok()?))
 }
 
 /// Every checkpoint in the first `bytes` of a file, in the order they were kept, and when.
@@ -154,14 +174,19 @@ mod tests {
     fn the_newest_of_each_origin_is_found_however_far_back_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("checkpoints");
-        assert_eq!(newest(&path, "a").unwrap(), None);
-        append(&path, &checkpoint("a", 1), time::ZERO).unwrap();
+        assert_eq!(newest(&path, None, "a").unwrap(), None);
+        append(&path, Some("prod"), &checkpoint("a", 1), time::ZERO).unwrap();
         for size in 1..=3_000 {
-            append(&path, &checkpoint("b", size), time::ZERO).unwrap();
+            append(&path, Some("http"), &checkpoint("b", size), time::ZERO).unwrap();
         }
         assert!(path.metadata().unwrap().len() > 3 * BLOCK);
-        for (origin, size) in [("a", Some(1)), ("b", Some(3_000)), ("c", None)] {
-            let found = newest(&path, origin).unwrap().map(|found| found.head().size);
+        for (log, origin, size) in [
+            (Some("prod"), "a", Some(1)),
+            (Some("http"), "b", Some(3_000)),
+            (None, "a", Some(1)),
+            (Some("c"), "c", None),
+        ] {
+            let found = newest(&path, log, origin).unwrap().map(|found| found.head().size);
             assert_eq!(found, size, "{origin}");
         }
         assert_eq!(all(&path).len(), 3_001);
@@ -172,24 +197,51 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("checkpoints");
         for (origin, size) in [("a", 1), ("a", 1), ("b", 1), ("a", 1), ("a", 2), ("a", 2)] {
-            append(&path, &checkpoint(origin, size), time::ZERO).unwrap();
+            append(&path, Some(origin), &checkpoint(origin, size), time::ZERO).unwrap();
         }
         assert_eq!(all(&path), [1, 1, 2]);
+    }
+
+    #[test]
+    fn another_log_of_the_same_name_is_told_by_the_newest_line_under_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoints");
+        let refused = |log: &str, origin: &str| {
+            let error = newest(&path, Some(log), origin).unwrap_err();
+            let error = error.downcast::<OtherOrigin>().unwrap();
+            assert_eq!((error.log.as_str(), error.origin.as_str()), (log, origin));
+            error.there
+        };
+        // As the version before wrote it.
+        append(&path, None, &checkpoint("a", 1), time::ZERO).unwrap();
+        assert_eq!(newest(&path, Some("http"), "b").unwrap(), None);
+        append(&path, Some("http"), &checkpoint("a", 2), time::ZERO).unwrap();
+        append(&path, Some("http.2"), &checkpoint("a/2", 1), time::ZERO).unwrap();
+        append(&path, Some("prod"), &checkpoint("c", 9), time::ZERO).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(refused("http", "b"), "a");
+        assert_eq!(refused("http.2", "b/2"), "a/2");
+        assert!(append(&path, Some("http"), &checkpoint("b", 1), time::ZERO).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        for (log, origin, size) in [("http", "a", 2), ("http.2", "a/2", 1), ("prod", "c", 9)] {
+            assert_eq!(newest(&path, Some(log), origin).unwrap().unwrap().head().size, size, "{log}");
+        }
+        assert_eq!(newest(&path, Some("other"), "b").unwrap(), None);
     }
 
     #[test]
     fn a_line_that_was_not_finished_spoils_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("checkpoints");
-        append(&path, &checkpoint("a", 1), time::ZERO).unwrap();
-        append(&path, &checkpoint("a", 2), time::ZERO).unwrap();
+        append(&path, Some("a"), &checkpoint("a", 1), time::ZERO).unwrap();
+        append(&path, Some("a"), &checkpoint("a", 2), time::ZERO).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for end in whole.len() / 2..whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
             let expected = if end == whole.len() - 1 { 2 } else { 1 };
-            assert_eq!(newest(&path, "a").unwrap().unwrap().head().size, expected, "{end}");
-            append(&path, &checkpoint("a", 3), time::ZERO).unwrap();
-            assert_eq!(newest(&path, "a").unwrap().unwrap().head().size, 3);
+            assert_eq!(newest(&path, Some("a"), "a").unwrap().unwrap().head().size, expected, "{end}");
+            append(&path, Some("a"), &checkpoint("a", 3), time::ZERO).unwrap();
+            assert_eq!(newest(&path, Some("a"), "a").unwrap().unwrap().head().size, 3);
             assert_eq!(*all(&path).last().unwrap(), 3);
         }
         std::fs::write(&path, b"{}\n").unwrap();
