@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use dualaudit_record::checkpoint::SigningKey;
 use futures::{FutureExt, future::BoxFuture};
 use jiff::SignedDuration;
@@ -22,7 +22,7 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     source::parse_window,
-    store::{LogOpening, Owner, SharedStore},
+    store::{Head, LogOpening, LogState, Owner, SharedStore},
 };
 
 /// What runs until it is told to stop.
@@ -100,6 +100,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
     let store = args.database.open().await?;
+    if let Some(origin) = &args.origin {
+        let heads = store.logs().await?;
+        if !args.api_only {
+            check_origin(&args.cluster, origin, &heads)?;
+        }
+        if !args.controller_only {
+            check_origin(PRODUCERS_LOG, &producers_origin(origin), &heads)?;
+        }
+    }
     let (stop, stopped) = watch::channel(false);
     // Checkpoints are made until everything that appends is done.
     let (stop_publishing, publishing_stopped) = watch::channel(false);
@@ -171,16 +180,35 @@ async fn api(
     let opening = LogOpening {
         log: PRODUCERS_LOG.to_owned(),
         owner: Owner::Producers,
-        origin: args.origin.clone().map_or_else(
-            || format!("dualaudit.dev/{}", hex::encode(entropy::<16>())),
-            |origin| format!("{origin}/{PRODUCERS_LOG}"),
-        ),
+        origin: args
+            .origin
+            .as_deref()
+            .map_or_else(|| format!("dualaudit.dev/{}", hex::encode(entropy::<16>())), producers_origin),
         secret: entropy(),
         now: clock.now(),
     };
     let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
     let keeps_copies = args.publish.keeps_copies();
     Ok(Api { store, ingest, clock, metrics, doors, keeps_copies, stopping })
+}
+
+/// The origin of the log of HTTP producers.
+fn producers_origin(origin: &str) -> String {
+    format!("{origin}/{PRODUCERS_LOG}")
+}
+
+/// Refuses an origin that a log does not have: it was fixed when that was first used. That of a successor follows from
+/// the first in its line.
+fn check_origin(log: &str, named: &str, heads: &[Head]) -> anyhow::Result<()> {
+    let succeeds = |head: &Head| matches!(&head.state, LogState::Succeeded { by } if by == log);
+    match heads.iter().find(|head| head.log == log) {
+        Some(there) if there.origin != named && !heads.iter().any(succeeds) => bail!(
+            "--origin: the log {log} of this database has the origin {}, and not {named}: an origin is fixed when a log is \
+             first used. Leave --origin away, or name another database",
+            there.origin
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The door into the cluster's log.
@@ -250,4 +278,43 @@ fn log_name(text: &str) -> Result<String, String> {
 /// An origin that a key can be made for.
 fn origin(text: &str) -> Result<String, String> {
     SigningKey::secret_text(text, [0; 32]).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::digest::Digest;
+
+    use super::*;
+
+    #[test]
+    fn an_origin_is_refused_where_a_log_has_another() {
+        let head = |log: &str, origin: &str, state| Head {
+            log: log.to_owned(),
+            owner: Owner::Producers,
+            origin: origin.to_owned(),
+            size: 0,
+            root: Digest([0; 32]),
+            recorded_at: None,
+            state,
+            checkpoint: None,
+        };
+        let heads = [
+            head("default", "a", LogState::Succeeded { by: "default.2".to_owned() }),
+            head("default.2", "a/2", LogState::Open),
+            head("http", "a/http", LogState::Open),
+        ];
+        for (log, origin, is_right) in [
+            ("default", "a", true),
+            ("default", "b", false),
+            ("default.2", "b", true),
+            ("http", "a/http", true),
+            ("http", "b/http", false),
+            ("other", "b", true),
+        ] {
+            let checked = check_origin(log, origin, &heads);
+            assert_eq!(checked.is_ok(), is_right, "{log} {origin}: {checked:?}");
+        }
+        let said = check_origin("default", "b", &heads).unwrap_err().to_string();
+        assert!(said.contains("has the origin a, and not b"), "{said}");
+    }
 }

@@ -129,6 +129,29 @@ async fn a_restored_server_takes_nothing_until_its_log_is_succeeded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_keeps_the_origin_that_it_was_first_used_with() {
+    let test = Standalone::new();
+    let run = |origin: &[&'static str]| {
+        let mut arguments = vec!["run", "--api-only", "--listen", "127.0.0.1:0"];
+        arguments.extend(origin);
+        arguments
+    };
+    let dualaudit = Dualaudit::spawn(test.command(&run(&["--origin", ORIGIN])));
+    assert_eq!(post(&dualaudit, "a").await, 201);
+    covering(&dualaudit, "http", 1).await;
+    dualaudit.stop();
+    let refused = test.run(&run(&["--origin", "other.example"]));
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains(HTTP_ORIGIN) && said.contains("other.example/http"), "{said}");
+    for origin in [&["--origin", ORIGIN][..], &[]] {
+        let dualaudit = Dualaudit::spawn(test.command(&run(origin)));
+        assert_eq!(covering(&dualaudit, "http", 1).await.head().origin, HTTP_ORIGIN);
+        dualaudit.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_file_is_not_begun_anew_beside_what_was_kept_of_it() {
     let test = Standalone::new();
     let at = |name: &str| test.dir.path().join(name);
