@@ -205,6 +205,22 @@ pub struct Quarantine {
     pub source_digest: Digest,
 }
 
+/// The most bytes of a reason or of an actor's name.
+pub const MAX_TEXT_BYTES: usize = 4096;
+
+/// What is wrong with a reason or an actor's name, as it would stand in an entry; `None` where nothing is.
+pub fn unfit_text(text: &str) -> Option<&'static str> {
+    if text.trim().is_empty() {
+        Some("is empty")
+    } else if text.len() > MAX_TEXT_BYTES {
+        Some("has more than 4096 bytes")
+    } else if text.contains('\0') {
+        Some("holds U+0000")
+    } else {
+        None
+    }
+}
+
 /// Somebody wants executions kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {

@@ -1,6 +1,6 @@
 //! `dualaudit backup FILE`: a consistent copy of a database in use.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 
@@ -30,8 +30,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let file = &args.file;
     args.database.backup(file).await?;
     let bytes = std::fs::metadata(file).with_context(|| format!("cannot find {}", file.display()))?.len();
-    let mut out = output::stdout();
-    writeln!(out, "{}: {bytes} bytes, a copy of {}", file.display(), args.database.database)?;
-    out.flush()?;
+    output::line(format_args!("{}: {bytes} bytes, a copy of {}", file.display(), args.database.database))?;
     Ok(ExitCode::SUCCESS)
 }

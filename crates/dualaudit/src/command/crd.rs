@@ -1,10 +1,8 @@
 //! `dualaudit crd`: prints what a cluster needs.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
+use super::output;
 use crate::crd::manifest::{self, Manifest};
 
 /// Print the CustomResourceDefinition, and whatever else a cluster needs.
@@ -26,6 +24,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         yaml.push_str("---\n");
         yaml.push_str(manifest.yaml());
     }
-    io::stdout().lock().write_all(yaml.as_bytes())?;
+    let mut out = output::stdout();
+    out.write_all(yaml.as_bytes())?;
+    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

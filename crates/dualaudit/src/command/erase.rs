@@ -94,7 +94,10 @@ struct Done {
 /// # Errors
 /// A database that cannot be opened; an execution that is not there, held, or still in its cluster.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Ok(actor) = args.actor.name() else { return Ok(nobody()) };
+    let actor = match args.actor.name() {
+        Ok(actor) => actor,
+        Err(error) => return Ok(nobody(&error)),
+    };
     let mut out = output::stdout();
     if !args.yes {
         let store = args.database.open_existing().await?;

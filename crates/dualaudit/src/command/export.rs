@@ -26,7 +26,7 @@ use super::{
     extending::ExtendingArgs,
     hold::{ActorArgs, nobody},
     list::Filters,
-    output::shown,
+    output::{self, Pipe, shown},
     pages::asked_wrongly,
     reader::ReaderArgs,
     run::asked_to_stop,
@@ -79,7 +79,7 @@ pub struct Args {
 
 impl Args {
     fn format(&self) -> ExportFormat {
-        let ending = || self.to.extension()?.to_str()?.parse().ok();
+        let ending = || self.to.extension()?.to_str()?.to_ascii_lowercase().parse().ok();
         self.format.or_else(ending).unwrap_or(ExportFormat::Jsonl)
     }
 
@@ -126,7 +126,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(what) = args.unfit(&pairs) {
         return Ok(wrong_usage(what));
     }
-    let Ok(actor) = args.actor.name() else { return Ok(nobody()) };
+    let actor = match args.actor.name() {
+        Ok(actor) => actor,
+        Err(error) => return Ok(nobody(&error)),
+    };
     let from = match args.from.is_server() {
         true => From::Server(Asked::of(&args.from.open().await?, pairs, &args, &actor)?),
         false => From::Database(Box::new((
@@ -142,7 +145,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ))),
     };
     let manifest = if args.is_to_stdout() {
-        from.export(&mut Stdout, "-").await?
+        let mut sink = Stdout(Pipe::new(io::stdout()));
+        match from.export(&mut sink, "-").await {
+            // Whoever reads has seen enough, and it is told of as far as they came.
+            Err(_) if sink.0.is_closed() => return Ok(ExitCode::SUCCESS),
+            exported => exported?,
+        }
     } else {
         let name = args.to.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| anyhow!("{} is no name for a file", args.to.display()))?;
@@ -151,7 +159,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         file.finish().with_context(|| format!("cannot write {}", args.to.display()))?;
         let beside = manifest_path(&args.to);
         write_manifest(&beside, &manifest).with_context(|| format!("cannot write {}", beside.display()))?;
-        println!("{}", summary(&manifest, &args.to));
+        output::line(summary(&manifest, &args.to))?;
         manifest
     };
     for note in notes(&manifest) {
@@ -230,14 +238,14 @@ impl Sink for Stoppable<'_> {
     }
 }
 
-struct Stdout;
+struct Stdout(Pipe<io::Stdout>);
 
 #[async_trait]
 impl Sink for Stdout {
     async fn give(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(&bytes)?;
-        out.flush()
+        self.0.write_all(&bytes)?;
+        self.0.flush()?;
+        if self.0.is_closed() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
     fn is_read_at_once(&self) -> bool {

@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::anyhow;
 use clap::{ArgGroup, Subcommand};
 use dualaudit_record::{
-    entry::{Covers, Hold},
+    entry::{Covers, Hold, unfit_text},
     selector::Selector,
 };
 
@@ -134,10 +134,11 @@ impl ActorArgs {
     /// The name that was given, or that of the user of this machine.
     ///
     /// # Errors
-    /// When there is neither.
+    /// When there is neither; when it cannot stand in an entry. To be told by [`nobody`].
     pub fn name(&self) -> anyhow::Result<String> {
         let given = self.actor.clone().or_else(|| std::env::var("USER").ok()).filter(|name| !name.is_empty());
-        given.ok_or_else(|| anyhow!(NOBODY))
+        let given = given.ok_or_else(|| anyhow!(NOBODY))?;
+        unfit_text(&given).map_or(Ok(given), |rule| Err(anyhow!("the name of --actor {rule}")))
     }
 }
 
@@ -146,10 +147,13 @@ impl ActorArgs {
 /// # Errors
 /// A database that cannot be opened; what a hold cannot be.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match &args.action {
-        Action::Add(add) if add.actor.name().is_err() => return Ok(nobody()),
-        Action::Release(release) if release.actor.name().is_err() => return Ok(nobody()),
-        _ => {}
+    let actor = match &args.action {
+        Action::Add(add) => Some(&add.actor),
+        Action::Release(release) => Some(&release.actor),
+        Action::List(_) => None,
+    };
+    if let Some(Err(error)) = actor.map(ActorArgs::name) {
+        return Ok(nobody(&error));
     }
     match args.action {
         Action::Add(add) => place(*add).await?,
@@ -159,9 +163,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says that it has to be said by whose word.
-pub(super) fn nobody() -> ExitCode {
-    wrong_usage(NOBODY)
+/// Says that it has to be said by whose word, or what is wrong with how that was said.
+pub(super) fn nobody(error: &anyhow::Error) -> ExitCode {
+    wrong_usage(&error.to_string())
 }
 
 async fn place(add: Add) -> anyhow::Result<()> {
@@ -180,7 +184,7 @@ async fn place(add: Add) -> anyhow::Result<()> {
     let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
     let receipts = holds::add(&appender, &add.log, &hold).await?;
     for receipt in receipts {
-        say("held by", &receipt);
+        say("held by", &receipt)?;
     }
     Ok(())
 }
@@ -192,12 +196,11 @@ async fn end(release: Release) -> anyhow::Result<()> {
     let extends = release.extending.heads(store.as_ref()).await?;
     let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
     let released = holds::release(&appender, &log, index, &release.reason, &actor).await?;
-    say("released by", &released);
-    Ok(())
+    say("released by", &released)
 }
 
-fn say(what: &str, Receipt { log, index, recorded_at, .. }: &Receipt) {
-    println!("{what} {log}/{index}, {recorded_at}");
+fn say(what: &str, Receipt { log, index, recorded_at, .. }: &Receipt) -> anyhow::Result<()> {
+    Ok(output::line(format_args!("{what} {log}/{index}, {recorded_at}"))?)
 }
 
 async fn print(list: List) -> anyhow::Result<()> {

@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
-use dualaudit_record::checkpoint::SignedCheckpoint;
+use dualaudit_record::{checkpoint::SignedCheckpoint, entry::unfit_text};
 
 use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs},
     database::DatabaseArgs,
     digest,
-    hold::ActorArgs,
+    hold::{ActorArgs, nobody},
     output::{self, shown},
     rebuild,
 };
@@ -125,7 +125,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Action::Keygen(args) => keygen(args).await?,
         Action::Key(args) => key(&args.key_file).await?,
         Action::Rebuild(args) => return rebuild::run(args).await,
-        Action::Succeed(args) => succeed_log(args).await?,
+        Action::Succeed(args) => match args.actor.name() {
+            Ok(actor) => succeed_log(args, actor).await?,
+            Err(error) => return Ok(nobody(&error)),
+        },
         Action::Digest(args) => return digest::run(&args).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -138,8 +141,7 @@ async fn keygen(args: Keygen) -> anyhow::Result<()> {
         (None, None) => bail!("name the log by --origin or --log"),
     };
     let public = keys::generate(&args.key_file, &origin, entropy())?;
-    writeln!(output::stdout(), "{public}")?;
-    Ok(())
+    Ok(output::line(public)?)
 }
 
 async fn origin_of(database: &DatabaseArgs, log: &str) -> anyhow::Result<String> {
@@ -156,21 +158,23 @@ async fn key(file: &Path) -> anyhow::Result<()> {
     for key in keys::read(&KeySource::File(file.to_owned()), None).await? {
         writeln!(out, "{}", key.public())?;
     }
-    Ok(())
+    Ok(out.flush()?)
 }
 
-async fn succeed_log(args: Succeed) -> anyhow::Result<()> {
-    let said = Said { reason: args.reason, actor: args.actor.name()? };
+async fn succeed_log(args: Succeed, actor: String) -> anyhow::Result<()> {
+    if let Some(rule) = unfit_text(&args.reason) {
+        bail!("the reason {rule}");
+    }
+    let said = Said { reason: args.reason, actor };
     let store = args.database.open_owned(true).await?;
     let origin = origin_of(&args.database, &args.log).await?;
     let copies = read_copies(&args.checkpoint_copy, &args.log, &origin, &args.cluster).await?;
     let successor = succeed(store, &args.log, &copies, said, SystemClock.now()).await?;
-    writeln!(
-        output::stdout(),
+    output::line(format_args!(
         "The log {successor} goes on in the place of {}, which takes nothing any more. Start `dualaudit run` as before; \
          for signed checkpoints make a key: dualaudit log keygen --log {successor}",
         args.log
-    )?;
+    ))?;
     Ok(())
 }
 

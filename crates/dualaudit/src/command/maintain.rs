@@ -1,6 +1,6 @@
 //! `dualaudit maintain`: what a database needs of its owner from time to time.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use super::{
     database::{DatabaseArgs, Maintained},
@@ -33,9 +33,7 @@ pub struct Args {
 /// that were in use all the time.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let maintained = args.database.maintain().await?;
-    let mut out = output::stdout();
-    writeln!(out, "{}: {}", args.database.database, sentence(maintained))?;
-    out.flush()?;
+    output::line(format_args!("{}: {}", args.database.database, sentence(maintained)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -63,12 +63,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return move_there(&from, &database, grant_to.as_deref(), &log).await;
     }
     let maintained = database.migrate(grant_to.as_deref()).await?;
-    let mut out = output::stdout();
-    writeln!(out, "The database {} is up to date.", database.database)?;
+    output::line(format_args!("The database {} is up to date.", database.database))?;
     if let Some(maintained) = maintained {
-        writeln!(out, "{}", maintain::sentence(Maintained::Postgres(maintained)))?;
+        output::line(maintain::sentence(Maintained::Postgres(maintained)))?;
     }
-    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 

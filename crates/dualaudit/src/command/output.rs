@@ -1,6 +1,9 @@
 //! How results are written: to stdout, in the form asked for.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    fmt::Display,
+    io::{self, BufWriter, Write},
+};
 
 use comfy_table::{Cell, ColumnConstraint, Table, Width, presets::NOTHING};
 use serde::Serialize;
@@ -23,6 +26,16 @@ pub type Out<W = io::Stdout> = BufWriter<Pipe<W>>;
 /// Stdout; whoever writes to it flushes it.
 pub fn stdout() -> Out {
     BufWriter::new(Pipe::new(io::stdout()))
+}
+
+/// Writes a line to stdout, all of it.
+///
+/// # Errors
+/// When it cannot be written; that nobody reads any more is none.
+pub fn line(text: impl Display) -> io::Result<()> {
+    let mut out = stdout();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// A writer that outlives its reader.

@@ -97,6 +97,12 @@ impl PolicyArgs {
             .with_context(|| format!("cannot read the policy {}", file.display()))?;
         Policy::parse(&text).with_context(|| format!("the policy {} cannot be used", file.display()))
     }
+
+    /// The same argument for another command, as a shell takes it.
+    fn again(&self) -> String {
+        let Some(file) = &self.policy else { return String::new() };
+        format!(" --policy {}", shown(&quoted(&file.display().to_string())))
+    }
 }
 
 /// Plans or purges.
@@ -122,13 +128,16 @@ async fn show(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let planned = plan(store.as_ref(), &policy, as_of, |looked_at| bar.inc(looked_at)).await;
     bar.finish_and_clear();
     let planned = planned?;
-    output::document(&mut output::stdout(), args.output, &planned, || page(&planned))?;
+    output::document(&mut output::stdout(), args.output, &planned, || page(&planned, &args.policy))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn act(args: RunArgs) -> anyhow::Result<ExitCode> {
     let policy = args.policy.read()?;
-    let Ok(actor) = args.actor.name() else { return Ok(nobody()) };
+    let actor = match args.actor.name() {
+        Ok(actor) => actor,
+        Err(error) => return Ok(nobody(&error)),
+    };
     let store = args.database.open_there().await?;
     let bar =
         ProgressBar::new(0).with_style(style("{wide_bar} {human_pos}/{human_len} executions, {eta} left"));
@@ -145,13 +154,22 @@ async fn act(args: RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A word as a POSIX shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// To stderr; shows nothing unless that is a terminal.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// A plan for people.
-fn page(plan: &Plan) -> String {
+fn page(plan: &Plan, policy: &PolicyArgs) -> String {
     let mut page = format!("As of {}, kept for {}.\n\n", plan.as_of, shown(&plan.policy));
     let row = |log: &LogPlan| {
         vec![
@@ -187,7 +205,7 @@ fn page(plan: &Plan) -> String {
     let goes: u64 = plan.logs.iter().map(|log| log.executions).sum();
     let _ = match goes {
         0 => write!(page, "\nNothing goes.\n"),
-        _ => write!(page, "\nTo do exactly this: dualaudit purge run --plan {}\n", plan.id),
+        _ => write!(page, "\nTo do exactly this: dualaudit purge run{} --plan {}\n", policy.again(), plan.id),
     };
     page
 }
@@ -217,5 +235,22 @@ fn shortened(names: &[String]) -> String {
     match names {
         [first, .., last] if names.len() > 10 => format!("{first} … {last}"),
         _ => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_comes_back_out_of_a_shell() {
+        for word in ["/etc/retention.yaml", "", "a b", "it's $HOME", "*", "~/x", "-x", "é", "a\\b"] {
+            let echo = std::process::Command::new("sh")
+                .args(["-c", &format!("printf %s {}", quoted(word))])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(echo.stdout).unwrap(), word);
+        }
+        assert_eq!(quoted("/etc/retention.yaml"), "/etc/retention.yaml");
     }
 }

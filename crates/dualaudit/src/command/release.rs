@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::cluster::{CALL_TIMEOUT, ClusterArgs};
+use super::{
+    cluster::{CALL_TIMEOUT, ClusterArgs},
+    output,
+};
 use crate::{
     clock::SystemClock,
     controller::{Ledger, release_unrecorded, said},
@@ -47,9 +50,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let released = release_unrecorded(client, &ledger, &SystemClock, &args.namespace, &args.reason)
         .await
         .map_err(|error| anyhow::anyhow!("the API server: {}", said(&error)))?;
-    println!(
+    output::line(format_args!(
         "{released} released unrecorded in {}; the ledger is in namespace {} (ConfigMaps labelled dualaudit.dev/ledger)",
         args.namespace, args.home
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::output;
 use crate::{
     clock::{SharedClock, SystemClock},
     crd::Phase,
@@ -91,7 +92,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     bar.finish_and_clear();
     let seconds = clock.now().micros_since(begun) as f64 / 1e6;
-    println!("{}", sentence(&summary?, seconds));
+    output::line(sentence(&summary?, seconds))?;
     Ok(if stop.is_cancelled() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

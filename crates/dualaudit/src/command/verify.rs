@@ -304,7 +304,9 @@ fn export_of(path: &Path) -> anyhow::Result<Option<(PathBuf, Manifest)>> {
     let is_manifest = path.as_os_str().as_encoded_bytes().ends_with(b".manifest.json");
     let beside = if is_manifest { path.to_owned() } else { manifest_path(path) };
     if !is_manifest && !beside.exists() {
-        let of_rows = path.extension().is_some_and(|end| end == "csv" || end == "parquet");
+        let of_rows = path
+            .extension()
+            .is_some_and(|end| ["csv", "parquet"].iter().any(|of| end.eq_ignore_ascii_case(of)));
         if of_rows {
             bail!(
                 "{} can only be checked by its manifest, and there is no {}",

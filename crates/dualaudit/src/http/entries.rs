@@ -5,17 +5,15 @@
 
 use axum::{
     Json, Router,
-    extract::{
-        Path, State,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::{State, rejection::QueryRejection},
     routing::get,
 };
 
 use super::{
     Api,
     executions::{Pairs, pairs},
-    problem::{Kind, Problem},
+    path::Segments,
+    problem::Problem,
 };
 use crate::query::{self, EntriesRequest, EntryPage, ListedEntry, Listing};
 
@@ -43,11 +41,9 @@ async fn page(
 async fn one(
     listing: Listing,
     api: Api,
-    of: Result<Path<(String, u64)>, PathRejection>,
+    Segments((log, index)): Segments<(String, u64)>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<ListedEntry>, Problem> {
-    let Path((log, index)) =
-        of.map_err(|rejection| Problem::new(Kind::MalformedRequest, rejection.body_text()))?;
     query::no_parameters(&pairs(query)?)?;
     Ok(Json(query::entry(api.store.as_ref(), listing, &log, index).await?))
 }

@@ -16,18 +16,22 @@ use async_trait::async_trait;
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, State, rejection::QueryRejection},
+    extract::{State, rejection::QueryRejection},
     http::{HeaderValue, Method, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use dualaudit_record::export::{ExportFormat, Manifest, Scope};
+use dualaudit_record::{
+    entry::unfit_text,
+    export::{ExportFormat, Manifest, Scope},
+};
 use futures::stream;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{
     Api,
     executions::{Pairs, pairs},
+    path::Segments,
     problem::{Kind, Problem},
 };
 use crate::{
@@ -117,7 +121,7 @@ pub(super) async fn export(
 
 pub(super) async fn manifest(
     Extension(exports): Extension<Exports>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Json<Manifest>, Problem> {
     exports.kept(&id).map(Json).ok_or_else(|| {
         let detail = format!(
@@ -149,11 +153,10 @@ fn asked(pairs: Vec<(String, String)>, api: &Api) -> Result<Request, Problem> {
                     }
                 };
             }
-            "actor" if value.is_empty() || value.len() > 253 || value.contains('\0') => {
-                let rule = "must be a name of at most 253 bytes";
-                return Err(BadParameter::new("actor", &value, rule).into());
-            }
-            "actor" => actor = Some(value),
+            "actor" => match unfit_text(&value) {
+                Some(rule) => return Err(BadParameter::new("actor", &value, rule).into()),
+                None => actor = Some(value),
+            },
             "limit" | "cursor" => {
                 return Err(BadParameter::new(&name, &value, "an export has no pages").into());
             }
@@ -321,6 +324,7 @@ mod tests {
             ("limit=3", "invalid-parameter"),
             ("outcome=good", "invalid-parameter"),
             ("actor=", "invalid-parameter"),
+            (&format!("actor={}", "x".repeat(4097)), "invalid-parameter"),
             ("log=a&log=b", "invalid-parameter"),
             ("scope=entries&workflow=x", "invalid-parameter"),
             ("scope=entries&format=csv", "invalid-parameter"),

@@ -5,7 +5,7 @@
 //! nothing: 503, and a log without a key has unsigned ones.
 
 use axum::{
-    extract::{Path, State, rejection::PathRejection},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -13,6 +13,7 @@ use dualaudit_record::log::{TileId, TilePath, read_entry_bundle};
 
 use super::{
     Api,
+    path::Segments,
     problem::{Kind, Problem},
 };
 use crate::proof::Bundler;
@@ -23,9 +24,8 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 pub(super) async fn checkpoint(
     State(api): State<Api>,
-    log: Result<Path<String>, PathRejection>,
+    Segments(log): Segments<String>,
 ) -> Result<Response, Problem> {
-    let Path(log) = log.map_err(malformed)?;
     let bundler = Bundler::published(api.store, &log).await?;
     let note = bundler.checkpoint().as_str().to_owned();
     Ok(([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-cache")], note).into_response())
@@ -33,9 +33,8 @@ pub(super) async fn checkpoint(
 
 pub(super) async fn tile(
     State(api): State<Api>,
-    of: Result<Path<(String, String)>, PathRejection>,
+    Segments((log, path)): Segments<(String, String)>,
 ) -> Result<Response, Problem> {
-    let Path((log, path)) = of.map_err(malformed)?;
     let tile: TilePath =
         path.parse().map_err(|error| Problem::new(Kind::NoSuchTile, format!("{path}: {error}")))?;
     let size = Bundler::published(api.store.clone(), &log).await?.checkpoint().head().size;
@@ -49,10 +48,6 @@ pub(super) async fn tile(
     let found = api.store.tiles(&log, &[tile.id]).await?.into_iter().next().flatten();
     let bytes = found.and_then(|bytes| cut(tile, bytes)).ok_or_else(absent)?;
     Ok(([(header::CONTENT_TYPE, BYTES), (header::CACHE_CONTROL, FOR_EVER)], bytes).into_response())
-}
-
-fn malformed(rejection: PathRejection) -> Problem {
-    Problem::new(Kind::MalformedRequest, rejection.body_text())
 }
 
 /// As much of a tile as was asked for: it may have grown since.

@@ -11,6 +11,7 @@ mod healthz;
 pub mod limits;
 mod log;
 mod openmetrics;
+mod path;
 pub mod problem;
 mod readyz;
 mod serve;

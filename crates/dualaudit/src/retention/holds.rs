@@ -2,7 +2,7 @@
 
 use dualaudit_record::{
     Entry, EntryKind, Time,
-    entry::{Covers, Hold},
+    entry::{Covers, Hold, unfit_text},
     selector::Selector,
     submitted::MAX_NAME_BYTES,
 };
@@ -16,9 +16,6 @@ use crate::store::{
 
 /// Entries read at a time.
 const PAGE: u32 = 500;
-
-/// The most bytes that a reason or an actor's name may have.
-const MAX_TEXT: usize = 4096;
 
 /// Why a hold was not placed or released.
 #[derive(Debug, thiserror::Error)]
@@ -231,14 +228,5 @@ pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), HoldError
 }
 
 pub(super) fn check_text(what: &'static str, text: &str) -> Result<(), HoldError> {
-    let rule = if text.trim().is_empty() {
-        "is empty"
-    } else if text.len() > MAX_TEXT {
-        "has more than 4096 bytes"
-    } else if text.contains('\0') {
-        "holds U+0000"
-    } else {
-        return Ok(());
-    };
-    Err(HoldError::Text { what, rule })
+    unfit_text(text).map_or(Ok(()), |rule| Err(HoldError::Text { what, rule }))
 }

@@ -12,9 +12,27 @@ use crate::support::{
 #[test]
 fn wrong_usage_ends_with_2_and_the_usage_on_standard_error() {
     let standalone = Standalone::new();
+    let long = "x".repeat(4097);
     for arguments in [
         &[][..],
         &["nonsense"],
+        &["hold", "add", "--workflow", "x", "--reason", "r", "--actor", &long],
+        &["hold", "release", "http/1", "--reason", "r", "--actor", " "],
+        &["purge", "run", "--plan", "20261125T012345Z-0123456789abcdef", "--actor", &long],
+        &["erase", "x", "--reason", "r", "--actor", &long],
+        &["export", "--to", "x.jsonl", "--actor", &long],
+        &[
+            "log",
+            "succeed",
+            "--log",
+            "http",
+            "--checkpoint-copy",
+            "file:x",
+            "--reason",
+            "r",
+            "--actor",
+            &long,
+        ],
         &["run", "--window", "soon"],
         &["run", "--window", "-1h"],
         &["run", "--cluster", "http"],
@@ -309,6 +327,39 @@ async fn a_database_locked_by_another_process_stops_the_start_and_no_reader() {
     assert!(one_line(&output).contains("is locked by another process"), "{output:?}");
     standalone.verified();
     assert!(standalone.run(&["get", "a"]).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_cannot_be_written_ends_with_1_and_one_that_nobody_reads_any_more_with_0() {
+    let standalone = with_records(&["a", "b"]).await;
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into();
+    let nobody_reads = || std::io::pipe().unwrap().1.into();
+    let places: [(&str, &dyn Fn() -> std::process::Stdio, i32); 2] =
+        [("full", &full, 1), ("nobody", &nobody_reads, 0)];
+    for (name, stdout, code) in places {
+        let at = |end: &str| standalone.dir.path().join(format!("{name}.{end}")).display().to_string();
+        let (key, backup, export) = (at("key"), at("db"), at("jsonl"));
+        for arguments in [
+            &["log", "keygen", "--key-file", &key, "--origin", "audit.example"][..],
+            &["log", "key", "--key-file", &key],
+            &["crd"],
+            &["list"],
+            &["verify"],
+            &["backup", &backup],
+            &["migrate"],
+            &["maintain"],
+            &["hold", "add", "--workflow", "x", "--reason", name, "--actor", "me"],
+            &["hold", "list"],
+            &["export", "--to", &export, "--actor", "me"],
+            &["export", "--to", "-", "--actor", "me"],
+        ] {
+            let mut command = standalone.command(arguments);
+            let output = command.stdout(stdout()).stdin(std::process::Stdio::null()).output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{name}: {arguments:?}: {output:?}");
+            assert!(!stderr(&output).contains("panicked"), "{arguments:?}: {output:?}");
+        }
+    }
+    standalone.verified();
 }
 
 #[test]

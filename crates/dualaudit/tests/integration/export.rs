@@ -44,8 +44,11 @@ async fn exported(audit: Audit) {
     assert_eq!(verified(&audit, "all.jsonl")["lines"], 20);
     audit.done(&["export", "-l", "team=payments", "--to", "payments.csv"]);
     assert_eq!(verified(&audit, "payments.csv.manifest.json")["lines"], 5);
+    audit.done(&["export", "--to", "ALL.CSV"]);
+    let upper = verified(&audit, "ALL.CSV");
+    assert_eq!((&upper["export"]["format"], &upper["lines"]), (&json!("csv"), &json!(20)));
     audit.done(&["export", "--all-entries", "--log", "http", "--to", "http.jsonl"]);
-    assert_eq!(verified(&audit, "http.jsonl")["lines"], 22);
+    assert_eq!(verified(&audit, "http.jsonl")["lines"], 23);
     let server = [
         "export",
         "--server",

@@ -99,7 +99,10 @@ async fn purged_while_serving(audit: Audit) {
     let log = &plan["logs"][0];
     assert_eq!((&log["executions"], &log["held"]), (&json!(6), &json!(4)), "{plan}");
     let page = audit.done(&["purge", "plan", "--policy", policy]);
-    assert!(page.contains("audit 2026") && page.contains("purge run --plan"), "{page}");
+    assert!(
+        page.contains("audit 2026") && page.contains(&format!("purge run --policy {policy} --plan")),
+        "{page}"
+    );
     let id = plan["id"].as_str().unwrap();
     let (status, said) = audit.run(&["purge", "run", "--plan", id]);
     assert_eq!((status, said.contains("the world has changed")), (1, true), "by another policy: {said}");

@@ -5,21 +5,18 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, State,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::{State, rejection::QueryRejection},
 };
 
 use super::{Pairs, wanted};
 use crate::{
-    http::{Api, problem::Problem},
+    http::{Api, path::Segments, problem::Problem},
     query::{self, Found},
 };
 
 pub(in crate::http) async fn get(
     State(api): State<Api>,
-    id: Result<Path<String>, PathRejection>,
+    Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Found>, Problem> {
     Ok(Json(query::get(api.store.as_ref(), &wanted(id, query)?).await?))

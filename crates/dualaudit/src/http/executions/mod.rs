@@ -6,10 +6,7 @@ pub(super) mod list;
 pub(super) mod post;
 pub(super) mod proof;
 
-use axum::extract::{
-    Path, Query,
-    rejection::{PathRejection, QueryRejection},
-};
+use axum::extract::{Query, rejection::QueryRejection};
 
 use super::problem::{Kind, Problem};
 use crate::query::{self, Wanted};
@@ -25,10 +22,6 @@ pub(super) fn pairs(query: Result<Pairs, QueryRejection>) -> Result<Vec<(String,
 }
 
 /// Which execution a path and its query mean.
-fn wanted(
-    id: Result<Path<String>, PathRejection>,
-    query: Result<Pairs, QueryRejection>,
-) -> Result<Wanted, Problem> {
-    let Path(id) = id.map_err(|rejection| Problem::new(Kind::MalformedRequest, rejection.body_text()))?;
+fn wanted(id: String, query: Result<Pairs, QueryRejection>) -> Result<Wanted, Problem> {
     Ok(query::wanted(id, &pairs(query)?)?)
 }

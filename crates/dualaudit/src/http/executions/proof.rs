@@ -5,10 +5,7 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, State,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::{State, rejection::QueryRejection},
 };
 use dualaudit_record::proof::Bundle;
 
@@ -16,6 +13,7 @@ use super::{Pairs, wanted};
 use crate::{
     http::{
         Api,
+        path::Segments,
         problem::{Problem, internal},
     },
     proof::Bundler,
@@ -24,7 +22,7 @@ use crate::{
 
 pub(in crate::http) async fn proof(
     State(api): State<Api>,
-    id: Result<Path<String>, PathRejection>,
+    Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Bundle>, Problem> {
     let wanted = wanted(id, query)?;
