@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! - Nothing is needed but the bundles and the public keys.
-//! - Memory is bounded by one bundle, and what is named of checkpoints. Signatures of the same checkpoint are checked
+//! - Memory is bounded by two bundles, and what is named of checkpoints. Signatures of the same checkpoint are checked
 //!   once while it is that of one bundle after the other.
 
 use std::{collections::BTreeMap, io::BufRead};
@@ -65,7 +65,8 @@ impl BundleReport {
     }
 }
 
-/// Checks bundles, one to a line or one over several lines. `step` is told how many bytes were read.
+/// Checks bundles, one after the other: to a line each, over several lines, or many in one. `step` is told how many
+/// bytes were read.
 ///
 /// # Errors
 /// When they cannot be read. What is wrong in them is a finding.
@@ -101,28 +102,35 @@ pub(super) fn verify_each(
             step(read);
             continue;
         }
-        let is_blank = unfinished.trim_ascii().is_empty();
-        match serde_json::from_slice::<Bundle>(&unfinished) {
-            _ if is_blank => unfinished.clear(),
-            Ok(bundle) => {
-                unfinished.clear();
-                if let Some(proved) = check(&bundle, number, &mut verifier, &mut report, &mut proved_in) {
-                    look(number, &bundle, &proved);
+        let mut bundles = serde_json::Deserializer::from_slice(&unfinished).into_iter::<Bundle>();
+        let mut done = 0;
+        loop {
+            match bundles.next() {
+                None => done = unfinished.len(),
+                Some(Ok(bundle)) => {
+                    done = bundles.byte_offset();
+                    if let Some(proved) = check(&bundle, number, &mut verifier, &mut report, &mut proved_in) {
+                        look(number, &bundle, &proved);
+                    }
+                    continue;
+                }
+                // It goes on in what is read next.
+                Some(Err(error))
+                    if error.is_eof() && bytes > 0 && ((unfinished.len() - done) as u64) < BUNDLE_BYTES => {}
+                Some(Err(error)) => {
+                    done = unfinished.len();
+                    report.find(Finding {
+                        log: "-".to_owned(),
+                        index: None,
+                        what: "bundle",
+                        expected: format!("a bundle in line {number}"),
+                        found: error.to_string(),
+                    });
                 }
             }
-            // It goes on in the next line.
-            Err(error) if error.is_eof() && bytes > 0 && (unfinished.len() as u64) < BUNDLE_BYTES => {}
-            Err(error) => {
-                unfinished.clear();
-                report.find(Finding {
-                    log: "-".to_owned(),
-                    index: None,
-                    what: "bundle",
-                    expected: format!("a bundle in line {number}"),
-                    found: error.to_string(),
-                });
-            }
+            break;
         }
+        unfinished.drain(..done);
         step(read);
         if bytes == 0 {
             break;

@@ -86,6 +86,17 @@ async fn checkpoints_are_signed_by_the_keys_there_are_and_kept_outside() {
     for key in [&first, &second] {
         checkpoint.vouched(&trusted(key)).expect("both signed");
     }
+    // One file after the other, with nothing between them.
+    let mut bundles = String::new();
+    for id in ["a", "b"] {
+        bundles.push_str(text(&dualaudit, &format!("/api/v1/executions/{id}/proof")).await.trim());
+    }
+    let both = test.dir.path().join("both.json");
+    std::fs::write(&both, bundles).expect("the bundles");
+    let mut verify = test.command(&["verify", "--key", first.trim(), "-"]);
+    verify.stdin(std::fs::File::open(&both).expect("the bundles"));
+    let verified = printed(ended(verify));
+    assert!(verified.starts_with("-: 2 entries are proved"), "{verified}");
     dualaudit.stop();
     let kept = std::fs::read_to_string(copy).expect("the copy");
     let last: Value = serde_json::from_str(kept.lines().last().expect("a line")).expect("JSON");

@@ -288,6 +288,19 @@ async fn bundles_are_verified_by_themselves() {
     for text in [format!("{pretty}\n\n{}\n", lines[4]), pretty.clone()] {
         assert!(verify_bundles(text.as_bytes(), &public(1), |_| {}).unwrap().is_clean());
     }
+    // Files one after the other, without an end of a line between them; and more than is looked at together.
+    let wide = |line: &String| line.replacen('{', &format!("{{{}", " ".repeat(1 << 20)), 1);
+    let many: String = lines[..10].iter().map(wide).collect();
+    assert!(many.len() > 8 << 20 && !many.contains('\n'));
+    for (text, proved) in [
+        (lines[3..5].concat(), 2),
+        (pretty.repeat(3), 3),
+        (format!("{}{pretty}{}  {}\n{pretty}", lines[2], lines[3], lines[4]), 5),
+        (many, 10),
+    ] {
+        let report = verify_bundles(text.as_bytes(), &public(1), |_| {}).unwrap();
+        assert_eq!((report.proved, report.findings_total), (proved, 0), "{:?}", report.findings);
+    }
     let by_other = verify_bundles(text.as_bytes(), &public(2), |_| {}).unwrap();
     assert_eq!((by_other.proved, by_other.findings_total), (0, 20));
     let changed = lines[3].replace("\"restart\"", "\"replace\"");
