@@ -64,7 +64,7 @@ pub struct KeyError {
     reason: String,
 }
 
-/// The keys in a file or a Secret.
+/// The keys in a file or a Secret. Of a file that others than its owner may read, the log is told.
 ///
 /// # Errors
 /// When it cannot be read, or holds something else; no part of a key is shown.
@@ -72,7 +72,11 @@ pub async fn read(source: &KeySource, client: Option<&Client>) -> Result<Vec<Sig
     let wrong =
         |reason: &dyn fmt::Display| KeyError { place: source.to_string(), reason: reason.to_string() };
     let text = match source {
-        KeySource::File(path) => fs::read_to_string(path).map_err(|error| wrong(&error))?,
+        KeySource::File(path) => {
+            let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+            warn_of_readers(path);
+            text
+        }
         KeySource::Secret { namespace, name, key } => {
             let client = client.ok_or_else(|| wrong(&"a Secret needs a cluster"))?;
             let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
@@ -83,6 +87,22 @@ pub async fn read(source: &KeySource, client: Option<&Client>) -> Result<Vec<Sig
         }
     };
     parse(&text).map_err(|reason| wrong(&reason))
+}
+
+fn warn_of_readers(path: &Path) {
+    // A pipe has no mode that says anything, and what cannot be asked could be read all the same.
+    let mode = fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.permissions().mode());
+    if let Some(mode) = mode.filter(|mode| is_open_to_others(*mode)) {
+        let (file, mode) = (path.display(), mode & 0o777);
+        tracing::warn!(
+            "others than its owner have access to the private keys in {file} (mode {mode:03o}): chmod 600 {file}"
+        );
+    }
+}
+
+/// Whether anybody but its owner may read or change a file of this mode.
+fn is_open_to_others(mode: u32) -> bool {
+    mode & 0o066 != 0
 }
 
 /// The keys in a text, one to a line; empty lines and those that begin with `#` are passed over.
@@ -157,6 +177,15 @@ mod tests {
         let error = read(&KeySource::File(path), None).await.unwrap_err().to_string();
         assert!(error.contains("log.key: line 2: not a private key"), "{error}");
         assert!(!error.contains(&secret[30..60]), "{error}");
+    }
+
+    #[test]
+    fn only_its_owner_may_have_a_file_of_keys() {
+        for (mode, is_open) in
+            [(0o600, false), (0o400, false), (0o700, false), (0o640, true), (0o604, true), (0o620, true)]
+        {
+            assert_eq!(is_open_to_others(0o100_000 | mode), is_open, "{mode:o}");
+        }
     }
 
     #[test]

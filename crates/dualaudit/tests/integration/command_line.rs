@@ -1,6 +1,6 @@
 //! Exit codes and messages: what was expected, what was found, and what to do, in one line.
 
-use std::{fs, path::Path, process::Output};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Output};
 
 use axum::{Json, Router, routing::get};
 use serde_json::{Value, json};
@@ -360,6 +360,29 @@ async fn a_result_that_cannot_be_written_ends_with_1_and_one_that_nobody_reads_a
         }
     }
     standalone.verified();
+}
+
+#[test]
+fn a_file_of_private_keys_that_others_may_read_is_warned_of() {
+    let standalone = Standalone::new();
+    let file = standalone.dir.path().join("log.key");
+    let name = file.to_str().unwrap();
+    let made = standalone.run(&["log", "keygen", "--key-file", name, "--origin", "audit.example/http"]);
+    assert!(made.status.success(), "{made:?}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    for (mode, is_warned_of) in [(0o600, false), (0o640, true), (0o644, true)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let read = standalone.run(&["log", "key", "--key-file", name]);
+        assert!(read.status.success() && read.stdout == made.stdout, "{read:?}");
+        let said = stderr(&read);
+        assert_eq!(said.contains("WARN"), is_warned_of, "{mode:o}: {said}");
+        assert_eq!(said.contains(&format!("chmod 600 {name}")), is_warned_of, "{mode:o}: {said}");
+    }
+    // It runs all the same.
+    let mut serve = vec!["run", "--api-only", "--listen", "127.0.0.1:0", "--origin", "audit.example"];
+    serve.extend(["--log-key", name]);
+    let dualaudit = Dualaudit::spawn(standalone.command(&serve));
+    assert!(dualaudit.log().iter().any(|line| line.contains("WARN") && line.contains("chmod 600")));
 }
 
 #[test]
