@@ -14,7 +14,10 @@
 //! - A copy of the file, moved in its place, cannot be told from it: the file itself would still take
 //!   entries.
 
+mod line;
 mod next;
+
+use dualaudit_record::checkpoint::SignedCheckpoint;
 
 use crate::{
     clock::Clock,
@@ -145,6 +148,7 @@ pub async fn move_logs(
     watch: &mut Watch<'_>,
 ) -> Result<Vec<MovedLog>, MoveError> {
     let leaving = chosen(journey.source.departures().await?, named)?;
+    let leaving = line::in_order(leaving).map_err(MoveError::Refused)?;
     let (mut copied, mut moved) = (Vec::new(), Vec::new());
     for departure in leaving {
         let log = departure.row.log.clone();
@@ -235,14 +239,39 @@ impl Journey<'_> {
         let locked = self.source.lock().await?;
         let size = self.rest(log, &locked, watch).await?;
         self.target.remove_arrived(log).await?;
-        watch(Step::Close)?;
-        locked.close(log, &self.to, self.clock.now()).await?;
+        let checkpoint = self.published(log).await?;
+        let successor = departure.successor.as_deref();
+        if successor.is_none() {
+            watch(Step::Close)?;
+            locked.close(log, &self.to, self.clock.now()).await?;
+        } else {
+            // It takes nothing where it is, and was closed for that.
+            drop(locked);
+        }
         self.check(log, size, watch).await?;
         watch(Step::Open)?;
-        self.target.open_arrived(log).await?;
-        watch(Step::Note)?;
-        self.source.note_opened(log, self.clock.now()).await?;
+        self.target.open_arrived(log, checkpoint.as_ref(), successor).await?;
+        if successor.is_none() {
+            watch(Step::Note)?;
+            self.source.note_opened(log, self.clock.now()).await?;
+        }
         Ok(size)
+    }
+
+    /// The checkpoint that was published of a log, where it leaves: it proves what is recorded until there is a newer
+    /// one, which there never is of a log that was succeeded.
+    async fn published(&self, log: &str) -> Result<Option<SignedCheckpoint>, MoveError> {
+        let heads = self.source.logs().await?;
+        let Some(head) = heads.into_iter().find(|head| head.log == log) else { return Ok(None) };
+        let Some(note) = head.checkpoint else { return Ok(None) };
+        let wrong =
+            |what: &str| MoveError::Damaged(format!("log {log}: the checkpoint that was published {what}"));
+        let checkpoint: SignedCheckpoint = note.parse().map_err(|_| wrong("cannot be read"))?;
+        let of = checkpoint.head();
+        let is_of_it = of.origin == head.origin
+            && of.size <= head.size
+            && self.source.had_root(log, of.size, of.root).await?;
+        if is_of_it { Ok(Some(checkpoint)) } else { Err(wrong("is not one of it")) }
     }
 
     /// Copies what is left, and what is tracked, which changes all the time. Answers how many entries there

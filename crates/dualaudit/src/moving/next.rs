@@ -30,6 +30,9 @@ pub(super) enum Next {
 /// | closed | begin | go on | note |
 /// | closed, opened there | refuse: the copy was lost | refuse | nothing |
 ///
+/// A log that was closed in favour of another takes nothing anywhere, and needs no note of where it went: without a
+/// copy it begins, and ends once there is one that is closed in favour of the same.
+///
 /// # Errors
 /// A sentence that says why it is not right to go on, and what to do.
 pub(super) fn next(departure: &Departure, arrival: Option<&Arrival>, to: &str) -> Result<Next, String> {
@@ -39,12 +42,6 @@ pub(super) fn next(departure: &Departure, arrival: Option<&Arrival>, to: &str) -
     {
         return Err(format!(
             "the log {log} was closed to move to {elsewhere}: name that database, as it may be open there"
-        ));
-    }
-    if departure.in_succession {
-        return Err(format!(
-            "the log {log} was rolled back, or goes on in the place of one that was: which goes on in whose place cannot \
-             be moved yet; name with --log the logs to move"
         ));
     }
     let is_opened = departure.moved.as_ref().is_some_and(|moved| moved.opened_at.is_some());
@@ -62,6 +59,11 @@ pub(super) fn next(departure: &Departure, arrival: Option<&Arrival>, to: &str) -
             "there is another log {log} in {to}: move it to a database that has none of that name, or name with \
              --log those to move"
         ));
+    }
+    if let (Some(successor), LogState::Succeeded { by }) = (&departure.successor, &arrival.state)
+        && by == successor
+    {
+        return Ok(Next::Nothing);
     }
     match (&departure.moved, &arrival.state) {
         (None | Some(_), LogState::Arriving { .. }) if !is_opened => {
@@ -117,7 +119,7 @@ mod tests {
             (closed(Some(time::ZERO)), Some(arriving()), refused("restore a backup")),
             (closed(Some(time::ZERO)), Some(LogState::Open), Ok(Next::Nothing)),
         ] {
-            let departure = Departure { row: row(1), size: 9, moved, in_succession: false };
+            let departure = Departure { row: row(1), size: 9, moved, predecessor: None, successor: None };
             let of = |secret| state.clone().map(|state| Arrival { row: row(secret), size: 7, root, state });
             let case = format!("{:?} {state:?}", departure.moved);
             match (next(&departure, of(1).as_ref(), HERE), expected) {
@@ -129,15 +131,37 @@ mod tests {
                 let said = next(&departure, Some(&other), HERE).unwrap_err();
                 assert!(said.contains("another log http"), "{case}: {said}");
             }
-            let succeeded = Departure { in_succession: true, ..departure.clone() };
-            assert!(
-                next(&succeeded, of(1).as_ref(), HERE).unwrap_err().contains("was rolled back"),
-                "{case}"
-            );
             if departure.moved.is_some() {
                 let said = next(&departure, None, "postgres://db:5432/other").unwrap_err();
                 assert!(said.contains("was closed to move to postgres://db:5432/audit"), "{case}: {said}");
             }
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_succeeded_ends_where_it_is_so_too() {
+        let root = Digest([3; 32]);
+        let departure = Departure {
+            row: row(1),
+            size: 9,
+            moved: None,
+            predecessor: None,
+            successor: Some("http.2".to_owned()),
+        };
+        let succeeded = |by: &str| LogState::Succeeded { by: by.to_owned() };
+        for (state, expected) in [
+            (None, Some(Next::Begin)),
+            (
+                Some(LogState::Arriving { from: "sqlite:/a.db".to_owned() }),
+                Some(Next::GoOn { size: 7, root }),
+            ),
+            (Some(succeeded("http.2")), Some(Next::Nothing)),
+            (Some(succeeded("http.3")), None),
+            (Some(LogState::Open), None),
+        ] {
+            let case = format!("{state:?}");
+            let arrival = state.map(|state| Arrival { row: row(1), size: 7, root, state });
+            assert_eq!(next(&departure, arrival.as_ref(), HERE).ok(), expected, "{case}");
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::store::{
 };
 
 mod arriving;
+mod line;
 mod stopped;
 
 const HERE: &str = "postgres://here/audit";
@@ -270,6 +271,18 @@ async fn some_logs_can_be_moved_and_others_stay() {
     assert!(head(&*target, LOG).await.is_none());
     let said = journey(&["http", "hppt"]).await.unwrap_err().to_string();
     assert_eq!(said, "there is no log hppt; there are: default, http");
+}
+
+/// Stops before the step with this number; of verifying only the first counts.
+fn stopping_at(number: usize) -> impl FnMut(Step<'_>) -> Result<(), MoveError> + Send {
+    let mut left = number;
+    move |step| {
+        if matches!(step, Step::Verify { done: 1.., .. }) {
+            return Ok(());
+        }
+        left = left.checked_sub(1).ok_or(MoveError::Stopped)?;
+        Ok(())
+    }
 }
 
 /// Moves until a step that is the same as `last`, whatever it says besides.

@@ -86,8 +86,10 @@ pub struct Departure {
     pub size: u64,
     /// That it was closed, if it was.
     pub moved: Option<Moved>,
-    /// Whether another goes on in its place, or it in that of another.
-    pub in_succession: bool,
+    /// The log in whose place it goes on, as its first entry says.
+    pub predecessor: Option<String>,
+    /// The log in whose favour it was closed, which goes on in its place.
+    pub successor: Option<String>,
 }
 
 /// That a log was closed where it left, because all of it is elsewhere.

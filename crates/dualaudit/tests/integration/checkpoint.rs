@@ -258,7 +258,7 @@ async fn a_lost_file_is_not_begun_anew_beside_what_was_kept_of_it() {
 }
 
 /// A database in the place of another that nobody uses.
-fn put_in_place(from: &Path, to: &Path) {
+pub(crate) fn put_in_place(from: &Path, to: &Path) {
     take_away(to);
     std::fs::copy(from, to).expect("it is put in place");
 }

@@ -4,6 +4,7 @@ use std::{process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 
+use crate::checkpoint::{covering, printed, put_in_place};
 use crate::producer::post;
 use crate::support::{
     Standalone, ended,
@@ -96,6 +97,62 @@ async fn killed_again_and_again_a_move_ends_with_every_record_and_its_first_rece
         }
     }
     assert_eq!(there.recorded().await.len(), RECORDS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_succeeded_moves_with_the_one_that_goes_on() {
+    let audit = Standalone::new();
+    let database = Server::shared().database(None);
+    let (from, to) = (format!("sqlite:{}", audit.file().display()), database.url());
+    let backup = audit.dir.path().join("backup.db");
+    let copy = format!("file:{}", audit.dir.path().join("checkpoints").display());
+    let serve = |database: &str| {
+        let mut command = audit.command(&["run", "--api-only", "--listen", "127.0.0.1:0"]);
+        command.args(["--database", database, "--checkpoint-copy", &copy]).env_remove("DUALAUDIT_DATABASE");
+        crate::support::Dualaudit::spawn(command)
+    };
+    let dualaudit = serve(&from);
+    post(&dualaudit, &record("a").to_string()).await;
+    covering(&dualaudit, "http", 1).await;
+    printed(audit.run(&["backup", backup.to_str().unwrap()]));
+    post(&dualaudit, &record("lost").to_string()).await;
+    covering(&dualaudit, "http", 2).await;
+    dualaudit.stop();
+    put_in_place(&backup, &audit.file());
+    printed(audit.run(&[
+        "log",
+        "succeed",
+        "--log",
+        "http",
+        "--checkpoint-copy",
+        &copy,
+        "--reason",
+        "r",
+        "--actor",
+        "me",
+    ]));
+    let dualaudit = serve(&from);
+    assert_eq!(post(&dualaudit, &record("b").to_string()).await.0, 201);
+    covering(&dualaudit, "http.2", 2).await;
+    dualaudit.stop();
+
+    let alone = [&arguments(&from, &to)[..], &["--log", "http.2"]].concat();
+    let (status, text) = said(audit.run(&alone));
+    assert!(status == 1 && text.contains("http.2 goes on in the place of http"), "{status}: {text}");
+    let (status, text) = said(audit.run(&arguments(&from, &to)));
+    assert!(status == 0 && text.contains("http.2"), "{status}: {text}");
+    for database in [&from, &to] {
+        let (status, text) = said(audit.run(&["verify", "--database", database, "--copy", &copy]));
+        assert!(status == 0 && text.contains("http.2 goes on in its place"), "{status}: {text}");
+    }
+    let there = serve(&to);
+    for (id, status) in [("a", 200), ("b", 200), ("lost", 201)] {
+        assert_eq!(post(&there, &record(id).to_string()).await.0, status, "{id}");
+    }
+    assert_eq!(there.get("/api/v1/executions/a/proof").await.0, 200);
+    covering(&there, "http.2", 3).await;
+    let (status, text) = said(audit.run(&["run", "--api-only", "--listen", "127.0.0.1:0"]));
+    assert!(status == 1 && text.contains("moved to postgres://"), "{status}: {text}");
 }
 
 #[test]

@@ -22,15 +22,7 @@ async fn wherever_a_move_stops_the_log_is_open_in_one_place_at_most_and_the_same
     assert!(steps.len() >= 12, "{steps:#?}");
     for (number, last) in steps.iter().enumerate() {
         let (file, target) = (original.copy().await, fresh());
-        let mut left = number;
-        let mut stop = |step: Step<'_>| {
-            if matches!(step, Step::Verify { done: 1.., .. }) {
-                return Ok(());
-            }
-            left = left.checked_sub(1).ok_or(MoveError::Stopped)?;
-            Ok(())
-        };
-        let stopped = moving(&file, &target, &mut stop).await;
+        let stopped = moving(&file, &target, &mut stopping_at(number)).await;
         assert!(matches!(stopped, Err(MoveError::Stopped)), "{last}");
         let closed = head(&file.store, LOG).await.unwrap().state != LogState::Open;
         match head(&*target, LOG).await.map(|head| head.state) {

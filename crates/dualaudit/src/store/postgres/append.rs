@@ -113,7 +113,11 @@ async fn had(session: &Session, head: &HeadRow, known: proof::Head) -> Result<bo
 }
 
 /// Writes the newest checkpoint, if it is newer than the one there is.
-async fn publish(session: &Session, head: &HeadRow, checkpoint: Option<&SignedCheckpoint>) -> Result<()> {
+pub(super) async fn publish(
+    session: &Session,
+    head: &HeadRow,
+    checkpoint: Option<&SignedCheckpoint>,
+) -> Result<()> {
     const CHECKPOINT: &str = "
         -- append: checkpoint
         INSERT INTO checkpoint (log, size, note)

@@ -4,11 +4,11 @@
 //! A page is one transaction, and the log's head says how far they came: whatever ends a copy, another goes
 //! on from there. Until the log is opened nobody else can append to it, and lists pass it over.
 
-use dualaudit_record::{log::Tree, time};
+use dualaudit_record::{checkpoint::SignedCheckpoint, log::Tree, time};
 
 use super::{
     PostgresStore,
-    append::{edge, write},
+    append::{edge, publish, write},
     error::{Error, Result},
     log,
     overlay::Overlay,
@@ -84,22 +84,18 @@ impl PostgresStore {
         .await
     }
 
-    /// Opens a log of which everything has arrived: from now on it takes appends.
+    /// Opens a log of which everything has arrived, with its newest checkpoint: from now on it takes appends. Unless
+    /// there is a `successor`, which has begun to arrive: then it is closed in favour of that, and never took any here.
     ///
     /// # Errors
     /// Those of [`crate::store::Store::append`].
-    pub async fn open_arrived(&self, log: &str) -> std::result::Result<(), StoreError> {
-        const OPEN: &str = "
-            -- arrive: open
-            UPDATE log
-            SET state = 'open'
-            WHERE name = $1 AND state = 'arriving'";
-        self.copying(async |session| {
-            begin(session, log).await?;
-            session.execute(OPEN, &[&log]).await?;
-            session.batch_execute("COMMIT").await.map_err(Error::Commit)
-        })
-        .await
+    pub async fn open_arrived(
+        &self,
+        log: &str,
+        checkpoint: Option<&SignedCheckpoint>,
+        successor: Option<&str>,
+    ) -> std::result::Result<(), StoreError> {
+        self.copying(async |session| open(session, log, checkpoint, successor).await).await
     }
 
     async fn copying<T>(
@@ -174,8 +170,42 @@ async fn insert(session: &Session, row: &LogRow, from: &str) -> Result<()> {
     Ok(())
 }
 
+/// Opens an arriving log; one that another has opened is left as it is.
+async fn open(
+    session: &Session,
+    log: &str,
+    checkpoint: Option<&SignedCheckpoint>,
+    successor: Option<&str>,
+) -> Result<()> {
+    const OPEN: &str = "
+        -- arrive: open
+        UPDATE log
+        SET state = 'open'
+        WHERE name = $1";
+    const CLOSE: &str = "
+        -- arrive: close in favour of the successor
+        INSERT INTO succession (log, successor)
+        VALUES ($1, $2)";
+    begin(session, log).await?;
+    if let Some(head) = locked(session, log).await? {
+        publish(session, &head, checkpoint).await?;
+        session.execute(OPEN, &[&log]).await?;
+        if let Some(successor) = successor {
+            session.execute(CLOSE, &[&log, &successor]).await?;
+        }
+    }
+    session.batch_execute("COMMIT").await.map_err(Error::Commit)
+}
+
 /// Locks the head of an arriving log.
 async fn lock(session: &Session, log: &str) -> Result<HeadRow> {
+    let head = locked(session, log).await?;
+    let none = || StoreError::Rejected(format!("the log {log:?} is not being copied here"));
+    Ok(head.ok_or_else(none)?)
+}
+
+/// The same; none of a log that does not arrive.
+async fn locked(session: &Session, log: &str) -> Result<Option<HeadRow>> {
     const HEAD: &str = "
         -- arrive: lock the head
         SELECT size, root, recorded_at, secret, state
@@ -183,16 +213,14 @@ async fn lock(session: &Session, log: &str) -> Result<HeadRow> {
         WHERE name = $1
         FOR UPDATE";
     let row = session.row(HEAD, &[&log]).await?;
-    let Some(row) = row.filter(|row| row.get::<_, &str>(4) == "arriving") else {
-        return Err(StoreError::Rejected(format!("the log {log:?} is not being copied here")).into());
-    };
-    Ok(HeadRow {
+    let Some(row) = row.filter(|row| row.get::<_, &str>(4) == "arriving") else { return Ok(None) };
+    Ok(Some(HeadRow {
         log: log.to_owned(),
         size: row.number(0)?,
         root: row.digest(1)?,
         recorded_at: row.optional(2, |row, column| row.time(column))?,
         secret: row.bytes(3)?,
-    })
+    }))
 }
 
 async fn take(session: &Session, log: &str, page: &MovingPage) -> Result<u64> {

@@ -9,7 +9,7 @@ use super::{
     SqliteStore, connect, entries,
     error::{Error, Result},
     held::Held,
-    known::{collect, first},
+    known::{collect, first, predecessor},
     read,
     read::beyond,
     rows, tree,
@@ -169,12 +169,12 @@ pub(super) fn state(connection: &Connection, log: &str) -> Result<LogState> {
 fn departures(connection: &Connection) -> Result<Vec<Departure>> {
     const LOGS: &str = "
         -- moving: logs
-        SELECT name, cluster_uid, origin, secret, created_at, size, destination, opened_at,
-            EXISTS (SELECT 1 FROM succession WHERE name IN (succession.log, successor))
+        SELECT name, cluster_uid, origin, secret, created_at, size, destination, opened_at, successor
         FROM log
         LEFT JOIN moved ON moved.log = name
+        LEFT JOIN succession ON succession.log = name
         ORDER BY name";
-    collect(connection, LOGS, [], |row| {
+    let mut departures = collect(connection, LOGS, [], |row| {
         let moved = match row.optional(6, |row, column| row.string(column))? {
             Some(to) => Some(Moved { to, opened_at: row.optional(7, |row, column| row.time(column))? }),
             None => None,
@@ -183,8 +183,13 @@ fn departures(connection: &Connection) -> Result<Vec<Departure>> {
             row.optional(1, |row, column| row.string(column))?.map_or(Owner::Producers, Owner::Cluster);
         let (log, origin) = (row.string(0)?, row.string(2)?);
         let row_of = LogRow { log, owner, origin, secret: row.bytes(3)?, created_at: row.time(4)? };
-        Ok(Departure { row: row_of, size: row.number(5)?, moved, in_succession: row.get(8)? })
-    })
+        let successor = row.optional(8, |row, column| row.string(column))?;
+        Ok(Departure { row: row_of, size: row.number(5)?, moved, predecessor: None, successor })
+    })?;
+    for departure in &mut departures {
+        departure.predecessor = predecessor(connection, &departure.row.log)?;
+    }
+    Ok(departures)
 }
 
 fn page(connection: &Connection, log: &str, from: u64) -> Result<MovingPage> {
