@@ -1,4 +1,4 @@
-//! The short texts that strangers write: what is read is written the same.
+//! The short texts that strangers write: what is read is written the same. Messages of any kind have a short pattern.
 #![no_main]
 #![allow(missing_docs, reason = "a program")]
 
@@ -11,6 +11,7 @@ use dualaudit_record::{
     digest::Digest,
     log::{Nonce, TilePath},
     proof::InclusionProof,
+    statistics::{Packed, pattern},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -26,6 +27,8 @@ fuzz_target!(init: plant("texts"), |text: &str| {
         text.parse::<TilePath>().is_ok_and(|path| path.to_string() == text)
             || text.parse::<TilePath>().is_err()
     );
+    assert!(pattern(text).chars().count() <= 201);
+    let _ = Packed::from_bytes(text.as_bytes().to_vec()).unpack();
     if let Ok(key) = text.parse::<SigningKey>() {
         assert!(!format!("{key:?}").contains("PRIVATE"));
     }

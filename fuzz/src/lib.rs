@@ -15,6 +15,7 @@ use dualaudit_record::{
     log::{FORMAT, Leaf, Nonce, Tree, body, write_entry_bundle},
     proof::{Bundle, Head, InclusionProof, prove_inclusion},
     selector::{LabelRequirement, Selector},
+    statistics::{Contribution, Packed},
 };
 use ed25519_dalek::Signer as _;
 
@@ -169,6 +170,7 @@ fn entries() -> Vec<Entry> {
                 status: Status::TimedOut,
                 executions: 3,
             }],
+            contributed: Some(Packed::of([(1, &Contribution::of(&record()))])),
         }),
         Entry::Heartbeat(Heartbeat { size: 7 }),
         Entry::Succession(Succession {

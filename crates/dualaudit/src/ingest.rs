@@ -25,6 +25,7 @@ use dualaudit_record::{
 };
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     clock::{SharedClock, entropy},
@@ -38,6 +39,7 @@ pub use crate::store::{
     Tracked, TrackedState, TrackingChange,
 };
 
+mod folding;
 mod pending;
 
 use pending::Pending;
@@ -78,6 +80,8 @@ struct Shared {
     /// Something waits for an append to ride on.
     something_waits: Notify,
     extends: Mutex<Extends>,
+    /// Something was given to the statistics.
+    given: Notify,
 }
 
 /// What the log must extend to take anything: a head that it is known to have had.
@@ -121,6 +125,7 @@ impl Ingest {
             checkpoint: Mutex::default(),
             something_waits: Notify::new(),
             extends: Mutex::new(Extends::Nothing),
+            given: Notify::new(),
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(append_until_closed(Arc::clone(&shared), waiting));
@@ -333,6 +338,7 @@ fn compress(object: &str) -> SourceObject {
 
 /// Appends whatever arrives until every door is closed and the queue is empty.
 async fn append_until_closed(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
+    let _folds = AbortOnDropHandle::new(tokio::spawn(folding::fold_what_is_given(Arc::clone(&shared))));
     let mut held_over = None;
     let mut most = BATCH_DRAFTS;
     loop {
@@ -400,6 +406,7 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>, most: usize) -> usiz
         // A sender that went away may ask again and gets the same receipt.
         let _ = reply.send(answer);
     }
+    shared.given.notify_one();
     let stuck = !unstored.is_empty() || unpublished.is_some();
     shared.pending().restore(unstored);
     if let Some(checkpoint) = unpublished {

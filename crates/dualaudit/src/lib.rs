@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod export;
 pub mod http;
 pub mod ingest;
+pub mod learn;
 pub mod moving;
 pub mod proof;
 pub mod publish;

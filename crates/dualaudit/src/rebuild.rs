@@ -114,6 +114,7 @@ pub async fn rebuild(
         let Some(last) = page.last().map(|stored| stored.index) else { break };
         let whole = page.iter().all(|stored| fold.push(stored, &mut rows));
         fold.take_tiles(&mut rows);
+        rebuilding.contribute(page).await?;
         rebuilding.put(rows).await?;
         progress(last + 1, head.size);
         if !whole {

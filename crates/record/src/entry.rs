@@ -14,6 +14,7 @@ use crate::{
     execution::{Outcome, Status, StoredExecution},
     export::Export,
     selector::Selector,
+    statistics::Packed,
 };
 
 /// The kinds of entry, as leaves and tables name them.
@@ -286,8 +287,12 @@ pub struct Purge {
     pub executions: u64,
     /// The entries whose bodies went, every revision: first and last index of each run, in order.
     pub entries: Vec<(u64, u64)>,
-    /// What they contributed to the statistics: by outcome and status, in order.
+    /// How many they were, by outcome and status, in order.
     pub statistics: Vec<PurgedCount>,
+    /// What they had contributed to the [statistics](crate::statistics), which keep it: of those that were the last
+    /// attempts of their executions. Purges of the first versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contributed: Option<Packed>,
 }
 
 impl Purge {
@@ -440,6 +445,7 @@ mod tests {
             executions: 6,
             entries,
             statistics: Vec::new(),
+            contributed: None,
         };
         let covered: Vec<u64> = (0..10).filter(|&index| purge.covers(index)).collect();
         assert_eq!(covered, [0, 1, 2, 5, 7, 8]);

@@ -22,6 +22,7 @@ pub mod erase;
 pub mod export;
 pub mod log;
 pub mod proof;
+pub mod statistics;
 
 #[cfg(test)]
 mod testing;

@@ -249,6 +249,7 @@ mod tests {
         execution::{Outcome, Status},
         export::{Export, ExportFormat, ExportedLog, Scope},
         selector::{LabelRequirement, Selector},
+        statistics::Packed,
         testing::{now, plain_record, record},
     };
 
@@ -423,6 +424,7 @@ mod tests {
                             status: Status::TimedOut,
                             executions: 7,
                         }],
+                        contributed: (part > 7).then(|| Packed::from_bytes(vec![1, 0, part as u8])),
                     })
                 }
             ),

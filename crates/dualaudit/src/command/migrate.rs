@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     moving::{Journey, MoveError, MovedLog, Step, move_logs},
     store::{
-        StoreError,
+        Store, StoreError,
         postgres::{self, PostgresStore},
         sqlite::{self, SqliteStore},
     },
@@ -63,11 +63,27 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return move_there(&from, &database, grant_to.as_deref(), &log).await;
     }
     let maintained = database.migrate(grant_to.as_deref()).await?;
+    fold_statistics(database.open().await?.as_ref()).await?;
     output::line(format_args!("The database {} is up to date.", database.database))?;
     if let Some(maintained) = maintained {
         output::line(maintain::sentence(Maintained::Postgres(maintained)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Folds the statistics of what was recorded before there were any.
+async fn fold_statistics(store: &dyn Store) -> anyhow::Result<()> {
+    let bar = progress_bar();
+    for head in store.logs().await? {
+        bar.set_message(format!("statistics of {}", shown(&head.log)));
+        while let Some(behind) = store.cells(&head.log, &[]).await?.behind {
+            bar.set_length(behind.of);
+            bar.set_position(behind.folded);
+            store.fold(&head.log).await?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 async fn move_there(
@@ -99,6 +115,7 @@ async fn move_there(
     bar.finish_and_clear();
     match moved {
         Ok(moved) => {
+            fold_statistics(&target).await?;
             let mut out = output::stdout();
             out.write_all(page(&moved, &journey.to).as_bytes())?;
             out.flush()?;

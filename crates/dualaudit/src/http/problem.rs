@@ -344,7 +344,8 @@ impl From<Refusal> for Problem {
             | Refusal::Held { .. }
             | Refusal::NoSuchHold
             | Refusal::TooManyHolds
-            | Refusal::Changed(_) => Self::new(Kind::Conflict, refusal.to_string()),
+            | Refusal::Changed(_)
+            | Refusal::StatisticsBehind => Self::new(Kind::Conflict, refusal.to_string()),
         }
     }
 }

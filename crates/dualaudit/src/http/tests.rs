@@ -30,9 +30,9 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     store::{
-        Answer, Batch, Cursor, Filter, Head, Known, Log, LogOpening, LogReader, Lookup, Owner, Page,
-        ReadBack, RowKey, SharedStore, Store, StoreError, StoredEntry, Strays, Table, Tracked,
-        UnreadableEntry, UnreadableLog, Wanted, WeighedUpTo, Weighing, Which,
+        Answer, Batch, Cursor, Filter, Folding, FoundCells, Head, Known, Log, LogOpening, LogReader, Lookup,
+        Owner, Page, ReadBack, RowKey, SharedStore, Statistics, Store, StoreError, StoredEntry, Strays,
+        Table, Tracked, UnreadableEntry, UnreadableLog, Wanted, WantedCells, WeighedUpTo, Weighing, Which,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -308,6 +308,17 @@ impl Store for Faulty {
         limit: u32,
     ) -> Result<Weighing, StoreError> {
         self.inner.weigh(log, completed_before, after, limit).await
+    }
+}
+
+#[async_trait]
+impl Statistics for Faulty {
+    async fn fold(&self, log: &str) -> Result<Folding, StoreError> {
+        self.inner.fold(log).await
+    }
+    async fn cells(&self, log: &str, wanted: &[WantedCells]) -> Result<FoundCells, StoreError> {
+        self.pass().await?;
+        self.inner.cells(log, wanted).await
     }
 }
 

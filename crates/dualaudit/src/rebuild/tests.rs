@@ -10,7 +10,7 @@ use dualaudit_record::{
 use super::*;
 use crate::{
     store::{
-        Batch, DraftContent,
+        Batch, DraftContent, Folding,
         conformance::{
             erase::erase,
             holds::{release, selecting},
@@ -180,6 +180,48 @@ async fn what_follows_from_entries_is_found_to_differ_and_put_right(store: &impl
     store.reopen().await;
 }
 
+async fn statistics_are_found_to_differ_and_put_right(store: &impl Tampered) {
+    const MORE: &str = "more";
+    full(store).await;
+    open(&**store, MORE).await;
+    let garbage = "(SELECT root FROM log WHERE name = 'empty')";
+    for sql in [
+        "DELETE FROM statistics_pending".to_owned(),
+        format!("UPDATE statistics_pending SET contributions = {garbage}"),
+    ] {
+        let more = batch([from_producer(record(&sql), None)]);
+        store.append(MORE, more, at(100)).await.unwrap();
+        differs(store, MORE, &sql).await;
+    }
+    while store.fold(LOG).await.unwrap() == Folding::More {}
+    for sql in [
+        "DELETE FROM statistics_page WHERE view = 'strata'".to_owned(),
+        "UPDATE statistics_page SET log = 'empty' WHERE log = 'default' AND view = 'texts'".to_owned(),
+        "UPDATE statistics_page SET start = start + 1000 WHERE view = 'runs'".to_owned(),
+        "UPDATE statistics_page SET level = 'month' WHERE view = 'texts'".to_owned(),
+        "UPDATE statistics_page SET view = 'steps', start = start + 1000 WHERE view = 'strata'".to_owned(),
+        format!("UPDATE statistics_page SET first_key = {garbage} WHERE view = 'runs'"),
+        format!("UPDATE statistics_page SET cells = {garbage} WHERE view = 'runs'"),
+    ] {
+        differs(store, LOG, &sql).await;
+    }
+    assert_eq!(verify(&**store, None, |_| {}).await.unwrap().findings, []);
+}
+
+/// The statistics of a log differ after this, and can be put right.
+async fn differs(store: &impl Tampered, log: &str, sql: &str) {
+    assert!(check(store, log).await.is_clean());
+    store.tamper(sql);
+    let found = check(store, log).await;
+    let tables: Vec<_> = differing(&found).into_iter().map(|(table, _)| table).collect();
+    assert_eq!(tables, ["statistics_page"], "{sql}: {found:?}");
+    for head in store.logs().await.unwrap() {
+        let done = rebuild(store.rebuilds(), &head.log, Mode::Replace, &[], |_, _| {}).await.unwrap();
+        assert!(done.is_clean(), "{sql}: {done:?}");
+    }
+    assert!(check(store, log).await.is_clean(), "{sql}");
+}
+
 async fn what_cannot_be_trusted_is_left_as_it_was(store: &impl Tampered) {
     let inner = &**store;
     open(inner, LOG).await;
@@ -250,6 +292,7 @@ async fn a_log_goes_on_while_it_is_looked_at_and_after_it_was_rebuilt(store: &im
 
 on_both! {
     what_follows_from_entries_is_found_to_differ_and_put_right,
+    statistics_are_found_to_differ_and_put_right,
     what_cannot_be_trusted_is_left_as_it_was,
     a_log_goes_on_while_it_is_looked_at_and_after_it_was_rebuilt,
 }

@@ -5,11 +5,14 @@
 //! that can be guessed, so that one is prepared, all but the time; when it turns out otherwise, it is
 //! prepared anew.
 
+use std::sync::Arc;
+
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
     execution::{StoredExecution, Target},
     log::{Nonce, UndatedBody},
+    statistics::Contribution,
 };
 use serde::Serialize;
 
@@ -26,6 +29,7 @@ pub(super) struct Form {
     labels: String,
     step_executions: String,
     adaptive_adjustments: String,
+    contribution: Arc<Contribution>,
 }
 
 /// An execution that is recorded now, in the form it is stored in.
@@ -78,6 +82,7 @@ impl Form {
             labels: json(&record.labels),
             step_executions: json(&record.step_executions),
             adaptive_adjustments: json(&record.adaptive_adjustments),
+            contribution: Arc::new(Contribution::of(record)),
             record: kept,
         }
     }
@@ -89,6 +94,11 @@ impl Form {
             Origin::Producer { .. } => draft.record.attempt,
         };
         Self::new(draft, nonce, Becomes { attempt, revision: 1, created_at: None })
+    }
+
+    /// What it contributes to the statistics.
+    pub(super) fn contribution(&self) -> &Arc<Contribution> {
+        &self.contribution
     }
 
     /// Whether this is what the draft becomes.

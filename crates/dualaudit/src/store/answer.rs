@@ -99,6 +99,8 @@ pub enum Refusal {
     TooManyHolds,
     /// A purge of what is not as it was weighed; says what.
     Changed(String),
+    /// A purge or an erasure while the statistics do not yet have all that it would take.
+    StatisticsBehind,
 }
 
 impl std::fmt::Display for Refusal {
@@ -128,6 +130,10 @@ impl std::fmt::Display for Refusal {
                 purge::MAX_SELECTORS
             ),
             Self::Changed(what) => f.write_str(what),
+            Self::StatisticsBehind => f.write_str(
+                "the statistics are still being folded from what was recorded before they were kept: run `dualaudit \
+                 migrate`, which waits until they are, and try again",
+            ),
         }
     }
 }

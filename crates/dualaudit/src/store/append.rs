@@ -3,11 +3,14 @@
 //! Every store goes through here, so that on each the same batch meets the same decisions. A store
 //! says what is known and takes what is to be written; see [`Tables`].
 
+use std::{collections::HashMap, sync::Arc};
+
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::{Covers, Gap, GapCause, Hold, HoldRelease, Quarantine},
+    entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, Quarantine},
     log::{FORMAT, Leaf, Nonce, Tree, body},
+    statistics::{Contribution, Packed},
 };
 
 use super::{
@@ -16,7 +19,7 @@ use super::{
     ahead::{Becomes, Form, Prepared},
     erase::{self, Erasable, Erased},
     purge::{self, MAX_SELECTORS},
-    rules::{self, Decision, Revision, TrackedAs},
+    rules::{self, Counted, Decision, Revision, TrackedAs},
 };
 
 /// A log inside the transaction of one append: what it knows, and where the append writes.
@@ -56,6 +59,10 @@ pub(super) trait Tables {
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Self::Error>;
     /// A tracked row.
     fn tracked_row(&mut self, id: &str) -> Result<Option<Tracked>, Self::Error>;
+    /// The latest revision of an attempt before this append, as its row has it.
+    fn record(&mut self, id: &str, attempt: u32) -> Result<Option<WorkflowExecutionAudit>, Self::Error>;
+    /// Whether the statistics do not yet have all that was appended before they were kept.
+    fn is_behind(&mut self) -> Result<bool, Self::Error>;
 
     /// Takes an entry at the end of the log.
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<(), Self::Error>;
@@ -92,6 +99,8 @@ pub(super) trait Tables {
     fn started(&mut self, id: &str, started_at: Option<Time>) -> Result<(), Self::Error>;
     /// Takes that the resource of a tracked execution is gone.
     fn gone(&mut self, id: &str) -> Result<(), Self::Error>;
+    /// Takes what this append, whose first entry has this index, gives to the statistics.
+    fn contribute(&mut self, first: u64, contributions: &Packed) -> Result<(), Self::Error>;
 }
 
 /// The holds there have been on the same for one reason.
@@ -133,12 +142,25 @@ pub(super) struct Append<'a, T> {
     tree: Tree,
     /// The execution that is being written.
     about: String,
+    /// What is given to the statistics, and what is taken back.
+    given: Vec<(i64, Arc<Contribution>)>,
+    /// What executions contribute since this append, by their ids, and by which attempt.
+    counted: HashMap<String, (u32, Arc<Contribution>)>,
 }
 
 impl<'a, T: Tables> Append<'a, T> {
     /// An append to the log that ends in `tree`, whose commitments are under `secret`.
     pub(super) fn new(tables: T, log: &'a str, secret: [u8; 32], recorded_at: Time, tree: Tree) -> Self {
-        Self { tables, log, secret, recorded_at, tree, about: String::new() }
+        Self {
+            tables,
+            log,
+            secret,
+            recorded_at,
+            tree,
+            about: String::new(),
+            given: Vec::new(),
+            counted: HashMap::new(),
+        }
     }
 
     /// What is being written, for whoever has to look at an error.
@@ -163,7 +185,13 @@ impl<'a, T: Tables> Append<'a, T> {
         for change in &batch.tracking {
             self.track(change)?;
         }
-        batch.drafts.iter().map(|draft| self.draft(draft)).collect()
+        let first = self.tree.size();
+        let answers = batch.drafts.iter().map(|draft| self.draft(draft)).collect::<Result<_, _>>()?;
+        if !self.given.is_empty() {
+            let given = self.given.iter().map(|(times, contribution)| (*times, contribution.as_ref()));
+            self.tables.contribute(first, &Packed::of(given))?;
+        }
+        Ok(answers)
     }
 
     fn draft(&mut self, draft: &Draft) -> Result<Answer, T::Error> {
@@ -211,6 +239,7 @@ impl<'a, T: Tables> Append<'a, T> {
                 &anew
             }
         };
+        self.count(&known, id, becomes.attempt, form.contribution())?;
         let prepared = form.recorded(draft, self.recorded_at);
         let row = NewRow { prepared: &prepared, content_digest: draft.content_digest, nonce };
         let receipt = self.append(New {
@@ -226,6 +255,39 @@ impl<'a, T: Tables> Append<'a, T> {
             self.tables.source_object(receipt.index, prepared.record, &source.compressed)?;
         }
         Ok(Answer::Stored(receipt))
+    }
+
+    /// Gives what a new revision of an execution contributes to the statistics, and takes back what it contributed
+    /// before.
+    fn count(
+        &mut self,
+        known: &[Revision],
+        id: &str,
+        attempt: u32,
+        contribution: &Arc<Contribution>,
+    ) -> Result<(), T::Error> {
+        match rules::counted(known, attempt) {
+            Counted::Not => return Ok(()),
+            Counted::Also => {}
+            Counted::InsteadOf(before) => {
+                let before = self.contribution(id, before)?;
+                self.given.extend(before.map(|before| (-1, before)));
+            }
+        }
+        self.given.push((1, Arc::clone(contribution)));
+        self.counted.insert(id.to_owned(), (attempt, Arc::clone(contribution)));
+        Ok(())
+    }
+
+    /// What the latest revision of an attempt contributes.
+    fn contribution(&mut self, id: &str, attempt: u32) -> Result<Option<Arc<Contribution>>, T::Error> {
+        match self.counted.get(id) {
+            Some((known, contribution)) if *known == attempt => Ok(Some(Arc::clone(contribution))),
+            _ => {
+                let record = self.tables.record(id, attempt)?;
+                Ok(record.map(|record| Arc::new(Contribution::of(&record))))
+            }
+        }
     }
 
     /// The tracked attempt that the draft's has overtaken, if nothing accounts for it, is a gap.
@@ -340,7 +402,11 @@ impl<'a, T: Tables> Append<'a, T> {
             let why = format!("the instant of the plan, {}, is not yet", draft.as_of);
             return Ok(Answer::Refused(Refusal::Changed(why)));
         }
+        if self.tables.is_behind()? {
+            return Ok(Answer::Refused(Refusal::StatisticsBehind));
+        }
         let selecting = self.tables.selecting_holds()?;
+        let mut contributed = Vec::new();
         for execution in &draft.executions {
             let known = self.tables.revisions(&execution.id)?;
             let is_tracked = self.tables.tracked_as(&execution.id)?.is_some();
@@ -348,8 +414,12 @@ impl<'a, T: Tables> Append<'a, T> {
             if let Some(why) = purge::keeps(execution, &known, is_tracked, &[&holds, &selecting]) {
                 return Ok(Answer::Refused(Refusal::Changed(why)));
             }
+            if known.last().is_some_and(|last| last.attempt == execution.attempt) {
+                contributed.extend(self.contribution(&execution.id, execution.attempt)?);
+            }
         }
-        let entry = draft.entry();
+        let contributed = Packed::of(contributed.iter().map(|contribution| (1, contribution.as_ref())));
+        let entry = Purge { contributed: Some(contributed), ..draft.entry() };
         let runs = entry.entries.clone();
         let receipt = self.entry(&Entry::Purge(entry), nonce, &key)?;
         self.tables.purge(&receipt, &runs, &draft.executions)?;
@@ -370,6 +440,13 @@ impl<'a, T: Tables> Append<'a, T> {
         if let Some(refusal) = erase::keeps(&known, &erasable, is_tracked, &holds) {
             return Ok(Answer::Refused(refusal));
         }
+        if self.tables.is_behind()? {
+            return Ok(Answer::Refused(Refusal::StatisticsBehind));
+        }
+        let counted = known.last().filter(|last| !last.is_purged()).map(|last| last.index);
+        let texts = erasable.iter().find(|erasable| Some(erasable.index) == counted);
+        let texts = texts.and_then(|erasable| erasable.texts.clone());
+        self.given.extend(texts.map(|texts| (-1, Arc::new(texts))));
         let erased = erase::erased(draft, erasable);
         let erasure = erase::entry(draft, &erased);
         let key = rules::erasure_key(&erasure);

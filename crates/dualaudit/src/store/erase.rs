@@ -6,6 +6,7 @@ use dualaudit_record::{
     entry::{ErasedEntry, Erasure, Hold},
     erase::rest,
     log::{Nonce, body, parse_body},
+    statistics::Contribution,
 };
 
 use super::{
@@ -40,12 +41,18 @@ pub(super) struct Erasable {
     pub(super) index: u64,
     /// What would be left of it.
     pub(super) rest: Entry,
+    /// What else it contributes to the statistics, if they count it.
+    pub(super) texts: Option<Contribution>,
 }
 
 impl Erasable {
     /// Of an entry with this place that says this; `None` where it holds nothing personal by its kind.
     pub(super) fn of(index: u64, entry: &Entry) -> Option<Self> {
-        rest(entry).map(|rest| Self { index, rest })
+        let texts = match entry {
+            Entry::Execution(stored) => Contribution::of(&stored.record).of_texts(),
+            _ => None,
+        };
+        rest(entry).map(|rest| Self { index, rest, texts })
     }
 }
 
@@ -100,7 +107,7 @@ pub(super) struct Erased {
 pub(super) fn erased(draft: &EraseDraft, entries: Vec<Erasable>) -> Vec<Erased> {
     let nonce = |index: u64| derived_nonce(&draft.seed, &format!("erasure:{index}"));
     let erased =
-        entries.into_iter().map(|Erasable { index, rest }| Erased { index, rest, nonce: nonce(index) });
+        entries.into_iter().map(|Erasable { index, rest, .. }| Erased { index, rest, nonce: nonce(index) });
     erased.collect()
 }
 
@@ -215,7 +222,7 @@ mod tests {
     fn an_erasure_takes_so_many_entries_and_no_more() {
         let mut gathering = Gathering::default();
         let mut index = 0;
-        while gathering.push(Erasable { index, rest: execution() }) {
+        while gathering.push(Erasable { index, rest: execution(), texts: None }) {
             index += 1;
         }
         assert_eq!(gathering.finish().len(), MAX_ERASED);
@@ -224,7 +231,7 @@ mod tests {
         let stored = StoredExecution { record: large, revision: 1, recorded_at: at(0), source_digest: None };
         let rest = Entry::Execution(Box::new(stored));
         let mut gathering = Gathering::default();
-        while gathering.push(Erasable { index: 0, rest: rest.clone() }) {}
+        while gathering.push(Erasable { index: 0, rest: rest.clone(), texts: None }) {}
         let taken = gathering.finish().len();
         assert!((2..MAX_ERASED).contains(&taken), "{taken}");
     }

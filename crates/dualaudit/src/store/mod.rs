@@ -41,6 +41,7 @@ mod rebuild;
 mod rows;
 mod rules;
 pub mod sqlite;
+mod statistics;
 mod strays;
 mod succession;
 mod vouched;
@@ -66,6 +67,7 @@ pub use purge::{
 };
 pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};
 pub use rules::check_key;
+pub use statistics::{Behind, Folding, FoundCells, Placed, Statistics, WantedCells};
 pub use strays::{RowKey, Strays, Table};
 pub use succession::Succession;
 
@@ -79,7 +81,7 @@ impl<T: Succession + Rebuild> Owned for T {}
 
 /// What every database must do. Coarse on purpose: one call is one visit.
 #[async_trait]
-pub trait Store: LogReader + Send + Sync + 'static {
+pub trait Store: LogReader + Statistics + Send + Sync + 'static {
     /// Opens a log, creating it at first use, and checks that it belongs to `opening.owner`.
     ///
     /// # Errors

@@ -117,7 +117,7 @@ pub struct PurgeDraft {
 }
 
 impl PurgeDraft {
-    /// What the entry of this part says.
+    /// What the entry of this part says, but for what they contributed to the statistics.
     pub fn entry(&self) -> Purge {
         Purge {
             plan: self.plan.clone(),
@@ -129,6 +129,7 @@ impl PurgeDraft {
             executions: self.executions.len() as u64,
             entries: entry_runs(&self.executions),
             statistics: statistics(&self.executions),
+            contributed: None,
         }
     }
 }

@@ -1,10 +1,20 @@
 //! Tables that a log's entries say all of, made anew from them.
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, digest::Digest, entry::Hold, log::TileData, proof};
+use dualaudit_record::{
+    Time,
+    digest::Digest,
+    entry::Hold,
+    log::TileData,
+    proof,
+    statistics::{Bucket, Key, NotPacked, Sums, View},
+};
 use serde::Serialize;
 
-use super::{Head, Store, StoreError, StoredEntry};
+use super::{
+    Head, Store, StoreError, StoredEntry,
+    statistics::page::{self, BadPage, PageId},
+};
 
 /// What follows from a log's entries, and from nothing else.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +82,126 @@ pub struct Compared {
 /// The keys that [`Compared::first`] holds at most.
 pub(super) const NAMED: i64 = 5;
 
+/// The pages of statistics as they are made anew, and what is left of them once those that are stored are taken away.
+pub(super) const REBUILT_PAGES: &str = "rebuilt_statistics_page";
+pub(super) const DIFFERING_PAGES: &str = "differing_statistics_page";
+
+pub(super) const COPY_REBUILT: &str =
+    "INSERT INTO differing_statistics_page SELECT * FROM rebuilt_statistics_page";
+pub(super) const COUNT_REBUILT: &str = "SELECT count(*) FROM rebuilt_statistics_page";
+
+/// Puts the statistics that were made anew in the place of those of a log.
+pub(super) const REPLACE_STATISTICS: [&str; 4] = [
+    "DELETE FROM statistics_pending WHERE log = $1",
+    "DELETE FROM statistics_page WHERE log = $1",
+    "INSERT INTO statistics_page SELECT * FROM rebuilt_statistics_page WHERE log = $1",
+    "UPDATE statistics_log SET refolded = refold_until WHERE log = $1",
+];
+
+/// Entries whose contributions are summed before they go into pages.
+const SUMMED: usize = 4096;
+
+/// Sums on their way into pages.
+#[derive(Default)]
+pub(super) struct Summing {
+    sums: Sums,
+    entries: usize,
+}
+
+impl Summing {
+    /// Takes what some entries give; answers what is due to go into pages.
+    pub(super) fn push(&mut self, entries: usize, sums: &Sums) -> Option<Sums> {
+        self.sums.merge(sums, 1);
+        self.entries += entries;
+        (self.entries >= SUMMED).then(|| self.take())
+    }
+
+    /// What was not yet due.
+    pub(super) fn take(&mut self) -> Sums {
+        std::mem::take(self).sums
+    }
+}
+
+/// A table of pages like the stored ones, as long as the connection lasts.
+pub(super) fn pages_like_stored(name: &str) -> String {
+    format!(
+        "CREATE TEMPORARY TABLE {name} AS SELECT * FROM statistics_page WHERE false;
+        CREATE UNIQUE INDEX {name}_key ON {name} (log, level, start, view, first_key)"
+    )
+}
+
+/// Stored statistics, on their way out of those that were made anew.
+#[derive(Default)]
+pub(super) struct TakingAway {
+    /// What makes no sense.
+    bad: Vec<String>,
+    /// The last key so far, and where.
+    last: Option<(View, Bucket, Key)>,
+}
+
+impl TakingAway {
+    /// What it takes to take what is not folded yet away.
+    pub(super) fn unfolded(&mut self, unfolded: Result<Sums, NotPacked>) -> Sums {
+        let mut sums = Sums::default();
+        match unfolded {
+            Ok(unfolded) => sums.merge(&unfolded, -1),
+            Err(error) => self.bad.push(format!("not folded yet: {error}")),
+        }
+        sums
+    }
+
+    /// What it takes to take the next pages, in the order of their names, away from those of a log that has come to
+    /// `as_of`.
+    pub(super) fn pages(&mut self, pages: &[(PageId, Vec<u8>)], as_of: Time) -> Sums {
+        let mut sums = Sums::default();
+        for (id, bytes) in pages {
+            let mut of_page = Sums::default();
+            match self.page(id, bytes, as_of, &mut of_page) {
+                Ok(()) => sums.merge(&of_page, -1),
+                Err(why) => self.bad.push(format!("{}: {why}", place(id))),
+            }
+        }
+        sums
+    }
+
+    fn page(&mut self, id: &PageId, bytes: &[u8], as_of: Time, sums: &mut Sums) -> Result<(), String> {
+        let cells = page::read(id, bytes).map_err(|error| error.to_string())?;
+        for cell in cells {
+            let (key, cell) = cell.map_err(|error| error.to_string())?;
+            let next = (id.view, id.bucket, key);
+            let follows =
+                self.last.as_ref().is_none_or(|last| (last.0, last.1) != (next.0, next.1) || last.2 < next.2);
+            if next.2 < id.first || !follows {
+                return Err("its keys are not where they are looked for".to_owned());
+            }
+            sums.add(id.view, id.bucket.rolled(as_of), next.2.clone(), &cell, 1);
+            self.last = Some(next);
+        }
+        Ok(())
+    }
+
+    /// The statistics beside what the entries make of them, in so many pages: `left` is what was not taken away.
+    pub(super) fn compared(self, rows: u64, left: &[(PageId, Vec<u8>)]) -> Result<Compared, BadPage> {
+        let differing = self.bad.len() as u64;
+        let mut compared = Compared { table: "statistics_page", rows, differing, first: self.bad };
+        for (id, bytes) in left {
+            for cell in page::read(id, bytes)? {
+                let (key, _) = cell?;
+                compared.differing += 1;
+                if compared.first.len() < NAMED as usize {
+                    compared.first.push(format!("{}: {}", place(id), key.as_bytes().escape_ascii()));
+                }
+            }
+        }
+        compared.first.truncate(NAMED as usize);
+        Ok(compared)
+    }
+}
+
+fn place(id: &PageId) -> String {
+    format!("{} of the {} from {}", id.view, id.bucket.level, id.bucket.start.start())
+}
+
 /// Whether a rebuild only looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -101,7 +231,10 @@ pub trait Rebuilding: Send {
     /// See [`Store::entries`], of every kind; also those beyond the head's size.
     async fn entries(&mut self, from: u64, limit: u32) -> Result<Vec<StoredEntry>, StoreError>;
 
-    /// Takes what follows from the next entries, in their order.
+    /// Gives what the next entries contribute to the statistics, in their order.
+    async fn contribute(&mut self, page: Vec<StoredEntry>) -> Result<(), StoreError>;
+
+    /// Takes what else follows from them.
     async fn put(&mut self, rows: Vec<Derived>) -> Result<(), StoreError>;
 
     /// Compares what was put with what is stored. Once, after all of it.

@@ -132,6 +132,27 @@ fn from_producer<'a>(known: &'a [Revision], draft: &ExecutionDraft, amend: Optio
     }
 }
 
+/// Whether the statistics count a revision of an attempt, given every one before it in the order of attempt and
+/// revision: they count the latest revision of an execution's last attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// There is a later attempt.
+    Not,
+    /// Beside whatever was purged before, which keeps what it gave.
+    Also,
+    /// In the place of the latest revision of this attempt.
+    InsteadOf(u32),
+}
+
+/// See [`Counted`].
+pub(super) fn counted(known: &[Revision], attempt: u32) -> Counted {
+    match known.last() {
+        Some(last) if last.attempt > attempt => Counted::Not,
+        Some(last) if !last.is_purged() => Counted::InsteadOf(last.attempt),
+        _ => Counted::Also,
+    }
+}
+
 /// The latest revision of each attempt, newest attempt first.
 fn latest_of_attempts(known: &[Revision]) -> impl Iterator<Item = &Revision> {
     known.chunk_by(|a, b| a.attempt == b.attempt).rev().filter_map(<[_]>::last)

@@ -16,6 +16,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ingest", &["clock", "metrics", "store"]),
     ("store", &["clock"]),
     ("query", &["store"]),
+    ("learn", &[]),
     ("verify", &["store"]),
     ("proof", &["store"]),
     ("export", &["clock", "ingest", "proof", "store"]),

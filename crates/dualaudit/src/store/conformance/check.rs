@@ -9,6 +9,7 @@ use dualaudit_record::{
     log::{Nonce, TileData, TileId, Tree, body, read_entry_bundle},
 };
 
+use super::statistics::check_statistics;
 use crate::store::{
     Beside, ContentDigest, Head, RowKey, Store, StoredBody, StoredEntry, Table, Which, check_key, rest_digest,
 };
@@ -36,6 +37,7 @@ pub(crate) async fn check_log(store: &dyn Store, log: &str) -> Vec<StoredEntry> 
     check_entry_bundles(store, &head, &leaves).await;
     check_tiles(store, &head, leaves).await;
     check_edge(store, &head).await;
+    check_statistics(store, &head, &entries).await;
     entries
 }
 

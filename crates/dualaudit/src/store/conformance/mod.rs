@@ -16,6 +16,7 @@ pub(super) mod read;
 pub(super) mod removal;
 mod sameness;
 pub(crate) mod sample;
+mod statistics;
 pub(super) mod strays;
 pub(crate) mod tampered;
 pub(super) mod tracking;

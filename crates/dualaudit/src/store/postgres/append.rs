@@ -12,6 +12,7 @@ use dualaudit_record::{
     entry::Hold,
     log::{TileData, Tree},
     proof,
+    statistics::Packed,
 };
 use futures::{SinkExt as _, future::try_join_all, join};
 use tokio_postgres::{Row, Statement, types::ToSql};
@@ -25,6 +26,7 @@ use super::{
     overlay::{Amendment, Overlay, Written},
     rows::execution_columns,
     session::Session,
+    statistics,
     tracked::{Concerns, TrackedRows},
     values::{Micros, at_most, small},
 };
@@ -143,7 +145,8 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
         -- append: lock the head
         SELECT size, root, recorded_at, secret, state, moved_from,
             (SELECT successor FROM succession WHERE log = $1),
-            (SELECT body::jsonb ->> 'predecessor' FROM log_entry WHERE log = $1 AND idx = 0 AND kind = 'succession')
+            (SELECT body::jsonb ->> 'predecessor' FROM log_entry WHERE log = $1 AND idx = 0 AND kind = 'succession'),
+            (SELECT refolded < refold_until FROM statistics_log WHERE log = $1)
         FROM log
         WHERE name = $1
         FOR UPDATE";
@@ -193,7 +196,10 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
     let by_key = by_key(session, log, &concerns).await?;
     let tracked = overtakable(session, log, &concerns, tracked, &mut entries).await?;
     let erasable = ErasableRows::of(session, log, &concerns).await?;
-    let mut overlay = Overlay { entries, by_key, holds, erasable, tracked, ..Overlay::of(log) };
+    let records = statistics::records(session, log, batch, &entries).await?;
+    let is_behind = head.try_get::<_, Option<bool>>(8)?.unwrap_or_default();
+    let mut overlay =
+        Overlay { entries, by_key, holds, erasable, records, is_behind, tracked, ..Overlay::of(log) };
     overlay.earlier = earlier(session, predecessor, &entry_ids, &overlay.entries).await?;
     Ok((head_row, overlay))
 }
@@ -338,6 +344,7 @@ pub(super) async fn write(
         purge_pending,
         erased,
         rests,
+        contributions,
     } = written;
     let (entries, mut executions, source_objects) = (
         Copy::new(session, ENTRIES, entries.finish()).await?,
@@ -397,7 +404,15 @@ pub(super) async fn write(
     Copy::new(session, ERASED, erased.finish()).await?.send(session).await?;
     try_join_all(rests.iter().map(|rest| erase::erase(session, &log, rest))).await?;
     track(session, &log, &tracked).await?;
-    finish(session, &log, executions, tree, before, recorded_at).await
+    let last = Last { executions, contributions };
+    finish(session, &log, last, tree, before, recorded_at).await
+}
+
+/// What goes out together with the head.
+struct Last {
+    executions: Copy,
+    /// What is given to the statistics, from which entry on.
+    contributions: Option<(u64, Packed)>,
 }
 
 /// Places a hold.
@@ -530,7 +545,7 @@ async fn track(session: &Session, log: &str, tracked: &TrackedRows) -> Result<()
 async fn finish(
     session: &Session,
     log: &str,
-    rows: Copy,
+    last: Last,
     tree: &mut Tree,
     before: u64,
     recorded_at: Time,
@@ -561,13 +576,25 @@ async fn finish(
     let (size, root, recorded_at) = (at_most(tree.size()), tree.root().0, Micros::from(recorded_at));
     let (root, size): (&[u8], &i64) = (root.as_slice(), &size);
     let params: [&(dyn ToSql + Sync); 4] = [&log, size, &root, &recorded_at];
-    let (copied, tiles, moved, committed) = join!(
-        rows.send(session),
+    let give = match &last.contributions {
+        Some(_) => Some(session.prepare_cached(statistics::CONTRIBUTIONS).await?),
+        None => None,
+    };
+    let contribute = async {
+        let Some((statement, (first, packed))) = give.as_ref().zip(last.contributions.as_ref()) else {
+            return Ok(0);
+        };
+        session.execute(statement, &[&log, &at_most(*first), &packed.as_bytes()]).await
+    };
+    let (copied, given, tiles, moved, committed) = join!(
+        last.executions.send(session),
+        contribute,
         futures::future::join_all(tiles),
         session.execute(&head, &params),
         commit()
     );
     copied?;
+    given?;
     for written in tiles {
         written?;
     }

@@ -16,7 +16,7 @@ use super::{
     replay::{Known, written},
     session::Session,
     tracked::TrackedRows,
-    values::Micros,
+    values::{Micros, at_most},
 };
 use crate::store::{
     Arrival, LogRow, MovingPage, Owner, StoreError, Tracked, head::HeadRow, rows::Cells as _,
@@ -182,6 +182,12 @@ async fn open(
         UPDATE log
         SET state = 'open'
         WHERE name = $1";
+    // Its statistics are folded from what arrived.
+    const REFOLD: &str = "
+        -- arrive: statistics
+        UPDATE statistics_log
+        SET refold_until = $2
+        WHERE log = $1";
     const CLOSE: &str = "
         -- arrive: close in favour of the successor
         INSERT INTO succession (log, successor)
@@ -189,6 +195,7 @@ async fn open(
     begin(session, log).await?;
     if let Some(head) = locked(session, log).await? {
         publish(session, &head, checkpoint).await?;
+        session.execute(REFOLD, &[&log, &at_most(head.size)]).await?;
         session.execute(OPEN, &[&log]).await?;
         if let Some(successor) = successor {
             session.execute(CLOSE, &[&log, &successor]).await?;

@@ -48,6 +48,7 @@ mod replay;
 mod rows;
 mod schema;
 mod session;
+mod statistics;
 mod strays;
 mod succeed;
 #[cfg(test)]

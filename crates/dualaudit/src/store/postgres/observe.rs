@@ -178,9 +178,11 @@ async fn privileges(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
                 ('workflow_execution_revision', 'UPDATE', 'nonce'),
                 ('source_object', 'UPDATE', 'object'), ('quarantine', 'UPDATE', 'object'),
                 ('hold', 'UPDATE', 'released_at'), ('hold', 'UPDATE', 'released_idx'),
-                ('log_tile', 'UPDATE', 'hashes'),
-                ('tracked', 'SELECT', NULL), ('tracked', 'INSERT', NULL), ('tracked', 'UPDATE', NULL),
-                ('tracked', 'DELETE', NULL)
+                ('log_tile', 'UPDATE', 'hashes')
+            UNION ALL
+            SELECT free, privilege, NULL
+            FROM unnest(ARRAY['tracked', 'statistics_log', 'statistics_pending', 'statistics_page']) AS free,
+                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
         ) AS needed
         WHERE NOT CASE WHEN part IS NULL THEN has_table_privilege(to_regclass(kept), privilege)
             ELSE has_column_privilege(to_regclass(kept), part, privilege) END

@@ -11,6 +11,7 @@ use dualaudit_record::{
     digest::Digest,
     entry::{Covers, Hold},
     log::Leaf,
+    statistics::Packed,
 };
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     fields::{CopyRows, Field, Fields},
     holds::Holds,
     known::EntriesOf,
+    statistics::Records,
     tracked::TrackedRows,
 };
 use crate::store::{
@@ -60,6 +62,8 @@ pub(super) struct Written {
     pub(super) erased: CopyRows,
     /// What is left of them, where it is not written anew.
     pub(super) rests: Vec<Erased>,
+    /// What is given to the statistics, from which entry on.
+    pub(super) contributions: Option<(u64, Packed)>,
 }
 
 impl Default for Written {
@@ -76,6 +80,7 @@ impl Default for Written {
             purge_pending: CopyRows::of(4),
             erased: CopyRows::of(3),
             rests: Vec::new(),
+            contributions: None,
         }
     }
 }
@@ -182,6 +187,10 @@ pub(super) struct Overlay {
     pub(super) holds: Holds,
     /// What an erasure decides by.
     pub(super) erasable: ErasableRows,
+    /// The latest revisions of attempts that may be taken back, or go.
+    pub(super) records: Records,
+    /// Whether the statistics do not yet have all that was recorded before they were kept.
+    pub(super) is_behind: bool,
     pub(super) tracked: TrackedRows,
     pub(super) written: Written,
 }
@@ -196,6 +205,8 @@ impl Overlay {
             by_key: HashMap::new(),
             holds: Holds::default(),
             erasable: ErasableRows::default(),
+            records: Records::default(),
+            is_behind: false,
             tracked: TrackedRows::default(),
             written: Written::default(),
         }
@@ -262,6 +273,14 @@ impl Tables for Overlay {
 
     fn tracked_row(&mut self, id: &str) -> Result<Option<Tracked>, Infallible> {
         Ok(self.tracked.get(id).cloned())
+    }
+
+    fn record(&mut self, id: &str, attempt: u32) -> Result<Option<WorkflowExecutionAudit>, Infallible> {
+        Ok(self.records.remove(&(id.to_owned(), attempt)))
+    }
+
+    fn is_behind(&mut self) -> Result<bool, Infallible> {
+        Ok(self.is_behind)
     }
 
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<(), Infallible> {
@@ -382,6 +401,11 @@ impl Tables for Overlay {
 
     fn gone(&mut self, id: &str) -> Result<(), Infallible> {
         self.tracked.gone(id);
+        Ok(())
+    }
+
+    fn contribute(&mut self, first: u64, contributions: &Packed) -> Result<(), Infallible> {
+        self.written.contributions = Some((first, contributions.clone()));
         Ok(())
     }
 }

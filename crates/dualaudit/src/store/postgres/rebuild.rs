@@ -1,7 +1,7 @@
 //! Tables that a log's entries say all of, made anew from them. Replacing them is for the database's owner.
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, proof};
+use dualaudit_record::{Time, proof, statistics::Sums};
 use tokio_postgres::types::ToSql;
 
 use super::{
@@ -9,12 +9,18 @@ use super::{
     error::{Error, Result},
     read,
     session::Session,
+    statistics,
     values::{Micros, at_most},
 };
 use crate::store::{
     Head, StoreError, StoredEntry, Which, names,
-    rebuild::{Compared, Derived, DerivedTable, LEAF_HASHES, Mode, Rebuild, Rebuilding, TABLES},
+    rebuild::{
+        COPY_REBUILT, COUNT_REBUILT, Compared, DIFFERING_PAGES, Derived, DerivedTable, LEAF_HASHES, Mode,
+        REBUILT_PAGES, REPLACE_STATISTICS, Rebuild, Rebuilding, Summing, TABLES, TakingAway,
+        pages_like_stored,
+    },
     rows::Cells as _,
+    statistics::page::{BadPage, PageId},
 };
 
 /// Whole tables are compared: in any order, and for as long as it takes.
@@ -50,13 +56,16 @@ impl Rebuild for PostgresStore {
                 session.batch_execute(&table.create()).await?;
                 session.batch_execute(&table.index()).await?;
             }
+            session.batch_execute(&pages_like_stored(REBUILT_PAGES)).await?;
+            session.batch_execute(&pages_like_stored(DIFFERING_PAGES)).await?;
             let heads = read::logs(&session).await?;
             let head = heads.into_iter().find(|head| head.log == log);
             let head = head.ok_or_else(|| StoreError::Foreign(format!("there is no log {log:?}")))?;
             Ok((session, head))
         };
         let (session, head) = self.worked(begin).await?;
-        Ok(Box::new(PostgresRebuilding { session, head, name: self.name.to_string() }))
+        let (name, summing) = (self.name.to_string(), Summing::default());
+        Ok(Box::new(PostgresRebuilding { session, head, name, summing }))
     }
 }
 
@@ -67,6 +76,7 @@ struct PostgresRebuilding {
     head: Head,
     /// What errors call the database.
     name: String,
+    summing: Summing,
 }
 
 #[async_trait]
@@ -80,6 +90,19 @@ impl Rebuilding for PostgresRebuilding {
         entries.await.map_err(|error| error.at(&self.name))
     }
 
+    async fn contribute(&mut self, page: Vec<StoredEntry>) -> std::result::Result<(), StoreError> {
+        let Some(as_of) = self.head.recorded_at else { return Ok(()) };
+        let Self { session, head, summing, .. } = self;
+        let contribute = async {
+            let sums = statistics::refolded(session, &head.log, &page, as_of).await?;
+            match summing.push(page.len(), &sums) {
+                Some(due) => statistics::add(session, &head.log, REBUILT_PAGES, due).await,
+                None => Ok(()),
+            }
+        };
+        contribute.await.map_err(|error| error.at(&self.name))
+    }
+
     async fn put(&mut self, rows: Vec<Derived>) -> std::result::Result<(), StoreError> {
         for row in &rows {
             put(&self.session, row).await.map_err(|error| error.at(&self.name))?;
@@ -88,7 +111,8 @@ impl Rebuilding for PostgresRebuilding {
     }
 
     async fn compare(&mut self) -> std::result::Result<Vec<Compared>, StoreError> {
-        compare_all(&self.session, &self.head.log).await.map_err(|error| error.at(&self.name))
+        let rest = self.summing.take();
+        compare_all(&self.session, &self.head, rest).await.map_err(|error| error.at(&self.name))
     }
 
     async fn replace(
@@ -151,7 +175,9 @@ async fn put(session: &Session, row: &Derived) -> Result<()> {
     }
 }
 
-async fn compare_all(session: &Session, log: &str) -> Result<Vec<Compared>> {
+async fn compare_all(session: &Session, head: &Head, rest: Sums) -> Result<Vec<Compared>> {
+    let log = head.log.as_str();
+    statistics::add(session, log, REBUILT_PAGES, rest).await?;
     session.batch_execute(AT_LENGTH).await?;
     let mut compared = Vec::new();
     for table in &TABLES {
@@ -163,7 +189,52 @@ async fn compare_all(session: &Session, log: &str) -> Result<Vec<Compared>> {
     let first = session.query(&LEAF_HASHES.put_keys(), &[]).await?;
     let first = first.iter().map(|row| row.string(0)).collect::<Result<_>>()?;
     compared.push(Compared { table: LEAF_HASHES.name, rows: 0, differing, first });
+    // What is not yet folded of what was there before is no difference.
+    if let Some(as_of) = head.recorded_at
+        && statistics::how_far(session, log).await?.is_none()
+    {
+        compared.push(compare_statistics(session, log, as_of).await?);
+    }
     Ok(compared)
+}
+
+async fn compare_statistics(session: &Session, log: &str, as_of: Time) -> Result<Compared> {
+    const PAGES: &str = "
+        -- rebuild: pages of statistics
+        SELECT level, start, view, first_key, cells
+        FROM statistics_page
+        WHERE log = $1 AND (level, start, view, first_key) > ($2, $3, $4, $5)
+        ORDER BY level, start, view, first_key
+        LIMIT 64";
+    const LEFT: &str = "
+        -- rebuild: differing pages of statistics
+        SELECT level, start, view, first_key, cells
+        FROM differing_statistics_page
+        WHERE log = $1
+        ORDER BY level, start, view, first_key";
+    let damaged = |error: BadPage| statistics::damaged(log, &error.into());
+    session.batch_execute(COPY_REBUILT).await?;
+    let mut taking = TakingAway::default();
+    let unfolded = taking.unfolded(statistics::unfolded(session, log, as_of).await?);
+    statistics::add(session, log, DIFFERING_PAGES, unfolded).await?;
+    let mut after = (String::new(), 0, String::new(), Vec::new());
+    loop {
+        let found = session.rows(PAGES, &[&log, &after.0, &after.1, &after.2, &after.3]).await?;
+        let pages: Vec<(PageId, Vec<u8>)> = found.iter().map(statistics::read_page).collect::<Result<_>>()?;
+        let Some((last, _)) = pages.last() else { break };
+        after = (
+            last.bucket.level.to_string(),
+            last.bucket.start.number(),
+            last.view.to_string(),
+            last.first.as_bytes().to_vec(),
+        );
+        let sums = taking.pages(&pages, as_of);
+        statistics::add(session, log, DIFFERING_PAGES, sums).await?;
+    }
+    let left = session.rows(LEFT, &[&log]).await?;
+    let left: Vec<(PageId, Vec<u8>)> = left.iter().map(statistics::read_page).collect::<Result<_>>()?;
+    let rows = session.query_one(COUNT_REBUILT, &[]).await?.number(0)?;
+    taking.compared(rows, &left).map_err(damaged)
 }
 
 async fn compare(session: &Session, log: &str, table: &DerivedTable) -> Result<Compared> {
@@ -197,6 +268,9 @@ async fn replace(session: &Session, log: &str, head: proof::Head, recorded_at: O
             session.execute(&change, &[&log]).await?;
         }
         triggers(session, table.name, "ENABLE").await?;
+    }
+    for replace in REPLACE_STATISTICS {
+        session.execute(replace, &[&log]).await?;
     }
     triggers(session, "log_entry", "DISABLE").await?;
     session.execute(LEAF, &[&log]).await?;

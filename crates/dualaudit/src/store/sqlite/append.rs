@@ -11,6 +11,7 @@ use dualaudit_record::{
     digest::Digest,
     entry::{Covers, Hold},
     log::Tree,
+    statistics::Packed,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -18,7 +19,7 @@ use super::{
     erase,
     error::{Error, Result},
     identity::Identity,
-    known, leave, maintain, tree,
+    known, leave, maintain, statistics, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
@@ -170,6 +171,14 @@ impl<F: Faults> Tables for Inside<'_, F> {
         known::tracked_row(self.writes.connection(), self.log, id)
     }
 
+    fn record(&mut self, id: &str, attempt: u32) -> Result<Option<WorkflowExecutionAudit>> {
+        statistics::record(self.writes.connection(), self.log, id, attempt)
+    }
+
+    fn is_behind(&mut self) -> Result<bool> {
+        Ok(statistics::behind(self.writes.connection(), self.log)?.is_some())
+    }
+
     fn entry(&mut self, entry: NewEntry<'_>) -> Result<()> {
         let NewEntry { leaf, leaf_hash, execution, key, body } = entry;
         let started_at = execution.and_then(|row| row.prepared.record.started_at);
@@ -317,6 +326,11 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn gone(&mut self, id: &str) -> Result<()> {
         self.writes.write(Step::Gone, params![self.log, id]).map(drop)
+    }
+
+    fn contribute(&mut self, first: u64, contributions: &Packed) -> Result<()> {
+        let row = params![self.log, first, contributions.as_bytes()];
+        self.writes.write(Step::Contribute, row).map(drop)
     }
 }
 

@@ -51,6 +51,7 @@ mod read;
 mod rebuild;
 mod remove;
 mod rows;
+mod statistics;
 mod strays;
 mod succeed;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Tables that a log's entries say all of, made anew from them.
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, proof};
+use dualaudit_record::{Time, proof, statistics::Sums};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::{
@@ -9,11 +9,16 @@ use super::{
     error::{Error, Result},
     held::Held,
     known::{collect, first},
-    read,
+    read, statistics,
 };
 use crate::store::{
     Head, StoreError, StoredEntry, names,
-    rebuild::{Compared, Derived, DerivedTable, LEAF_HASHES, Mode, Rebuild, Rebuilding, TABLES},
+    rebuild::{
+        COPY_REBUILT, COUNT_REBUILT, Compared, DIFFERING_PAGES, Derived, DerivedTable, LEAF_HASHES, Mode,
+        REBUILT_PAGES, REPLACE_STATISTICS, Rebuild, Rebuilding, Summing, TABLES, TakingAway,
+        pages_like_stored,
+    },
+    statistics::page::BadPage,
 };
 
 #[async_trait]
@@ -41,19 +46,30 @@ impl Rebuild for SqliteStore {
                 connection.execute_batch(&table.create())?;
                 connection.execute_batch(&table.index())?;
             }
+            connection.execute_batch(&pages_like_stored(REBUILT_PAGES))?;
+            connection.execute_batch(&pages_like_stored(DIFFERING_PAGES))?;
             Ok(connection)
         })
         .await?;
         let heads = held.with(read::logs).await?;
         let head = heads.into_iter().find(|head| head.log == log);
         let head = head.ok_or_else(|| StoreError::Foreign(format!("there is no log {log:?}")))?;
-        Ok(Box::new(SqliteRebuilding { held, head }))
+        Ok(Box::new(SqliteRebuilding { held, head, summing: Summing::default() }))
     }
 }
 
 struct SqliteRebuilding {
     held: Held,
     head: Head,
+    summing: Summing,
+}
+
+impl SqliteRebuilding {
+    /// Adds sums to the pages that are made anew.
+    async fn add(&self, sums: Sums) -> std::result::Result<(), StoreError> {
+        let log = self.head.log.clone();
+        self.held.with(move |connection| statistics::add(connection, &log, REBUILT_PAGES, sums)).await
+    }
 }
 
 #[async_trait]
@@ -69,12 +85,25 @@ impl Rebuilding for SqliteRebuilding {
             .await
     }
 
+    async fn contribute(&mut self, page: Vec<StoredEntry>) -> std::result::Result<(), StoreError> {
+        let Some(as_of) = self.head.recorded_at else { return Ok(()) };
+        let (log, entries) = (self.head.log.clone(), page.len());
+        let refold = move |connection: &Connection| statistics::refolded(connection, &log, &page, as_of);
+        let sums = self.held.with(refold).await?;
+        match self.summing.push(entries, &sums) {
+            Some(due) => self.add(due).await,
+            None => Ok(()),
+        }
+    }
+
     async fn put(&mut self, rows: Vec<Derived>) -> std::result::Result<(), StoreError> {
         self.held.with(move |connection| rows.iter().try_for_each(|row| put(connection, row))).await
     }
 
     async fn compare(&mut self) -> std::result::Result<Vec<Compared>, StoreError> {
-        let log = self.head.log.clone();
+        let rest = self.summing.take();
+        self.add(rest).await?;
+        let (log, as_of) = (self.head.log.clone(), self.head.recorded_at);
         self.held
             .with(move |connection| {
                 let mut compared: Vec<Compared> =
@@ -83,6 +112,12 @@ impl Rebuilding for SqliteRebuilding {
                 let first = collect(connection, &LEAF_HASHES.put_keys(), [], |row| Ok(row.get(0)?))?;
                 let differing = connection.query_row(&LEAF_HASHES.count(), [], |row| row.get(0))?;
                 compared.push(Compared { table: LEAF_HASHES.name, rows: 0, differing, first });
+                // What is not yet folded of what was there before is no difference.
+                if let Some(as_of) = as_of
+                    && statistics::behind(connection, &log)?.is_none()
+                {
+                    compared.push(compare_statistics(connection, &log, as_of)?);
+                }
                 Ok(compared)
             })
             .await
@@ -115,6 +150,9 @@ impl Rebuilding for SqliteRebuilding {
                         connection.execute(&add, [&log])?;
                         Ok(())
                     })?;
+                }
+                for replace in REPLACE_STATISTICS {
+                    connection.execute(replace, [&log])?;
                 }
                 untriggered(connection, "log_entry", || {
                     connection.execute(LEAF, [&log])?;
@@ -175,6 +213,44 @@ fn compare(connection: &Connection, log: &str, table: &DerivedTable) -> Result<C
         differing: count(connection, &differing, log)?,
         first: collect(connection, &shown, [log], |row| Ok(row.get(0)?))?,
     })
+}
+
+fn compare_statistics(connection: &Connection, log: &str, as_of: Time) -> Result<Compared> {
+    const PAGES: &str = "
+        -- rebuild: pages of statistics
+        SELECT level, start, view, first_key, cells
+        FROM statistics_page
+        WHERE log = ?1 AND (level, start, view, first_key) > (?2, ?3, ?4, ?5)
+        ORDER BY level, start, view, first_key
+        LIMIT 64";
+    const LEFT: &str = "
+        -- rebuild: differing pages of statistics
+        SELECT level, start, view, first_key, cells
+        FROM differing_statistics_page
+        WHERE log = ?1
+        ORDER BY level, start, view, first_key";
+    let damaged = |error: BadPage| statistics::damaged(log, &error.into());
+    connection.execute_batch(COPY_REBUILT)?;
+    let mut taking = TakingAway::default();
+    let unfolded = taking.unfolded(statistics::unfolded(connection, log, as_of)?);
+    statistics::add(connection, log, DIFFERING_PAGES, unfolded)?;
+    let mut after = (String::new(), 0, String::new(), Vec::new());
+    loop {
+        let of = params![log, after.0, after.1, after.2, after.3];
+        let pages = collect(connection, PAGES, of, statistics::read_page)?;
+        let Some((last, _)) = pages.last() else { break };
+        after = (
+            last.bucket.level.to_string(),
+            last.bucket.start.number(),
+            last.view.to_string(),
+            last.first.as_bytes().to_vec(),
+        );
+        let sums = taking.pages(&pages, as_of);
+        statistics::add(connection, log, DIFFERING_PAGES, sums)?;
+    }
+    let left = collect(connection, LEFT, [log], statistics::read_page)?;
+    let rows = connection.query_row(COUNT_REBUILT, [], |row| row.get(0))?;
+    taking.compared(rows, &left).map_err(damaged)
 }
 
 fn count(connection: &Connection, sql: &str, log: &str) -> Result<u64> {

@@ -46,6 +46,8 @@ pub(super) enum Step {
     Started,
     /// A tracked execution whose resource is gone.
     Gone,
+    /// What the append gives to the statistics.
+    Contribute,
     /// More hashes in a tile that exists.
     GrowTile,
     /// A new tile.
@@ -112,7 +114,7 @@ impl<'c, F: Faults> Writes<'c, F> {
     }
 }
 
-const STATEMENTS: usize = 24;
+const STATEMENTS: usize = 25;
 
 /// A step's statement and its place among them.
 fn statement(step: Step) -> (usize, &'static str) {
@@ -141,6 +143,7 @@ fn statement(step: Step) -> (usize, &'static str) {
         Step::EraseBody => (21, ERASE_BODY),
         Step::EraseSourceObject => (22, ERASE_SOURCE_OBJECT),
         Step::EraseQuarantine => (23, ERASE_QUARANTINE),
+        Step::Contribute => (24, INSERT_CONTRIBUTIONS),
         Step::Commit => unreachable!("a commit is no statement of an append"),
     }
 }
@@ -301,6 +304,11 @@ const DELETE_TRACKED: &str = "
     -- append: tracked execution gone
     DELETE FROM tracked
     WHERE log = ?1 AND id = ?2";
+
+const INSERT_CONTRIBUTIONS: &str = "
+    -- append: contributions
+    INSERT INTO statistics_pending (log, idx, contributions)
+    VALUES (?1, ?2, ?3)";
 
 const GROW_TILE: &str = "
     -- append: growing tile

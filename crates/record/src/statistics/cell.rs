@@ -1,0 +1,321 @@
+//! What is summed for each key of a view.
+
+use std::{collections::BTreeMap, ops::AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Hour, Sketch,
+    contribution::{Run, StepRun},
+};
+use crate::execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus};
+
+/// Retries from here on are counted together.
+const MANY_RETRIES: u8 = 6;
+
+/// How an execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ended {
+    /// By its work.
+    pub outcome: Outcome,
+    /// By its end.
+    pub status: Status,
+}
+
+impl Ended {
+    /// Whether it says something of what works: whoever was cancelled or deleted does not, and is no part of any rate.
+    pub fn counts(self) -> bool {
+        !matches!(self.status, Status::Cancelled | Status::Deleted)
+    }
+}
+
+impl Run {
+    /// How it ended.
+    pub fn ended(&self) -> Ended {
+        Ended { outcome: self.outcome, status: self.status }
+    }
+}
+
+/// Counts by something; those of which there are none are left out.
+pub type Counts<K> = BTreeMap<K, i64>;
+
+/// A sum of what executions gave. All numbers may be negative in what is to be taken back, and none is in a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see what they hold")]
+pub enum Cell {
+    Runs(RunsCell),
+    Step(StepCell),
+    Stratum(Box<StratumCell>),
+    Texts(TextsCell),
+}
+
+/// Executions of a version of a workflow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsCell {
+    /// How many ended how.
+    pub ended: Counts<Ended>,
+    /// Effectiveness of those that count, by where the score comes from.
+    pub scores: BTreeMap<ScoreSource, Scores>,
+    /// Steps rolled back, by those that count.
+    pub rollbacks: i64,
+    /// How many of those that count rolled any back.
+    pub rolled_back: i64,
+    /// Retries of steps, by those that count.
+    pub retries: i64,
+    /// How many of those that count retried any.
+    pub retried: i64,
+    /// From start to end, of those that count.
+    pub durations: BTreeMap<Outcome, Timed>,
+    /// From creation to start, of all of which it is known.
+    pub queued: Timed,
+}
+
+/// Scores in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scores {
+    /// How many.
+    pub count: i64,
+    /// Their sum.
+    pub sum: i64,
+    /// The sum of their squares, in millionths, each rounded towards zero.
+    pub squares: i64,
+}
+
+/// Durations: how they are spread, and their sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timed {
+    /// How they are spread.
+    pub sketch: Sketch,
+    /// Microseconds.
+    pub sum: i128,
+}
+
+/// A step of a version of a workflow, in the executions that count. Each execution counts once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepCell {
+    /// How the executions that reached it turned out.
+    pub reached: Counts<Outcome>,
+    /// How it ended, after how many retries (of 6 and more: 6).
+    pub ended: Counts<(StepStatus, u8)>,
+    /// Of the executions that it failed in, or ran out of time in, how many succeeded not.
+    pub broke: i64,
+    /// All retries.
+    pub retries: i64,
+    /// All microseconds that it took.
+    pub time: i128,
+    /// How long it took where it completed.
+    pub completed: Sketch,
+}
+
+/// Executions that have all in common that they are told apart by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StratumCell {
+    /// How many ended how.
+    pub ended: Counts<Ended>,
+    /// How long the successful took.
+    pub successful: Sketch,
+    /// Each step, by number and action.
+    pub steps: BTreeMap<(u32, String), StepCell>,
+    /// How the executions that count turned out whose step was adjusted in this way.
+    pub adjusted: BTreeMap<(u32, String, AdjustmentType), Counts<Outcome>>,
+}
+
+/// How many executions that ended on each day said it, by the day's first hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextsCell {
+    /// How many.
+    pub days: Counts<Hour>,
+}
+
+impl Cell {
+    /// Adds all of another of the same view, `times` over.
+    ///
+    /// # Panics
+    /// When it is of another view.
+    pub fn merge(&mut self, other: &Self, times: i64) {
+        match (self, other) {
+            (Self::Runs(cell), Self::Runs(other)) => cell.merge(other, times),
+            (Self::Step(cell), Self::Step(other)) => cell.merge(other, times),
+            (Self::Stratum(cell), Self::Stratum(other)) => cell.merge(other, times),
+            (Self::Texts(cell), Self::Texts(other)) => cell.merge(other, times),
+            _ => unreachable!("cells of different views have different keys"),
+        }
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_zero(&self) -> bool {
+        match self {
+            Self::Runs(cell) => *cell == RunsCell::default(),
+            Self::Step(cell) => *cell == StepCell::default(),
+            Self::Stratum(cell) => **cell == StratumCell::default(),
+            Self::Texts(cell) => *cell == TextsCell::default(),
+        }
+    }
+}
+
+impl RunsCell {
+    /// Of one execution.
+    pub fn of(run: &Run) -> Self {
+        let mut cell = Self { ended: one(run.ended()), ..Self::default() };
+        if let Some(queued) = run.queued {
+            cell.queued = Timed::of(queued);
+        }
+        if !run.ended().counts() {
+            return cell;
+        }
+        let retries = total(run.steps.iter().map(|step| step.retries));
+        cell.scores = [(run.score_source, Scores::of(run.score))].into();
+        cell.rollbacks = run.rollbacks.into();
+        cell.rolled_back = (run.rollbacks > 0).into();
+        cell.retries = retries;
+        cell.retried = (retries > 0).into();
+        cell.durations = [(run.outcome, Timed::of(run.duration))].into();
+        cell
+    }
+
+    /// Adds all of another, `times` over.
+    pub fn merge(&mut self, other: &Self, times: i64) {
+        let Self { ended, scores, rollbacks, rolled_back, retries, retried, durations, queued } = other;
+        add(&mut self.ended, ended, times);
+        merge(&mut self.scores, scores, |mine, theirs| mine.merge(theirs, times));
+        self.rollbacks += rollbacks * times;
+        self.rolled_back += rolled_back * times;
+        self.retries += retries * times;
+        self.retried += retried * times;
+        merge(&mut self.durations, durations, |mine, theirs| mine.merge(theirs, times));
+        self.queued.merge(queued, times);
+    }
+}
+
+impl Scores {
+    fn of(score: u32) -> Self {
+        let score = i64::from(score);
+        Self { count: 1, sum: score, squares: score * score / 1_000_000 }
+    }
+
+    /// Adds all of others, `times` over.
+    pub fn merge(&mut self, other: &Self, times: i64) {
+        self.count += other.count * times;
+        self.sum += other.sum * times;
+        self.squares += other.squares * times;
+    }
+}
+
+impl Timed {
+    fn of(micros: u64) -> Self {
+        let mut sketch = Sketch::default();
+        sketch.add(micros, 1);
+        Self { sketch, sum: micros.into() }
+    }
+
+    /// Adds all of others, `times` over.
+    pub fn merge(&mut self, other: &Self, times: i64) {
+        self.sketch.merge(&other.sketch, times);
+        self.sum += other.sum * i128::from(times);
+    }
+}
+
+impl StepCell {
+    /// Of one execution that counts.
+    pub fn of(step: &StepRun, outcome: Outcome) -> Self {
+        let retries = u8::try_from(step.retries).unwrap_or(MANY_RETRIES).min(MANY_RETRIES);
+        let failed = matches!(step.status, StepStatus::Failed | StepStatus::TimedOut);
+        let mut completed = Sketch::default();
+        if step.status == StepStatus::Completed {
+            completed.add(step.duration, 1);
+        }
+        Self {
+            reached: if step.reached { one(outcome) } else { Counts::new() },
+            ended: one((step.status, retries)),
+            broke: (failed && outcome != Outcome::Success).into(),
+            retries: total([step.retries]),
+            time: step.duration.into(),
+            completed,
+        }
+    }
+
+    /// Adds all of another, `times` over.
+    pub fn merge(&mut self, other: &Self, times: i64) {
+        let Self { reached, ended, broke, retries, time, completed } = other;
+        add(&mut self.reached, reached, times);
+        add(&mut self.ended, ended, times);
+        self.broke += broke * times;
+        self.retries += retries * times;
+        self.time += time * i128::from(times);
+        self.completed.merge(completed, times);
+    }
+}
+
+impl StratumCell {
+    /// Of one execution.
+    pub fn of(run: &Run) -> Self {
+        let mut cell = Self { ended: one(run.ended()), ..Self::default() };
+        if !run.ended().counts() {
+            return cell;
+        }
+        if run.outcome == Outcome::Success {
+            cell.successful.add(run.duration, 1);
+        }
+        let step = |step: &StepRun| ((step.number, step.action.clone()), StepCell::of(step, run.outcome));
+        cell.steps = run.steps.iter().map(step).collect();
+        let adjusted = run.adjustments.iter();
+        cell.adjusted =
+            adjusted.map(|it| ((it.number, it.action.clone(), it.kind), one(run.outcome))).collect();
+        cell
+    }
+
+    /// Adds all of another, `times` over.
+    pub fn merge(&mut self, other: &Self, times: i64) {
+        let Self { ended, successful, steps, adjusted } = other;
+        add(&mut self.ended, ended, times);
+        self.successful.merge(successful, times);
+        merge(&mut self.steps, steps, |mine, theirs| mine.merge(theirs, times));
+        merge(&mut self.adjusted, adjusted, |mine, theirs| add(mine, theirs, times));
+    }
+}
+
+impl TextsCell {
+    /// Of one execution that ended on the day that begins with this hour.
+    pub fn of(day: Hour) -> Self {
+        Self { days: one(day) }
+    }
+
+    /// Adds all of another, `times` over.
+    pub fn merge(&mut self, other: &Self, times: i64) {
+        add(&mut self.days, &other.days, times);
+    }
+}
+
+fn one<K: Ord>(key: K) -> Counts<K> {
+    [(key, 1)].into()
+}
+
+fn total(numbers: impl IntoIterator<Item = u64>) -> i64 {
+    let sum = numbers.into_iter().fold(0, u64::saturating_add);
+    // Never beyond what sums of many of them need.
+    i64::try_from(sum).unwrap_or(i64::MAX).min(1 << 40)
+}
+
+fn add<K: Ord + Clone>(counts: &mut Counts<K>, more: &Counts<K>, times: i64) {
+    merge(counts, more, |mine, theirs| mine.add_assign(theirs * times));
+}
+
+/// Adds the values of a map to those of another, and leaves out what comes to nothing.
+fn merge<K: Ord + Clone, V: Default + PartialEq>(
+    values: &mut BTreeMap<K, V>,
+    more: &BTreeMap<K, V>,
+    mut add: impl FnMut(&mut V, &V),
+) {
+    for (key, theirs) in more {
+        let Some(mine) = values.get_mut(key) else {
+            let mut mine = V::default();
+            add(&mut mine, theirs);
+            values.insert(key.clone(), mine);
+            continue;
+        };
+        add(mine, theirs);
+        if *mine == V::default() {
+            values.remove(key);
+        }
+    }
+}

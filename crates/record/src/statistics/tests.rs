@@ -1,0 +1,230 @@
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::{
+    Entry, Time, WorkflowExecutionAudit,
+    erase::rest,
+    execution::{
+        AdjustmentType, Outcome, ScoreSource, Status, StepExecutionAudit, StepStatus, StoredExecution,
+    },
+    testing::{self, now, plain_record},
+};
+
+const NEVER: &str = "9999-12-31T23:59:59Z";
+
+fn at(text: &str) -> Time {
+    text.parse().unwrap()
+}
+
+fn sums(records: &[WorkflowExecutionAudit], as_of: Time) -> Sums {
+    let mut sums = Sums::default();
+    records.iter().for_each(|record| sums.give(&Contribution::of(record), 1, as_of));
+    sums
+}
+
+/// The one cell of a view whose key begins so.
+fn cell(sums: &Sums, view: View, begins: &Key) -> Cell {
+    let end = begins.end().unwrap();
+    let mut found = sums.iter().filter(|((of, _, key), _)| *of == view && key >= begins && *key < end);
+    let (_, cell) = found.next().unwrap();
+    assert_eq!(found.next(), None);
+    cell.clone()
+}
+
+#[test]
+fn a_record_contributes_what_it_says() {
+    let contribution = Contribution::of(&plain_record());
+    assert_eq!(contribution.of.workflow, "restart-and-scale");
+    assert_eq!(contribution.of.version, "v2");
+    assert_eq!(contribution.hour.start(), at("2025-06-01T10:00:00Z"));
+    let run = contribution.run.unwrap();
+    assert_eq!((run.outcome, run.status), (Outcome::Partial, Status::Failed));
+    assert_eq!((run.score, run.score_source), (400_000, ScoreSource::Reported));
+    assert_eq!((run.duration, run.queued), (90_000_000, None));
+    let step = |number, action: &str, status, retries, duration| StepRun {
+        number,
+        action: action.to_owned(),
+        status,
+        reached: true,
+        retries,
+        duration,
+    };
+    assert_eq!(
+        run.steps,
+        [
+            step(1, "restart", StepStatus::Completed, 1, 30_000_000),
+            step(2, "scale", StepStatus::Failed, 0, 60_000_000),
+        ]
+    );
+    let kind = AdjustmentType::Timeout;
+    assert_eq!(run.adjustments, [Adjusted { number: 1, action: "restart".to_owned(), kind }]);
+    let text = |number, action: &str, about, pattern: &str| Text {
+        number,
+        action: action.to_owned(),
+        about,
+        pattern: pattern.to_owned(),
+    };
+    assert_eq!(
+        contribution.texts,
+        [
+            text(0, "", About::Error, "step <number> failed"),
+            text(1, "restart", About::Reason(kind), "slow node"),
+            text(2, "scale", About::Error, "quota"),
+        ]
+    );
+}
+
+#[test]
+fn a_step_that_is_there_twice_counts_once_and_one_that_was_not_begun_was_not_reached() {
+    let mut record = plain_record();
+    let second = record.step_executions[1].clone();
+    let step = |step_number, status, retries_attempted| StepExecutionAudit {
+        step_number,
+        status,
+        retries_attempted,
+        ..second.clone()
+    };
+    record.step_executions.push(step(2, StepStatus::Completed, 2));
+    record.step_executions.push(step(3, StepStatus::Skipped, 0));
+    let run = Contribution::of(&record).run.unwrap();
+    let seen: Vec<_> =
+        run.steps.iter().map(|step| (step.number, step.status, step.retries, step.reached)).collect();
+    assert_eq!(
+        seen,
+        [
+            (1, StepStatus::Completed, 1, true),
+            (2, StepStatus::Completed, 2, true),
+            (3, StepStatus::Skipped, 0, false),
+        ]
+    );
+    assert_eq!(run.steps[1].duration, 120_000_000);
+}
+
+#[test]
+fn an_execution_is_in_one_cell_of_each_scope_and_in_its_steps() {
+    let record = plain_record();
+    let sums = sums(std::slice::from_ref(&record), now());
+    let runs = sums.iter().filter(|((view, ..), _)| *view == View::Runs).count();
+    assert_eq!(runs, Scope::ALL.len());
+    let Cell::Runs(runs) = cell(&sums, View::Runs, &Key::scope(Scope::All, &[])) else { unreachable!() };
+    assert_eq!(runs.ended[&Ended { outcome: Outcome::Partial, status: Status::Failed }], 1);
+    assert_eq!(runs.scores[&ScoreSource::Reported], Scores { count: 1, sum: 400_000, squares: 160_000 });
+    assert_eq!(runs.durations[&Outcome::Partial].sum, 90_000_000);
+    assert_eq!((runs.retries, runs.retried), (1, 1));
+    let step = Key::version("restart-and-scale", "v2").number(2);
+    let Cell::Step(step) = cell(&sums, View::Steps, &step) else { unreachable!() };
+    assert_eq!((step.broke, step.reached[&Outcome::Partial]), (1, 1));
+    assert_eq!(step.ended[&(StepStatus::Failed, 0)], 1);
+    let Cell::Stratum(stratum) = cell(&sums, View::Strata, &Key::workflow("restart-and-scale")) else {
+        unreachable!()
+    };
+    assert_eq!(stratum.steps.len(), 2);
+    let adjusted = (1, "restart".to_owned(), AdjustmentType::Timeout);
+    assert_eq!(stratum.adjusted[&adjusted][&Outcome::Partial], 1);
+}
+
+#[test]
+fn whoever_was_cancelled_is_counted_and_no_more() {
+    let record = WorkflowExecutionAudit { status: Status::Cancelled, ..plain_record() };
+    let sums = sums(&[record], now());
+    let Cell::Runs(runs) = cell(&sums, View::Runs, &Key::scope(Scope::All, &[])) else { unreachable!() };
+    assert_eq!(runs.ended[&Ended { outcome: Outcome::Partial, status: Status::Cancelled }], 1);
+    assert_eq!(RunsCell { ended: runs.ended.clone(), ..RunsCell::default() }, runs);
+    assert!(sums.iter().all(|((view, ..), _)| *view != View::Steps));
+}
+
+#[test]
+fn the_keys_of_a_prefix_are_those_between_it_and_its_end() {
+    let key = Key::workflow("a");
+    let end = key.end().unwrap();
+    for (workflow, is_within) in [("a", true), ("a ", false), ("ab", false), ("A", false), ("", false)] {
+        let other = Key::version(workflow, "v1").number(u32::MAX);
+        assert_eq!(other >= key && other < end, is_within, "{workflow:?}");
+    }
+    assert_eq!(Key::from_bytes(vec![u8::MAX]).end(), None);
+}
+
+#[test]
+fn the_parts_of_a_key_can_be_read() {
+    let of = Contribution::of(&plain_record()).of;
+    let about = About::Reason(AdjustmentType::Other);
+    let key = Key::stratum(&of).number(7).text("scale").about(about).text("é");
+    let mut parts = key.parts();
+    for expected in [&of.workflow, &of.version, &of.namespace, &of.incident_type, &of.target_kind] {
+        assert_eq!(parts.text(View::Texts).unwrap(), expected);
+    }
+    assert_eq!(parts.number(View::Texts).unwrap(), 7);
+    assert_eq!(parts.text(View::Texts).unwrap(), "scale");
+    assert_eq!(parts.about().unwrap(), about);
+    assert_eq!(parts.text(View::Texts).unwrap(), "é");
+    assert!(parts.text(View::Texts).is_err() && parts.number(View::Texts).is_err() && parts.about().is_err());
+    let key = Key::runs(Scope::IncidentType, &of);
+    assert_eq!(key.parts().scope().unwrap(), Scope::IncidentType);
+}
+
+proptest! {
+    #[test]
+    fn an_erasure_takes_the_texts_back_and_nothing_else(record in testing::record()) {
+        let (revision, recorded_at) = (1, now());
+        let stored = StoredExecution { record: record.clone(), revision, recorded_at, source_digest: None };
+        let Some(Entry::Execution(left)) = rest(&Entry::Execution(Box::new(stored))) else { unreachable!() };
+        let (before, after) = (Contribution::of(&record), Contribution::of(&left.record));
+        prop_assert_eq!(&after.texts, &[]);
+        prop_assert_eq!(&after, &Contribution { texts: Vec::new(), ..before.clone() });
+        let mut sums = sums(&[record], now());
+        if let Some(texts) = before.of_texts() {
+            sums.give(&texts, -1, now());
+        }
+        sums.give(&after, -1, now());
+        prop_assert!(sums.is_zero());
+    }
+
+    #[test]
+    fn what_was_given_can_be_taken_back_in_any_order(
+        records in vec(testing::record(), 1..8),
+        first in any::<prop::sample::Index>(),
+    ) {
+        let mut sums = sums(&records, now());
+        let (before, after) = records.split_at(first.index(records.len()));
+        for record in after.iter().chain(before) {
+            sums.give(&Contribution::of(record), -1, now());
+        }
+        prop_assert!(sums.is_zero());
+    }
+
+    #[test]
+    fn what_is_put_together_is_what_had_been_given_later(
+        records in vec(testing::record(), 1..8),
+        then in 0..200_i64,
+        later in 0..200_i64,
+    ) {
+        let then = now().saturating_add_micros(then * 86_400_000_000);
+        let later = then.saturating_add_micros(later * 86_400_000_000);
+        let mut rolled = Sums::default();
+        for ((view, bucket, key), cell) in sums(&records, then).iter() {
+            rolled.add(*view, bucket.rolled(later), key.clone(), cell, 1);
+        }
+        prop_assert_eq!(rolled, sums(&records, later));
+    }
+
+    #[test]
+    fn cells_come_back_from_their_bytes(records in vec(testing::record(), 1..5)) {
+        for ((view, ..), cell) in sums(&records, at(NEVER)).iter() {
+            macro_rules! check {
+                ($cell:expr, $type:ty) => {
+                    prop_assert_eq!(
+                        &postcard::from_bytes::<$type>(&postcard::to_stdvec($cell).unwrap()).unwrap(),
+                        $cell
+                    )
+                };
+            }
+            prop_assert_eq!(cell.view(), *view);
+            match cell {
+                Cell::Runs(cell) => check!(cell, RunsCell),
+                Cell::Step(cell) => check!(cell, StepCell),
+                Cell::Stratum(cell) => check!(cell.as_ref(), StratumCell),
+                Cell::Texts(cell) => check!(cell, TextsCell),
+            }
+        }
+    }
+}
