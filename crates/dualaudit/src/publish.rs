@@ -167,7 +167,13 @@ impl Publisher {
         }
         let checkpoint = Checkpoint { origin: head.origin, size: head.size, root: head.root };
         let mut checkpoint = SignedCheckpoint::sign(checkpoint, &self.keys)?;
-        self.copies.keep(&checkpoint, self.clock.now()).await?;
+        if let Err(error) = self.copies.keep(&checkpoint, self.clock.now()).await {
+            if error.is_of_another_log() {
+                // It was not there when the copies were read: from now on, nothing is appended beside it.
+                self.ingest.set_extends(Extends::Unread);
+            }
+            return Err(error.into());
+        }
         if !self.copies.is_empty() {
             self.ingest.set_extends(Extends::Head(now));
         }

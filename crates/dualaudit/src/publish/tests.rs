@@ -294,6 +294,15 @@ async fn a_copy_of_another_log_of_the_same_name_stops_everything() {
         log.append("a").await.unwrap();
         log.publish().await.unwrap();
         assert_eq!(log.kept(), [1]);
+
+        // Both were begun at once: the other was not there when the copies were read.
+        std::fs::remove_file(&copy).unwrap();
+        keep("audit.example/other");
+        log.append("b").await.unwrap();
+        let refused = log.publish().await;
+        assert!(matches!(refused, Err(PublishError::Copy(error)) if error.is_of_another_log()));
+        let refused = log.append("c").await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     })
     .await;
 }
