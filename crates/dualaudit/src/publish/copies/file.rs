@@ -86,7 +86,10 @@ pub fn newest(path: &Path, log: Option<&str>, origin: &str) -> io::Result<Option
             0 => 0,
             _ => block.iter().position(|&byte| byte == b'\n').map_or(block.len(), |end| end + 1),
         };
+        let mut before = block.len();
         for line in block[first..].split(|&byte| byte == b'\n').rev() {
+            let begins = before - line.len();
+            before = begins.saturating_sub(1);
             match read(line) {
                 Some((_, checkpoint)) if checkpoint.head().origin == origin => return Ok(Some(checkpoint)),
                 Some((Some(of), checkpoint)) if log == Some(of.as_str()) => {
@@ -96,7 +99,7 @@ pub fn newest(path: &Path, log: Option<&str>, origin: &str) -> io::Result<Option
                 Some(_) => {}
                 None if line.trim_ascii().is_empty() || is_cut_off(line) => {}
                 // It may have been the newest.
-                None => return Err(io::Error::other("a line is no checkpoint as dualaudit keeps them")),
+                None => return Err(io::Error::other(damaged(start + begins as u64))),
             }
         }
         block.truncate(first);
@@ -104,6 +107,13 @@ pub fn newest(path: &Path, log: Option<&str>, origin: &str) -> io::Result<Option
         end = start;
     }
     Ok(None)
+}
+
+fn damaged(at: u64) -> String {
+    format!(
+        "the line that begins at byte {at} is no checkpoint as dualaudit keeps them, and may have been the newest: see what \
+         it was, and take it out of the file"
+    )
 }
 
 /// A checkpoint, and the name of its log where the line has it.
@@ -244,6 +254,15 @@ mod tests {
             assert_eq!(newest(&path, Some("a"), "a").unwrap().unwrap().head().size, 3);
             assert_eq!(*all(&path).last().unwrap(), 3);
         }
+        // As a machine leaves it that lost its power.
+        std::fs::write(&path, [&whole[..], &[0; 9]].concat()).unwrap();
+        let error = newest(&path, Some("a"), "a").unwrap_err().to_string();
+        assert!(error.contains(&format!("begins at byte {} is no", whole.len())), "{error}");
+        append(&path, Some("a"), &checkpoint("a", 3), time::ZERO).unwrap_err();
+        let far = [&whole[..], b"{}\n", &whole.repeat(400)].concat();
+        std::fs::write(&path, far).unwrap();
+        let error = newest(&path, Some("b"), "b").unwrap_err().to_string();
+        assert!(error.contains(&format!("begins at byte {} is no", whole.len())), "{error}");
         std::fs::write(&path, b"{}\n").unwrap();
         let error = kept(&path, u64::MAX).unwrap().next().unwrap().unwrap_err();
         assert!(error.to_string().contains("line 1"), "{error}");
