@@ -3,7 +3,7 @@
 //!
 //! What is there is put into one line an object, from the server's catalog, in words that are the same on
 //! every version of PostgreSQL. `migrations/postgres/schema.txt` has the lines of a database that was
-//! migrated and not touched. Whoever reads may add tables, indexes and views of their own.
+//! migrated and not touched. Whoever reads may add tables, views, and indexes that are not unique.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,9 @@ const LATER: &str = "_later";
 
 /// What may not be added, because it can change or refuse what is recorded.
 const CLOSED: [&str; 4] = ["trigger ", "rule ", "column ", "constraint "];
+
+/// An index that may refuse what is recorded, as the server writes its definition.
+const UNIQUE: &str = "CREATE UNIQUE INDEX ";
 
 /// Objects by what they are and their names, each with what matters of it.
 type Objects = BTreeMap<String, String>;
@@ -76,9 +79,12 @@ fn compare(untouched: &Objects, found: &Objects) -> Vec<String> {
         Some(other) if other.starts_with("disabled") => Some(format!("{object} is disabled")),
         Some(_) => Some(format!("{object} was changed")),
     });
-    let closed = |object: &&String| CLOSED.iter().any(|kind| object.starts_with(kind));
-    let added = found.keys().filter(closed).filter(|object| !expected.contains_key(*object));
-    altered.chain(added.map(|object| format!("{object} was added"))).collect()
+    let closed = |(object, is): &(&String, &String)| {
+        CLOSED.iter().any(|kind| object.starts_with(kind))
+            || object.starts_with("index ") && is.contains(UNIQUE)
+    };
+    let added = found.iter().filter(closed).filter(|(object, _)| !expected.contains_key(*object));
+    altered.chain(added.map(|(object, _)| format!("{object} was added"))).collect()
 }
 
 /// The objects of these tables and their partitions, and these functions.
@@ -134,7 +140,8 @@ const OBJECTS: &str = "
     FROM ours
     JOIN pg_constraint ON conrelid = ours.oid AND contype IN ('c', 'p', 'u', 'f', 'x')
     UNION ALL
-    -- Those of a partition have names that the server gives, and are there if their table's is valid.
+    -- Those of a partition have names that the server gives, and are there if their table's is valid; but it may
+    -- have others of its own, which refuse as well.
     SELECT 'index ' || index.relname,
         CASE WHEN indisvalid THEN 'valid, ' ELSE 'not valid, ' END
             || replace(pg_get_indexdef(indexrelid), quote_ident(nspname) || '.', '')
@@ -142,7 +149,7 @@ const OBJECTS: &str = "
     JOIN pg_namespace ON pg_namespace.oid = space
     JOIN pg_index ON indrelid = ours.oid
     JOIN pg_class AS index ON index.oid = indexrelid
-    WHERE NOT ours.partition
+    WHERE NOT ours.partition OR (indisunique AND NOT index.relispartition)
     UNION ALL
     SELECT 'function ' || proname || '(' || pg_get_function_identity_arguments(pg_proc.oid) || ')',
         lanname || CASE WHEN prosecdef THEN ', as its owner' ELSE '' END

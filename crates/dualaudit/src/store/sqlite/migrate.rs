@@ -77,10 +77,10 @@ impl Version {
 }
 
 /// Checks that tables, indexes, triggers and views are as the migrations made them, so that what the
-/// triggers refuse is refused. Whoever reads may add tables, indexes and views of their own.
+/// triggers refuse is refused. Whoever reads may add tables, views, and indexes that are not unique.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] names the first that is missing or was changed, and a trigger that was added.
+/// [`StoreError::Corrupt`] names the first that is missing or was changed, or was added and may refuse what is recorded.
 pub(super) fn check_unaltered(connection: &Connection) -> Result<()> {
     match alterations(connection)?.first() {
         None => Ok(()),
@@ -92,7 +92,8 @@ pub(super) fn check_unaltered(connection: &Connection) -> Result<()> {
     }
 }
 
-/// What of the schema is missing or was changed, and triggers that were added.
+/// What of the schema is missing or was changed, and what may change or refuse what is recorded and was added: triggers,
+/// and unique indexes of our tables.
 pub(super) fn alterations(connection: &Connection) -> Result<Vec<String>> {
     let mut pristine = Connection::open_in_memory()?;
     migrate(&mut pristine)?;
@@ -102,9 +103,27 @@ pub(super) fn alterations(connection: &Connection) -> Result<Vec<String>> {
         Some(other) if other != sql => Some(format!("{object} was changed")),
         Some(_) => None,
     });
-    let added =
-        found.keys().filter(|object| object.starts_with("trigger ") && !expected.contains_key(*object));
+    let triggers = found.keys().filter(|object| object.starts_with("trigger ")).cloned();
+    let added = triggers.chain(unique_indexes(connection, &expected)?);
+    let added = added.filter(|object| !expected.contains_key(object));
     Ok(altered.chain(added.map(|object| format!("{object} was added"))).collect())
+}
+
+/// The unique indexes of these tables that a statement made.
+fn unique_indexes(connection: &Connection, objects: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    const INDEXES: &str = "
+        -- unique indexes of a table
+        SELECT 'index ' || name
+        FROM pragma_index_list(?1)
+        WHERE \"unique\" AND origin = 'c'
+        ORDER BY name";
+    let mut statement = connection.prepare(INDEXES)?;
+    let mut found = Vec::new();
+    for table in objects.keys().filter_map(|object| object.strip_prefix("table ")) {
+        let names = statement.query_map([table], |row| row.get(0))?;
+        found.extend(names.collect::<rusqlite::Result<Vec<String>>>()?);
+    }
+    Ok(found)
 }
 
 /// The objects of a schema by what they are and their names, with the statements that made them.

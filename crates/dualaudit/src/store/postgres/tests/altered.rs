@@ -7,7 +7,7 @@ use crate::store::{
     postgres::{Options, PostgresStore, maintain},
 };
 
-const ALTERED: [(&str, &str); 15] = [
+const ALTERED: [(&str, &str); 17] = [
     ("DROP TRIGGER log_is_not_deleted ON log", "trigger log_is_not_deleted on log is missing"),
     (
         "ALTER TABLE log_entry DISABLE TRIGGER log_entry_is_appended",
@@ -38,6 +38,8 @@ const ALTERED: [(&str, &str); 15] = [
         "constraint short on tracked was added",
     ),
     ("DROP INDEX log_entry_execution", "index log_entry_execution is missing"),
+    ("CREATE UNIQUE INDEX one ON tracked (namespace)", "index one was added"),
+    ("CREATE UNIQUE INDEX one ON source_object_y2025m10 (object)", "index one was added"),
     (
         "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
          CREATE TRIGGER quiet BEFORE INSERT ON log_entry FOR EACH ROW EXECUTE FUNCTION quiet()",

@@ -264,6 +264,10 @@ async fn nothing_is_recorded_where_the_schema_was_altered() {
             "CREATE TRIGGER quiet AFTER INSERT ON log_entry BEGIN DELETE FROM tracked; END",
             "trigger quiet was added",
         ),
+        (
+            "CREATE UNIQUE INDEX one ON workflow_execution_audit (workflow_name) WHERE outcome = 'failed'",
+            "index one was added",
+        ),
     ] {
         let store = fresh();
         let file = file(&store);
