@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod bundle;
+mod once;
 
 pub use bundle::{Bundle, BundleError, BundleVerifier, Proved};
 

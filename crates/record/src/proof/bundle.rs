@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{InclusionProof, MalformedProof, ProofError};
+use super::{InclusionProof, MalformedProof, ProofError, once};
 use crate::{
     Entry,
     canonical::canonical,
@@ -22,7 +22,8 @@ pub struct Bundle {
     /// What the log holds of the entry.
     pub leaf: Leaf,
     /// What the entry says, with its nonce. `null` of what was purged or erased: the leaf is proved all the
-    /// same.
+    /// same. No key in it comes twice.
+    #[serde(default, deserialize_with = "once::value")]
     pub body: Option<Value>,
     /// That the leaf is in the log.
     pub proof: String,

@@ -222,6 +222,28 @@ fn a_bundle_that_was_changed_proves_nothing() {
 }
 
 #[test]
+fn what_a_bundle_says_is_said_once() {
+    let whole = bundle();
+    let text = serde_json::to_string(&whole).unwrap();
+    assert_eq!(serde_json::from_str::<Bundle>(&text).unwrap(), whole);
+    // The last is what would be hashed, and the first what others read.
+    for (there, twice) in [
+        (r#""body":{"#, r#""body":{"reason":"another","#),
+        (r#""body":{"#, r#""body":{"a":[{"b":1,"b":1}],"#),
+        (r#""leaf":{"#, r#""leaf":{"index":1,"#),
+    ] {
+        let changed = text.replacen(there, twice, 1);
+        assert_ne!(changed, text);
+        let error = serde_json::from_str::<Bundle>(&changed).unwrap_err().to_string();
+        assert!(error.contains("comes twice") || error.contains("duplicate field"), "{error}");
+    }
+    let without = Bundle { body: None, ..whole };
+    let text = serde_json::to_string(&without).unwrap();
+    assert!(text.contains(r#""body":null"#));
+    assert_eq!(serde_json::from_str::<Bundle>(&text).unwrap(), without);
+}
+
+#[test]
 fn a_checkpoint_is_vouched_for_by_its_own_signatures_whatever_was_looked_at_before() {
     let whole = bundle();
     let keys = [key().public().clone()];
