@@ -66,7 +66,7 @@ impl BundleReport {
 }
 
 /// Checks bundles, one after the other: to a line each, over several lines, or many in one. `step` is told how many
-/// bytes were read.
+/// bytes were read. That there is none at all is a finding: whoever should have given them failed.
 ///
 /// # Errors
 /// When they cannot be read. What is wrong in them is a finding.
@@ -75,7 +75,17 @@ pub fn verify_bundles(
     keys: &[VerifierKey],
     step: impl FnMut(u64),
 ) -> std::io::Result<BundleReport> {
-    verify_each(text, keys, step, |_, _, _| {})
+    let mut report = verify_each(text, keys, step, |_, _, _| {})?;
+    if report.proved == 0 && report.is_clean() {
+        report.find(Finding {
+            log: "-".to_owned(),
+            index: None,
+            what: "bundle",
+            expected: "one at least".to_owned(),
+            found: "none".to_owned(),
+        });
+    }
+    Ok(report)
 }
 
 /// The same; `look` is told of each that is proved, with the line in which it ends.

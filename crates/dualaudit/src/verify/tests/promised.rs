@@ -309,6 +309,8 @@ async fn bundles_are_verified_by_themselves() {
         (format!("{}\n{changed}\n{}", lines[2], lines[4]), 2),
         (format!("{}\nnonsense\n{}", lines[2], lines[4]), 2),
         (lines[3][..lines[3].len() - 1].to_owned(), 0),
+        (String::new(), 0),
+        ("\n \n".to_owned(), 0),
     ] {
         let report = verify_bundles(text.as_bytes(), &public(1), |_| {}).unwrap();
         assert_eq!((report.proved, report.findings_total), (proved, 1), "{report:?}");
