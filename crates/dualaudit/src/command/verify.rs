@@ -486,12 +486,11 @@ fn export_page(path: &Path, report: &ExportReport, keys: &[VerifierKey]) -> Stri
                     writeln!(page, "  {} is whole: each of its {} entries", shown(&log.log), log.size)
                 }
                 Scope::Latest | Scope::Revisions => {
-                    writeln!(
-                        page,
-                        "  {} of {}, none missing of what was exported",
-                        log.lines(),
-                        shown(&log.log)
-                    )
+                    let missing = match report.is_vouched_for {
+                        true => "none missing of what was exported",
+                        false => "as many as the manifest says: nobody vouches that none is missing",
+                    };
+                    writeln!(page, "  {} of {}, {missing}", log.lines(), shown(&log.log))
                 }
             };
         }
@@ -503,6 +502,14 @@ fn export_page(path: &Path, report: &ExportReport, keys: &[VerifierKey]) -> Stri
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use dualaudit_record::{
+        EntryKind,
+        digest::Digest,
+        export::{Export, ExportedLog},
+    };
+
     use super::*;
     use crate::{
         http::tests::{Served, record},
@@ -536,5 +543,43 @@ mod tests {
           log http, entry 3, body digest: expected a, found b\u{7}
           and 101 more
         "#);
+    }
+
+    #[test]
+    fn that_none_is_missing_is_only_said_where_the_log_vouches_for_it() {
+        let exported = ExportedLog {
+            log: "http".to_owned(),
+            size: 3,
+            root: Digest([7; 32]),
+            entries: [(EntryKind::Execution, 2)].into(),
+            without_body: 0,
+            later: 0,
+        };
+        let export = Export {
+            export: "e".to_owned(),
+            actor: "me".to_owned(),
+            format: ExportFormat::Jsonl,
+            scope: Scope::Latest,
+            filter: BTreeMap::new(),
+            logs: vec![exported],
+            bytes: 1,
+            sha256: Digest([8; 32]),
+            whole: true,
+        };
+        for (is_vouched_for, said) in
+            [(true, "2 of http, none missing"), (false, "nobody vouches that none is missing")]
+        {
+            let report = ExportReport {
+                file: "e.jsonl".to_owned(),
+                export: export.clone(),
+                is_vouched_for,
+                lines: 2,
+                checkpoints: Vec::new(),
+                findings: Vec::new(),
+                findings_total: 0,
+            };
+            let page = export_page(Path::new("e.jsonl"), &report, &[]);
+            assert!(page.contains(said), "{page}");
+        }
     }
 }
