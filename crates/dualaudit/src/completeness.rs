@@ -16,5 +16,5 @@ mod retry;
 mod tests;
 
 pub use digester::Digester;
-pub use missing::{Asked, CompletenessError, Days, InFlight, LogSummary, Missing, Summary, summary};
+pub use missing::{Asked, CompletenessError, Days, InFlight, LogSummary, Lost, Missing, Summary, summary};
 pub use retry::{Fate, Retried, RetryError, retry};

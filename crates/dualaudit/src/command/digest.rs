@@ -11,7 +11,7 @@ use super::{
     verify::damaged,
     wrong_usage,
 };
-use crate::completeness::{Asked, LogSummary, Summary};
+use crate::completeness::{Asked, LogSummary, Lost, Summary};
 
 /// `log digest`.
 #[derive(Clone, Debug, clap::Args)]
@@ -101,6 +101,7 @@ const CSV: Cells<LogSummary> = &[
         let runs = log.without_digest.iter().map(|days| period(days.since, days.until));
         runs.collect::<Vec<_>>().join(" ")
     }),
+    ("lost_entries", |log| log.lost.as_ref().map_or_else(String::new, |lost| lost.entries.to_string())),
     ("not_counted", |log| {
         let runs = log.not_counted.iter().map(|days| period(days.since, days.until));
         runs.collect::<Vec<_>>().join(" ")
@@ -126,7 +127,11 @@ fn page(summary: &Summary) -> String {
     let mut page = Columns::default().lay_out(Some(&names), &rows);
     let executions: u64 = summary.logs.iter().map(|log| log.executions).sum();
     let missing: u64 = summary.logs.iter().map(|log| log.missing_total).sum();
-    let missing = if missing == 0 { "none".to_owned() } else { missing.to_string() };
+    let missing = match (missing, summary.logs.iter().any(|log| log.lost.is_some())) {
+        (0, false) => "none".to_owned(),
+        (0, true) => "none known to be".to_owned(),
+        (missing, _) => missing.to_string(),
+    };
     let _ = writeln!(page, "\n{executions} executions, {missing} missing.");
     for log in &summary.logs {
         details(&mut page, log);
@@ -136,6 +141,18 @@ fn page(summary: &Summary) -> String {
 
 fn details(page: &mut String, log: &LogSummary) {
     let name = shown(&log.log);
+    if let Some(Lost { log, from, entries }) = &log.lost {
+        let what = match entries {
+            0 => format!("another entry {from} and what followed it"),
+            entries => format!("{entries} entries, from {from} on"),
+        };
+        let _ = writeln!(
+            page,
+            "{} was rolled back and lost {what}, before {name} went on: what these told is missing, unless it was recorded \
+             anew.",
+            shown(log)
+        );
+    }
     for days in &log.without_digest {
         let _ = writeln!(page, "{name} has no digest of {}.", period(days.since, days.until));
     }
@@ -212,6 +229,7 @@ mod tests {
             without_digest: Vec::new(),
             not_over: None,
             not_counted: Vec::new(),
+            lost: None,
             missing_total: 0,
             missing: Vec::new(),
             in_flight_total: Some(2),
@@ -224,6 +242,24 @@ mod tests {
         let page = page(&Summary { logs: vec![summary("default"), summary("http")] });
         assert!(page.contains("2026-05-01..2026-05-03") && !page.contains("Missing"), "{page}");
         assert!(page.ends_with("\n8 executions, none missing.\n"), "{page}");
+    }
+
+    #[test]
+    fn what_was_lost_before_another_log_went_on_is_told() {
+        for (entries, said) in [
+            (2, "http was rolled back and lost 2 entries, from 1 on, before http.2 went on: "),
+            (
+                0,
+                "http was rolled back and lost another entry 1 and what followed it, before http.2 went on: ",
+            ),
+        ] {
+            let lost = Some(Lost { log: "http".to_owned(), from: 1, entries });
+            let summary = Summary { logs: vec![LogSummary { lost, ..summary("http.2") }] };
+            assert!(!summary.is_complete());
+            let page = page(&summary);
+            assert!(page.contains("\n4 executions, none known to be missing.\n"), "{page}");
+            assert!(page.contains(said), "{page}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use dualaudit_record::{
     Entry, EntryKind, Time,
+    checkpoint::SignedCheckpoint,
     day::{Counts, Day},
     entry::{DailyDigest, GapCause},
 };
@@ -84,6 +85,9 @@ pub struct LogSummary {
     /// no number but those of what is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_counted: Vec<Days>,
+    /// What was lost with the database of the log in whose place this one went on, on one of these days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
     /// How many executions of these days are missing by now.
     pub missing_total: u64,
     /// The first of them.
@@ -101,6 +105,18 @@ pub struct Days {
     pub since: Day,
     /// The last.
     pub until: Day,
+}
+
+/// What a log had promised and no longer has: it was rolled back. Of what that told nobody knows, but for what was
+/// recorded anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The log.
+    pub log: String,
+    /// The first entry that it lost. Of a log that was forked, the first after those it has.
+    pub from: u64,
+    /// How many its newest checkpoint counts from there on. None, where it was forked.
+    pub entries: u64,
 }
 
 /// An execution of which there is no record.
@@ -138,9 +154,9 @@ pub struct InFlight {
 }
 
 impl LogSummary {
-    /// Whether nothing is missing: no execution, and no digest.
+    /// Whether nothing is missing: no execution, no digest, and no entry.
     pub fn is_complete(&self) -> bool {
-        self.missing_total == 0 && self.without_digest.is_empty()
+        self.missing_total == 0 && self.without_digest.is_empty() && self.lost.is_none()
     }
 }
 
@@ -193,6 +209,7 @@ impl Log<'_> {
             without_digest: Vec::new(),
             not_over: None,
             not_counted: Vec::new(),
+            lost: None,
             missing_total: 0,
             missing: Vec::new(),
             in_flight_total: None,
@@ -205,6 +222,9 @@ impl Log<'_> {
         let (first, end) = self.entries_of(days, &mut leaves).await?;
         for kind in [EntryKind::Gap, EntryKind::Quarantine] {
             self.name_missing(kind, first, end, days, &mut summary).await?;
+        }
+        if first == 0 {
+            summary.lost = self.lost().await?;
         }
         summary.executions = summary.counts.recorded + summary.missing_total;
         if summary.not_over.is_some() {
@@ -225,6 +245,17 @@ impl Log<'_> {
             (summary.in_flight_total, summary.in_flight) = (Some(total), named);
         }
         Ok(summary)
+    }
+
+    /// What the first entry says was lost, where this log goes on in the place of another.
+    async fn lost(&self) -> Result<Option<Lost>, StoreError> {
+        let first = self.store.entries(&self.head.log, Which::Kind(EntryKind::Succession), 0, 1).await?;
+        let Some(Entry::Succession(said)) = first.first().and_then(|first| first.body.entry()) else {
+            return Ok(None);
+        };
+        let promised = said.checkpoint.parse::<SignedCheckpoint>().map_or(0, |kept| kept.head().size);
+        let (log, from) = (said.predecessor.clone(), said.size);
+        Ok(Some(Lost { log, from, entries: promised.saturating_sub(from) }))
     }
 
     /// The days, of those asked for, on which there was this log.

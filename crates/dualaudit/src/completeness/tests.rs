@@ -7,8 +7,10 @@ use std::sync::{
 
 use dualaudit_record::{
     Entry, EntryKind, Time,
+    checkpoint::{Checkpoint, SignedCheckpoint},
     day::{Counts, Day},
-    entry::{DailyDigest, GapCause},
+    digest::Digest,
+    entry::{DailyDigest, GapCause, Succession},
     execution::QUARANTINE_LABEL,
 };
 use serde_json::{Value, json};
@@ -120,6 +122,34 @@ async fn on_both(test: impl AsyncFn(SharedStore)) {
 
 fn counts(recorded: u64) -> Counts {
     Counts { seen: recorded, recorded, ..Counts::default() }
+}
+
+#[tokio::test]
+async fn what_was_lost_is_not_passed_over_on_the_day_another_log_went_on() {
+    on_both(async |store| {
+        let days = Days::new(store).await;
+        days.at("2026-05-01T10:00:00Z");
+        let kept = Checkpoint { origin: "audit.example/old".to_owned(), size: 7, root: Digest([1; 32]) };
+        days.submit(DraftContent::Note(Box::new(Entry::Succession(Succession {
+            predecessor: "old".to_owned(),
+            size: 5,
+            root: Digest([2; 32]),
+            checkpoint: SignedCheckpoint::sign(kept, &[]).unwrap().as_str().to_owned(),
+            reason: "restored".to_owned(),
+            actor: "me".to_owned(),
+        }))))
+        .await;
+        days.submit(from_resource(record("a"))).await;
+        days.at("2026-05-02T10:00:00Z");
+        days.digest().await;
+        let summary = days.summary("2026-05-01", "2026-05-01").await;
+        let lost = Lost { log: "old".to_owned(), from: 5, entries: 2 };
+        assert_eq!((summary.missing_total, summary.lost.as_ref()), (0, Some(&lost)));
+        assert!(!summary.is_complete());
+        let after = days.summary("2026-05-02", "2026-05-02").await;
+        assert!(after.is_complete() && after.lost.is_none(), "{after:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
