@@ -52,6 +52,14 @@ pub fn append(
     file.sync_data()
 }
 
+/// Opens a file to be read. What is none would be waited for without an end, or forget what is kept in it.
+fn open(path: &Path) -> io::Result<File> {
+    match path.metadata()?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
+}
+
 fn ends_whole(file: &mut File) -> io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(true);
@@ -69,7 +77,7 @@ fn ends_whole(file: &mut File) -> io::Result<bool> {
 /// When the file is there and cannot be read, or a line that was finished is no checkpoint; an [`OtherOrigin`] when
 /// the newest under the name of the log is of another one.
 pub fn newest(path: &Path, log: Option<&str>, origin: &str) -> io::Result<Option<SignedCheckpoint>> {
-    let mut file = match File::open(path) {
+    let mut file = match open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -130,7 +138,7 @@ pub fn kept(
     path: &Path,
     bytes: u64,
 ) -> io::Result<impl Iterator<Item = io::Result<(Time, SignedCheckpoint)>> + Send + use<>> {
-    let mut lines = BufReader::new(File::open(path)?.take(bytes));
+    let mut lines = BufReader::new(open(path)?.take(bytes));
     let (mut number, mut failed) = (0_u64, false);
     Ok(std::iter::from_fn(move || {
         while !failed {
@@ -237,6 +245,23 @@ mod tests {
             assert_eq!(newest(&path, Some(log), origin).unwrap().unwrap().head().size, size, "{log}");
         }
         assert_eq!(newest(&path, Some("other"), "b").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        for path in [&fifo, directory.path(), Path::new("/dev/null")] {
+            let refused = [
+                newest(path, None, "a").map(drop),
+                append(path, Some("a"), &checkpoint("a", 1), time::ZERO),
+                kept(path, u64::MAX).map(drop),
+            ];
+            for refused in refused {
+                assert_eq!(refused.unwrap_err().to_string(), "it is no regular file", "{path:?}");
+            }
+        }
     }
 
     #[test]
