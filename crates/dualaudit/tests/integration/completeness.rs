@@ -38,7 +38,8 @@ fn digest(cluster: &Cluster) -> (Option<i32>, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_and_what_was_in_quarantine_is_recorded_once_it_can_be() {
     let cluster = Cluster::new().await;
-    let dualaudit = Dualaudit::run(&cluster, &["--window", "1h"]);
+    const WINDOW: &[&str] = &["--window", "1h"];
+    let dualaudit = Dualaudit::run(&cluster, WINDOW);
     cluster.create("good").await;
     cluster.finish("good").await;
     cluster.acknowledged("good").await;
@@ -70,8 +71,11 @@ async fn what_is_missing_is_named_and_what_was_in_quarantine_is_recorded_once_it
         (phases.iter().filter(|phase| *phase == "Executing").count() == 2).then_some(())
     })
     .await;
+    // While nobody watches: it would get its finalizer back.
+    dualaudit.kill();
     cluster.strip("lost").await;
     cluster.delete("lost").await;
+    let dualaudit = Dualaudit::run(&cluster, WINDOW);
     eventually("there is a gap", || async { cluster.gaps().pop() }).await;
     eventually("what is gone is tracked no more", || async {
         let phases = cluster.tracked_phases();
