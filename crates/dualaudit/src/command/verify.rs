@@ -190,6 +190,9 @@ async fn in_cluster(args: &Args) -> anyhow::Result<Vec<(Place, SignedCheckpoint)
 }
 
 /// The origins of all checkpoints that were kept.
+///
+/// # Errors
+/// Also where a place has none at all: whoever names it would take silence for agreement.
 fn origins(
     args: &Args,
     known: &[u64],
@@ -198,10 +201,21 @@ fn origins(
     let mut origins: BTreeSet<String> =
         in_cluster.iter().map(|(_, checkpoint)| checkpoint.head().origin.clone()).collect();
     for (place, &known) in args.copy.iter().zip(known) {
-        let Place::File(path) = place else { continue };
-        let kept = copies::kept(path, known).with_context(|| format!("cannot read the copy {place}"))?;
-        // What cannot be read is a finding where the log is compared.
-        origins.extend(kept.filter_map(Result::ok).map(|(_, checkpoint)| checkpoint.head().origin.clone()));
+        let mut is_empty = match place {
+            Place::File(_) => true,
+            Place::ConfigMap { .. } => in_cluster.iter().all(|(other, _)| other != place),
+        };
+        if let Place::File(path) = place {
+            let kept = copies::kept(path, known).with_context(|| format!("cannot read the copy {place}"))?;
+            for kept in kept {
+                is_empty = false;
+                // What cannot be read is a finding where the log is compared.
+                origins.extend(kept.ok().map(|(_, checkpoint)| checkpoint.head().origin.clone()));
+            }
+        }
+        if is_empty {
+            bail!("the copy {place} holds no checkpoint, so nothing can be compared with it: name another");
+        }
     }
     Ok(origins)
 }

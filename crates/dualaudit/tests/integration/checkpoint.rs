@@ -215,6 +215,11 @@ async fn a_lost_file_is_not_begun_anew_beside_what_was_kept_of_it() {
     assert!(of.contains(&"http".into()) && *of.last().expect("a line") == "http.2", "{of:?}");
     let verified = printed(test.run(&["verify", "--copy", &copies_in(&copy)]));
     assert!(verified.contains("checkpoints that were kept elsewhere"), "{verified}");
+    let empty = at("empty");
+    std::fs::write(&empty, "").expect("a file");
+    let silent = test.run(&["verify", "--copy", &copies_in(&copy), "--copy", &copies_in(&empty)]);
+    let said = String::from_utf8_lossy(&silent.stderr).into_owned();
+    assert!(silent.status.code() == Some(1) && said.contains("holds no checkpoint"), "{silent:?}");
 
     // Lost: a log of the same name begins, and is not the one.
     printed(test.run(&["backup", at("lost.db").to_str().expect("UTF-8")]));
