@@ -402,11 +402,13 @@ async fn append_group(shared: &Shared, group: Vec<Waiting>, most: usize) -> usiz
     let Appended { answers, unstored, unpublished, was_too_slow } =
         append_in_halves(shared, Arc::new(batch), closed).await;
     let closed = answers.iter().any(|answer| answer.as_ref().is_err_and(StoreError::is_closed));
+    if answers.iter().flatten().any(Answer::is_new) {
+        shared.given.notify_one();
+    }
     for (reply, answer) in replies.into_iter().zip(answers) {
         // A sender that went away may ask again and gets the same receipt.
         let _ = reply.send(answer);
     }
-    shared.given.notify_one();
     let stuck = !unstored.is_empty() || unpublished.is_some();
     shared.pending().restore(unstored);
     if let Some(checkpoint) = unpublished {
