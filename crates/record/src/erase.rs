@@ -6,7 +6,7 @@
 //!
 //! What learning and retention go by stays: ids, which must hold nothing personal, workflow, version, namespace,
 //! incident type, kind of the target, outcome, score, status, counts, durations, times and actions. Statistics that
-//! are folded from what is left come out as they were.
+//! are folded from what is left come out as they were, but for those of texts, which an erasure takes back.
 
 use crate::{
     Entry, WorkflowExecutionAudit,
