@@ -1,3 +1,120 @@
 //! Learning from executions: what works, what breaks, what to try next.
+//!
+//! Every answer is made from the statistics of the logs it is about, never from records: what it costs depends on the
+//! buckets and keys that are read. An answer reads first, in [`source`], and is then worked out by plain functions.
+//!
+//! # Guarantees
+//! - Success is what counts as such: partial is not. Whoever was cancelled or deleted says nothing of what works; they
+//!   are counted apart and are in no rate.
+//! - Every figure says how many executions it is made of, and which interval holds the truth in 95 of 100 cases; under
+//!   the minimum it says `insufficient_data`. No figure is ever not a number.
+//! - An answer says which period it is of: the one asked for, from the first to the last bucket that it touches.
 
+pub mod figures;
 pub mod inference;
+pub mod question;
+mod source;
+
+pub mod workflows;
+
+pub use question::{Filters, Links, Period, Question, Unanswerable};
+pub use source::{Found, LearnError};
+
+use dualaudit_record::Time;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::store::{Store, WantedCells};
+use figures::InFlight;
+use source::Source;
+
+/// What can be asked: which cells it reads, and what they amount to. Both are plain functions; [`ask`] reads.
+pub trait Ask: Sized + Send + Sync {
+    /// Its name, in paths and on the command line.
+    const NAME: &'static str;
+    /// What is answered.
+    type Answer: Serialize + DeserializeOwned + Send + Sync;
+
+    /// Reads names and values as they stand in a query string; times ago are counted from `now`.
+    ///
+    /// # Errors
+    /// The first parameter that is unknown, given twice, missing, or cannot be used.
+    fn parse(pairs: &[(String, String)], now: Time) -> Result<Self, Unanswerable>;
+
+    /// Which executions it is about.
+    fn question(&self) -> &Question;
+
+    /// The period it is about, in statistics of logs that have come to `as_of` at most.
+    fn period(&self, as_of: Time) -> Period {
+        self.question().period.aligned(as_of)
+    }
+
+    /// The cells that it reads.
+    fn reads(&self, as_of: Time) -> Vec<WantedCells>;
+
+    /// The cells that it reads once it has those, after which they are found.
+    ///
+    /// # Errors
+    /// When a key that was found makes no sense.
+    fn reads_then(&self, _as_of: Time, _found: &Found) -> Result<Vec<WantedCells>, LearnError> {
+        Ok(Vec::new())
+    }
+
+    /// The answer that cells amount to.
+    ///
+    /// # Errors
+    /// When a key that was found makes no sense.
+    fn answer(&self, as_of: Time, found: &Found) -> Result<Self::Answer, LearnError>;
+}
+
+/// Asks the statistics of a store.
+///
+/// # Errors
+/// That there is no such log; those of the store.
+pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answer<A::Answer>, LearnError> {
+    let Question { filters, minimum, .. } = asked.question();
+    let source = Source::of(store, filters, now).await?;
+    let as_of = source.as_of;
+    let mut found = source.cells(&asked.reads(as_of)).await?;
+    let then = asked.reads_then(as_of, &found)?;
+    if !then.is_empty() {
+        found.cells.extend(source.cells(&then).await?.cells);
+    }
+    Ok(Answer {
+        period: asked.period(as_of),
+        filters: filters.clone(),
+        minimum: *minimum,
+        in_flight: InFlight::default(),
+        answer: asked.answer(as_of, &found)?,
+        incomplete: found.incomplete,
+    })
+}
+
+/// An answer, with what it is an answer to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer<T> {
+    /// Which executions it is about: those that ended in this period,
+    pub period: Period,
+    /// and are these.
+    pub filters: Filters,
+    /// With fewer executions than this a figure is marked as `insufficient_data`.
+    pub minimum: u64,
+    /// What has not ended yet, of those asked for.
+    pub in_flight: InFlight,
+    /// Logs whose statistics do not have all of what was recorded before they were kept: the answer lacks it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<Incomplete>,
+    /// What was asked for.
+    #[serde(flatten)]
+    pub answer: T,
+}
+
+/// How far the statistics of a log are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incomplete {
+    /// Which log.
+    pub log: String,
+    /// How many of its older entries are counted,
+    pub folded: u64,
+    /// of how many.
+    pub of: u64,
+}

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod metrics;
+pub mod parameter;
 
 pub mod command;
 pub mod completeness;

@@ -16,8 +16,7 @@ mod single;
 mod summary;
 
 pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, entries, entry};
-pub use parameters::{BadParameter, DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
-pub(crate) use parameters::{no_parameters, reject_repeats};
+pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
 pub use selector::parse as label_selector;
 pub use single::{Found, GetError, HeldSince, Revision, detail, get, wanted};
 pub use summary::{MESSAGE_BYTES, Summary, Tier};

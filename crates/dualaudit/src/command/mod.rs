@@ -37,6 +37,7 @@ mod rebuild;
 pub mod release;
 pub mod run;
 pub mod simulate;
+pub mod stats;
 pub mod verify;
 
 /// A dual audit system for workflow executions on Kubernetes: nothing leaves the cluster before the
@@ -53,6 +54,7 @@ enum Command {
     Run(Box<run::Args>),
     List(Box<list::Args>),
     Get(get::Args),
+    Stats(stats::Args),
     Export(Box<export::Args>),
     Verify(verify::Args),
     Doctor(doctor::Args),
@@ -90,6 +92,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(*args).await,
         Command::List(args) => list::run(*args).await,
         Command::Get(args) => get::run(args).await,
+        Command::Stats(args) => stats::run(args).await,
         Command::Export(args) => export::run(*args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,

@@ -11,10 +11,7 @@ use super::{
     output::{self, Columns, Out, shown},
     wrong_usage,
 };
-use crate::{
-    export::guarded,
-    query::{BadParameter, MAX_LIMIT},
-};
+use crate::{export::guarded, parameter::BadParameter, query::MAX_LIMIT};
 
 /// How much of a list is written, from where on, and in which form.
 #[derive(Clone, Debug, clap::Args)]

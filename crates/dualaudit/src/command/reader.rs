@@ -10,6 +10,7 @@ use super::database::DatabaseArgs;
 use crate::{
     clock::{Clock, SystemClock},
     completeness::{self, Asked, Summary},
+    learn::{self, Answer, Ask},
     query::{self, EntriesRequest, EntryPage, Found, ListRequest, ListedEntry, Listing, Page, Wanted},
     store::SharedStore,
 };
@@ -69,7 +70,7 @@ impl Reader {
     /// One page; `pairs` are the API's parameters.
     ///
     /// # Errors
-    /// [`query::BadParameter`] for what is asked wrongly; else what could not be reached and why.
+    /// [`crate::parameter::BadParameter`] for what is asked wrongly; else what could not be reached and why.
     pub async fn list(&self, pairs: &[(String, String)]) -> anyhow::Result<Page> {
         // Asked wrongly is told the same way on both paths.
         let request = ListRequest::parse(pairs, SystemClock.now())?;
@@ -102,7 +103,7 @@ impl Reader {
     /// One page of gaps, what is in quarantine, or purges; `pairs` are the API's parameters.
     ///
     /// # Errors
-    /// [`query::BadParameter`] for what is asked wrongly; that there is no such log; else what could not be
+    /// [`crate::parameter::BadParameter`] for what is asked wrongly; that there is no such log; else what could not be
     /// reached and why.
     pub async fn entries(&self, listing: Listing, pairs: &[(String, String)]) -> anyhow::Result<EntryPage> {
         let request = EntriesRequest::parse(listing, pairs)?;
@@ -144,6 +145,24 @@ impl Reader {
                     days.into_iter().filter_map(|(name, day)| Some((name.to_owned(), day?.to_string())));
                 let pairs: Vec<_> = named.into_iter().chain(days).collect();
                 fetch(client, at(base, &["api", "v1", "digests"]), &pairs).await
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// An answer of learning; `pairs` are the API's parameters.
+    ///
+    /// # Errors
+    /// [`crate::learn::Unanswerable`] for what is asked wrongly; that there is no such log; else what could not be
+    /// reached and why.
+    pub async fn learn<A: Ask>(&self, pairs: &[(String, String)]) -> anyhow::Result<Answer<A::Answer>> {
+        let now = SystemClock.now();
+        let asked = A::parse(pairs, now)?;
+        match self {
+            Self::Database(store) => Ok(learn::ask(store.as_ref(), &asked, now).await?),
+            Self::Server { client, base } => {
+                fetch(client, at(base, &["api", "v1", "learn", A::NAME]), pairs).await
             }
         }
     }

@@ -28,6 +28,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     completeness::CompletenessError,
     export::manifest_path,
+    learn::LearnError,
     publish::copies::{self, Place},
     rebuild::RebuildError,
     store::StoreError,
@@ -354,7 +355,8 @@ pub(super) fn damaged(error: anyhow::Error) -> anyhow::Result<ExitCode> {
         let by_rebuild = matches!(cause.downcast_ref(), Some(RebuildError::Store(StoreError::Corrupt(_))));
         let by_digests =
             matches!(cause.downcast_ref(), Some(CompletenessError::Store(StoreError::Corrupt(_))));
-        by_store || by_verify || by_rebuild || by_digests
+        let by_learn = matches!(cause.downcast_ref(), Some(LearnError::Store(StoreError::Corrupt(_))));
+        by_store || by_verify || by_rebuild || by_digests || by_learn
     });
     if !found {
         return Err(error);

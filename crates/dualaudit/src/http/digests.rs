@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     completeness::{Asked, Summary, summary},
-    query::{BadParameter, reject_repeats},
+    parameter::{BadParameter, reject_repeats},
 };
 
 pub(super) async fn digests(

@@ -15,7 +15,10 @@ use super::{
     path::Segments,
     problem::Problem,
 };
-use crate::query::{self, EntriesRequest, EntryPage, ListedEntry, Listing};
+use crate::{
+    parameter,
+    query::{self, EntriesRequest, EntryPage, ListedEntry, Listing},
+};
 
 /// The paths of all three.
 pub(super) fn routes() -> Router<Api> {
@@ -44,7 +47,7 @@ async fn one(
     Segments((log, index)): Segments<(String, u64)>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<ListedEntry>, Problem> {
-    query::no_parameters(&pairs(query)?)?;
+    parameter::no_parameters(&pairs(query)?)?;
     Ok(Json(query::entry(api.store.as_ref(), listing, &log, index).await?))
 }
 

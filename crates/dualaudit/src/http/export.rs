@@ -37,7 +37,8 @@ use super::{
 use crate::{
     clock::entropy,
     export::{Opened, Recorder, Request, Sink},
-    query::{BadParameter, ListRequest},
+    parameter::{BadParameter, reject_repeats},
+    query::ListRequest,
 };
 
 /// Exports under way at once.
@@ -134,7 +135,7 @@ pub(super) async fn manifest(
 
 /// What a query string asks for.
 fn asked(pairs: Vec<(String, String)>, api: &Api) -> Result<Request, Problem> {
-    crate::query::reject_repeats(&pairs)?;
+    reject_repeats(&pairs)?;
     let (mut format, mut scope, mut actor) = (ExportFormat::Jsonl, Scope::Latest, None);
     let mut filters = Vec::new();
     for (name, value) in pairs {

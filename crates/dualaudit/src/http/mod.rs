@@ -8,6 +8,7 @@ mod entries;
 mod executions;
 mod export;
 mod healthz;
+mod learn;
 pub mod limits;
 mod log;
 mod openmetrics;
@@ -70,6 +71,7 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .route("/api/v1/executions/{id}/proof", get(executions::proof::proof))
         .route("/api/v1/digests", get(digests::digests))
         .merge(entries::routes())
+        .merge(learn::routes())
         .route("/api/v1/export", get(export::export))
         .route("/api/v1/export/{id}", get(export::manifest))
         .route("/api/v1/log/{log}/checkpoint", get(log::checkpoint))

@@ -15,8 +15,10 @@ use crate::{
     completeness::CompletenessError,
     export::ExportError,
     ingest::Refusal,
+    learn::{LearnError, Unanswerable},
+    parameter::BadParameter,
     proof::ProveError,
-    query::{BadParameter, EntriesError, GetError, NoSuchLog, StoreError},
+    query::{EntriesError, GetError, NoSuchLog, StoreError},
 };
 
 /// What every type's URI begins with; the rest never changes once released.
@@ -34,6 +36,8 @@ pub enum Kind {
     InvalidJson,
     /// A parameter of the query string, or a header, cannot be used.
     InvalidParameter,
+    /// A filter that an answer does not have.
+    UnknownFilter,
     /// There is nothing at this path.
     NoSuchPath,
     /// There is no such execution.
@@ -90,6 +94,9 @@ impl Kind {
             Self::MalformedRequest => ("malformed-request", "The request cannot be read", S::BAD_REQUEST),
             Self::InvalidJson => ("invalid-json", "The body is not JSON", S::BAD_REQUEST),
             Self::InvalidParameter => ("invalid-parameter", "A parameter cannot be used", S::BAD_REQUEST),
+            Self::UnknownFilter => {
+                ("unknown-filter", "The answer has no such filter", S::UNPROCESSABLE_ENTITY)
+            }
             Self::NoSuchPath => ("no-such-path", "There is nothing here", S::NOT_FOUND),
             Self::NoSuchExecution => ("no-such-execution", "There is no such execution", S::NOT_FOUND),
             Self::NoSuchLog => ("no-such-log", "There is no such log", S::NOT_FOUND),
@@ -273,6 +280,27 @@ impl From<Invalid> for Problem {
 impl From<BadParameter> for Problem {
     fn from(bad: BadParameter) -> Self {
         Self::new(Kind::InvalidParameter, bad.to_string()).with("field", bad.parameter).with("rule", bad.rule)
+    }
+}
+
+impl From<Unanswerable> for Problem {
+    fn from(error: Unanswerable) -> Self {
+        let said = error.to_string();
+        match error {
+            Unanswerable::UnknownFilter { name, known } => {
+                Self::new(Kind::UnknownFilter, said).with("field", name).with("filters", known)
+            }
+            Unanswerable::Bad(bad) => bad.into(),
+        }
+    }
+}
+
+impl From<LearnError> for Problem {
+    fn from(error: LearnError) -> Self {
+        match error {
+            LearnError::NoSuchLog(error) => error.into(),
+            LearnError::Store(error) => error.into(),
+        }
     }
 }
 

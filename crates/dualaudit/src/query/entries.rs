@@ -15,8 +15,9 @@ use serde_json::Value;
 
 use super::{
     cursor::short_digest,
-    parameters::{BadParameter, DEFAULT_LIMIT, MAX_LIMIT, reject_repeats, whole},
+    parameters::{DEFAULT_LIMIT, MAX_LIMIT},
 };
+use crate::parameter::{BadParameter, reject_repeats, whole};
 use crate::store::{Head, NoSuchLog, Receipt, Store, StoreError, StoredEntry, Which, meant, newest};
 
 /// Entries read at a time: the last state of a gap may be as large as an object.

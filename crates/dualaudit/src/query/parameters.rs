@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use dualaudit_record::Time;
-use serde::{
-    Deserialize,
-    de::{IntoDeserializer, value::Error as ValueError},
-};
 
 use super::{cursor::Question, selector};
-use crate::store::{Cursor, Filter};
+use crate::{
+    parameter::{BadParameter, nanoseconds, one_of, reject_repeats, text, time, whole},
+    store::{Cursor, Filter},
+};
 
 /// How many items a page has when nothing is said.
 pub const DEFAULT_LIMIT: u32 = 100;
@@ -20,29 +19,6 @@ pub const MAX_LIMIT: u32 = 1000;
 const NAMES: &str = "workflow, version, outcome, status, log, cluster, namespace, remediation_id, \
     incident_type, target, labels, since, until, min_duration, max_duration, min_score, max_score, \
     cursor and limit";
-
-/// A parameter that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{parameter}={value:?}: {rule}")]
-pub struct BadParameter {
-    /// Its name.
-    pub parameter: String,
-    /// What was sent, its first 100 characters.
-    pub value: String,
-    /// What is allowed.
-    pub rule: String,
-}
-
-impl BadParameter {
-    /// The parameter, what was sent, and what is allowed.
-    pub fn new(parameter: &str, value: &str, rule: impl Into<String>) -> Self {
-        let mut short: String = value.chars().take(100).collect();
-        if short.len() < value.len() {
-            short.push('…');
-        }
-        Self { parameter: parameter.to_owned(), value: short, rule: rule.into() }
-    }
-}
 
 /// One page of one list.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,20 +106,6 @@ impl ListRequest {
     }
 }
 
-/// A parameter given twice would be half ignored.
-pub(crate) fn reject_repeats(pairs: &[(String, String)]) -> Result<(), BadParameter> {
-    for (position, (name, value)) in pairs.iter().enumerate() {
-        if pairs[..position].iter().any(|(before, _)| before == name) {
-            return Err(BadParameter::new(name, value, "is given twice; give it once"));
-        }
-    }
-    Ok(())
-}
-
-fn text(value: &str) -> Result<Option<String>, String> {
-    if value.is_empty() { Err("must not be empty".into()) } else { Ok(Some(value.to_owned())) }
-}
-
 fn target(value: &str) -> Result<Option<String>, String> {
     match value.split_once('/') {
         Some(("", _) | (_, "")) => Err("must be KIND/NAME or NAME, none of them empty".into()),
@@ -151,90 +113,9 @@ fn target(value: &str) -> Result<Option<String>, String> {
     }
 }
 
-fn one_of<'de, T: Deserialize<'de>>(value: &'de str, allowed: &str) -> Result<T, String> {
-    let deserializer: serde::de::value::StrDeserializer<'_, ValueError> = value.into_deserializer();
-    T::deserialize(deserializer).map_err(|_| format!("must be {allowed}"))
-}
-
-/// What takes no parameters is given none.
-pub(crate) fn no_parameters(pairs: &[(String, String)]) -> Result<(), BadParameter> {
-    pairs.first().map_or(Ok(()), |(name, value)| {
-        Err(BadParameter::new(name, value, "is no parameter of this call: it has none"))
-    })
-}
-
-/// A whole number from 1 to `most`.
-pub(super) fn whole(value: &str, most: u32) -> Result<u32, String> {
-    let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();
-    number
-        .filter(|number| (1..=most).contains(number))
-        .ok_or_else(|| format!("must be a whole number from 1 to {most}"))
-}
-
 fn score(value: &str) -> Result<f64, String> {
     let number: Option<f64> = value.parse().ok();
     number.filter(|number| (0.0..=1.0).contains(number)).ok_or_else(|| "must be a number from 0 to 1".into())
-}
-
-fn time(value: &str, now: Time) -> Result<Time, String> {
-    if let Ok(time) = value.parse() {
-        return Ok(time);
-    }
-    let ago = duration(value).and_then(|nanoseconds| i64::try_from(nanoseconds / 1_000).ok());
-    ago.map(|micros| now.saturating_add_micros(-micros)).ok_or_else(|| {
-        "must be an RFC 3339 time such as 2026-05-01T12:00:00Z, or a time ago such as 90s, 15m, 24h or 7d"
-            .into()
-    })
-}
-
-fn nanoseconds(value: &str) -> Result<u64, String> {
-    let plain = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();
-    plain
-        .or_else(|| duration(value))
-        // What the record can hold, and what every database can compare.
-        .filter(|&nanoseconds| nanoseconds < 1 << 53)
-        .ok_or_else(|| {
-            "must be a duration such as 250ms, 90s, 5m or 1h30m, or whole nanoseconds, below 2^53".into()
-        })
-}
-
-/// Nanoseconds of a duration as Go writes them (`1h30m`, `1.5s`), and with days (`7d`).
-fn duration(text: &str) -> Option<u64> {
-    let mut rest = text;
-    let mut total = 0u64;
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(number);
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        total = total.checked_add(amount(number, unit)?)?;
-        rest = after;
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-fn amount(number: &str, unit: &str) -> Option<u64> {
-    let unit: u64 = match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        "d" => 86_400_000_000_000,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // More than nine decimals say nothing in nanoseconds, and would overflow.
-    if whole.is_empty() || fraction.len() > 9 {
-        return None;
-    }
-    let mut parts = u128::from(whole.parse::<u64>().ok()?) * u128::from(unit);
-    if !fraction.is_empty() {
-        let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-        parts += u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit) / scale;
-    }
-    u64::try_from(parts).ok()
 }
 
 #[cfg(test)]
@@ -330,20 +211,6 @@ mod tests {
         }
         let twice = parse(&[("log", "a"), ("log", "a")]).unwrap_err();
         assert_eq!(twice.to_string(), r#"log="a": is given twice; give it once"#);
-    }
-
-    #[test]
-    fn durations_are_read_as_go_writes_them() {
-        for (text, nanoseconds) in [
-            ("1ns", 1),
-            ("1.5s", 1_500_000_000),
-            ("1h30m", 5_400_000_000_000),
-            ("2m3.25s", 123_250_000_000),
-            ("250µs", 250_000),
-            ("7d", 604_800_000_000_000),
-        ] {
-            assert_eq!(duration(text), Some(nanoseconds), "{text}");
-        }
     }
 
     #[test]

@@ -4,8 +4,10 @@ use dualaudit_record::{Time, entry::Hold, execution::StoredExecution};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::parameters::{BadParameter, reject_repeats, whole};
-use crate::store::{Detail, ErasedBy, HoldRow, Lookup, PurgedExecution, Receipt, Store, StoreError, Wanted};
+use crate::{
+    parameter::{BadParameter, reject_repeats, whole},
+    store::{Detail, ErasedBy, HoldRow, Lookup, PurgedExecution, Receipt, Store, StoreError, Wanted},
+};
 
 /// Reads which execution is meant from its id, and from names and values as they stand in a query string.
 ///

@@ -31,7 +31,7 @@ use crate::{
         problem::{Kind, Problem, internal},
     },
     ingest::{Receipt, ReceiptResult},
-    query::{self, BadParameter},
+    parameter::{BadParameter, reject_repeats},
 };
 
 mod fate;
@@ -78,7 +78,7 @@ pub(in crate::http) async fn post(
 
 /// The revision to amend, if that is what is asked.
 fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>, Problem> {
-    query::reject_repeats(pairs)?;
+    reject_repeats(pairs)?;
     let mut amend = false;
     for (name, value) in pairs {
         amend = match (name.as_str(), value.as_str()) {

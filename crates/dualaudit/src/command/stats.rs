@@ -1,0 +1,211 @@
+//! `dualaudit stats …`: what works, what breaks, what to try next. One file an answer.
+
+mod plot;
+mod workflows;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{
+    output::{self, Columns, Form, shown, time},
+    pages::{Cells, ListForm, Printer, Shape, asked_wrongly},
+    reader::ReaderArgs,
+    verify::damaged,
+    wrong_usage,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    learn::{Answer, Ask, Unanswerable},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  dualaudit stats workflows --since 7d
+  dualaudit stats workflows --incident-type oom -n shop -o json";
+
+/// Ask what works, what breaks, and what to try next.
+///
+/// Answers come from statistics that are kept with each record and outlast it. Every figure says how many executions it
+/// is made of; ranges are 95 % intervals.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    Workflows(Box<workflows::Args>),
+}
+
+/// Asks.
+///
+/// # Errors
+/// What could not be reached or written, and why.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::Workflows(args) => {
+            answer::<crate::learn::workflows::Request>(&args.common, args.pairs()).await
+        }
+    }
+}
+
+/// What every answer is asked.
+#[derive(Clone, Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    reader: ReaderArgs,
+    /// The workflow's name.
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// The workflow's version.
+    #[arg(long)]
+    version: Option<String>,
+    /// The log it is in: a cluster's name, or http.
+    #[arg(long)]
+    log: Option<String>,
+    /// The namespace it ran in.
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// The kind of incident it answers.
+    #[arg(long, value_name = "TYPE")]
+    incident_type: Option<String>,
+    /// The kind of what it worked on, such as Deployment.
+    #[arg(long, value_name = "KIND")]
+    target_kind: Option<String>,
+    /// Ended at or after: a time, or a time ago such as 7d.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Ended before: a time, or a time ago.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// With fewer executions than this, figures are marked as of insufficient data [default: 5].
+    #[arg(long, value_name = "N")]
+    minimum: Option<String>,
+    /// In which form.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: ListForm,
+}
+
+impl Common {
+    /// As parameters of the API.
+    fn pairs(&self) -> Vec<(String, String)> {
+        given([
+            ("workflow", &self.workflow),
+            ("version", &self.version),
+            ("log", &self.log),
+            ("namespace", &self.namespace),
+            ("incident_type", &self.incident_type),
+            ("target_kind", &self.target_kind),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("minimum", &self.minimum),
+        ])
+    }
+}
+
+/// The flags that were given, as parameters of the API.
+fn given<const N: usize>(flags: [(&str, &Option<String>); N]) -> Vec<(String, String)> {
+    let given = flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+    given.collect()
+}
+
+/// How an answer is shown.
+trait Present: Ask {
+    /// What CSV has a line of.
+    type Item: Serialize + 'static;
+    /// The columns of these, for CSV and for tables.
+    const SHAPE: &'static Shape<Self::Item>;
+
+    /// Those of an answer.
+    fn items(answer: &Self::Answer) -> &[Self::Item];
+
+    /// What people are told below the table.
+    fn notes(_: &Answer<Self::Answer>) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Asks, and writes the answer in the form asked for.
+async fn answer<A: Present>(common: &Common, also: Vec<(String, String)>) -> anyhow::Result<ExitCode> {
+    let mut pairs = common.pairs();
+    pairs.extend(also);
+    // What is asked wrongly is told first, whatever becomes of the database.
+    match A::parse(&pairs, SystemClock.now()) {
+        Ok(_) => {}
+        Err(Unanswerable::Bad(bad)) => return Ok(asked_wrongly(&bad)),
+        Err(error) => return Ok(wrong_usage(&error.to_string())),
+    }
+    let answer = match common.reader.open().await?.learn::<A>(&pairs).await {
+        Ok(answer) => answer,
+        Err(error) => return damaged(error),
+    };
+    write::<A>(&mut output::stdout(), common.output, &answer)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write<A: Present>(
+    out: &mut impl std::io::Write,
+    form: ListForm,
+    answer: &Answer<A::Answer>,
+) -> anyhow::Result<()> {
+    match form {
+        ListForm::Table => output::document(out, Form::Table, answer, || page::<A>(answer)),
+        ListForm::Json => output::document(out, Form::Json, answer, String::new),
+        ListForm::Yaml => output::document(out, Form::Yaml, answer, String::new),
+        ListForm::Csv => {
+            let mut printer = Printer::new(ListForm::Csv, A::SHAPE);
+            printer.page(out, A::items(&answer.answer))?;
+            printer.end(out, None)?;
+            Ok(out.flush()?)
+        }
+    }
+}
+
+/// An answer for people.
+fn page<A: Present>(answer: &Answer<A::Answer>) -> String {
+    let mut page =
+        format!("Ended from {} until {}.\n\n", time(answer.period.since), time(answer.period.until));
+    let items = A::items(&answer.answer);
+    if items.is_empty() {
+        page.push_str(A::SHAPE.nothing);
+        page.push('\n');
+    } else {
+        page.push_str(&table(A::SHAPE.table, items));
+    }
+    let mut notes = A::notes(answer);
+    if answer.in_flight.executions > 0 {
+        let more = if answer.in_flight.more { "more than " } else { "" };
+        notes.push(format!(
+            "{more}{} in flight, {} of them overdue.",
+            answer.in_flight.executions, answer.in_flight.overdue
+        ));
+    }
+    notes.extend(answer.incomplete.iter().map(|log| {
+        format!(
+            "Incomplete: of the log {}, {} of {} older entries are counted so far.",
+            shown(&log.log),
+            log.folded,
+            log.of
+        )
+    }));
+    if !notes.is_empty() {
+        page.push('\n');
+    }
+    for note in notes {
+        page.push_str(&note);
+        page.push('\n');
+    }
+    page
+}
+
+/// Items in columns.
+fn table<T>(cells: Cells<T>, items: &[T]) -> String {
+    let names: Vec<&str> = cells.iter().map(|(name, _)| *name).collect();
+    let rows: Vec<Vec<String>> =
+        items.iter().map(|item| cells.iter().map(|(_, of)| of(item)).collect()).collect();
+    Columns::default().lay_out(Some(&names), &rows)
+}

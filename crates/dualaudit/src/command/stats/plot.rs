@@ -1,0 +1,66 @@
+//! Figures as text: percentages, bars, sparklines.
+
+use crate::learn::figures::{Durations, Rate};
+
+use crate::command::output::duration;
+
+const EIGHTHS: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
+const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A share, 0..1, as a bar of `width` characters.
+pub(super) fn bar(share: f64, width: usize) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few characters' eighths")]
+    let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
+    (0..width).map(|place| EIGHTHS[eighths.saturating_sub(place * 8).min(8)]).collect()
+}
+
+/// Shares, 0..1, as one character each; a point where there is none.
+pub(super) fn sparkline(shares: impl IntoIterator<Item = Option<f64>>) -> String {
+    let height = |share: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "one of eight")]
+        let height = (share.clamp(0.0, 1.0) * (HEIGHTS.len() - 1) as f64).round() as usize;
+        HEIGHTS[height]
+    };
+    shares.into_iter().map(|share| share.map_or('·', height)).collect()
+}
+
+/// A share, 0..1, in percent.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// A rate with its interval, such as `92 % (85–96)`; marked where there is not enough data.
+pub(super) fn rate(rate: &Rate) -> String {
+    let Some(share) = rate.rate else { return "-".to_owned() };
+    let mark = if rate.insufficient_data { " ?" } else { "" };
+    format!("{} ({:.0}–{:.0}){mark}", percent(share), rate.lower * 100.0, rate.upper * 100.0)
+}
+
+/// A rate as a bar, with its interval.
+pub(super) fn bar_and_rate(of: &Rate) -> String {
+    of.rate.map_or_else(|| "-".to_owned(), |share| format!("{} {}", bar(share, 8), rate(of)))
+}
+
+/// A number where there is one.
+pub(super) fn number(number: Option<f64>, decimals: usize) -> String {
+    number.map_or_else(String::new, |number| format!("{number:.decimals$}"))
+}
+
+/// The median, and what 9 in 10 and 99 in 100 do not exceed.
+pub(super) fn quantiles(durations: &Durations) -> String {
+    let Durations { p50, p90, p99, .. } = durations;
+    let shown = [p50, p90, p99].map(|it| it.map_or_else(|| "-".to_owned(), |it| duration(it.estimate)));
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_drawn_to_the_eighth_of_a_character() {
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| bar(share, 4)), ["    ", "██  ", "████", "████"]);
+        assert_eq!(bar(0.3, 4), "█▎  ");
+        assert_eq!(sparkline([Some(0.0), Some(0.5), None, Some(1.0)]), "▁▅·█");
+    }
+}

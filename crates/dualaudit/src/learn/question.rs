@@ -1,0 +1,283 @@
+//! What is asked: of which executions, over which period.
+
+use dualaudit_record::{
+    Time,
+    statistics::{Bucket, Hour, Level},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::parameter::{BadParameter, reject_repeats, text, time, whole};
+
+/// Executions under which a figure says `insufficient_data`, unless asked otherwise.
+pub const MINIMUM: u32 = 5;
+/// The most that this can be asked to be.
+const MOST: u32 = 1_000_000;
+const DAY: i64 = 86_400_000_000;
+
+/// The parameters that every answer has.
+const COMMON: [&str; 9] =
+    ["log", "workflow", "version", "namespace", "incident_type", "target_kind", "since", "until", "minimum"];
+
+/// Which executions. What is not given is not looked at; an empty text asks for those that have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the record's names")]
+pub struct Filters {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_kind: Option<String>,
+}
+
+/// A stretch of time in UTC: from an instant, up to and without another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names of the parameters")]
+pub struct Period {
+    pub since: Time,
+    pub until: Time,
+}
+
+/// What every answer is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Of which executions.
+    pub filters: Filters,
+    /// When they ended, as it was asked; see [`Period::aligned`].
+    pub period: Period,
+    /// Executions under which a figure says `insufficient_data`.
+    pub minimum: u64,
+}
+
+/// What cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswerable {
+    /// There is no such filter.
+    #[error("{name} is no filter of this answer; there are: {}", known.join(", "))]
+    UnknownFilter {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The value of a parameter cannot be used.
+    #[error(transparent)]
+    Bad(#[from] BadParameter),
+}
+
+impl Question {
+    /// Reads names and values as they stand in a query string; times ago are counted from `now`. What has a name in
+    /// `also` is for the answer itself to read, with [`given`]. Unless asked otherwise the period is of `days` up to now.
+    ///
+    /// # Errors
+    /// The first parameter that is unknown, given twice, or cannot be used.
+    pub fn parse(
+        pairs: &[(String, String)],
+        also: &[&str],
+        days: i64,
+        now: Time,
+    ) -> Result<Self, Unanswerable> {
+        reject_repeats(pairs)?;
+        let mut filters = Filters::default();
+        let mut period = Period { since: now.saturating_add_micros(-days * DAY), until: now };
+        let (mut minimum, mut last) = (MINIMUM, None);
+        for (name, value) in pairs {
+            let bad = |rule: String| BadParameter::new(name, value, rule);
+            if value.contains('\0') {
+                return Err(bad("must not contain U+0000".into()).into());
+            }
+            match name.as_str() {
+                "log" => filters.log = text(value).map_err(bad)?,
+                "workflow" => filters.workflow = text(value).map_err(bad)?,
+                "version" => filters.version = Some(value.clone()),
+                "namespace" => filters.namespace = Some(value.clone()),
+                "incident_type" => filters.incident_type = Some(value.clone()),
+                "target_kind" => filters.target_kind = Some(value.clone()),
+                "since" => period.since = time(value, now).map_err(bad)?,
+                "until" => period.until = time(value, now).map_err(bad)?,
+                "minimum" => minimum = whole(value, MOST).map_err(bad)?,
+                name if also.contains(&name) => continue,
+                _ => return Err(unknown(name, also)),
+            }
+            if name == "since" || name == "until" {
+                last = Some((name, value));
+            }
+        }
+        match last {
+            Some((name, value)) if period.since >= period.until => {
+                let Period { since, until } = period;
+                let rule = format!("since must be before until: the period would be from {since} to {until}");
+                Err(BadParameter::new(name, value, rule).into())
+            }
+            _ => Ok(Self { filters, period, minimum: minimum.into() }),
+        }
+    }
+}
+
+fn unknown(name: &str, also: &[&str]) -> Unanswerable {
+    let known = COMMON.iter().chain(also).map(|&name| name.to_owned()).collect();
+    Unanswerable::UnknownFilter { name: name.chars().take(100).collect(), known }
+}
+
+/// Reads the value of a parameter, if it was given.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn given<T>(
+    pairs: &[(String, String)],
+    name: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, BadParameter> {
+    let given = pairs.iter().find(|(given, _)| given == name);
+    given.map(|(_, value)| read(value).map_err(|rule| BadParameter::new(name, value, rule))).transpose()
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| "must be true or false".to_owned())
+}
+
+impl Filters {
+    /// The same, of a workflow, and of one version of it.
+    #[must_use]
+    pub fn of(&self, workflow: &str, version: Option<&str>) -> Self {
+        let version = version.map(str::to_owned).or_else(|| self.version.clone());
+        Self { workflow: Some(workflow.to_owned()), version, ..self.clone() }
+    }
+}
+
+/// Where the executions are listed that a figure is made of: paths of the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Links {
+    /// All of them.
+    pub all: String,
+    /// Those that failed.
+    pub failed: String,
+}
+
+impl Links {
+    /// To those that ended in a period.
+    pub fn to(filters: &Filters, period: Period) -> Self {
+        let all = path(filters, period);
+        Self { failed: format!("{all}&outcome=failed"), all }
+    }
+}
+
+/// Where the executions are listed that ended in a period.
+pub(super) fn path(filters: &Filters, period: Period) -> String {
+    let Filters { log, workflow, version, namespace, incident_type, target_kind } = filters;
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [
+        ("log", log),
+        ("workflow", workflow),
+        ("version", version),
+        ("namespace", namespace),
+        ("incident_type", incident_type),
+        ("target_kind", target_kind),
+    ] {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    query.append_pair("completed_since", &period.since.to_string());
+    query.append_pair("completed_until", &period.until.to_string());
+    format!("/api/v1/executions?{}", query.finish())
+}
+
+impl Period {
+    /// The period from the first to the last bucket that this one touches, in statistics of logs that have come to
+    /// `as_of` at most.
+    #[must_use]
+    pub fn aligned(self, as_of: Time) -> Self {
+        let last = self.until.saturating_add_micros(-1).max(self.since);
+        Self {
+            since: Bucket::kept(Hour::of(self.since), as_of).start.start(),
+            until: Bucket::kept(Hour::of(last), as_of).end().start(),
+        }
+    }
+
+    /// The period of the same length that ends where this one begins, aligned.
+    #[must_use]
+    pub fn before(self, as_of: Time) -> Self {
+        let length = self.until.micros_since(self.since);
+        Self { since: self.since.saturating_add_micros(-length), until: self.since }.aligned(as_of)
+    }
+
+    /// Its first hour, and the first one after it.
+    pub(super) fn hours(self) -> (Hour, Hour) {
+        (Hour::of(self.since), Bucket::of(Hour::of(self.until.saturating_add_micros(-1)), Level::Hour).end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Time {
+        text.parse().unwrap()
+    }
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Question, Unanswerable> {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Question::parse(&pairs, &["by"], 28, at("2026-05-02T10:30:00Z"))
+    }
+
+    #[test]
+    fn the_period_of_an_answer_is_that_of_whole_buckets() {
+        let aligned = |since: &str, until: &str| {
+            let period = Period { since: at(since), until: at(until) }.aligned(at("2026-05-02T10:30:00Z"));
+            (period.since.to_string(), period.until.to_string())
+        };
+        let is = |since: &str, until: &str| (at(since).to_string(), at(until).to_string());
+        // Hours are told apart yet, then days, then months.
+        assert_eq!(
+            aligned("2026-05-01T10:59:59Z", "2026-05-02T10:30:00Z"),
+            is("2026-05-01T10:00:00Z", "2026-05-02T11:00:00Z")
+        );
+        assert_eq!(
+            aligned("2026-04-01T10:59:59Z", "2026-04-02T00:00:00Z"),
+            is("2026-04-01T00:00:00Z", "2026-04-02T00:00:00Z")
+        );
+        assert_eq!(
+            aligned("2025-02-10T00:00:00Z", "2025-03-01T00:00:01Z"),
+            is("2025-02-01T00:00:00Z", "2025-04-01T00:00:00Z")
+        );
+        // As long as the whole of time, and no longer.
+        let all = aligned("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z");
+        assert_eq!(all.0, at("0001-01-01T00:00:00Z").to_string());
+    }
+
+    #[test]
+    fn what_is_asked_wrongly_is_said() {
+        let said = |pairs| parse(pairs).unwrap_err().to_string();
+        insta::assert_snapshot!(said(&[("outcome", "failed")]), @"outcome is no filter of this answer; there are: log, workflow, version, namespace, incident_type, target_kind, since, until, minimum, by");
+        insta::assert_snapshot!(said(&[("since", "1h"), ("until", "2h")]), @r#"until="2h": since must be before until: the period would be from 2026-05-02T09:30:00.000000Z to 2026-05-02T08:30:00.000000Z"#);
+        for (name, value) in [
+            ("minimum", "0"),
+            ("minimum", "1000001"),
+            ("minimum", "-1"),
+            ("since", "yesterday"),
+            ("until", ""),
+            ("workflow", ""),
+            ("log", ""),
+            ("version", "a\0"),
+        ] {
+            assert!(matches!(parse(&[(name, value)]), Err(Unanswerable::Bad(_))), "{name}={value}");
+        }
+        assert!(matches!(parse(&[("by", "x"), ("by", "y")]), Err(Unanswerable::Bad(_))));
+    }
+
+    #[test]
+    fn an_empty_text_asks_for_those_that_have_none() {
+        let question = parse(&[("namespace", ""), ("version", ""), ("by", "version")]).unwrap();
+        assert_eq!(question.filters.namespace.as_deref(), Some(""));
+        assert_eq!((question.filters.workflow, question.minimum), (None, 5));
+        assert_eq!(question.period.until.micros_since(question.period.since), 28 * DAY);
+    }
+}
