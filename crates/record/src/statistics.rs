@@ -18,8 +18,8 @@ mod pattern;
 mod sketch;
 mod sums;
 
-pub use bucket::{Bucket, Hour, Level};
-pub use cell::{Cell, Counts, Ended, RunsCell, Scores, StepCell, StratumCell, TextsCell, Timed};
+pub use bucket::{Bucket, Hour, Level, Stretch};
+pub use cell::{Cell, Counts, Ended, Part, RunsCell, Scores, StepCell, StratumCell, TextsCell, Timed};
 pub use contribution::{About, Adjusted, Contribution, Run, StepRun, Stratum, Text};
 pub use key::{Key, KeyError, Parts, Scope, View};
 pub use packed::{NotPacked, Packed};

@@ -5,10 +5,12 @@
 //! days to months, once the log has come far enough. So the statistics are at every moment the cells of all pages and
 //! what is yet to be folded, and what an append costs does not depend on how much there is.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use dualaudit_record::{
     Time,
-    statistics::{Bucket, Cell, Hour, Key, NotPacked, Packed, Sums, View},
+    statistics::{Bucket, Cell, Hour, Key, Level, NotPacked, Packed, Part, Stretch, Sums, View},
 };
 
 use super::StoreError;
@@ -62,15 +64,21 @@ pub struct WantedCells {
     pub from: Hour,
     /// and begin before this one.
     pub until: Hour,
+    /// How long the stretches are that they are told apart by: those of this length that the buckets lie in, or the
+    /// buckets themselves where they are longer. Of `None`, a key has one cell, which is over the whole period.
+    pub by: Option<Level>,
+    /// How much of each cell. The less is asked for the faster is the answer.
+    pub part: Part,
 }
 
-/// A cell, where it belongs.
-pub type Placed = (Bucket, Key, Cell);
+/// A cell, and what it is over.
+pub type Placed = (Stretch, Key, Cell);
 
 /// Cells as they were found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FoundCells {
-    /// Of each question, in its order. A key may be there several times, in several buckets.
+    /// Of each question, in its order: by stretches of time, and in each by keys. Each key is there at most once in a
+    /// stretch, and no cell is zero.
     pub cells: Vec<Vec<Placed>>,
     /// The statistics do not yet have all that was recorded before they were kept.
     pub behind: Option<Behind>,
@@ -86,12 +94,55 @@ pub struct Behind {
 }
 
 impl WantedCells {
+    /// All of each cell, by the buckets that are kept.
+    pub fn all(view: View, begins: Key, from: Hour, until: Hour) -> Self {
+        Self { view, begins, from, until, by: Some(Level::Hour), part: Part::All }
+    }
+
     pub(super) fn overlaps(&self, bucket: Bucket) -> bool {
         bucket.end() > self.from && bucket.start < self.until
     }
 
-    fn has(&self, view: View, bucket: Bucket, key: &Key) -> bool {
-        view == self.view && self.overlaps(bucket) && key.as_bytes().starts_with(self.begins.as_bytes())
+    /// What the cells of a bucket are told apart by.
+    fn stretch(&self, bucket: Bucket, as_of: Time) -> Stretch {
+        match self.by {
+            Some(level) if level > bucket.level => Bucket::of(bucket.start, level).into(),
+            Some(_) => bucket.into(),
+            None => {
+                let from = Bucket::kept(self.from, as_of).start;
+                let until = self.until.before().map_or(self.until, |last| Bucket::kept(last, as_of).end());
+                Stretch { from, until }
+            }
+        }
+    }
+}
+
+/// Sums what a question asks for.
+struct Finding<'w> {
+    wanted: &'w WantedCells,
+    cells: BTreeMap<Stretch, BTreeMap<Key, Cell>>,
+}
+
+impl Finding<'_> {
+    fn add(&mut self, bucket: Bucket, key: &Key, cell: &Cell, as_of: Time) {
+        let of = self.cells.entry(self.wanted.stretch(bucket, as_of)).or_default();
+        match of.get_mut(key) {
+            Some(sum) => sum.merge(cell, 1),
+            None => drop(of.insert(key.clone(), cell.clone())),
+        }
+    }
+
+    fn found(self) -> Vec<Placed> {
+        let mut found = Vec::new();
+        for (stretch, cells) in self.cells {
+            for (key, mut cell) in cells {
+                cell.keep(self.wanted.part);
+                if !cell.is_zero() {
+                    found.push((stretch, key, cell));
+                }
+            }
+        }
+        found
     }
 }
 
@@ -103,28 +154,32 @@ pub(super) fn found(
     as_of: Time,
 ) -> Result<Vec<Vec<Placed>>, BadStatistics> {
     let unfolded = given(pending, as_of)?;
-    let mut found = vec![Vec::new(); wanted.len()];
+    let mut findings: Vec<Finding<'_>> =
+        wanted.iter().map(|wanted| Finding { wanted, cells: BTreeMap::new() }).collect();
     for (id, bytes) in pages {
-        let of: Vec<usize> = (0..wanted.len())
-            .filter(|&place| wanted[place].view == id.view && wanted[place].overlaps(id.bucket))
+        let mut of: Vec<&mut Finding<'_>> = findings
+            .iter_mut()
+            .filter(|finding| finding.wanted.view == id.view && finding.wanted.overlaps(id.bucket))
             .collect();
         for cell in page::read(id, bytes)? {
             let (key, cell) = cell?;
-            for &place in &of {
-                if wanted[place].has(id.view, id.bucket, &key) {
-                    found[place].push((id.bucket, key.clone(), cell.clone()));
+            for finding in &mut of {
+                if key.as_bytes().starts_with(finding.wanted.begins.as_bytes()) {
+                    finding.add(id.bucket, &key, &cell, as_of);
                 }
             }
         }
     }
     for ((view, bucket, key), cell) in unfolded.iter() {
-        for (wanted, found) in wanted.iter().zip(&mut found) {
-            if wanted.has(*view, *bucket, key) {
-                found.push((*bucket, key.clone(), cell.clone()));
+        for finding in &mut findings {
+            let wanted = finding.wanted;
+            let begins = key.as_bytes().starts_with(wanted.begins.as_bytes());
+            if begins && *view == wanted.view && wanted.overlaps(*bucket) {
+                finding.add(*bucket, key, cell, as_of);
             }
         }
     }
-    Ok(found)
+    Ok(findings.into_iter().map(Finding::found).collect())
 }
 
 /// What is stored of statistics makes no sense.

@@ -38,6 +38,11 @@ impl Hour {
         crate::time::ZERO.saturating_add_micros(i64::from(self.0) * MICROS - crate::time::ZERO.as_micros())
     }
 
+    /// The hour before it; of the first, none.
+    pub fn before(self) -> Option<Self> {
+        Self::from_number(self.0 - 1)
+    }
+
     fn date(self) -> Date {
         let epoch = jiff::civil::date(1970, 1, 1);
         let days = i64::from(self.0.div_euclid(DAY));
@@ -106,6 +111,21 @@ impl Bucket {
             Level::Day => self.start.0 + DAY,
             Level::Month => self.start.0 + i32::from(self.start.date().days_in_month()) * DAY,
         })
+    }
+}
+
+/// A stretch of time: whole hours of UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stretch {
+    /// Its first hour.
+    pub from: Hour,
+    /// The first hour after it.
+    pub until: Hour,
+}
+
+impl From<Bucket> for Stretch {
+    fn from(bucket: Bucket) -> Self {
+        Self { from: bucket.start, until: bucket.end() }
     }
 }
 

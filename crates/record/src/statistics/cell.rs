@@ -36,6 +36,19 @@ impl Run {
     }
 }
 
+/// How much of a cell is needed: the less, the faster it is read. Each part has in it what those before it have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// How many executions ended how: of [`View::Runs`](super::View::Runs) and [`View::Strata`](super::View::Strata)
+    /// nothing else, of other views as much as [`Self::Counts`].
+    Ended,
+    /// All but how durations are spread: no [`Timed`] and no [`Sketch`].
+    Counts,
+    /// All of it.
+    #[default]
+    All,
+}
+
 /// Counts by something; those of which there are none are left out.
 pub type Counts<K> = BTreeMap<K, i64>;
 
@@ -139,6 +152,37 @@ impl Cell {
             (Self::Stratum(cell), Self::Stratum(other)) => cell.merge(other, times),
             (Self::Texts(cell), Self::Texts(other)) => cell.merge(other, times),
             _ => unreachable!("cells of different views have different keys"),
+        }
+    }
+
+    /// Leaves of it what is in a part.
+    pub fn keep(&mut self, part: Part) {
+        if part < Part::All {
+            match self {
+                Self::Runs(cell) => {
+                    cell.durations.clear();
+                    cell.queued = Timed::default();
+                }
+                Self::Step(cell) => cell.completed = Sketch::default(),
+                Self::Stratum(cell) => {
+                    cell.successful = Sketch::default();
+                    cell.steps.values_mut().for_each(|step| step.completed = Sketch::default());
+                }
+                Self::Texts(_) => {}
+            }
+        }
+        if part < Part::Counts {
+            match self {
+                Self::Runs(cell) => {
+                    cell.scores.clear();
+                    (cell.rollbacks, cell.rolled_back, cell.retries, cell.retried) = (0, 0, 0, 0);
+                }
+                Self::Stratum(cell) => {
+                    cell.steps.clear();
+                    cell.adjusted.clear();
+                }
+                Self::Step(_) | Self::Texts(_) => {}
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! Statistics, counted plainly from the entries of a log: nothing that the store computed is believed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dualaudit_record::{
     Entry,
-    statistics::{Bucket, Contribution, Hour, Key, Level, Sums, View},
+    statistics::{Bucket, Cell, Contribution, Hour, Key, Level, Part, Sums, View},
     time::{MAX, ZERO},
 };
 
@@ -27,10 +27,62 @@ pub(super) async fn check_statistics(store: &dyn Store, head: &Head, entries: &[
         }
     }
     assert_eq!(statistics(store, head).await, expected, "folded");
-    for (_, bucket, _) in cells(store, head).await.iter().map(|((view, bucket, key), _)| (view, bucket, key))
-    {
+    parts_and_periods(store, head, &expected).await;
+    for ((_, bucket, _), _) in cells(store, head).await.iter() {
         assert_eq!(bucket.rolled(as_of), *bucket, "what is folded is in the buckets of its time");
     }
+}
+
+/// Checks cells summed over periods, and parts of cells, of what is expected by buckets.
+async fn parts_and_periods(store: &dyn Store, head: &Head, expected: &Sums) {
+    let as_of = head.recorded_at.expect("it has entries");
+    let last = Hour::of(as_of);
+    let days = |days: i32| Hour::from_number(last.number() - days * 24).expect("an hour");
+    let (first, end) = (Hour::of(ZERO), Bucket::of(Hour::of(MAX), Level::Hour).end());
+    let periods = [(first, end), (days(28), end), (days(90), days(2)), (days(400), days(17))];
+    let begins = expected.iter().find(|((view, _, _), _)| *view == View::Runs).map(|((_, _, key), _)| key);
+    let begins = [Key::default(), begins.cloned().unwrap_or_default()];
+    let mut questions = Vec::new();
+    for (&view, (from, until)) in View::ALL.iter().flat_map(|view| periods.map(|period| (view, period))) {
+        for (begins, by) in begins.iter().flat_map(|begins| [None, Some(Level::Day)].map(|by| (begins, by))) {
+            questions.extend([Part::Ended, Part::Counts, Part::All].map(|part| {
+                let begins = begins.clone();
+                WantedCells { view, begins, from, until, by, part }
+            }));
+        }
+    }
+    let found = store.cells(&head.log, &questions).await.unwrap().cells;
+    for (question, found) in questions.iter().zip(found) {
+        let places: Vec<_> = found.iter().map(|(stretch, key, _)| (stretch, key)).collect();
+        assert!(places.windows(2).all(|two| two[0] < two[1]), "{question:?}");
+        let found: BTreeMap<_, _> = found
+            .iter()
+            .map(|(stretch, key, cell)| ((question.by.map(|_| stretch.from), key.clone()), cell.clone()))
+            .collect();
+        assert_eq!(found, plain_cells(expected, question), "{question:?}");
+    }
+}
+
+/// The cells that a question asks for, by the first hour of their stretches where they are told apart by days.
+fn plain_cells(expected: &Sums, wanted: &WantedCells) -> BTreeMap<(Option<Hour>, Key), Cell> {
+    let mut cells: BTreeMap<(Option<Hour>, Key), Cell> = BTreeMap::new();
+    for ((view, bucket, key), cell) in expected.iter() {
+        if *view != wanted.view
+            || bucket.end() <= wanted.from
+            || bucket.start >= wanted.until
+            || !key.as_bytes().starts_with(wanted.begins.as_bytes())
+        {
+            continue;
+        }
+        let start = wanted.by.map(|level| match bucket.level {
+            Level::Hour => Bucket::of(bucket.start, level).start,
+            _ => bucket.start,
+        });
+        cells.entry((start, key.clone())).or_insert_with(|| view.zero()).merge(cell, 1);
+    }
+    cells.values_mut().for_each(|cell| cell.keep(wanted.part));
+    cells.retain(|_, cell| !cell.is_zero());
+    cells
 }
 
 /// The statistics of a log by hours, where hours are kept, and longer buckets, as of its head.
@@ -46,18 +98,18 @@ async fn statistics(store: &dyn Store, head: &Head) -> Sums {
 async fn cells(store: &dyn Store, head: &Head) -> Sums {
     let wanted: Vec<WantedCells> = View::ALL
         .iter()
-        .map(|&view| WantedCells {
-            view,
-            begins: Key::default(),
-            from: Hour::of(ZERO),
-            until: Bucket::of(Hour::of(MAX), Level::Hour).end(),
+        .map(|&view| {
+            let until = Bucket::of(Hour::of(MAX), Level::Hour).end();
+            WantedCells::all(view, Key::default(), Hour::of(ZERO), until)
         })
         .collect();
     let found = store.cells(&head.log, &wanted).await.unwrap();
     assert_eq!(found.behind, None);
     let mut sums = Sums::default();
     for (wanted, cells) in wanted.iter().zip(found.cells) {
-        for (bucket, key, cell) in cells {
+        for (stretch, key, cell) in cells {
+            let bucket = Level::ALL.iter().map(|&level| Bucket::of(stretch.from, level));
+            let bucket = bucket.into_iter().find(|&bucket| stretch == bucket.into()).expect("a bucket");
             sums.add(wanted.view, bucket, key, &cell, 1);
         }
     }
