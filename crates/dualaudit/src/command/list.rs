@@ -63,6 +63,9 @@ pub(super) struct Filters {
     /// What it worked on: KIND/NAME or NAME.
     #[arg(long)]
     target: Option<String>,
+    /// The kind of what it worked on.
+    #[arg(long, value_name = "KIND")]
+    target_kind: Option<String>,
     /// A label selector, such as 'team=a,tier!=test'.
     #[arg(short, long, value_name = "SELECTOR")]
     labels: Option<String>,
@@ -72,6 +75,12 @@ pub(super) struct Filters {
     /// Created before: a time, or a time ago such as 24h.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Ended at or after: a time, or a time ago such as 24h.
+    #[arg(long, value_name = "TIME")]
+    completed_since: Option<String>,
+    /// Ended before: a time, or a time ago.
+    #[arg(long, value_name = "TIME")]
+    completed_until: Option<String>,
     /// Took at least, such as 90s or 5m.
     #[arg(long, value_name = "DURATION")]
     min_duration: Option<String>,
@@ -100,9 +109,12 @@ impl Filters {
             ("remediation_id", &self.remediation_id),
             ("incident_type", &self.incident_type),
             ("target", &self.target),
+            ("target_kind", &self.target_kind),
             ("labels", &self.labels),
             ("since", &self.since),
             ("until", &self.until),
+            ("completed_since", &self.completed_since),
+            ("completed_until", &self.completed_until),
             ("min_duration", &self.min_duration),
             ("max_duration", &self.max_duration),
             ("min_score", &self.min_score),

@@ -17,7 +17,7 @@ pub const DEFAULT_LIMIT: u32 = 100;
 pub const MAX_LIMIT: u32 = 1000;
 
 const NAMES: &str = "workflow, version, outcome, status, log, cluster, namespace, remediation_id, \
-    incident_type, target, labels, since, until, min_duration, max_duration, min_score, max_score, \
+    incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, \
     cursor and limit";
 
 /// One page of one list.
@@ -61,7 +61,12 @@ impl ListRequest {
     pub fn asked(&self, pairs: &[(String, String)]) -> BTreeMap<String, String> {
         let filters = pairs.iter().filter(|(name, _)| name != "cursor" && name != "limit");
         let mut asked: BTreeMap<String, String> = filters.cloned().collect();
-        for (name, time) in [("since", self.filter.since), ("until", self.filter.until)] {
+        for (name, time) in [
+            ("since", self.filter.since),
+            ("until", self.filter.until),
+            ("completed_since", self.filter.completed_since),
+            ("completed_until", self.filter.completed_until),
+        ] {
             if let Some(time) = time {
                 asked.insert(name.to_owned(), time.to_string());
             }
@@ -86,12 +91,16 @@ impl ListRequest {
             }
             "log" => filter.log = text(value)?,
             "cluster" => filter.cluster = text(value)?,
-            "namespace" => filter.namespace = text(value)?,
-            "incident_type" => filter.incident_type = text(value)?,
+            // Where none is given, that is something to ask for, too.
+            "namespace" => filter.namespace = Some(value.to_owned()),
+            "incident_type" => filter.incident_type = Some(value.to_owned()),
+            "target_kind" => filter.target_kind = Some(value.to_owned()),
             "target" => filter.target = target(value)?,
             "labels" => filter.labels = selector::parse(value)?,
             "since" => filter.since = Some(time(value, asked_at)?),
             "until" => filter.until = Some(time(value, asked_at)?),
+            "completed_since" => filter.completed_since = Some(time(value, asked_at)?),
+            "completed_until" => filter.completed_until = Some(time(value, asked_at)?),
             "min_duration" => filter.min_duration = Some(nanoseconds(value)?),
             "max_duration" => filter.max_duration = Some(nanoseconds(value)?),
             "min_score" => filter.min_score = Some(score(value)?),
@@ -142,9 +151,12 @@ mod tests {
             ("remediation_id", "r-1"),
             ("incident_type", "oom"),
             ("target", "Deployment/web"),
+            ("target_kind", ""),
             ("labels", "team=a"),
             ("since", "24h"),
             ("until", "2026-05-01T12:00:00+02:00"),
+            ("completed_since", "48h"),
+            ("completed_until", "2026-05-01T12:00:00Z"),
             ("min_duration", "1m30s"),
             ("max_duration", "2000000000000"),
             ("min_score", "0.25"),
@@ -164,9 +176,12 @@ mod tests {
             remediation_id: text("r-1"),
             incident_type: text("oom"),
             target: text("Deployment/web"),
+            target_kind: text(""),
             labels: selector::parse("team=a").unwrap(),
             since: Some("2026-05-01T00:00:00Z".parse().unwrap()),
             until: Some("2026-05-01T10:00:00Z".parse().unwrap()),
+            completed_since: Some("2026-04-30T00:00:00Z".parse().unwrap()),
+            completed_until: Some("2026-05-01T12:00:00Z".parse().unwrap()),
             min_duration: Some(90_000_000_000),
             max_duration: Some(2_000_000_000_000),
             min_score: Some(0.25),
@@ -181,7 +196,7 @@ mod tests {
         insta::assert_snapshot!(error("limit", "1001"), @r#"limit="1001": must be a whole number from 1 to 1000"#);
         insta::assert_snapshot!(error("outcome", "good"), @r#"outcome="good": must be success, failed or partial"#);
         insta::assert_snapshot!(error("since", "yesterday"), @r#"since="yesterday": must be an RFC 3339 time such as 2026-05-01T12:00:00Z, or a time ago such as 90s, 15m, 24h or 7d"#);
-        insta::assert_snapshot!(error("colour", "red"), @r#"colour="red": is no parameter of this list; known are workflow, version, outcome, status, log, cluster, namespace, remediation_id, incident_type, target, labels, since, until, min_duration, max_duration, min_score, max_score, cursor and limit"#);
+        insta::assert_snapshot!(error("colour", "red"), @r#"colour="red": is no parameter of this list; known are workflow, version, outcome, status, log, cluster, namespace, remediation_id, incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, cursor and limit"#);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::{Filter, LabelRequirement, names};
 pub(super) trait Conditions {
     /// That a column compares so with a value.
     fn compare(&mut self, column: &str, comparison: &str, value: Compared<'_>);
+    /// That a column holds no text.
+    fn empty(&mut self, column: &str);
     /// That the labels meet a requirement.
     fn label(&mut self, requirement: &LabelRequirement);
 }
@@ -33,10 +35,14 @@ pub(super) fn narrow(conditions: &mut impl Conditions, filter: &Filter) {
         ("cluster", filter.cluster.as_deref()),
         ("namespace", filter.namespace.as_deref()),
         ("incident_type", filter.incident_type.as_deref()),
+        ("target_kind", filter.target_kind.as_deref()),
     ];
     for (column, value) in texts {
-        if let Some(value) = value {
-            conditions.compare(column, "=", Compared::Text(value));
+        match value {
+            // What was not given is NULL, but for those two, which are always given.
+            Some("") if !["remediation_id", "workflow_version"].contains(&column) => conditions.empty(column),
+            Some(value) => conditions.compare(column, "=", Compared::Text(value)),
+            None => {}
         }
     }
     // No duration is longer than the longest number that a database compares.
@@ -44,6 +50,8 @@ pub(super) fn narrow(conditions: &mut impl Conditions, filter: &Filter) {
     let numbers = [
         ("created_at", ">=", filter.since.map(Compared::Time)),
         ("created_at", "<", filter.until.map(Compared::Time)),
+        ("completed_at", ">=", filter.completed_since.map(Compared::Time)),
+        ("completed_at", "<", filter.completed_until.map(Compared::Time)),
         ("total_duration", ">=", filter.min_duration.map(duration)),
         ("total_duration", "<=", filter.max_duration.map(duration)),
         ("effectiveness_score", ">=", filter.min_score.map(Compared::Real)),

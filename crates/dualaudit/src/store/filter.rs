@@ -21,20 +21,26 @@ pub struct Filter {
     pub status: Option<Status>,
     /// `cluster`.
     pub cluster: Option<String>,
-    /// `namespace`.
+    /// `namespace`; empty: none.
     pub namespace: Option<String>,
     /// `remediation_id`.
     pub remediation_id: Option<String>,
-    /// `incident_type`.
+    /// `incident_type`; empty: none.
     pub incident_type: Option<String>,
     /// `target.kind/target.name`, or `target.name` alone.
     pub target: Option<String>,
+    /// `target.kind`; empty: none.
+    pub target_kind: Option<String>,
     /// Label requirements, all of which must hold.
     pub labels: Vec<LabelRequirement>,
     /// `created_at` at or after.
     pub since: Option<Time>,
     /// `created_at` before.
     pub until: Option<Time>,
+    /// `completed_at` at or after.
+    pub completed_since: Option<Time>,
+    /// `completed_at` before.
+    pub completed_until: Option<Time>,
     /// `total_duration` at least, in nanoseconds.
     pub min_duration: Option<u64>,
     /// `total_duration` at most, in nanoseconds.

@@ -34,7 +34,7 @@ fn any_record() -> impl Strategy<Value = WorkflowExecutionAudit> {
     let text = |values: Vec<&'static str>| select(values).prop_map(str::to_owned);
     (
         (
-            0..4i64,
+            (0..4i64, 0..4i64),
             1..3u32,
             text(vec!["restart", "scale", "ü"]),
             text(vec!["v1", ""]),
@@ -50,11 +50,12 @@ fn any_record() -> impl Strategy<Value = WorkflowExecutionAudit> {
         "[a-cé]{1,3}",
     )
         .prop_map(|(identity, ends, places, numbers, id)| {
-            let (second, attempt, workflow_name, workflow_version, remediation_id) = identity;
+            let ((second, ended), attempt, workflow_name, workflow_version, remediation_id) = identity;
             let (namespace, incident_type, target) = places;
             let (total_duration, effectiveness_score, labels) = numbers;
             WorkflowExecutionAudit {
                 created_at: at(second),
+                completed_at: at(ended),
                 attempt,
                 workflow_name,
                 workflow_version,
@@ -114,9 +115,14 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             rarely(Just(Outcome::Failed)),
             rarely(Just(Status::Deleted)),
             text(vec!["shop"]),
-            text(vec!["bank"]),
+            text(vec!["bank", ""]),
         ),
-        (text(vec!["oom"]), text(vec!["cart", "Pod/cart", "Pod/a/b", "Pod/"])),
+        (
+            text(vec!["oom", ""]),
+            text(vec!["cart", "Pod/cart", "Pod/a/b", "Pod/"]),
+            text(vec!["Pod", ""]),
+            (rarely(0..5i64), rarely(0..5i64)),
+        ),
         (
             rarely(0..5i64),
             rarely(0..5i64),
@@ -136,6 +142,9 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             namespace: ends.3,
             incident_type: places.0,
             target: places.1,
+            target_kind: places.2,
+            completed_since: places.3.0.map(at),
+            completed_until: places.3.1.map(at),
             since: ranges.0.map(at),
             until: ranges.1.map(at),
             min_duration: ranges.2,
@@ -149,6 +158,10 @@ fn any_filter() -> impl Strategy<Value = Filter> {
 fn matches(filter: &Filter, log: &str, record: &WorkflowExecutionAudit) -> bool {
     fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, found: Option<&T>) -> bool {
         wanted.is_none() || wanted == found
+    }
+    // Nothing, and nothing given, are the same.
+    fn same_or_none(wanted: Option<&String>, found: Option<&String>) -> bool {
+        same(wanted, Some(found.unwrap_or(&String::new())))
     }
     let target = record.target.as_ref();
     let target_holds = filter.target.as_ref().is_none_or(|wanted| {
@@ -165,12 +178,15 @@ fn matches(filter: &Filter, log: &str, record: &WorkflowExecutionAudit) -> bool 
         && same(filter.outcome.as_ref(), Some(&record.outcome))
         && same(filter.status.as_ref(), Some(&record.status))
         && same(filter.cluster.as_ref(), record.cluster.as_ref())
-        && same(filter.namespace.as_ref(), record.namespace.as_ref())
-        && same(filter.incident_type.as_ref(), record.incident_type.as_ref())
+        && same_or_none(filter.namespace.as_ref(), record.namespace.as_ref())
+        && same_or_none(filter.incident_type.as_ref(), record.incident_type.as_ref())
+        && same_or_none(filter.target_kind.as_ref(), target.and_then(|target| target.kind.as_ref()))
         && target_holds
         && filter.labels.iter().all(|requirement| requirement.holds(&record.labels))
         && filter.since.is_none_or(|since| record.created_at >= since)
         && filter.until.is_none_or(|until| record.created_at < until)
+        && filter.completed_since.is_none_or(|since| record.completed_at >= since)
+        && filter.completed_until.is_none_or(|until| record.completed_at < until)
         && filter.min_duration.is_none_or(|least| record.total_duration >= least)
         && filter.max_duration.is_none_or(|most| record.total_duration <= most)
         && filter.min_score.is_none_or(|least| record.effectiveness_score >= least)

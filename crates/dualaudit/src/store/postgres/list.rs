@@ -192,6 +192,10 @@ impl Conditions for Query {
         self.require(&format!("{column} {comparison} {value}"));
     }
 
+    fn empty(&mut self, column: &str) {
+        self.require(&format!("coalesce({column}, '') = ''"));
+    }
+
     // A label's value is a text, never null.
     fn label(&mut self, requirement: &LabelRequirement) {
         let (LabelRequirement::In(key, _)

@@ -129,6 +129,10 @@ impl Conditions for Query {
         self.require(&format!("{column} {comparison} {value}"));
     }
 
+    fn empty(&mut self, column: &str) {
+        self.require(&format!("coalesce({column}, '') = ''"));
+    }
+
     fn label(&mut self, requirement: &LabelRequirement) {
         let (negated, key, values) = match requirement {
             LabelRequirement::In(key, values) => ("", key, Some(values)),
