@@ -15,6 +15,7 @@ pub mod inference;
 pub mod question;
 mod source;
 
+pub mod steps;
 pub mod workflows;
 
 pub use question::{Filters, Links, Period, Question, Unanswerable};
@@ -23,7 +24,7 @@ pub use source::{Found, LearnError};
 use dualaudit_record::Time;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::store::{Store, WantedCells};
+use crate::store::{Store, StoreError, WantedCells};
 use figures::InFlight;
 use source::Source;
 
@@ -64,6 +65,19 @@ pub trait Ask: Sized + Send + Sync {
     /// # Errors
     /// When a key that was found makes no sense.
     fn answer(&self, as_of: Time, found: &Found) -> Result<Self::Answer, LearnError>;
+
+    /// Adds what statistics do not have, such as which executions they are about: a few of them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn look_up(
+        &self,
+        _store: &dyn Store,
+        _period: Period,
+        _answer: &mut Self::Answer,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Asks the statistics of a store.
@@ -79,13 +93,16 @@ pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answ
     if !then.is_empty() {
         found.cells.extend(source.cells(&then).await?.cells);
     }
+    let period = asked.period(as_of);
+    let mut answer = asked.answer(as_of, &found)?;
+    asked.look_up(store, period, &mut answer).await?;
     Ok(Answer {
-        period: asked.period(as_of),
+        period,
         filters: filters.clone(),
         minimum: *minimum,
         in_flight: InFlight::default(),
-        answer: asked.answer(as_of, &found)?,
         incomplete: found.incomplete,
+        answer,
     })
 }
 

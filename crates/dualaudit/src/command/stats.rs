@@ -1,6 +1,7 @@
 //! `dualaudit stats …`: what works, what breaks, what to try next. One file an answer.
 
 mod plot;
+mod steps;
 mod workflows;
 
 use std::process::ExitCode;
@@ -17,12 +18,13 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    learn::{Answer, Ask, Unanswerable},
+    learn::{self, Answer, Ask, Unanswerable},
 };
 
 const EXAMPLES: &str = "\
 Examples:
   dualaudit stats workflows --since 7d
+  dualaudit stats steps --workflow restart-deployment
   dualaudit stats workflows --incident-type oom -n shop -o json";
 
 /// Ask what works, what breaks, and what to try next.
@@ -39,6 +41,7 @@ pub struct Args {
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
     Workflows(Box<workflows::Args>),
+    Steps(Box<steps::Args>),
 }
 
 /// Asks.
@@ -47,9 +50,8 @@ enum Action {
 /// What could not be reached or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::Workflows(args) => {
-            answer::<crate::learn::workflows::Request>(&args.common, args.pairs()).await
-        }
+        Action::Workflows(args) => answer::<learn::workflows::Request>(&args.common, args.pairs()).await,
+        Action::Steps(args) => answer::<learn::steps::Request>(&args.common, args.pairs()).await,
     }
 }
 

@@ -13,11 +13,12 @@ use super::{
     executions::{Pairs, pairs},
     problem::Problem,
 };
-use crate::learn::{self, Answer, Ask, workflows};
+use crate::learn::{self, Answer, Ask, steps, workflows};
 
 /// One path an answer.
 pub(super) fn routes() -> Router<Api> {
-    route::<workflows::Request>(Router::new())
+    let router = route::<workflows::Request>(Router::new());
+    route::<steps::Request>(router)
 }
 
 fn route<A: Ask + 'static>(router: Router<Api>) -> Router<Api> {
@@ -31,4 +32,122 @@ async fn answer<A: Ask>(
     let now = api.clock.now();
     let asked = A::parse(&pairs(query)?, now)?;
     Ok(Json(learn::ask(api.store.as_ref(), &asked, now).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::http::tests::{Served, record};
+
+    /// Twenty executions of one workflow, of which the odd ones failed at their second step.
+    async fn served() -> Served {
+        let served = Served::new().await;
+        let records: Vec<Value> = (0..20).map(|n| execution(n, n % 2 == 0)).collect();
+        assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        served
+    }
+
+    fn execution(n: i32, succeeds: bool) -> Value {
+        let mut record = record(&format!("r{n}"));
+        record["namespace"] = "shop".into();
+        record["incident_type"] = "oom".into();
+        record["total_duration"] = (60_000_000_000_i64 + i64::from(n) * 1_000_000_000).into();
+        if !succeeds {
+            record["outcome"] = "failed".into();
+            record["status"] = "failed".into();
+            record["effectiveness_score"] = 0.1.into();
+            record["steps_completed"] = 1.into();
+            record["steps_failed"] = 1.into();
+            record["step_executions"][1]["status"] = "failed".into();
+            record["step_executions"][1]["error_message"] = format!("pod web-{n}a is not ready").into();
+        }
+        record
+    }
+
+    #[tokio::test]
+    async fn a_workflow_says_how_it_does_and_of_how_many_executions() {
+        let served = served().await;
+        let answer = served.get("/api/v1/learn/workflows?namespace=shop&since=24h&series=true").await.json();
+        assert_eq!(answer["period"]["since"], "2026-04-30T12:00:00.000000Z");
+        assert_eq!(answer["filters"], json!({"namespace": "shop"}));
+        let workflow = &answer["workflows"][0];
+        assert_eq!(workflow["workflow"], "restart-deployment");
+        assert_eq!((&workflow["success"]["count"], &workflow["success"]["of"]), (&json!(10), &json!(20)));
+        assert_eq!(workflow["success"]["rate"], 0.5);
+        assert!((workflow["success"]["lower"].as_f64().unwrap() - 0.299_29).abs() < 1e-4, "Wilson's");
+        assert_eq!(workflow["effectiveness"]["unshrunk"], "no_incident_type");
+        assert_eq!(workflow["duration"]["count"], 10);
+        assert_eq!(workflow["change"]["difference"], Value::Null);
+        assert_eq!(workflow["series"][0]["executions"], 20);
+        let all = workflow["executions"]["all"].as_str().unwrap();
+        assert_eq!(served.get(all).await.json()["items"].as_array().unwrap().len(), 20, "{all}");
+        let failed = workflow["executions"]["failed"].as_str().unwrap();
+        assert_eq!(served.get(failed).await.json()["items"].as_array().unwrap().len(), 10, "{failed}");
+    }
+
+    #[tokio::test]
+    async fn a_step_says_what_it_is_responsible_for() {
+        let served = served().await;
+        for filter in ["", "&namespace=shop", "&version=v1.2.0&incident_type=oom"] {
+            let path = format!("/api/v1/learn/steps?workflow=restart-deployment{filter}");
+            let answer = served.get(&path).await.json();
+            let first = &answer["steps"][0];
+            assert_eq!((&first["number"], &first["reached"]), (&json!(2), &json!(20)), "{path}");
+            assert_eq!(first["share_of_failures"]["rate"], 1.0);
+            assert_eq!(first["statuses"], json!({"completed": 10, "failed": 10}));
+            let errors = &first["errors"]["patterns"];
+            assert_eq!(errors[0]["pattern"], "pod <name> is not ready");
+            assert_eq!(
+                (&errors[0]["executions"], &errors[0]["first"], &errors[0]["last"]),
+                (&json!(10), &json!("2026-05-01"), &json!("2026-05-01"))
+            );
+        }
+        let example = "/api/v1/learn/steps?workflow=restart-deployment&examples=true";
+        let answer = served.get(example).await.json();
+        let example = answer["steps"][0]["errors"]["patterns"][0]["example"]["id"].as_str().unwrap();
+        let record = served.get(&format!("/api/v1/executions/{example}")).await.json();
+        assert_eq!(record["record"]["outcome"], "failed");
+        let none = served.get("/api/v1/learn/steps?workflow=restart-deployment&namespace=bank").await.json();
+        assert_eq!((&none["steps"], &none["tally"]["executions"]), (&json!([]), &json!(0)));
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_wrongly_is_said() {
+        let served = Served::new().await;
+        let answered = served.get("/api/v1/learn/workflows?outcome=failed").await;
+        assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (422, "unknown-filter"));
+        assert!(answered.json()["filters"].as_array().unwrap().contains(&json!("incident_type")));
+        for path in [
+            "workflows?since=1h&until=2h",
+            "workflows?since=yesterday",
+            "workflows?minimum=0",
+            "workflows?minimum=99999999",
+            "workflows?by=step",
+            "workflows?series=yes",
+            "workflows?log=http&log=http",
+            "steps",
+            "steps?workflow=a&sort=name",
+            "steps?workflow=a&examples=1",
+        ] {
+            let answered = served.get(&format!("/api/v1/learn/{path}")).await;
+            assert_eq!(
+                (answered.status.as_u16(), answered.problem().as_str()),
+                (400, "invalid-parameter"),
+                "{path}"
+            );
+        }
+        assert_eq!(served.get("/api/v1/learn/workflows?log=other").await.problem(), "no-such-log");
+    }
+
+    #[tokio::test]
+    async fn where_there_is_nothing_every_answer_says_so() {
+        let served = Served::new().await;
+        for path in
+            ["workflows?series=true", "workflows?incident_type=", "steps?workflow=none&minimum=1000000"]
+        {
+            let answered = served.get(&format!("/api/v1/learn/{path}")).await;
+            assert_eq!(answered.status, 200, "{}", answered.text);
+        }
+    }
 }

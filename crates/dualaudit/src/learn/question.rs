@@ -6,7 +6,10 @@ use dualaudit_record::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parameter::{BadParameter, reject_repeats, text, time, whole};
+use crate::{
+    parameter::{BadParameter, reject_repeats, text, time, whole},
+    store::Filter,
+};
 
 /// Executions under which a figure says `insufficient_data`, unless asked otherwise.
 pub const MINIMUM: u32 = 5;
@@ -120,6 +123,17 @@ impl Question {
     }
 }
 
+impl Question {
+    /// Its workflow.
+    ///
+    /// # Errors
+    /// When it names none.
+    pub(super) fn one_workflow(&self) -> Result<&str, BadParameter> {
+        let missing = || BadParameter::new("workflow", "", "must be given: the answer is about one workflow");
+        self.filters.workflow.as_deref().ok_or_else(missing)
+    }
+}
+
 fn unknown(name: &str, also: &[&str]) -> Unanswerable {
     let known = COMMON.iter().chain(also).map(|&name| name.to_owned()).collect();
     Unanswerable::UnknownFilter { name: name.chars().take(100).collect(), known }
@@ -166,6 +180,25 @@ impl Links {
     pub fn to(filters: &Filters, period: Period) -> Self {
         let all = path(filters, period);
         Self { failed: format!("{all}&outcome=failed"), all }
+    }
+}
+
+impl Filters {
+    /// A list of the executions that ended in a period.
+    pub(super) fn listed(&self, period: Period) -> Filter {
+        let Self { log, workflow, version, namespace, incident_type, target_kind } = self.clone();
+        let (completed_since, completed_until) = (Some(period.since), Some(period.until));
+        Filter {
+            log,
+            workflow,
+            version,
+            namespace,
+            incident_type,
+            target_kind,
+            completed_since,
+            completed_until,
+            ..Filter::default()
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::{
     Time,
-    statistics::{Bucket, Cell, Key, KeyError, Parts, RunsCell, Scope, Stratum, StratumCell, View},
+    statistics::{
+        Cell, Key, KeyError, Level, Part, Parts, RunsCell, Scope, Stratum, StratumCell, Stretch, View,
+    },
 };
 
 use super::{Filters, Incomplete, Period};
@@ -53,8 +55,8 @@ pub struct Found {
 pub struct FoundCell {
     /// The place of its log among [`Found::logs`].
     pub log: usize,
-    /// Its bucket.
-    pub bucket: Bucket,
+    /// What it is over.
+    pub stretch: Stretch,
     /// Its key.
     pub key: Key,
     /// The cell.
@@ -80,7 +82,7 @@ impl<'a> Source<'a> {
         for (place, log) in self.logs.iter().enumerate() {
             let FoundCells { cells, behind } = self.store.cells(log, wanted).await?;
             for (all, of_log) in found.cells.iter_mut().zip(cells) {
-                let here = |(bucket, key, cell)| FoundCell { log: place, bucket, key, cell };
+                let here = |(stretch, key, cell)| FoundCell { log: place, stretch, key, cell };
                 all.extend(of_log.into_iter().map(here));
             }
             if let Some(Behind { folded, of }) = behind {
@@ -91,10 +93,21 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The cells of one view over a period.
+/// The cells of one view, each over the whole period.
 pub(super) fn wanted(view: View, begins: Key, period: Period) -> WantedCells {
     let (from, until) = period.hours();
-    WantedCells { view, begins, from, until }
+    WantedCells { view, begins, from, until, by: None, part: Part::All }
+}
+
+/// How executions ended, stretch by stretch.
+pub(super) fn wanted_series(view: View, begins: Key, period: Period) -> WantedCells {
+    const DAY: i64 = 86_400_000_000;
+    let by = match period.until.micros_since(period.since) / DAY {
+        0..3 => Level::Hour,
+        3..100 => Level::Day,
+        _ => Level::Month,
+    };
+    WantedCells { by: Some(by), part: Part::Ended, ..wanted(view, begins, period) }
 }
 
 impl Filters {
@@ -141,7 +154,7 @@ impl Filters {
             }
         }
         let (workflow, version) = (parts.text(View::Runs)?, parts.text(View::Runs)?);
-        Ok((is(&self.workflow, workflow) && is(&self.version, version)).then_some((workflow, version)))
+        Ok(self.is_of(workflow, version).then_some((workflow, version)))
     }
 
     /// What the keys of the other views begin with that have what is asked for; others may begin so, too.
@@ -152,11 +165,15 @@ impl Filters {
 
     /// Whether an execution is asked for.
     pub(super) fn has(&self, of: &Stratum<&str>) -> bool {
-        is(&self.workflow, of.workflow)
-            && is(&self.version, of.version)
+        self.is_of(of.workflow, of.version)
             && is(&self.namespace, of.namespace)
             && is(&self.incident_type, of.incident_type)
             && is(&self.target_kind, of.target_kind)
+    }
+
+    /// Whether a version of a workflow is asked for.
+    pub(super) fn is_of(&self, workflow: &str, version: &str) -> bool {
+        is(&self.workflow, workflow) && is(&self.version, version)
     }
 
     /// Whether more is asked for than a workflow and its version.

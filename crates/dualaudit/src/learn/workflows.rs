@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dualaudit_record::{
     Time,
     execution::{Outcome, ScoreSource},
-    statistics::{Bucket, Cell, Counts, Ended, RunsCell, Scores, View},
+    statistics::{Cell, Counts, Ended, RunsCell, Scores, Stretch, View},
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use super::{
         shrinkage::{self, Shrinkage, shrink},
     },
     question::{boolean, given},
-    source::{FoundCell, runs, wanted},
+    source::{FoundCell, runs, wanted, wanted_series},
 };
 use crate::{parameter::one_of, store::WantedCells};
 
@@ -63,11 +63,16 @@ impl Ask for Request {
         &self.question
     }
 
-    /// The period, and the one before.
+    /// The period, and the one before; and the period as a series.
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
         let period = self.period(as_of);
         let begins = self.question.filters.runs_begin();
-        vec![wanted(View::Runs, begins.clone(), period), wanted(View::Runs, begins, period.before(as_of))]
+        let mut reads = vec![
+            wanted(View::Runs, begins.clone(), period),
+            wanted(View::Runs, begins.clone(), period.before(as_of)),
+        ];
+        reads.extend(self.series.then(|| wanted_series(View::Runs, begins, period)));
+        reads
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Workflows, LearnError> {
@@ -75,7 +80,7 @@ impl Ask for Request {
         let period = self.period(as_of);
         let of = |place: usize| runs(&question.filters, &found.cells[place]).map(|runs| grouped(*by, runs));
         let sums = Sums { runs: of(0)?, before: of(1)? };
-        let points = if *series { points(*by, &question.filters, &found.cells[0])? } else { BTreeMap::new() };
+        let points = if *series { points(*by, &question.filters, &found.cells[2])? } else { BTreeMap::new() };
         Ok(answer(question, period, period.before(as_of), &sums, points))
     }
 }
@@ -123,7 +128,7 @@ pub struct Workflow {
     pub change: Change,
     /// What has not ended yet.
     pub in_flight: InFlight,
-    /// How it came about, by the buckets that statistics are kept by; none unless asked for.
+    /// How it came about, stretch by stretch, hours, days or months; none unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<Point>,
     /// Where the executions are.
@@ -181,7 +186,7 @@ pub struct Change {
     pub difference: Option<Estimate>,
 }
 
-/// A bucket of a series.
+/// A stretch of time of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// When it begins and ends.
@@ -204,26 +209,22 @@ fn grouped(by: By, runs: BTreeMap<(String, String), RunsCell>) -> BTreeMap<Row, 
     rows
 }
 
-/// How executions ended in each bucket, by row.
+/// How executions ended in each stretch of time, by row.
 fn points(by: By, filters: &Filters, cells: &[FoundCell]) -> Result<BTreeMap<Row, Vec<Point>>, LearnError> {
-    let mut ended: BTreeMap<Row, BTreeMap<Bucket, Counts<Ended>>> = BTreeMap::new();
-    for FoundCell { bucket, key, cell, .. } in cells {
+    let mut ended: BTreeMap<Row, BTreeMap<Stretch, Counts<Ended>>> = BTreeMap::new();
+    for FoundCell { stretch, key, cell, .. } in cells {
         let (Cell::Runs(cell), Some((workflow, version))) = (cell, filters.runs_key(key)?) else { continue };
         let row = (workflow.to_owned(), (by == By::Version).then(|| version.to_owned()));
-        let counts = ended.entry(row).or_default().entry(*bucket).or_default();
+        let counts = ended.entry(row).or_default().entry(*stretch).or_default();
         cell.ended.iter().for_each(|(&ended, count)| *counts.entry(ended).or_default() += count);
     }
-    let series = |buckets: BTreeMap<Bucket, Counts<Ended>>| {
-        let mut points: Vec<Point> = buckets
-            .into_iter()
-            .map(|(bucket, ended)| {
-                let Tally { executions, success, .. } = Tally::of(&ended);
-                let period = Period { since: bucket.start.start(), until: bucket.end().start() };
-                Point { period, executions, success }
-            })
-            .collect();
-        points.sort_by_key(|point| point.period.since);
-        points
+    let series = |stretches: BTreeMap<Stretch, Counts<Ended>>| {
+        let points = stretches.into_iter().map(|(stretch, ended)| {
+            let Tally { executions, success, .. } = Tally::of(&ended);
+            let period = Period { since: stretch.from.start(), until: stretch.until.start() };
+            Point { period, executions, success }
+        });
+        points.collect()
     };
     Ok(ended.into_iter().map(|(row, buckets)| (row, series(buckets))).collect())
 }

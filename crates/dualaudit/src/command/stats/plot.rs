@@ -1,8 +1,9 @@
 //! Figures as text: percentages, bars, sparklines.
 
-use crate::learn::figures::{Durations, Rate};
-
-use crate::command::output::duration;
+use crate::{
+    command::output::duration,
+    learn::figures::{Duration, Durations, Rate},
+};
 
 const EIGHTHS: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -51,6 +52,11 @@ pub(super) fn quantiles(durations: &Durations) -> String {
     let Durations { p50, p90, p99, .. } = durations;
     let shown = [p50, p90, p99].map(|it| it.map_or_else(|| "-".to_owned(), |it| duration(it.estimate)));
     shown.join(" ")
+}
+
+/// A duration as CSV has it.
+pub(super) fn nanoseconds(duration: Option<Duration>) -> String {
+    duration.map_or_else(String::new, |duration| duration.estimate.to_string())
 }
 
 #[cfg(test)]

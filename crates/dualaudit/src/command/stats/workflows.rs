@@ -95,11 +95,11 @@ const CSV: Cells<Workflow> = &[
     ("success_rate_before", |it| plot::number(it.change.before.rate, 6)),
     ("effectiveness_mean", |it| plot::number(it.effectiveness.mean, 6)),
     ("effectiveness_shrunk", |it| plot::number(it.effectiveness.shrunk, 6)),
-    ("duration_p50_ns", |it| nanoseconds(it.duration.p50)),
-    ("duration_p90_ns", |it| nanoseconds(it.duration.p90)),
-    ("duration_p99_ns", |it| nanoseconds(it.duration.p99)),
-    ("queued_p50_ns", |it| nanoseconds(it.queued.p50)),
-    ("queued_p90_ns", |it| nanoseconds(it.queued.p90)),
+    ("duration_p50_ns", |it| plot::nanoseconds(it.duration.p50)),
+    ("duration_p90_ns", |it| plot::nanoseconds(it.duration.p90)),
+    ("duration_p99_ns", |it| plot::nanoseconds(it.duration.p99)),
+    ("queued_p50_ns", |it| plot::nanoseconds(it.queued.p50)),
+    ("queued_p90_ns", |it| plot::nanoseconds(it.queued.p90)),
     ("retried_executions", |it| it.retries.executions.count.to_string()),
     ("retries", |it| it.retries.total.to_string()),
     ("rolled_back_executions", |it| it.rollbacks.executions.count.to_string()),
@@ -107,7 +107,3 @@ const CSV: Cells<Workflow> = &[
     ("in_flight", |it| it.in_flight.executions.to_string()),
     ("overdue", |it| it.in_flight.overdue.to_string()),
 ];
-
-fn nanoseconds(duration: Option<crate::learn::figures::Duration>) -> String {
-    duration.map_or_else(String::new, |duration| duration.estimate.to_string())
-}
