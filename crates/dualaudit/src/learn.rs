@@ -14,6 +14,8 @@ pub mod figures;
 pub mod inference;
 pub mod question;
 mod source;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub mod steps;
 pub mod workflows;

@@ -333,3 +333,29 @@ fn effectiveness(
         insufficient_data: count < minimum,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::WorkflowExecutionAudit;
+
+    use super::*;
+    use crate::{
+        learn::testing::{Given, asked},
+        store::conformance::sample,
+    };
+
+    #[test]
+    fn sums_of_records_are_asked_as_a_store_is() {
+        let now = sample::at(3600);
+        let of = |id: &str, outcome| WorkflowExecutionAudit {
+            outcome,
+            completed_at: sample::at(0),
+            ..sample::record(id)
+        };
+        let records = [of("a", Outcome::Success), of("b", Outcome::Failed)];
+        let answer = Given::of("default", &records, now).ask(&asked::<Request>(&[], now));
+        assert_eq!((answer.total.executions, answer.total.success, answer.workflows.len()), (2, 1, 1));
+        let elsewhere = asked::<Request>(&[("namespace", "nowhere")], now);
+        assert_eq!(Given::of("default", &records, now).ask(&elsewhere).total.executions, 0);
+    }
+}

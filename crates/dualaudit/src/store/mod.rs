@@ -67,6 +67,8 @@ pub use purge::{
 };
 pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};
 pub use rules::check_key;
+#[cfg(test)]
+pub(crate) use statistics::found_in;
 pub use statistics::{Behind, Folding, FoundCells, Placed, Statistics, WantedCells};
 pub use strays::{RowKey, Strays, Table};
 pub use succession::Succession;

@@ -170,8 +170,22 @@ pub(super) fn found(
             }
         }
     }
-    for ((view, bucket, key), cell) in unfolded.iter() {
-        for finding in &mut findings {
+    add_sums(&mut findings, &unfolded, as_of);
+    Ok(findings.into_iter().map(Finding::found).collect())
+}
+
+/// Takes the cells that are wanted out of sums alone.
+#[cfg(test)]
+pub(crate) fn found_in(wanted: &[WantedCells], sums: &Sums, as_of: Time) -> Vec<Vec<Placed>> {
+    let mut findings: Vec<Finding<'_>> =
+        wanted.iter().map(|wanted| Finding { wanted, cells: BTreeMap::new() }).collect();
+    add_sums(&mut findings, sums, as_of);
+    findings.into_iter().map(Finding::found).collect()
+}
+
+fn add_sums(findings: &mut [Finding<'_>], sums: &Sums, as_of: Time) {
+    for ((view, bucket, key), cell) in sums.iter() {
+        for finding in &mut *findings {
             let wanted = finding.wanted;
             let begins = key.as_bytes().starts_with(wanted.begins.as_bytes());
             if begins && *view == wanted.view && wanted.overlaps(*bucket) {
@@ -179,7 +193,6 @@ pub(super) fn found(
             }
         }
     }
-    Ok(findings.into_iter().map(Finding::found).collect())
 }
 
 /// What is stored of statistics makes no sense.
