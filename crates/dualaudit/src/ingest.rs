@@ -35,8 +35,8 @@ use crate::{
 
 // What goes through the door: whoever stands before it needs nothing else of the store.
 pub use crate::store::{
-    Answer, DraftContent, Known, Log, ReadBack, Receipt, ReceiptResult, Recorded, Refusal, StoreError,
-    Tracked, TrackedState, TrackingChange,
+    Answer, DraftContent, Known, Log, ReadBack, Receipt, ReceiptResult, Recorded, Refusal, Running,
+    StoreError, Tracked, TrackedState, TrackingChange,
 };
 
 mod folding;

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     ingest::{
-        Answer, DraftContent, Ingest, Known, Receipt, Recorded, StoreError, Tracked, TrackedState,
+        Answer, DraftContent, Ingest, Known, Receipt, Recorded, Running, StoreError, Tracked, TrackedState,
         TrackingChange,
     },
     metrics::Metrics,
@@ -207,6 +207,8 @@ impl Visitor<'_> {
     /// The row by which it is remembered, should it vanish.
     pub(super) fn tracked(&self, state: TrackedState) -> Tracked {
         let object = source::unmarked(&self.object);
+        let now = self.executor.clock.now();
+        let run = self.observed.run.clone().filter(|_| state == TrackedState::Open);
         Tracked {
             id: self.observed.id.clone(),
             namespace: self.observed.namespace.clone(),
@@ -214,8 +216,15 @@ impl Visitor<'_> {
             phase: self.observed.phase.clone(),
             started_at: self.observed.started_at,
             last_state: self.executor.ingest.redacted(object, &self.observed.id),
-            last_seen_at: self.executor.clock.now(),
+            last_seen_at: now,
             state,
+            running: run.map(|run| Running {
+                workflow: run.workflow,
+                version: run.version,
+                incident_type: run.incident_type,
+                target_kind: run.target_kind,
+                since: run.since.unwrap_or(now),
+            }),
         }
     }
 

@@ -30,9 +30,10 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     store::{
-        Answer, Batch, Cursor, Filter, Folding, FoundCells, Head, Known, Log, LogOpening, LogReader, Lookup,
-        Owner, Page, ReadBack, RowKey, SharedStore, Statistics, Store, StoreError, StoredEntry, Strays,
-        Table, Tracked, UnreadableEntry, UnreadableLog, Wanted, WantedCells, WeighedUpTo, Weighing, Which,
+        Answer, Batch, Cursor, Filter, Folding, FoundCells, Head, InFlight, InFlightFilter, Known, Log,
+        LogOpening, LogReader, Lookup, Owner, Page, ReadBack, RowKey, SharedStore, Statistics, Store,
+        StoreError, StoredEntry, Strays, Table, Tracked, UnreadableEntry, UnreadableLog, Wanted, WantedCells,
+        WeighedUpTo, Weighing, Which,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -319,6 +320,15 @@ impl Statistics for Faulty {
     async fn cells(&self, log: &str, wanted: &[WantedCells]) -> Result<FoundCells, StoreError> {
         self.pass().await?;
         self.inner.cells(log, wanted).await
+    }
+    async fn in_flight(
+        &self,
+        log: &str,
+        filter: &InFlightFilter,
+        limit: u32,
+    ) -> Result<InFlight, StoreError> {
+        self.pass().await?;
+        self.inner.in_flight(log, filter, limit).await
     }
 }
 

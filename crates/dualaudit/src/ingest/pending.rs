@@ -131,6 +131,7 @@ mod tests {
             last_state: state.to_owned(),
             last_seen_at: Time::from_micros(0).unwrap(),
             state: TrackedState::Open,
+            running: None,
         })
     }
 

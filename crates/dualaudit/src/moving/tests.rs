@@ -201,8 +201,8 @@ async fn a_log_with_every_kind_of_entry_arrives_entry_for_entry_and_goes_on_ther
     let said = refusal(&file.store, LOG).await;
     assert!(said.contains("moved to postgres://here/audit, and takes nothing here any more"), "{said}");
     let by_hand = "UPDATE log SET size = size + 1; DELETE FROM tracked; UPDATE tracked SET phase = '';
-        INSERT INTO tracked SELECT log, id || 'x', namespace, name, phase, started_at, last_state, last_seen_at,
-        state FROM tracked; DELETE FROM moved; UPDATE moved SET destination = ''; UPDATE moved SET opened_at = NULL";
+        INSERT INTO tracked (log, id, namespace, name, phase, started_at, last_state, last_seen_at, state)
+        SELECT log, id || 'x', namespace, name, phase, started_at, last_state, last_seen_at, state FROM tracked; DELETE FROM moved; UPDATE moved SET destination = ''; UPDATE moved SET opened_at = NULL";
     for statement in by_hand.split(';') {
         file.shell().execute_batch(statement).expect_err(statement);
     }

@@ -175,6 +175,7 @@ async fn filled(store: &dyn Store) {
         last_state: "{}".to_owned(),
         last_seen_at: clock().now(),
         state: TrackedState::Closed,
+        running: None,
     };
     let batch = Batch { tracking: vec![TrackingChange::Seen(live)], ..Batch::default() };
     store.append("prod", batch.into(), clock().now()).await.unwrap();

@@ -63,8 +63,25 @@ pub struct Observed {
     pub phase: String,
     /// When its present attempt began.
     pub started_at: Option<Time>,
+    /// What runs, where it has not ended as far as can be read.
+    pub run: Option<Run>,
     /// What there is to record.
     pub state: State,
+}
+
+/// What runs, as its record would say it. Where the object cannot be mapped, its texts are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The workflow.
+    pub workflow: String,
+    /// Its version; may be empty.
+    pub version: String,
+    /// The kind of incident it answers; empty where none is given.
+    pub incident_type: String,
+    /// The kind of the object it works on; empty where none is given.
+    pub target_kind: String,
+    /// When its attempt began; where it has not, when the resource was created.
+    pub since: Option<Time>,
 }
 
 /// What there is to record of a resource.

@@ -4,13 +4,13 @@
 //! the object, its labels and its times of creation and deletion. Our own patches of finalizers and
 //! annotations therefore never look like a change of what is audited.
 
-use dualaudit_record::{Submitted, Time, execution::Status};
+use dualaudit_record::{Submitted, Time, execution::Status, submitted::MAX_NAME_BYTES};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1;
 use kube::core::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Observed, State, annotation, recreated::recreated_by, window::parse_window};
+use super::{Observed, Run, State, annotation, recreated::recreated_by, window::parse_window};
 use crate::crd::{Phase, WorkflowExecutionSpec, WorkflowExecutionStatus};
 
 mod record;
@@ -26,6 +26,8 @@ pub(super) fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Obser
     let metadata = &object.metadata;
     let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key));
     let not_empty = |key| annotation(key).filter(|text| !text.trim().is_empty()).cloned();
+    let body: Result<Body, String> =
+        serde_path_to_error::deserialize(&object.data).map_err(|error| undecodable(&error));
     Observed {
         id: metadata.uid.clone().unwrap_or_default(),
         namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -42,8 +44,36 @@ pub(super) fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Obser
         release_unrecorded: not_empty(annotation::RELEASE_UNRECORDED),
         phase: phase_text(&object.data),
         started_at: started_at(&object.data),
-        state: state(object, cluster, now),
+        run: run(object, body.as_ref().ok().map(|body| &body.spec)),
+        state: state(object, body, cluster, now),
     }
+}
+
+/// What runs; its texts are empty without a plan that can be read, or recorded.
+fn run(object: &DynamicObject, spec: Option<&WorkflowExecutionSpec>) -> Option<Run> {
+    // Also where the rest of the object cannot be read.
+    let phase = object.data.pointer("/status/phase").and_then(|phase| Phase::deserialize(phase).ok());
+    if object.metadata.deletion_timestamp.is_some() || phase.and_then(ended_as).is_some() {
+        return None;
+    }
+    let since = started_at(&object.data).or(instant(object.metadata.creation_timestamp.as_ref()));
+    let texts = spec.and_then(|spec| {
+        let target_kind = spec.target.as_ref().and_then(|target| target.kind.as_deref());
+        Some([
+            recordable(&spec.workflow.name)?,
+            recordable(&spec.workflow.version)?,
+            recordable(spec.incident_type.as_deref().unwrap_or_default())?,
+            recordable(target_kind.unwrap_or_default())?,
+        ])
+    });
+    let [workflow, version, incident_type, target_kind] = texts.unwrap_or_default();
+    Some(Run { workflow, version, incident_type, target_kind, since })
+}
+
+/// A name as a record has it; `None` where a record with it is refused.
+fn recordable(name: &str) -> Option<String> {
+    let name = name.replace('\0', "\u{fffd}");
+    (name.len() <= MAX_NAME_BYTES).then_some(name)
 }
 
 /// The phase as it stands, also where the rest of the object cannot be read.
@@ -64,10 +94,10 @@ fn instant(time: Option<&v1::Time>) -> Option<Time> {
     time.and_then(|time| Time::from_timestamp(time.0))
 }
 
-fn state(object: &DynamicObject, cluster: &str, now: Time) -> State {
-    let body: Body = match serde_path_to_error::deserialize(&object.data) {
+fn state(object: &DynamicObject, body: Result<Body, String>, cluster: &str, now: Time) -> State {
+    let body = match body {
         Ok(body) => body,
-        Err(error) => return State::Unmappable(undecodable(&error)),
+        Err(reason) => return State::Unmappable(reason),
     };
     let status = body.status.unwrap_or_default();
     let ended = ended_as(status.phase.unwrap_or(Phase::Pending))

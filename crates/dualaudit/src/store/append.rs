@@ -93,10 +93,10 @@ pub(super) trait Tables {
     /// object and content digest go.
     fn erase(&mut self, receipt: &Receipt, erased: &[Erased]) -> Result<(), Self::Error>;
     /// Takes a tracked execution as it was seen. An open attempt keeps its start while its resource
-    /// shows none, and what was last seen of it while only its name is known.
+    /// shows none, and runs since then; and what was last seen of it while only its name is known.
     fn seen(&mut self, seen: &Tracked) -> Result<(), Self::Error>;
-    /// Takes the start that a tracked execution is known to have by now.
-    fn started(&mut self, id: &str, started_at: Option<Time>) -> Result<(), Self::Error>;
+    /// Takes that the attempt of a tracked execution that began then is accounted for: it runs no more.
+    fn accounted(&mut self, id: &str, started_at: Option<Time>) -> Result<(), Self::Error>;
     /// Takes that the resource of a tracked execution is gone.
     fn gone(&mut self, id: &str) -> Result<(), Self::Error>;
     /// Takes what this append, whose first entry has this index, gives to the statistics.
@@ -221,10 +221,14 @@ impl<'a, T: Tables> Append<'a, T> {
             && let Some((log, earlier)) = self.tables.earlier(id)?
             && let Decision::Duplicate(first) = rules::execution(&earlier, draft)
         {
+            self.close_recorded(draft)?;
             return Ok(Answer::Stored(duplicate(&log, id, first)));
         }
         let becomes = match rules::execution(&known, draft) {
-            Decision::Duplicate(first) => return Ok(Answer::Stored(duplicate(self.log, id, first))),
+            Decision::Duplicate(first) => {
+                self.close_recorded(draft)?;
+                return Ok(Answer::Stored(duplicate(self.log, id, first)));
+            }
             Decision::Refuse(refusal) => return Ok(Answer::Refused(refusal)),
             Decision::New { attempt, revision, created_at } => Becomes { attempt, revision, created_at },
         };
@@ -290,7 +294,26 @@ impl<'a, T: Tables> Append<'a, T> {
         }
     }
 
-    /// The tracked attempt that the draft's has overtaken, if nothing accounts for it, is a gap.
+    /// The tracked attempt that a resource's record is of runs no more, also where a batch is repeated.
+    fn close_recorded(&mut self, draft: &ExecutionDraft) -> Result<(), T::Error> {
+        if draft.origin != Origin::Resource {
+            return Ok(());
+        }
+        self.close(&draft.record.id, |_| draft.record.started_at)
+    }
+
+    /// The tracked attempt that is accounted for by what began `at` runs no more.
+    fn close(&mut self, id: &str, at: impl FnOnce(&TrackedAs) -> Option<Time>) -> Result<(), T::Error> {
+        let Some(row) = self.tables.tracked_as(id)? else { return Ok(()) };
+        let started_at = at(&row);
+        if rules::runs_no_more(row, started_at) {
+            self.tables.accounted(id, started_at)?;
+        }
+        Ok(())
+    }
+
+    /// The tracked attempt that the draft's has overtaken, if nothing accounts for it, is a gap; the one that the
+    /// draft's is runs no more.
     fn close_overtaken(
         &mut self,
         known: &[Revision],
@@ -301,11 +324,15 @@ impl<'a, T: Tables> Append<'a, T> {
         let started_at = draft.record.started_at;
         let Some(row) = self.tables.tracked_as(id)? else { return Ok(()) };
         if !rules::is_overtaken(row, started_at, true) {
-            return Ok(());
+            return if rules::runs_no_more(row, started_at) {
+                self.tables.accounted(id, started_at)
+            } else {
+                Ok(())
+            };
         }
         let Some(tracked) = self.tables.tracked_row(id)? else { return Ok(()) };
         self.gap_unless_accounted(known, &overtaken(tracked), |key| rules::derived_nonce(&nonce.0, key))?;
-        self.tables.started(id, started_at)
+        self.tables.accounted(id, started_at)
     }
 
     fn gap(&mut self, gap: &Gap, nonce: impl FnOnce(&str) -> Nonce) -> Result<Answer, T::Error> {
@@ -313,7 +340,9 @@ impl<'a, T: Tables> Append<'a, T> {
         if known.is_empty() {
             known = self.tables.earlier(&gap.execution_id)?.map_or_else(Vec::new, |(_, earlier)| earlier);
         }
-        self.gap_unless_accounted(&known, gap, nonce)
+        let answer = self.gap_unless_accounted(&known, gap, nonce)?;
+        self.close(&gap.execution_id, |row| gap.started_at.or(row.started_at))?;
+        Ok(answer)
     }
 
     fn gap_unless_accounted(
@@ -344,6 +373,7 @@ impl<'a, T: Tables> Append<'a, T> {
     ) -> Result<Answer, T::Error> {
         let id = &quarantine.execution_id;
         let key = rules::quarantine_key(quarantine);
+        self.close(id, |row| row.started_at)?;
         if let Some(receipt) = self.tables.by_key(Some(id), &key)? {
             return Ok(Answer::Stored(receipt));
         }

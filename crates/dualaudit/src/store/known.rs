@@ -92,6 +92,23 @@ pub struct Tracked {
     pub last_seen_at: Time,
     /// Whether its end is accounted for.
     pub state: TrackedState,
+    /// What runs. `None` once it ended or is accounted for, and always where it is closed.
+    pub running: Option<Running>,
+}
+
+/// What runs, as its record will say it: each text is empty where it is not given, or cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The workflow.
+    pub workflow: String,
+    /// Its version.
+    pub version: String,
+    /// The kind of incident it answers.
+    pub incident_type: String,
+    /// The kind of the object it works on.
+    pub target_kind: String,
+    /// When its attempt began; where it has not, when its resource was created.
+    pub since: Time,
 }
 
 /// A change to what is tracked.

@@ -26,6 +26,7 @@ mod erase;
 mod error;
 mod filter;
 mod head;
+mod in_flight;
 mod known;
 mod logs;
 mod lookup;
@@ -54,7 +55,8 @@ pub use entry::{StoredBody, StoredEntry, UnreadableEntry};
 pub use erase::{EraseDraft, rest_digest};
 pub use error::StoreError;
 pub use filter::{Cursor, Filter};
-pub use known::{Known, Listed, ReadBack, Recorded, Tracked, TrackedState, TrackingChange};
+pub use in_flight::{InFlight, InFlightFilter, Underway};
+pub use known::{Known, Listed, ReadBack, Recorded, Running, Tracked, TrackedState, TrackingChange};
 pub use logs::{
     Head, Log, LogOpening, LogReader, NoSuchLog, Owner, RevisionName, UnreadableLog, Which, meant, newest,
 };

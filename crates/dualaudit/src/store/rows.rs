@@ -12,7 +12,7 @@ use dualaudit_record::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{HoldRow, Receipt, ReceiptResult, Tracked, TrackedState, ahead, names};
+use super::{HoldRow, Receipt, ReceiptResult, Running, Tracked, TrackedState, Underway, ahead, names};
 
 /// The columns of an execution that every reader needs, in the order [`listed`] reads them.
 macro_rules! listed_columns {
@@ -33,6 +33,14 @@ macro_rules! receipt_columns {
     };
 }
 
+/// The columns of what is tracked, in the order [`tracked`] reads them.
+macro_rules! tracked_columns {
+    () => {
+        "id, namespace, name, phase, started_at, last_state, last_seen_at, state, \
+         workflow_name, workflow_version, incident_type, target_kind, running_since"
+    };
+}
+
 /// The columns of a hold, in the order [`hold`] reads them.
 macro_rules! hold_columns {
     () => {
@@ -47,7 +55,7 @@ macro_rules! fact_columns {
     };
 }
 
-pub(super) use {fact_columns, hold_columns, listed_columns, receipt_columns};
+pub(super) use {fact_columns, hold_columns, listed_columns, receipt_columns, tracked_columns};
 
 /// How many [`listed_columns`] there are.
 pub(super) const LISTED: usize = 35;
@@ -279,7 +287,7 @@ pub(super) fn facts<C: Cells>(row: &C, at: usize) -> Result<Facts, C::Error> {
     })
 }
 
-/// Reads the columns of `tracked` after `log`, in the order of the table.
+/// Reads [`tracked_columns`].
 pub(super) fn tracked<C: Cells>(row: &C) -> Result<Tracked, C::Error> {
     Ok(Tracked {
         id: row.string(0)?,
@@ -290,7 +298,27 @@ pub(super) fn tracked<C: Cells>(row: &C) -> Result<Tracked, C::Error> {
         last_state: row.string(5)?,
         last_seen_at: row.time(6)?,
         state: tracked_state(row, 7)?,
+        running: running(row, 8)?,
     })
+}
+
+/// Reads what runs from column `at` on: workflow, version, incident type, kind of target, and since when, if anything
+/// does.
+fn running<C: Cells>(row: &C, at: usize) -> Result<Option<Running>, C::Error> {
+    let Some(since) = row.optional(at + 4, C::time)? else { return Ok(None) };
+    Ok(Some(Running {
+        workflow: row.string(at)?,
+        version: row.string(at + 1)?,
+        incident_type: row.string(at + 2)?,
+        target_kind: row.string(at + 3)?,
+        since,
+    }))
+}
+
+/// Reads an execution in flight: its namespace, and what runs.
+pub(super) fn underway<C: Cells>(row: &C) -> Result<Underway, C::Error> {
+    let running = running(row, 1)?.ok_or_else(|| row.unreadable(5, "nothing runs"))?;
+    Ok(Underway { namespace: row.string(0)?, running })
 }
 
 /// Reads the state of a tracked row.

@@ -177,6 +177,7 @@ pub(super) struct TrackedAs {
     pub(super) state: TrackedState,
     pub(super) started_at: Option<Time>,
     pub(super) last_seen_at: Time,
+    pub(super) is_running: bool,
 }
 
 /// Whether an execution that is gone is no gap: it is recorded, quarantined or closed.
@@ -218,6 +219,12 @@ pub(super) fn is_overtaken(tracked: TrackedAs, by: Option<Time>, recorded: bool)
         None => recorded,
         Some(by) => by != started_at && !(recorded && by < started_at),
     }
+}
+
+/// Whether the attempt that is tracked, and runs as far as that tells, is the one that is accounted for by what began
+/// then.
+pub(super) fn runs_no_more(tracked: TrackedAs, started_at: Option<Time>) -> bool {
+    tracked.is_running && (tracked.started_at.is_none() || tracked.started_at == started_at)
 }
 
 /// The idempotency key of a gap: an attempt is missing once, for the cause that was told first.
@@ -345,7 +352,8 @@ mod tests {
     }
 
     fn row(state: TrackedState, started_at: Option<i64>, last_seen_at: i64) -> TrackedAs {
-        TrackedAs { state, started_at: started_at.map(at), last_seen_at: at(last_seen_at) }
+        let is_running = state == TrackedState::Open;
+        TrackedAs { state, started_at: started_at.map(at), last_seen_at: at(last_seen_at), is_running }
     }
 
     fn new(attempt: u32, revision: u32) -> Decision<'static> {

@@ -13,7 +13,7 @@ use dualaudit_record::{
     statistics::{Bucket, Cell, Hour, Key, Level, NotPacked, Packed, Part, Stretch, Sums, View},
 };
 
-use super::StoreError;
+use super::{InFlight, InFlightFilter, StoreError};
 
 pub(super) mod page;
 pub(super) mod refold;
@@ -42,6 +42,14 @@ pub trait Statistics: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Corrupt`] when what is stored makes no sense.
     async fn cells(&self, log: &str, wanted: &[WantedCells]) -> Result<FoundCells, StoreError>;
+
+    /// Executions of a log in flight, at most `limit`: those that ran when they were last seen, and are owed a record.
+    /// A log that goes on in another place has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when what is stored makes no sense.
+    async fn in_flight(&self, log: &str, filter: &InFlightFilter, limit: u32)
+    -> Result<InFlight, StoreError>;
 }
 
 /// How far a fold came.

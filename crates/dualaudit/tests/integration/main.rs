@@ -16,6 +16,7 @@ mod doctor;
 mod erasure;
 mod export;
 mod full_disk;
+mod in_flight;
 mod life;
 mod loss;
 mod moving;

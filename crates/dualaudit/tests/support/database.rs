@@ -40,6 +40,21 @@ impl Cluster {
         self.column("SELECT phase FROM tracked")
     }
 
+    /// What is in flight: name, workflow, version, incident type and kind of target of each.
+    pub fn in_flight(&self) -> Vec<String> {
+        self.column(
+            "SELECT concat_ws(' ', name, workflow_name, workflow_version, incident_type, target_kind) FROM tracked \
+             WHERE running_since IS NOT NULL ORDER BY name",
+        )
+    }
+
+    /// Leaves of what is in flight what there was before versions that tell.
+    pub fn forget_in_flight(&self) {
+        let forget = "UPDATE tracked SET workflow_name = '', workflow_version = '', incident_type = '', \
+                      target_kind = '', running_since = NULL";
+        self.open(OpenFlags::SQLITE_OPEN_READ_WRITE).execute(forget, []).expect("the change");
+    }
+
     /// The source objects as stored.
     pub fn source_objects(&self) -> Vec<String> {
         let objects: Vec<Vec<u8>> = self.column("SELECT object FROM source_object");

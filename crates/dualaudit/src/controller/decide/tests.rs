@@ -72,6 +72,7 @@ fn running() -> Observed {
         release_unrecorded: None,
         phase: "Executing".into(),
         started_at: Some(at(0)),
+        run: None,
         state: State::Running,
     }
 }

@@ -402,3 +402,48 @@ fn every_simulated_execution_maps_at_its_end_and_not_before() {
         }
     }
 }
+
+#[test]
+fn what_runs_is_what_its_record_will_say() {
+    let ended = record(finished());
+    let run = Run {
+        workflow: ended.workflow_name,
+        version: ended.workflow_version,
+        incident_type: ended.incident_type.unwrap(),
+        target_kind: ended.target.unwrap().kind.unwrap(),
+        since: ended.started_at,
+    };
+    let runs = |changes: &[(&str, Value)]| {
+        let executing = with(finished(), &[("/status/phase", json!("Executing"))]);
+        observe_json(with(executing, changes)).run
+    };
+    for phase in ["Pending", "Executing", "Paused", "RollingBack", "Monitoring"] {
+        assert_eq!(runs(&[("/status/phase", json!(phase))]), Some(run.clone()), "{phase}");
+    }
+    let created = Some(at("2026-03-01T10:00:00Z"));
+    assert_eq!(runs(&[("/status", Value::Null)]), Some(Run { since: created, ..run.clone() }));
+    let nothing = [
+        ("/spec/workflow/version", Value::Null),
+        ("/spec/incidentType", Value::Null),
+        ("/spec/target", Value::Null),
+    ];
+    assert_eq!(
+        runs(&nothing),
+        Some(Run { workflow: "restart".to_owned(), since: run.since, ..Run::default() })
+    );
+    let with_nul = runs(&[("/spec/workflow/name", json!("re\0start"))]).unwrap();
+    assert_eq!(with_nul.workflow, "re\u{fffd}start");
+
+    // What cannot be mapped may still be running.
+    let unread = Some(Run { since: run.since, ..Run::default() });
+    assert_eq!(runs(&[("/spec/incidentType", json!("x".repeat(254)))]), unread);
+    assert_eq!(runs(&[("/status/rollbacksPerformed", json!("two"))]), unread);
+    assert_eq!(runs(&[("/status/phase", json!("Dreaming"))]), unread);
+
+    for phase in ["Completed", "Failed", "Cancelled", "TimedOut"] {
+        assert_eq!(runs(&[("/status/phase", json!(phase))]), None, "{phase}");
+        let unmappable = [("/status/phase", json!(phase)), ("/status/rollbacksPerformed", json!("two"))];
+        assert_eq!(runs(&unmappable), None, "{phase}");
+    }
+    assert_eq!(runs(&[("/metadata/deletionTimestamp", json!("2026-03-01T10:00:30Z"))]), None);
+}

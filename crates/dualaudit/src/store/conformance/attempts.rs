@@ -124,7 +124,8 @@ pub(crate) async fn a_running_attempt_overtaken_by_another_leaves_a_gap(store: &
     let entries = check_log(store, LOG).await;
     assert_eq!(entries.len(), 1);
     assert_eq!(gap_of(&entries[0]).started_at, Some(at(0)));
-    let closed = crate::store::Tracked { state: TrackedState::Closed, ..tracked("a", Some(at(600))) };
+    let closed =
+        crate::store::Tracked { state: TrackedState::Closed, running: None, ..tracked("a", Some(at(600))) };
     stored(store, from_resource(started("a", at(600)))).await;
     seen(store, closed).await;
     seen(store, tracked("a", Some(at(900)))).await;
@@ -143,7 +144,8 @@ pub(crate) async fn a_start_that_is_cleared_for_a_while_overtakes_nothing_and_is
     seen(store, tracked("a", None)).await;
     seen(store, tracked("a", Some(at(600)))).await;
     assert_eq!(gap_of(&check_log(store, LOG).await[0]).started_at, Some(at(0)));
-    let closed = crate::store::Tracked { state: TrackedState::Closed, ..tracked("a", Some(at(600))) };
+    let closed =
+        crate::store::Tracked { state: TrackedState::Closed, running: None, ..tracked("a", Some(at(600))) };
     stored(store, from_resource(started("a", at(600)))).await;
     seen(store, closed).await;
     seen(store, tracked("a", None)).await;

@@ -174,7 +174,7 @@ pub(crate) async fn what_somebody_needs_is_not_erased(store: &dyn Store) {
         stored(store, release(placed.index)).await;
     }
     for state in [TrackedState::Open, TrackedState::Closed] {
-        seen(store, Tracked { state, ..tracked("a", None) }).await;
+        seen(store, Tracked { state, running: None, ..tracked("a", None) }).await;
         refused(store, "a", Refusal::InCluster).await;
     }
     store.append(LOG, tracking([TrackingChange::Gone { id: "a".to_owned() }]), at(100)).await.unwrap();

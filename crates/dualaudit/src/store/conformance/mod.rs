@@ -89,6 +89,10 @@ macro_rules! suite {
             others: an_export_is_told_once,
             tracking: what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_gone,
             tracking: what_is_seen_by_name_only_keeps_the_state_seen_before,
+            tracking: what_runs_is_in_flight_and_found_by_what_it_is,
+            tracking: what_ends_is_accounted_for_or_gone_is_not_in_flight,
+            tracking: what_is_recorded_again_is_not_in_flight_and_what_runs_again_is,
+            tracking: an_attempt_runs_since_it_began,
             read: what_is_known_is_said_for_each_id_in_order,
             read: a_record_reads_back_intact,
             read: everything_of_an_id_is_found_in_every_log,
@@ -106,6 +110,7 @@ macro_rules! suite {
             removal: what_was_purged_is_removed_and_nothing_else,
             erase: what_is_left_can_be_held_and_purged,
             removal: months_of_which_everything_was_purged_are_removed_at_once,
+            tracking: what_is_in_flight_goes_on_with_the_successor_of_its_log,
             checkpoints: a_log_goes_on_in_the_place_of_one_that_was_rolled_back,
         }
     };

@@ -47,7 +47,8 @@ pub(crate) async fn an_export_is_told_once(store: &dyn Store) {
 pub(crate) async fn a_gap_of_what_is_accounted_for_is_none(store: &dyn Store) {
     open(store, LOG).await;
     append(store, [from_resource(record("recorded")), quarantine("quarantined", "{}")]).await;
-    seen(store, Tracked { state: TrackedState::Closed, ..tracked("closed", Some(at(0))) }).await;
+    seen(store, Tracked { state: TrackedState::Closed, running: None, ..tracked("closed", Some(at(0))) })
+        .await;
     let size = check_log(store, LOG).await.len();
     for (id, started_at) in [
         ("recorded", Some(at(0))),

@@ -165,7 +165,7 @@ pub(crate) async fn a_part_takes_all_that_was_weighed_or_nothing(store: &dyn Sto
         refused(&format!("held by the hold of entry {}", placed.index)).await;
         stored(store, release(placed.index)).await;
     }
-    seen(store, Tracked { state: TrackedState::Closed, ..tracked("c", None) }).await;
+    seen(store, Tracked { state: TrackedState::Closed, running: None, ..tracked("c", None) }).await;
     refused("has a resource").await;
     let gone = TrackingChange::Gone { id: "c".to_owned() };
     store.append(LOG, super::sample::tracking([gone]), at(100)).await.unwrap();

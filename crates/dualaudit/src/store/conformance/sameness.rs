@@ -194,9 +194,11 @@ impl Writer<'_> {
                 Some(erase(&self.id(*id)))
             }
             Operation::Seen { id, started, closed } => {
-                let seen = Tracked {
-                    state: if *closed { TrackedState::Closed } else { TrackedState::Open },
-                    ..tracked(&self.id(*id), started.map(|started| at(i64::from(started) * 100)))
+                let open = tracked(&self.id(*id), started.map(|started| at(i64::from(started) * 100)));
+                let seen = if *closed {
+                    Tracked { state: TrackedState::Closed, running: None, ..open }
+                } else {
+                    open
                 };
                 batch.tracking.push(TrackingChange::Seen(seen));
                 None

@@ -16,7 +16,7 @@ use dualaudit_record::{
 
 use crate::store::{
     Answer, Batch, Detail, Draft, DraftContent, ExecutionDraft, LogOpening, Lookup, Origin, Owner, Receipt,
-    SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted,
+    Running, SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted,
 };
 
 pub(crate) const LOG: &str = "default";
@@ -196,6 +196,17 @@ pub(crate) fn exported(export: &str) -> DraftContent {
     }))))
 }
 
+/// A workflow that runs since then.
+pub(crate) fn running(workflow: &str, since: Time) -> Running {
+    Running {
+        workflow: workflow.to_owned(),
+        version: "v1.2".to_owned(),
+        incident_type: "CrashLoopBackOff".to_owned(),
+        target_kind: "Deployment".to_owned(),
+        since,
+    }
+}
+
 pub(crate) fn tracked(id: &str, started_at: Option<Time>) -> Tracked {
     Tracked {
         id: id.to_owned(),
@@ -206,6 +217,7 @@ pub(crate) fn tracked(id: &str, started_at: Option<Time>) -> Tracked {
         last_state: format!(r#"{{"metadata":{{"uid":"{id}"}}}}"#),
         last_seen_at: at(1),
         state: TrackedState::Open,
+        running: Some(running("restart-pods", started_at.unwrap_or(at(-10)))),
     }
 }
 

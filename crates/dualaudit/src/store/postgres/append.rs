@@ -155,7 +155,8 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
         SELECT tracked.*
         FROM unnest($2::text[]) AS wanted (id)
         CROSS JOIN LATERAL (
-            SELECT id, namespace, name, phase, started_at, '' AS last_state, last_seen_at, state
+            SELECT id, namespace, name, phase, started_at, '' AS last_state, last_seen_at, state,
+                workflow_name, workflow_version, incident_type, target_kind, running_since
             FROM tracked
             WHERE log = $1 AND id = wanted.id
             LIMIT 1
@@ -496,12 +497,14 @@ async fn track(session: &Session, log: &str, tracked: &TrackedRows) -> Result<()
     const UPSERT: &str = "
         -- append: tracked executions seen
         INSERT INTO tracked (
-            log, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+            log, id, namespace, name, phase, started_at, last_state, last_seen_at, state,
+            workflow_name, workflow_version, incident_type, target_kind, running_since
         )
         SELECT $1, seen.*
         FROM unnest(
             $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
-            $8::timestamptz[], $9::text[]
+            $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
+            $14::timestamptz[]
         ) AS seen
         ON CONFLICT (log, id) DO UPDATE
         SET namespace = excluded.namespace,
@@ -510,7 +513,12 @@ async fn track(session: &Session, log: &str, tracked: &TrackedRows) -> Result<()
             started_at = excluded.started_at,
             last_state = CASE excluded.last_state WHEN '' THEN tracked.last_state ELSE excluded.last_state END,
             last_seen_at = excluded.last_seen_at,
-            state = excluded.state";
+            state = excluded.state,
+            workflow_name = excluded.workflow_name,
+            workflow_version = excluded.workflow_version,
+            incident_type = excluded.incident_type,
+            target_kind = excluded.target_kind,
+            running_since = excluded.running_since";
     let (gone, seen) = tracked.changes();
     if !gone.is_empty() {
         let delete = session.prepare_cached(DELETE).await?;
@@ -531,6 +539,11 @@ async fn track(session: &Session, log: &str, tracked: &TrackedRows) -> Result<()
                     &seen.last_states,
                     &seen.last_seen_at,
                     &seen.states,
+                    &seen.workflows,
+                    &seen.versions,
+                    &seen.incident_types,
+                    &seen.target_kinds,
+                    &seen.running_since,
                 ],
             )
             .await?;

@@ -10,7 +10,7 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
@@ -19,6 +19,9 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/postgres/0006_checkpoints.sql"),
     include_str!("../../../migrations/postgres/0007_erasure.sql"),
     include_str!("../../../migrations/postgres/0008_statistics.sql"),
+    include_str!("../../../migrations/postgres/0009_nothing.sql"),
+    include_str!("../../../migrations/postgres/0010_nothing.sql"),
+    include_str!("../../../migrations/postgres/0011_in_flight.sql"),
 ];
 
 /// The version of the schema that this program knows.

@@ -33,6 +33,7 @@ mod erase;
 mod error;
 mod fields;
 mod holds;
+mod in_flight;
 mod known;
 mod list;
 mod location;

@@ -394,8 +394,8 @@ impl Tables for Overlay {
         Ok(())
     }
 
-    fn started(&mut self, id: &str, started_at: Option<Time>) -> Result<(), Infallible> {
-        self.tracked.started(id, started_at);
+    fn accounted(&mut self, id: &str, started_at: Option<Time>) -> Result<(), Infallible> {
+        self.tracked.accounted(id, started_at);
         Ok(())
     }
 

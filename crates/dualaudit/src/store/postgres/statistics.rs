@@ -12,13 +12,14 @@ use tokio_postgres::Row;
 use super::{
     PostgresStore, entries,
     error::{Error, Result},
+    in_flight::in_flight,
     known::{ENTRIES_OF, EntriesOf, entries_of},
     rows::{execution, execution_columns},
     session::Session,
     values::{Micros, at_most, small},
 };
 use crate::store::{
-    Batch, DraftContent, RevisionName, StoreError, StoredEntry, Which,
+    Batch, DraftContent, InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry, Which,
     rows::Cells as _,
     rules::{self, Decision, Revision},
     statistics::{
@@ -58,6 +59,20 @@ impl Statistics for PostgresStore {
             let session = Session::snapshot(&self.pools.readers).await?;
             let cells = cells(&session, log, wanted).await;
             session.end(cells).await
+        })
+        .await
+    }
+
+    async fn in_flight(
+        &self,
+        log: &str,
+        filter: &InFlightFilter,
+        limit: u32,
+    ) -> std::result::Result<InFlight, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let found = in_flight(&session, log, filter, limit).await;
+            session.end(found).await
         })
         .await
     }

@@ -10,7 +10,7 @@ use super::{
     session::Session,
     values::Micros,
 };
-use crate::store::{LogState, StoreError, Succession};
+use crate::store::{LogState, StoreError, Succession, rows::tracked_columns};
 
 #[async_trait]
 impl Succession for PostgresStore {
@@ -58,13 +58,19 @@ async fn close(session: &Session, log: &str, successor: &str) -> Result<()> {
         -- succeed: close
         INSERT INTO succession (log, successor)
         VALUES ($1, $2)";
-    const TRACK: &str = "
+    const TRACK: &str = concat!(
+        "
         -- succeed: what is still owed a record
-        INSERT INTO tracked (log, id, namespace, name, phase, started_at, last_state, last_seen_at, state)
-        SELECT $2, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        INSERT INTO tracked (log, ",
+        tracked_columns!(),
+        ")
+        SELECT $2, ",
+        tracked_columns!(),
+        "
         FROM tracked
         WHERE log = $1
-        ON CONFLICT (log, id) DO NOTHING";
+        ON CONFLICT (log, id) DO NOTHING"
+    );
     session.batch_execute("BEGIN").await?;
     let Some(row) = session.row(LOCK, &[&log]).await? else {
         return Err(StoreError::Foreign(format!("there is no log {log:?}")).into());

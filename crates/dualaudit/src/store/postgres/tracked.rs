@@ -45,6 +45,7 @@ impl TrackedRows {
             state: row.state,
             started_at: row.started_at,
             last_seen_at: row.last_seen_at,
+            is_running: row.running.is_some(),
         })
     }
 
@@ -59,16 +60,20 @@ impl TrackedRows {
                 row.last_state = before.last_state;
             }
         }
+        if let (Some(running), Some(started_at)) = (&mut row.running, row.started_at) {
+            running.since = started_at;
+        }
         now.row = Some(row);
         now.changed = true;
     }
 
-    /// See [`crate::store::append::Tables::started`].
-    pub(super) fn started(&mut self, id: &str, started_at: Option<Time>) {
+    /// See [`crate::store::append::Tables::accounted`].
+    pub(super) fn accounted(&mut self, id: &str, started_at: Option<Time>) {
         if let Some(now) = self.rows.get_mut(id)
             && let Some(row) = &mut now.row
         {
             row.started_at = started_at;
+            row.running = None;
             now.changed = true;
         }
     }
@@ -101,6 +106,11 @@ pub(super) struct Columns<'a> {
     pub(super) last_states: Vec<&'a str>,
     pub(super) last_seen_at: Vec<Micros>,
     pub(super) states: Vec<&'static str>,
+    pub(super) workflows: Vec<&'a str>,
+    pub(super) versions: Vec<&'a str>,
+    pub(super) incident_types: Vec<&'a str>,
+    pub(super) target_kinds: Vec<&'a str>,
+    pub(super) running_since: Vec<Option<Micros>>,
 }
 
 impl<'a> Columns<'a> {
@@ -113,6 +123,12 @@ impl<'a> Columns<'a> {
         self.last_states.push(&row.last_state);
         self.last_seen_at.push(row.last_seen_at.into());
         self.states.push(names::tracked_state(row.state));
+        let running = row.running.as_ref();
+        self.workflows.push(running.map_or("", |running| &running.workflow));
+        self.versions.push(running.map_or("", |running| &running.version));
+        self.incident_types.push(running.map_or("", |running| &running.incident_type));
+        self.target_kinds.push(running.map_or("", |running| &running.target_kind));
+        self.running_since.push(running.map(|running| running.since.into()));
     }
 }
 
@@ -188,7 +204,8 @@ impl<'a> Concerns<'a> {
                     concerns.erased = Some(id);
                 }
                 DraftContent::Note(entry) => concerns.keys.extend(rules::note_key(entry)),
-                DraftContent::Execution(_) | DraftContent::Quarantine { .. } => {}
+                DraftContent::Quarantine { entry, .. } => drop(concerns.tracked.insert(&entry.execution_id)),
+                DraftContent::Execution(_) => {}
             }
         }
         concerns

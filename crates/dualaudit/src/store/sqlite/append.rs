@@ -23,7 +23,7 @@ use super::{
     write::{Faults, Step, Writes},
 };
 use crate::store::{
-    Answer, Batch, DraftContent, Receipt, StoreError, Tracked, Weighed,
+    Answer, Batch, DraftContent, Receipt, Running, StoreError, Tracked, Weighed,
     ahead::Prepared,
     append::{Append, HoldsLike, NewEntry, NewRow, Tables},
     erase::{Erasable, Erased},
@@ -302,6 +302,8 @@ impl<F: Faults> Tables for Inside<'_, F> {
     }
 
     fn seen(&mut self, seen: &Tracked) -> Result<()> {
+        let running =
+            |text: fn(&Running) -> &String| seen.running.as_ref().map_or("", |running| text(running));
         self.writes
             .write(
                 Step::Seen,
@@ -314,14 +316,19 @@ impl<F: Faults> Tables for Inside<'_, F> {
                     seen.started_at.map(Time::as_micros),
                     seen.last_state,
                     seen.last_seen_at.as_micros(),
-                    names::tracked_state(seen.state)
+                    names::tracked_state(seen.state),
+                    running(|running| &running.workflow),
+                    running(|running| &running.version),
+                    running(|running| &running.incident_type),
+                    running(|running| &running.target_kind),
+                    seen.running.as_ref().map(|running| running.since.as_micros())
                 ],
             )
             .map(drop)
     }
 
-    fn started(&mut self, id: &str, started_at: Option<Time>) -> Result<()> {
-        self.writes.write(Step::Started, params![self.log, id, started_at.map(Time::as_micros)]).map(drop)
+    fn accounted(&mut self, id: &str, started_at: Option<Time>) -> Result<()> {
+        self.writes.write(Step::Accounted, params![self.log, id, started_at.map(Time::as_micros)]).map(drop)
     }
 
     fn gone(&mut self, id: &str) -> Result<()> {

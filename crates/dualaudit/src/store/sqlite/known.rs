@@ -12,7 +12,7 @@ use crate::store::{
     HoldRow, Known, Receipt, ReceiptResult, Tracked,
     append::HoldsLike,
     names,
-    rows::{self, Cells, fact_columns, hold_columns, receipt_columns},
+    rows::{self, Cells, fact_columns, hold_columns, receipt_columns, tracked_columns},
     rules::{self, Revision, TrackedAs},
 };
 
@@ -221,7 +221,7 @@ pub(super) fn holds_covering(connection: &Connection, log: &str, id: &str) -> Re
 pub(super) fn tracked_as(connection: &Connection, log: &str, id: &str) -> Result<Option<TrackedAs>> {
     const STATE: &str = "
         -- state of a tracked execution
-        SELECT state, started_at, last_seen_at
+        SELECT state, started_at, last_seen_at, running_since IS NOT NULL
         FROM tracked
         WHERE log = ?1 AND id = ?2";
     first(connection, STATE, params![log, id], |row| {
@@ -229,17 +229,22 @@ pub(super) fn tracked_as(connection: &Connection, log: &str, id: &str) -> Result
             state: rows::tracked_state(row, 0)?,
             started_at: row.optional(1, Cells::time)?,
             last_seen_at: row.time(2)?,
+            is_running: row.get(3)?,
         })
     })
 }
 
 /// A tracked row.
 pub(super) fn tracked_row(connection: &Connection, log: &str, id: &str) -> Result<Option<Tracked>> {
-    const ROW: &str = "
+    const ROW: &str = concat!(
+        "
         -- tracked execution
-        SELECT id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        SELECT ",
+        tracked_columns!(),
+        "
         FROM tracked
-        WHERE log = ?1 AND id = ?2";
+        WHERE log = ?1 AND id = ?2"
+    );
     first(connection, ROW, params![log, id], |row| rows::tracked(row))
 }
 

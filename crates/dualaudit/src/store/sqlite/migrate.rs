@@ -11,13 +11,16 @@ use crate::store::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"dual");
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../../migrations/sqlite/0001_log_and_executions.sql"),
     include_str!("../../../migrations/sqlite/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/sqlite/0003_moving.sql"),
     include_str!("../../../migrations/sqlite/0004_checkpoints.sql"),
     include_str!("../../../migrations/sqlite/0005_erasure.sql"),
     include_str!("../../../migrations/sqlite/0006_statistics.sql"),
+    include_str!("../../../migrations/sqlite/0007_nothing.sql"),
+    include_str!("../../../migrations/sqlite/0008_nothing.sql"),
+    include_str!("../../../migrations/sqlite/0009_in_flight.sql"),
 ];
 
 /// The schema as it was at first.

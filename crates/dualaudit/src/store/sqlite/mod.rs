@@ -39,6 +39,7 @@ mod error;
 mod filesystem;
 mod held;
 mod identity;
+mod in_flight;
 mod known;
 mod leave;
 mod list;

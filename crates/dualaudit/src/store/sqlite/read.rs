@@ -18,7 +18,7 @@ use crate::store::{
     UnreadableLog, Wanted,
     erase::{self, rest_digest},
     lookup::{self, Revisions},
-    rows::{self, Cells, FullRow, receipt_columns},
+    rows::{self, Cells, FullRow, receipt_columns, tracked_columns},
 };
 
 /// See [`crate::store::Store::tracked`].
@@ -29,13 +29,17 @@ pub(super) fn tracked(
     limit: u32,
 ) -> Result<Vec<Tracked>> {
     // No id is before the empty one, and none is empty.
-    const TRACKED: &str = "
+    const TRACKED: &str = concat!(
+        "
         -- tracked executions
-        SELECT id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        SELECT ",
+        tracked_columns!(),
+        "
         FROM tracked
         WHERE log = ?1 AND id > ?2
         ORDER BY id
-        LIMIT ?3";
+        LIMIT ?3"
+    );
     collect(connection, TRACKED, params![log, after.unwrap_or(""), limit], |row| rows::tracked(row))
 }
 

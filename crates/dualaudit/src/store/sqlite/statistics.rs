@@ -12,12 +12,13 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 use super::{
     SqliteStore, entries,
     error::{Error, Result},
+    in_flight::in_flight,
     known::{self, collect, first},
     rows::{execution, execution_columns},
     tree,
 };
 use crate::store::{
-    RevisionName, StoreError, StoredEntry, Which,
+    InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry, Which,
     rows::Cells as _,
     statistics::{
         BadStatistics, Behind, Folding, FoundCells, PENDING, PENDING_BYTES, REFOLDED, ROLLED, Statistics,
@@ -40,6 +41,16 @@ impl Statistics for SqliteStore {
     async fn cells(&self, log: &str, wanted: &[WantedCells]) -> std::result::Result<FoundCells, StoreError> {
         let (log, wanted) = (log.to_owned(), wanted.to_owned());
         self.ask(move |connection| cells(connection, &log, &wanted)).await
+    }
+
+    async fn in_flight(
+        &self,
+        log: &str,
+        filter: &InFlightFilter,
+        limit: u32,
+    ) -> std::result::Result<InFlight, StoreError> {
+        let (log, filter) = (log.to_owned(), filter.clone());
+        self.ask(move |connection| in_flight(connection, &log, &filter, limit)).await
     }
 }
 

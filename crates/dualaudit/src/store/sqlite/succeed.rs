@@ -5,7 +5,7 @@ use dualaudit_record::{Time, log::Tree};
 use rusqlite::{TransactionBehavior, params};
 
 use super::{SqliteStore, error::Error, leave};
-use crate::store::{LogState, StoreError, Succession};
+use crate::store::{LogState, StoreError, Succession, rows::tracked_columns};
 
 #[async_trait]
 impl Succession for SqliteStore {
@@ -36,14 +36,20 @@ impl Succession for SqliteStore {
             -- succeed: close
             INSERT INTO succession (log, successor)
             VALUES (?1, ?2)";
-        const TRACK: &str = "
+        const TRACK: &str = concat!(
+            "
             -- succeed: what is still owed a record
             INSERT OR IGNORE INTO tracked (
-                log, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+                log, ",
+            tracked_columns!(),
+            "
             )
-            SELECT ?2, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+            SELECT ?2, ",
+            tracked_columns!(),
+            "
             FROM tracked
-            WHERE log = ?1";
+            WHERE log = ?1"
+        );
         let (log, successor) = (log.to_owned(), successor.to_owned());
         self.write(move |writer| {
             let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

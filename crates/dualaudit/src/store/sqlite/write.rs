@@ -42,8 +42,8 @@ pub(super) enum Step {
     EraseQuarantine,
     /// A tracked execution as it was seen.
     Seen,
-    /// The start that a tracked execution is known to have by now.
-    Started,
+    /// A tracked execution that is accounted for.
+    Accounted,
     /// A tracked execution whose resource is gone.
     Gone,
     /// What the append gives to the statistics.
@@ -127,7 +127,7 @@ fn statement(step: Step) -> (usize, &'static str) {
         Step::Quarantine => (5, INSERT_QUARANTINE),
         Step::Hold => (6, INSERT_HOLD),
         Step::Seen => (7, UPSERT_TRACKED),
-        Step::Started => (8, START_TRACKED),
+        Step::Accounted => (8, ACCOUNT_FOR_TRACKED),
         Step::Gone => (9, DELETE_TRACKED),
         Step::GrowTile => (10, GROW_TILE),
         Step::NewTile => (11, INSERT_TILE),
@@ -282,9 +282,12 @@ const ERASE_QUARANTINE: &str = "
 const UPSERT_TRACKED: &str = "
     -- append: tracked execution seen
     INSERT INTO tracked (
-        log, id, namespace, name, phase, started_at, last_state, last_seen_at, state
+        log, id, namespace, name, phase, started_at, last_state, last_seen_at, state,
+        workflow_name, workflow_version, incident_type, target_kind, running_since
     )
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    VALUES (
+        ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, iif(?14 IS NULL, NULL, coalesce(?6, ?14))
+    )
     ON CONFLICT (log, id) DO UPDATE
     SET namespace = excluded.namespace,
         name = excluded.name,
@@ -292,12 +295,26 @@ const UPSERT_TRACKED: &str = "
         started_at = coalesce(excluded.started_at, iif(state = 'open', started_at, NULL)),
         last_state = iif(excluded.last_state = '', last_state, excluded.last_state),
         last_seen_at = excluded.last_seen_at,
-        state = excluded.state";
+        state = excluded.state,
+        workflow_name = excluded.workflow_name,
+        workflow_version = excluded.workflow_version,
+        incident_type = excluded.incident_type,
+        target_kind = excluded.target_kind,
+        running_since = iif(
+            excluded.running_since IS NULL,
+            NULL,
+            coalesce(excluded.started_at, iif(state = 'open', started_at, NULL), excluded.running_since)
+        )";
 
-const START_TRACKED: &str = "
-    -- append: tracked execution overtaken
+const ACCOUNT_FOR_TRACKED: &str = "
+    -- append: tracked execution accounted for
     UPDATE tracked
-    SET started_at = ?3
+    SET started_at = ?3,
+        workflow_name = '',
+        workflow_version = '',
+        incident_type = '',
+        target_kind = '',
+        running_since = NULL
     WHERE log = ?1 AND id = ?2";
 
 const DELETE_TRACKED: &str = "

@@ -11,8 +11,8 @@ use dualaudit_record::{
 
 use super::fresh;
 use crate::store::{
-    Cursor, Filter, LabelRequirement, Table,
-    conformance::sample::{LOG, append, at, from_producer, from_resource, open, record},
+    Cursor, Filter, InFlightFilter, LabelRequirement, Table, TrackingChange,
+    conformance::sample::{LOG, append, at, from_producer, from_resource, open, record, tracked, tracking},
     postgres::{Options, PostgresStore, known, list, session::Session, strays, weigh},
 };
 
@@ -169,6 +169,32 @@ async fn every_page_of_strays_and_every_voucher_is_sought_by_a_key() {
                 "{table:?}: {generic}"
             );
         }
+    }
+    session.end(Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_read_from_its_index_alone_in_its_order() {
+    let store = fresh();
+    open(&*store, LOG).await;
+    let runs = |n: i64| TrackingChange::Seen(tracked(&format!("{n:03}"), Some(at(n))));
+    store.append(LOG, tracking((0..300).map(runs)), at(1)).await.unwrap();
+    let session = Session::new(&store.store.pools.readers).await.unwrap();
+    let text = || Some("x".to_owned());
+    for filter in [
+        InFlightFilter::default(),
+        InFlightFilter { workflow: text(), ..InFlightFilter::default() },
+        InFlightFilter { namespace: text(), target_kind: text(), ..InFlightFilter::default() },
+        InFlightFilter {
+            workflow: text(),
+            version: text(),
+            incident_type: text(),
+            ..InFlightFilter::default()
+        },
+    ] {
+        let plan = explain_generic(&session, &filter.statement('$')).await;
+        assert!(plan.contains("Index Only Scan using tracked_running"), "{filter:?}: {plan}");
+        assert!(!plan.contains("Sort"), "{filter:?}: {plan}");
     }
     session.end(Ok(())).await.unwrap();
 }

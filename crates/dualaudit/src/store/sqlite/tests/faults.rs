@@ -61,7 +61,7 @@ const STEPS: [Step; 17] = [
     Step::Quarantine,
     Step::Hold,
     Step::Seen,
-    Step::Started,
+    Step::Accounted,
     Step::Gone,
     Step::GrowTile,
     Step::NewTile,
@@ -89,7 +89,7 @@ fn eventful() -> Arc<Batch> {
         hold("new", "audit"),
         DraftContent::Gap(gap("vanished", None, GapCause::Vanished)),
     ]);
-    let closed = Tracked { state: TrackedState::Closed, ..tracked("new", Some(at(0))) };
+    let closed = Tracked { state: TrackedState::Closed, running: None, ..tracked("new", Some(at(0))) };
     let tracking = vec![TrackingChange::Seen(closed), TrackingChange::Gone { id: "gone".to_owned() }];
     Arc::new(Batch { tracking, ..Arc::unwrap_or_clone(batch) })
 }
