@@ -9,7 +9,8 @@ use dualaudit_record::{
     checkpoint::{Checkpoint, SignedCheckpoint, SigningKey, VerifierKey},
     digest::Digest,
     entry::{
-        Covers, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Succession,
+        Covers, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Review, Succession,
+        Verdict,
     },
     execution::{Outcome, Status, StoredExecution},
     log::{FORMAT, Leaf, Nonce, Tree, body, write_entry_bundle},
@@ -170,7 +171,7 @@ fn entries() -> Vec<Entry> {
                 status: Status::TimedOut,
                 executions: 3,
             }],
-            contributed: Some(Packed::of([(1, &Contribution::of(&record()))])),
+            contributed: Some(Packed::of([(1, &Contribution::of(&record()).reviewed(Some(Verdict::Effective)))])),
         }),
         Entry::Heartbeat(Heartbeat { size: 7 }),
         Entry::Succession(Succession {
@@ -179,6 +180,13 @@ fn entries() -> Vec<Entry> {
             root: digest,
             checkpoint: text("fuzz.example/log\n8\n…\n"),
             reason: text("the disk died"),
+            actor: text("me"),
+        }),
+        Entry::Review(Review {
+            execution_id: text("wf-1"),
+            attempt: 1,
+            verdict: Verdict::Harmful,
+            note: text("it made things worse"),
             actor: text("me"),
         }),
     ]

@@ -309,6 +309,7 @@ impl DraftContent {
             Self::HoldRelease { .. } => EntryKind::HoldRelease,
             Self::Purge(_) => EntryKind::Purge,
             Self::Erase(_) => EntryKind::Erasure,
+            Self::Review(_) => EntryKind::Review,
             Self::Note(entry) => entry.kind(),
         }
     }
@@ -324,6 +325,7 @@ impl DraftContent {
             Self::Quarantine { entry, object } => 512 + entry.reason.len() + object.compressed.len(),
             Self::Hold(hold) => 512 + hold.reason.len(),
             Self::HoldRelease { reason, .. } => 512 + reason.len(),
+            Self::Review(review) => 512 + review.note.len() + review.actor.len(),
             Self::Purge(_) | Self::Erase(_) => BATCH_BYTES,
             Self::Note(_) => 2 << 10,
         }

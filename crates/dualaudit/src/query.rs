@@ -18,7 +18,7 @@ mod summary;
 pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, entries, entry};
 pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
 pub use selector::parse as label_selector;
-pub use single::{Found, GetError, HeldSince, Revision, detail, get, wanted};
+pub use single::{Found, GetError, HeldSince, Reviewed, Revision, detail, get, wanted};
 pub use summary::{MESSAGE_BYTES, Summary, Tier};
 
 // For those who ask, and do not read the store themselves.

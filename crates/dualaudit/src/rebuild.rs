@@ -231,8 +231,9 @@ impl Fold {
                 }
                 rows.extend(follow(entry, stored));
             }
-            // Nothing that is folded here follows from the body of what can be erased or purged.
-            StoredBody::Erased { .. } | StoredBody::Purged { .. } => {}
+            // Of what can be erased only a review has a row that follows from its entry.
+            StoredBody::Erased { rest, .. } => rows.extend(follow(rest, stored)),
+            StoredBody::Purged { .. } => {}
             StoredBody::Unreadable(_) if stored.attempt.is_some() => {}
             StoredBody::Unreadable(why) => {
                 self.damage(format!("the body of entry {index} cannot be read: {why}"));
@@ -315,6 +316,7 @@ fn follow(entry: &Entry, stored: &StoredEntry) -> Vec<Derived> {
         Entry::HoldRelease(release) => {
             vec![Derived::Release { hold: release.hold, by: index, released_at: recorded_at }]
         }
+        Entry::Review(review) => vec![Derived::Review { index, review: review.clone(), recorded_at }],
         Entry::Purge(purge) => {
             let runs = purge.entries.iter();
             runs.map(|&(first, last)| Derived::Purged { first, last, by: index }).collect()

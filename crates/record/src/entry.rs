@@ -13,6 +13,7 @@ use crate::{
     digest::Digest,
     execution::{Outcome, Status, StoredExecution},
     export::Export,
+    names::named,
     selector::Selector,
     statistics::Packed,
 };
@@ -31,13 +32,14 @@ pub enum EntryKind {
     Heartbeat,
     Succession,
     Digest,
+    Review,
     Export,
     Erasure,
 }
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Execution,
         Self::Gap,
         Self::Quarantine,
@@ -47,6 +49,7 @@ impl EntryKind {
         Self::Heartbeat,
         Self::Succession,
         Self::Digest,
+        Self::Review,
         Self::Export,
         Self::Erasure,
     ];
@@ -63,6 +66,7 @@ impl EntryKind {
             Self::Heartbeat => "heartbeat",
             Self::Succession => "succession",
             Self::Digest => "digest",
+            Self::Review => "review",
             Self::Export => "export",
             Self::Erasure => "erasure",
         }
@@ -109,6 +113,8 @@ pub enum Entry {
     Succession(Succession),
     /// What the entries of a day amount to.
     Digest(Box<DailyDigest>),
+    /// Somebody judged an execution.
+    Review(Review),
     /// Something was read out of the log, to be kept elsewhere.
     Export(Box<Export>),
     /// What was personal of one execution, and is gone.
@@ -128,6 +134,7 @@ impl Entry {
             Self::Heartbeat(_) => EntryKind::Heartbeat,
             Self::Succession(_) => EntryKind::Succession,
             Self::Digest(_) => EntryKind::Digest,
+            Self::Review(_) => EntryKind::Review,
             Self::Export(_) => EntryKind::Export,
             Self::Erasure(_) => EntryKind::Erasure,
         }
@@ -141,6 +148,7 @@ impl Entry {
             Self::Quarantine(quarantine) => Some(&quarantine.execution_id),
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::HoldRelease(release) => release.execution_id.as_deref(),
+            Self::Review(review) => Some(&review.execution_id),
             Self::Erasure(erasure) => Some(&erasure.execution_id),
             Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) | Self::Digest(_) | Self::Export(_) => {
                 None
@@ -211,9 +219,12 @@ pub const MAX_TEXT_BYTES: usize = 4096;
 
 /// What is wrong with a reason or an actor's name, as it would stand in an entry; `None` where nothing is.
 pub fn unfit_text(text: &str) -> Option<&'static str> {
-    if text.trim().is_empty() {
-        Some("is empty")
-    } else if text.len() > MAX_TEXT_BYTES {
+    if text.trim().is_empty() { Some("is empty") } else { unfit_note(text) }
+}
+
+/// What is wrong with the note of a review, which may be empty; `None` where nothing is.
+pub fn unfit_note(text: &str) -> Option<&'static str> {
+    if text.len() > MAX_TEXT_BYTES {
         Some("has more than 4096 bytes")
     } else if text.contains('\0') {
         Some("holds U+0000")
@@ -349,6 +360,35 @@ pub struct DailyDigest {
     pub in_flight: Option<u64>,
 }
 
+/// What somebody who looked at an execution says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It did what it was for.
+    Effective,
+    /// It did not.
+    Ineffective,
+    /// It made things worse.
+    Harmful,
+}
+
+named!(Verdict { Effective = "effective", Ineffective = "ineffective", Harmful = "harmful" });
+
+/// Somebody judged an attempt of an execution. Of several reviews of one attempt the newest counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// The execution.
+    pub execution_id: String,
+    /// Which run of it.
+    pub attempt: u32,
+    /// What was said of it.
+    pub verdict: Verdict,
+    /// Why; may be empty.
+    pub note: String,
+    /// Who said so; `unverified` when nothing vouches for the name.
+    pub actor: String,
+}
+
 /// The personal fields of one execution, and the objects it was read from, went; see [`crate::erase`].
 ///
 /// It carries no statistics: what they are made of stays in what is left, so a fold of that comes out equal.
@@ -360,7 +400,7 @@ pub struct Erasure {
     pub reason: String,
     /// Who said so; `unverified` when nothing vouches for the name.
     pub actor: String,
-    /// The entries that lost something, in order: every revision, gap and quarantine of the execution.
+    /// The entries that lost something, in order: every revision, gap, quarantine and review of the execution.
     pub entries: Vec<ErasedEntry>,
 }
 

@@ -1,7 +1,7 @@
 //! What is left of an entry once its personal fields are erased.
 //!
 //! Personal is free text, and every name that may be a person's: error messages, the names of steps, the
-//! reasons and values of adjustments, labels, the names of the resource and of the target, and whole objects. So
+//! reasons and values of adjustments, labels, the names of the resource and of the target, the notes of reviews, and whole objects. So
 //! is the digest of an object, which says who guessed it right.
 //!
 //! What learning and retention go by stays: ids, which must hold nothing personal, workflow, version, namespace,
@@ -10,7 +10,7 @@
 
 use crate::{
     Entry, WorkflowExecutionAudit,
-    entry::{Gap, Quarantine},
+    entry::{Gap, Quarantine, Review},
     execution::{AdaptiveAdjustment, StepExecutionAudit, StoredExecution, Target},
 };
 
@@ -37,6 +37,8 @@ pub fn rest(entry: &Entry) -> Option<Entry> {
             reason: String::new(),
             ..quarantine.clone()
         })),
+        // Who judged stays, and how.
+        Entry::Review(review) => Some(Entry::Review(Review { note: String::new(), ..review.clone() })),
         Entry::Hold(_)
         | Entry::HoldRelease(_)
         | Entry::Purge(_)
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
     use crate::{
         digest::Digest,
-        entry::{Erasure, GapCause, Heartbeat},
+        entry::{Erasure, GapCause, Heartbeat, Verdict},
         testing::{self, now, plain_record},
     };
 
@@ -188,6 +190,19 @@ mod tests {
         };
         let left = Quarantine { name: String::new(), reason: String::new(), ..quarantine.clone() };
         assert_eq!(rest(&Entry::Quarantine(quarantine)), Some(Entry::Quarantine(left)));
+    }
+
+    #[test]
+    fn of_a_review_the_note_goes_and_the_verdict_stays() {
+        let review = Review {
+            execution_id: "uid-1".to_owned(),
+            attempt: 2,
+            verdict: Verdict::Harmful,
+            note: "jane was locked out".to_owned(),
+            actor: "joe".to_owned(),
+        };
+        let left = Review { note: String::new(), ..review.clone() };
+        assert_eq!(rest(&Entry::Review(review)), Some(Entry::Review(left)));
     }
 
     #[test]

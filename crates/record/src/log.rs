@@ -124,6 +124,7 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Heartbeat(content) => canonical(&Body { nonce, content }),
         Entry::Succession(content) => canonical(&Body { nonce, content }),
         Entry::Digest(content) => canonical(&Body { nonce, content }),
+        Entry::Review(content) => canonical(&Body { nonce, content }),
         Entry::Export(content) => canonical(&Body { nonce, content }),
         Entry::Erasure(content) => canonical(&Body { nonce, content }),
     }
@@ -220,6 +221,7 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Heartbeat => read(bytes).map(|(content, nonce)| (Entry::Heartbeat(content), nonce)),
         EntryKind::Succession => read(bytes).map(|(content, nonce)| (Entry::Succession(content), nonce)),
         EntryKind::Digest => read(bytes).map(|(content, nonce)| (Entry::Digest(content), nonce)),
+        EntryKind::Review => read(bytes).map(|(content, nonce)| (Entry::Review(content), nonce)),
         EntryKind::Export => read(bytes).map(|(content, nonce)| (Entry::Export(content), nonce)),
         EntryKind::Erasure => read(bytes).map(|(content, nonce)| (Entry::Erasure(content), nonce)),
     };
@@ -244,7 +246,7 @@ mod tests {
         day::{Counts, Day, GapCauses},
         entry::{
             Covers, DailyDigest, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge,
-            PurgedCount, Quarantine, Succession,
+            PurgedCount, Quarantine, Review, Succession, Verdict,
         },
         execution::{Outcome, Status},
         export::{Export, ExportFormat, ExportedLog, Scope},
@@ -441,6 +443,11 @@ mod tests {
                     let (since, until) = (Day::of(now()), Day::of(crate::time::MAX));
                     let end = first + recorded;
                     Entry::Digest(Box::new(DailyDigest { since, until, first, end, counts, in_flight }))
+                }
+            ),
+            (texts(), 1..=u32::MAX, prop::sample::select(Verdict::ALL)).prop_map(
+                |((execution_id, note, actor, ..), attempt, verdict)| {
+                    Entry::Review(Review { execution_id, attempt, verdict, note, actor })
                 }
             ),
             (texts(), 0..=1_u64 << 53, root, any::<bool>()).prop_map(

@@ -60,7 +60,10 @@ pub(crate) use named;
 
 #[cfg(test)]
 mod tests {
-    use crate::execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus};
+    use crate::{
+        entry::Verdict,
+        execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus},
+    };
 
     #[test]
     fn names_are_the_same_in_json_and_in_text() {
@@ -72,7 +75,7 @@ mod tests {
                 }
             )+};
         }
-        check!(Outcome, Status, StepStatus, AdjustmentType, ScoreSource);
+        check!(Outcome, Status, StepStatus, AdjustmentType, ScoreSource, Verdict);
     }
 
     #[test]

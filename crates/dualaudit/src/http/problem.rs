@@ -367,7 +367,9 @@ impl From<Refusal> for Problem {
             )
             .with("latest_revision", json!(null)),
             Refusal::Purged => Self::new(Kind::Purged, refusal.to_string()),
-            Refusal::NothingRecorded => Self::new(Kind::NoSuchExecution, refusal.to_string()),
+            Refusal::NothingRecorded | Refusal::NoAttempt { .. } => {
+                Self::new(Kind::NoSuchExecution, refusal.to_string())
+            }
             Refusal::InCluster
             | Refusal::Held { .. }
             | Refusal::NoSuchHold

@@ -30,10 +30,10 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     store::{
-        Answer, Batch, Cursor, Filter, Folding, FoundCells, Head, InFlight, InFlightFilter, Known, Log,
-        LogOpening, LogReader, Lookup, Owner, Page, ReadBack, RowKey, SharedStore, Statistics, Store,
-        StoreError, StoredEntry, Strays, Table, Tracked, UnreadableEntry, UnreadableLog, Wanted, WantedCells,
-        WeighedUpTo, Weighing, Which,
+        Answer, Batch, Cursor, Disagreements, Filter, Folding, FoundCells, Head, InFlight, InFlightFilter,
+        Known, Log, LogOpening, LogReader, Lookup, Owner, Page, ReadBack, RowKey, SharedStore, Statistics,
+        Store, StoreError, StoredEntry, Strays, Table, Tracked, UnreadableEntry, UnreadableLog, Wanted,
+        WantedCells, WantedDisagreements, WeighedUpTo, Weighing, Which,
         sqlite::{Options, SqliteStore},
     },
 };
@@ -329,6 +329,10 @@ impl Statistics for Faulty {
     ) -> Result<InFlight, StoreError> {
         self.pass().await?;
         self.inner.in_flight(log, filter, limit).await
+    }
+    async fn disagreements(&self, wanted: &WantedDisagreements) -> Result<Disagreements, StoreError> {
+        self.pass().await?;
+        self.inner.disagreements(wanted).await
     }
 }
 

@@ -16,7 +16,7 @@ use crate::store::{
         purge::{part, weigh},
         sample::{
             LOG, append, at, batch, from_producer, from_resource, gap, hold, object, open, opening,
-            quarantine, receipt, record, seen, started, stored, tracked, tracking,
+            quarantine, receipt, record, review, seen, started, stored, tracked, tracking,
         },
     },
     postgres::tests::{Fresh, fresh},
@@ -91,6 +91,8 @@ impl File {
         append(store, [hold("run-7", "audit"), hold("run-8", "audit"), selecting(selector, "case 7")]).await;
         let held = stored(store, hold("run-9", "a while")).await;
         stored(store, release(held.index)).await;
+        append(store, ["run-1", "run-33", "run-40"].map(|id| review(id, None, 1))).await;
+        stored(store, review("run-40", None, 2)).await;
         purge(store, 1, &["run-1", "run-20", "run-21"]).await;
         crate::store::sqlite::maintain(file.dir.path().join("audit.db")).unwrap();
         for id in ["run-33", "run-31", "again", "unmappable", "vanished", "large-unmappable"] {

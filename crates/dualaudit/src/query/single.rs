@@ -1,12 +1,18 @@
 //! One execution with everything that is known of it.
 
-use dualaudit_record::{Time, entry::Hold, execution::StoredExecution};
+use dualaudit_record::{
+    Time,
+    entry::{Hold, Verdict},
+    execution::StoredExecution,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     parameter::{BadParameter, reject_repeats, whole},
-    store::{Detail, ErasedBy, HoldRow, Lookup, PurgedExecution, Receipt, Store, StoreError, Wanted},
+    store::{
+        Detail, ErasedBy, HoldRow, Lookup, PurgedExecution, Receipt, ReviewRow, Store, StoreError, Wanted,
+    },
 };
 
 /// Reads which execution is meant from its id, and from names and values as they stand in a query string.
@@ -38,8 +44,8 @@ pub struct Found {
     pub revisions: Vec<Revision>,
     /// How many there are.
     pub revisions_total: u32,
-    /// Verdicts on it.
-    pub reviews: Vec<Value>,
+    /// Verdicts on it, newest first, which is the one that counts: the newest [`MAX_REVIEWS`](crate::store::MAX_REVIEWS).
+    pub reviews: Vec<Reviewed>,
     /// Holds on it, oldest first.
     pub holds: Vec<HeldSince>,
     /// That its personal fields were erased, if they were: what is shown is what is left.
@@ -68,6 +74,27 @@ pub struct HeldSince {
     pub hold: Hold,
     /// When it was placed.
     pub placed_at: Time,
+}
+
+/// A verdict on it, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reviewed {
+    /// Index of its entry.
+    pub index: u64,
+    /// What was said.
+    pub verdict: Verdict,
+    /// Why; empty where nobody said it, or it was erased.
+    pub note: String,
+    /// Who said so.
+    pub actor: String,
+    /// When.
+    pub recorded_at: Time,
+}
+
+impl From<ReviewRow> for Reviewed {
+    fn from(ReviewRow { index, review, recorded_at }: ReviewRow) -> Self {
+        Self { index, verdict: review.verdict, note: review.note, actor: review.actor, recorded_at }
+    }
 }
 
 /// Why there is no one execution to show.
@@ -138,15 +165,16 @@ pub async fn detail(store: &dyn Store, wanted: &Wanted) -> Result<Detail, GetErr
 }
 
 fn found(detail: Detail) -> Result<Found, GetError> {
-    let Detail { log: _, revisions, nonce: _, revisions_total, holds, erased } = detail;
+    let Detail { log: _, revisions, nonce: _, revisions_total, reviews, holds, erased } = detail;
     let revisions: Vec<Revision> =
         revisions.into_iter().map(|(record, receipt)| Revision { record, receipt }).collect();
     let Some(Revision { record, receipt }) = revisions.first().cloned() else {
         return Err(StoreError::Corrupt("an execution without any revision".into()).into());
     };
+    let reviews = reviews.into_iter().map(Reviewed::from).collect();
     let holds = holds
         .into_iter()
         .map(|HoldRow { index, hold, placed_at, .. }| HeldSince { index, hold, placed_at })
         .collect();
-    Ok(Found { record, receipt, revisions, revisions_total, reviews: Vec::new(), holds, erased, live: None })
+    Ok(Found { record, receipt, revisions, revisions_total, reviews, holds, erased, live: None })
 }

@@ -15,7 +15,7 @@ use crate::{
             erase::erase,
             holds::{release, selecting},
             purge::{part, weigh},
-            sample::{LOG, append, at, batch, from_producer, hold, open, record, stored},
+            sample::{LOG, append, at, batch, from_producer, hold, open, record, review, stored},
             tampered::{Tampered, on_both},
         },
     },
@@ -45,6 +45,8 @@ async fn full(store: &impl Tampered) {
     for id in ["r100", "r200"] {
         stored(inner, erase(id)).await;
     }
+    append(inner, [review("r150", None, 2), review("r101", None, 1), review("r150", None, 0)]).await;
+    stored(inner, erase("r101")).await;
     let head = inner.logs().await.unwrap().into_iter().find(|head| head.log == LOG).unwrap();
     store.begin_successor(LOG, NEXT).await;
     let said = Succession {
@@ -94,6 +96,11 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "log_tile",
         "3/9",
     ),
+    (LOG, "UPDATE review SET verdict = 'effective' WHERE idx = 286", "review", "286"),
+    (LOG, "UPDATE review SET note = 'again' WHERE idx = 287", "review", "287"),
+    (LOG, "UPDATE review SET actor = 'another' WHERE idx = 286", "review", "286"),
+    (LOG, "UPDATE review SET id = 'r151', attempt = 2 WHERE idx = 286", "review", "286"),
+    (LOG, "DELETE FROM review WHERE idx = 288", "review", "288"),
     (LOG, "UPDATE hold SET reason = 'another' WHERE idx = 1", "hold", "1"),
     (LOG, "UPDATE hold SET actor = 'another' WHERE idx = 1", "hold", "1"),
     (LOG, "UPDATE hold SET execution_id = 'r2' WHERE idx = 0", "hold", "0"),
@@ -154,7 +161,8 @@ async fn what_follows_from_entries_is_found_to_differ_and_put_right(store: &impl
     let untouched = check(store, LOG).await;
     assert!(untouched.is_clean(), "{untouched:?}");
     let counted = |table: &str| untouched.tables.iter().find(|found| found.table == table).unwrap().rows;
-    assert_eq!(["log_tile", "hold", "purged", "erased", "log"].map(counted), [3, 2, 2, 2, 1]);
+    let counts = ["log_tile", "hold", "review", "purged", "erased", "log"].map(counted);
+    assert_eq!(counts, [3, 2, 3, 2, 4, 1]);
     for &(log, sql, table, key) in CASES {
         store.tamper(sql);
         let found = check(store, log).await;

@@ -82,10 +82,15 @@ pub enum Refusal {
         /// The latest revision there.
         latest_revision: Option<u32>,
     },
-    /// A hold on, or an erasure of, an execution of which everything was purged.
+    /// A hold on, an erasure of, or a review of, what was purged.
     Purged,
-    /// An erasure of an execution of which nothing is recorded.
+    /// An erasure or a review of an execution of which nothing is recorded.
     NothingRecorded,
+    /// A review of an attempt that is not recorded.
+    NoAttempt {
+        /// The latest that is.
+        latest: u32,
+    },
     /// An erasure of an execution whose resource is in its cluster.
     InCluster,
     /// An erasure of what a hold covers.
@@ -118,6 +123,9 @@ impl std::fmt::Display for Refusal {
             Self::Stale { latest_revision: None } => f.write_str("there is nothing to amend"),
             Self::Purged => f.write_str("the execution was purged: nothing is left of it"),
             Self::NothingRecorded => f.write_str("the log has nothing of this execution"),
+            Self::NoAttempt { latest } => {
+                write!(f, "there is no such attempt of it: the latest that is recorded is {latest}")
+            }
             Self::InCluster => f.write_str(
                 "its resource is still in its cluster, with all that would be erased, and what it says is recorded: \
                  delete it there first, and wait until dualaudit has seen that",

@@ -8,14 +8,14 @@ use std::{collections::HashMap, sync::Arc};
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, Quarantine},
+    entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, Quarantine, Review},
     log::{FORMAT, Leaf, Nonce, Tree, body},
     statistics::{Contribution, Packed},
 };
 
 use super::{
     Answer, Batch, Draft, DraftContent, EraseDraft, ExecutionDraft, Origin, PurgeDraft, Receipt,
-    ReceiptResult, Refusal, SourceObject, Tracked, TrackingChange, Weighed,
+    ReceiptResult, Refusal, ReviewDraft, SourceObject, Tracked, TrackingChange, Weighed,
     ahead::{Becomes, Form, Prepared},
     erase::{self, Erasable, Erased},
     purge::{self, MAX_SELECTORS},
@@ -55,6 +55,8 @@ pub(super) trait Tables {
     fn erasable(&mut self, id: &str) -> Result<Vec<Erasable>, Self::Error>;
     /// The newest erasure of an execution, as the receipt of a duplicate.
     fn erasure_of(&mut self, id: &str) -> Result<Option<Receipt>, Self::Error>;
+    /// The newest review of an attempt.
+    fn newest_review(&mut self, id: &str, attempt: u32) -> Result<Option<NewestReview>, Self::Error>;
     /// What decisions need of a tracked row.
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Self::Error>;
     /// A tracked row.
@@ -92,6 +94,8 @@ pub(super) trait Tables {
     /// Takes that the entry with this receipt erased others: what is left of each takes its place, and its
     /// object and content digest go.
     fn erase(&mut self, receipt: &Receipt, erased: &[Erased]) -> Result<(), Self::Error>;
+    /// Takes a review, of the entry with this receipt.
+    fn review(&mut self, receipt: &Receipt, review: &Review) -> Result<(), Self::Error>;
     /// Takes a tracked execution as it was seen. An open attempt keeps its start while its resource
     /// shows none, and runs since then; and what was last seen of it while only its name is known.
     fn seen(&mut self, seen: &Tracked) -> Result<(), Self::Error>;
@@ -110,6 +114,14 @@ pub(super) struct HoldsLike {
     pub(super) open: Option<Receipt>,
     /// How many were released.
     pub(super) released: u64,
+}
+
+/// A review, as the newest of its attempt.
+#[derive(Clone)]
+pub(super) struct NewestReview {
+    /// Its entry, as the receipt of a duplicate.
+    pub(super) receipt: Receipt,
+    pub(super) review: Review,
 }
 
 /// An entry to write.
@@ -205,6 +217,7 @@ impl<'a, T: Tables> Append<'a, T> {
             DraftContent::HoldRelease { hold, reason, actor } => self.release(*hold, reason, actor, *nonce),
             DraftContent::Purge(purge) => self.purge(purge, *nonce),
             DraftContent::Erase(draft) => self.erase(draft, *nonce),
+            DraftContent::Review(review) => self.review(review, *nonce),
             DraftContent::Note(entry) => self.note(entry, *nonce),
         }
     }
@@ -270,26 +283,35 @@ impl<'a, T: Tables> Append<'a, T> {
         attempt: u32,
         contribution: &Arc<Contribution>,
     ) -> Result<(), T::Error> {
+        let mut contribution = Arc::clone(contribution);
         match rules::counted(known, attempt) {
             Counted::Not => return Ok(()),
             Counted::Also => {}
-            Counted::InsteadOf(before) => {
-                let before = self.contribution(id, before)?;
+            Counted::InsteadOf(counted) => {
+                let before = self.contribution(id, counted)?;
+                // The verdict is on the attempt, whatever revision of it.
+                if counted == attempt
+                    && let Some(verdict) = before.as_ref().and_then(|before| before.verdict())
+                {
+                    contribution = Arc::new(Contribution::clone(&contribution).reviewed(Some(verdict)));
+                }
                 self.given.extend(before.map(|before| (-1, before)));
             }
         }
-        self.given.push((1, Arc::clone(contribution)));
-        self.counted.insert(id.to_owned(), (attempt, Arc::clone(contribution)));
+        self.given.push((1, Arc::clone(&contribution)));
+        self.counted.insert(id.to_owned(), (attempt, contribution));
         Ok(())
     }
 
-    /// What the latest revision of an attempt contributes.
+    /// What the latest revision of an attempt contributes, with the newest verdict on it.
     fn contribution(&mut self, id: &str, attempt: u32) -> Result<Option<Arc<Contribution>>, T::Error> {
         match self.counted.get(id) {
             Some((known, contribution)) if *known == attempt => Ok(Some(Arc::clone(contribution))),
             _ => {
-                let record = self.tables.record(id, attempt)?;
-                Ok(record.map(|record| Arc::new(Contribution::of(&record))))
+                let Some(record) = self.tables.record(id, attempt)? else { return Ok(None) };
+                let newest = self.tables.newest_review(id, attempt)?;
+                let verdict = newest.map(|newest| newest.review.verdict);
+                Ok(Some(Arc::new(Contribution::of(&record).reviewed(verdict))))
             }
         }
     }
@@ -482,6 +504,34 @@ impl<'a, T: Tables> Append<'a, T> {
         let key = rules::erasure_key(&erasure);
         let receipt = self.entry(&Entry::Erasure(erasure), nonce, &key)?;
         self.tables.erase(&receipt, &erased)?;
+        Ok(Answer::Stored(receipt))
+    }
+
+    fn review(&mut self, draft: &ReviewDraft, nonce: Nonce) -> Result<Answer, T::Error> {
+        let id = &draft.execution_id;
+        let known = self.tables.revisions(id)?;
+        let attempt = match rules::reviewed(&known, draft) {
+            Ok(latest) => latest.attempt,
+            Err(refusal) => return Ok(Answer::Refused(refusal)),
+        };
+        let ReviewDraft { execution_id, verdict, note, actor, .. } = draft.clone();
+        let review = Review { execution_id, attempt, verdict, note, actor };
+        let newest = self.tables.newest_review(id, attempt)?;
+        if let Some(newest) = newest.as_ref().filter(|newest| newest.review == review) {
+            return Ok(Answer::Stored(newest.receipt.clone()));
+        }
+        if known.last().is_some_and(|last| last.attempt == attempt)
+            && let Some(before) = self.contribution(id, attempt)?
+        {
+            let after = Arc::new(Contribution::clone(&before).reviewed(Some(verdict)));
+            if before != after {
+                self.given.extend([(-1, before), (1, Arc::clone(&after))]);
+            }
+            self.counted.insert(id.clone(), (attempt, after));
+        }
+        let key = rules::review_key(&review, newest.map(|newest| newest.receipt.index));
+        let receipt = self.entry(&Entry::Review(review.clone()), nonce, &key)?;
+        self.tables.review(&receipt, &review)?;
         Ok(Answer::Stored(receipt))
     }
 

@@ -3,7 +3,7 @@
 use dualaudit_record::{
     Entry, Time,
     digest::{Digest, content_digest},
-    entry::Hold,
+    entry::{Hold, Review},
     erase,
     execution::StoredExecution,
     log::Nonce,
@@ -37,6 +37,8 @@ pub enum Beside {
     Hold(Result<Option<HoldRow>, String>),
     /// The release of a hold: that hold's row.
     HoldRelease(Result<Option<HoldRow>, String>),
+    /// A review: its row.
+    Review(Result<Option<ReviewRow>, String>),
     /// A purge: the entries that are noted to be purged by it, as runs in order.
     Purge(Vec<(u64, u64)>),
     /// An erasure: the entries that are noted to be erased by it, in order.
@@ -54,6 +56,17 @@ pub struct HoldRow {
     pub placed_at: Time,
     /// When it was released, and the entry that did it, if that is one.
     pub released: Option<(Time, Option<u64>)>,
+}
+
+/// The row of a review.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewRow {
+    /// Index of its entry.
+    pub index: u64,
+    /// The review.
+    pub review: Review,
+    /// When it was appended.
+    pub recorded_at: Time,
 }
 
 /// What sameness with an execution is judged by, as it stands, against the record and the log's secret.

@@ -4,7 +4,7 @@ use dualaudit_record::{
     Entry, WorkflowExecutionAudit,
     checkpoint::SignedCheckpoint,
     digest::Digest,
-    entry::{Gap, Hold, Quarantine},
+    entry::{Gap, Hold, Quarantine, Verdict},
     log::Nonce,
     proof,
 };
@@ -74,6 +74,8 @@ pub enum DraftContent {
         /// Who said so.
         actor: String,
     },
+    /// A verdict on an attempt of an execution; once while it is the newest on that.
+    Review(ReviewDraft),
     /// An entry that changes nothing but the log: a heartbeat, which is [`Answer::Accounted`] when the log has
     /// grown of itself, a succession or an export, once, or the digest of a day, once.
     Note(Box<Entry>),
@@ -95,10 +97,26 @@ impl DraftContent {
             Self::Quarantine { entry, .. } => Some(&entry.execution_id),
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::Erase(erase) => Some(&erase.execution_id),
+            Self::Review(review) => Some(&review.execution_id),
             Self::HoldRelease { .. } | Self::Purge(_) => None,
             Self::Note(entry) => entry.execution_id(),
         }
     }
+}
+
+/// A verdict to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewDraft {
+    /// The execution.
+    pub execution_id: String,
+    /// Which run of it; the latest that is recorded unless given.
+    pub attempt: Option<u32>,
+    /// What is said of it.
+    pub verdict: Verdict,
+    /// Why; may be empty.
+    pub note: String,
+    /// Who says so.
+    pub actor: String,
 }
 
 /// An execution to append.

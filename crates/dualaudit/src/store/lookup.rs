@@ -3,10 +3,13 @@
 use dualaudit_record::{Time, execution::StoredExecution, log::Nonce};
 use serde::{Deserialize, Serialize};
 
-use super::{HoldRow, Receipt, rows::FullRow};
+use super::{HoldRow, Receipt, ReviewRow, rows::FullRow};
 
 /// How many revisions one answer has.
 pub const MAX_REVISIONS: u32 = 20;
+
+/// How many reviews one answer has.
+pub const MAX_REVIEWS: u32 = 100;
 
 /// How many bytes of JSON the records of those revisions have; the latest is there however large.
 const REVISION_BYTES: usize = 8 << 20;
@@ -58,6 +61,8 @@ pub struct Detail {
     pub nonce: Nonce,
     /// How many there are.
     pub revisions_total: u32,
+    /// Reviews of this attempt, newest first: the newest [`MAX_REVIEWS`].
+    pub reviews: Vec<ReviewRow>,
     /// Holds open on it, oldest first.
     pub holds: Vec<HoldRow>,
     /// That its personal fields were erased, if they were.

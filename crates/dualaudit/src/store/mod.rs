@@ -39,6 +39,7 @@ mod page;
 pub mod postgres;
 mod purge;
 mod rebuild;
+mod reviews;
 mod rows;
 mod rules;
 pub mod sqlite;
@@ -48,8 +49,8 @@ mod succession;
 mod vouched;
 
 pub use answer::{Answer, Receipt, ReceiptResult, Refusal};
-pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined};
-pub use draft::{Batch, Draft, DraftContent, ExecutionDraft, Origin, SourceObject};
+pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, ReviewRow};
+pub use draft::{Batch, Draft, DraftContent, ExecutionDraft, Origin, ReviewDraft, SourceObject};
 pub use dualaudit_record::selector::LabelRequirement;
 pub use entry::{StoredBody, StoredEntry, UnreadableEntry};
 pub use erase::{EraseDraft, rest_digest};
@@ -60,7 +61,7 @@ pub use known::{Known, Listed, ReadBack, Recorded, Running, Tracked, TrackedStat
 pub use logs::{
     Head, Log, LogOpening, LogReader, NoSuchLog, Owner, RevisionName, UnreadableLog, Which, meant, newest,
 };
-pub use lookup::{Detail, ErasedBy, Lookup, MAX_REVISIONS, PurgedExecution, Wanted};
+pub use lookup::{Detail, ErasedBy, Lookup, MAX_REVIEWS, MAX_REVISIONS, PurgedExecution, Wanted};
 pub use moving::{Arrival, Departure, LogRow, LogState, Moved, MovingEntry, MovingPage};
 pub use original::Originals;
 pub use page::Page;
@@ -68,6 +69,7 @@ pub use purge::{
     MAX_PURGED, PurgeDraft, Removed, Weighed, WeighedUpTo, Weighing, entry_runs, part_digest, statistics,
 };
 pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};
+pub use reviews::{Disagreement, Disagreements, WantedDisagreements};
 pub use rules::check_key;
 #[cfg(test)]
 pub(crate) use statistics::found_in;

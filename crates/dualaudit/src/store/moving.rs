@@ -176,6 +176,7 @@ impl MovingEntry {
                 | Entry::Hold(_)
                 | Entry::HoldRelease(_)
                 | Entry::Heartbeat(_)
+                | Entry::Review(_)
                 | Entry::Digest(_) => 0,
             },
             StoredBody::Purged { .. } | StoredBody::Unreadable(_) => 0,

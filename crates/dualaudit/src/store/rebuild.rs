@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use dualaudit_record::{
     Time,
     digest::Digest,
-    entry::Hold,
+    entry::{Hold, Review},
     log::TileData,
     proof,
     statistics::{Bucket, Key, NotPacked, Sums, View},
@@ -38,6 +38,15 @@ pub enum Derived {
         by: u64,
         /// When that was appended.
         released_at: Time,
+    },
+    /// A review.
+    Review {
+        /// Its entry.
+        index: u64,
+        /// The review; of one that was erased, what is left.
+        review: Review,
+        /// When its entry was appended.
+        recorded_at: Time,
     },
     /// A run of entries whose bodies were purged.
     Purged {
@@ -259,13 +268,19 @@ pub(super) const LEAF_HASHES: DerivedTable =
     DerivedTable { name: "log_entry", of: "log", key: &["idx"], columns: "idx, leaf_hash" };
 
 /// All but the leaf hashes, which are columns of what is not derived.
-pub(super) const TABLES: [DerivedTable; 5] = [
+pub(super) const TABLES: [DerivedTable; 6] = [
     DerivedTable { name: "log_tile", of: "log", key: &["level", "idx"], columns: "level, idx, hashes" },
     DerivedTable {
         name: "hold",
         of: "log",
         key: &["idx"],
         columns: "idx, execution_id, selector, reason, actor, placed_at, released_at, released_idx",
+    },
+    DerivedTable {
+        name: "review",
+        of: "log",
+        key: &["idx"],
+        columns: "idx, id, attempt, verdict, note, actor, recorded_at",
     },
     DerivedTable { name: "purged", of: "log", key: &["last_idx"], columns: "last_idx, first_idx, idx" },
     DerivedTable { name: "erased", of: "log", key: &["entry_idx"], columns: "entry_idx, idx" },

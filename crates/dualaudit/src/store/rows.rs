@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::{Covers, Hold},
+    entry::{Covers, Hold, Review},
     execution::{Source, StoredExecution, Target},
     log::{FORMAT, Leaf, Nonce},
     selector::Facts,
 };
 use serde::de::DeserializeOwned;
 
-use super::{HoldRow, Receipt, ReceiptResult, Running, Tracked, TrackedState, Underway, ahead, names};
+use super::{
+    HoldRow, Receipt, ReceiptResult, ReviewRow, Running, Tracked, TrackedState, Underway, ahead, names,
+};
 
 /// The columns of an execution that every reader needs, in the order [`listed`] reads them.
 macro_rules! listed_columns {
@@ -55,7 +57,16 @@ macro_rules! fact_columns {
     };
 }
 
-pub(super) use {fact_columns, hold_columns, listed_columns, receipt_columns, tracked_columns};
+/// The columns of a review, in the order [`review`] reads them.
+macro_rules! review_columns {
+    () => {
+        "idx, id, attempt, verdict, note, actor, recorded_at"
+    };
+}
+
+pub(super) use {
+    fact_columns, hold_columns, listed_columns, receipt_columns, review_columns, tracked_columns,
+};
 
 /// How many [`listed_columns`] there are.
 pub(super) const LISTED: usize = 35;
@@ -274,6 +285,20 @@ pub(super) fn hold<C: Cells>(row: &C, at: usize) -> Result<HoldRow, C::Error> {
         hold: Hold { covers, reason: row.string(at + 3)?, actor: row.string(at + 4)? },
         placed_at: row.time(at + 5)?,
         released,
+    })
+}
+
+/// How many [`review_columns`] there are.
+pub(super) const REVIEW: usize = 7;
+
+/// Reads [`review_columns`] from column `at` on.
+pub(super) fn review<C: Cells>(row: &C, at: usize) -> Result<ReviewRow, C::Error> {
+    let (execution_id, attempt) = (row.string(at + 1)?, row.number(at + 2)?);
+    let (verdict, note, actor) = (row.name(at + 3)?, row.string(at + 4)?, row.string(at + 5)?);
+    Ok(ReviewRow {
+        index: row.number(at)?,
+        review: Review { execution_id, attempt, verdict, note, actor },
+        recorded_at: row.time(at + 6)?,
     })
 }
 

@@ -4,11 +4,11 @@ use dualaudit_record::{
     Entry, Time,
     canonical::canonical,
     digest::Digest,
-    entry::{Covers, Erasure, Gap, Hold, Quarantine},
+    entry::{Covers, Erasure, Gap, Hold, Quarantine, Review},
     log::Nonce,
 };
 
-use super::{ExecutionDraft, Origin, Receipt, ReceiptResult, Recorded, Refusal, TrackedState};
+use super::{ExecutionDraft, Origin, Receipt, ReceiptResult, Recorded, Refusal, ReviewDraft, TrackedState};
 
 /// One revision of an execution id that the log has.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,6 +153,18 @@ pub(super) fn counted(known: &[Revision], attempt: u32) -> Counted {
     }
 }
 
+/// The latest revision of the attempt that a review is of, given every revision of its execution.
+///
+/// # Errors
+/// Why it cannot be reviewed.
+pub(super) fn reviewed<'a>(known: &'a [Revision], draft: &ReviewDraft) -> Result<&'a Revision, Refusal> {
+    let last = known.last().ok_or(Refusal::NothingRecorded)?;
+    let attempt = draft.attempt.unwrap_or(last.attempt);
+    let latest = latest_of_attempts(known).find(|latest| latest.attempt == attempt);
+    let latest = latest.ok_or(Refusal::NoAttempt { latest: last.attempt })?;
+    if latest.is_purged() { Err(Refusal::Purged) } else { Ok(latest) }
+}
+
 /// The latest revision of each attempt, newest attempt first.
 fn latest_of_attempts(known: &[Revision]) -> impl Iterator<Item = &Revision> {
     known.chunk_by(|a, b| a.attempt == b.attempt).rev().filter_map(<[_]>::last)
@@ -270,6 +282,15 @@ pub(super) fn erasure_key(erasure: &Erasure) -> String {
 /// What the idempotency keys of erasures begin with, and of no other entry.
 pub(super) const ERASURE: &str = "erasure:";
 
+/// The idempotency key of the review that follows the one of entry `before` on the same attempt.
+pub(super) fn review_key(review: &Review, before: Option<u64>) -> String {
+    let before = before.map_or_else(|| "-".to_owned(), |index| index.to_string());
+    format!("{REVIEW}{}:{}:{before}", review.execution_id, review.attempt)
+}
+
+/// What the idempotency keys of reviews begin with, and of no other entry.
+pub(super) const REVIEW: &str = "review:";
+
 /// The idempotency key of an entry that changes nothing but the log.
 pub(super) fn note_key(entry: &Entry) -> Option<String> {
     match entry {
@@ -283,14 +304,15 @@ pub(super) fn note_key(entry: &Entry) -> Option<String> {
         | Entry::Hold(_)
         | Entry::HoldRelease(_)
         | Entry::Purge(_)
+        | Entry::Review(_)
         | Entry::Erasure(_) => None,
     }
 }
 
 /// Checks the idempotency key that an entry is stored under against what the entry says.
 ///
-/// A hold's ends in how many with its reason were released before it, which only the entries before it
-/// say: any number is right that is written as [`hold_key`] writes it.
+/// A hold's ends in how many with its reason were released before it, a review's in which review it follows. Only the
+/// entries before them say that: any number is right that is written as [`hold_key`] and [`review_key`] write it.
 ///
 /// # Errors
 /// The key it should have.
@@ -304,6 +326,10 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
             Some(hold_key(hold, number.unwrap_or(0)))
         }
         Entry::HoldRelease(release) => Some(release_key(release.hold)),
+        Entry::Review(review) => {
+            let before = key.and_then(|key| key.rsplit_once(':')).and_then(|(_, number)| number.parse().ok());
+            Some(review_key(review, before))
+        }
         Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
         Entry::Erasure(erasure) => Some(erasure_key(erasure)),
         Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_) => note_key(entry),

@@ -13,7 +13,7 @@ use dualaudit_record::{
     statistics::{Bucket, Cell, Hour, Key, Level, NotPacked, Packed, Part, Stretch, Sums, View},
 };
 
-use super::{InFlight, InFlightFilter, StoreError};
+use super::{Disagreements, InFlight, InFlightFilter, StoreError, WantedDisagreements};
 
 pub(super) mod page;
 pub(super) mod refold;
@@ -50,6 +50,13 @@ pub trait Statistics: Send + Sync + 'static {
     /// [`StoreError::Corrupt`] when what is stored makes no sense.
     async fn in_flight(&self, log: &str, filter: &InFlightFilter, limit: u32)
     -> Result<InFlight, StoreError>;
+
+    /// Executions whose newest verdict disagrees with how they turned out, newest review first. One question looks at a
+    /// bounded number of reviews, and says where to go on.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when what is stored makes no sense.
+    async fn disagreements(&self, wanted: &WantedDisagreements) -> Result<Disagreements, StoreError>;
 }
 
 /// How far a fold came.

@@ -20,6 +20,8 @@ pub enum Table {
     Quarantine,
     /// Holds: their entry.
     Hold,
+    /// Reviews: their entry.
+    Review,
     /// Tiles: the head of their log, which has leaves for them.
     Tile,
     /// Runs of purged entries: the entry of their purge.
@@ -36,13 +38,14 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Entry,
         Self::Execution,
         Self::Revision,
         Self::SourceObject,
         Self::Quarantine,
         Self::Hold,
+        Self::Review,
         Self::Tile,
         Self::Purged,
         Self::Erased,
@@ -60,6 +63,7 @@ impl Table {
             Self::SourceObject => "source_object",
             Self::Quarantine => "quarantine",
             Self::Hold => "hold",
+            Self::Review => "review",
             Self::Tile => "log_tile",
             Self::Purged => "purged",
             Self::Erased => "erased",
@@ -72,7 +76,7 @@ impl Table {
     /// The columns of its key, which all begin with `log`.
     pub(super) fn key(self) -> &'static [&'static str] {
         match self {
-            Self::Entry | Self::SourceObject | Self::Hold => &["log", "idx"],
+            Self::Entry | Self::SourceObject | Self::Hold | Self::Review => &["log", "idx"],
             Self::Execution | Self::PurgePending => &["log", "id", "attempt"],
             Self::Revision => &["log", "id", "attempt", "revision"],
             Self::Quarantine => &["log", "execution_id", "source_digest"],

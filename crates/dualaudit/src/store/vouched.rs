@@ -37,6 +37,12 @@ pub(super) fn vouched_for(table: Table, by: &impl Voucher) -> String {
                 WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'hold'
                     AND entry.execution_id IS NOT DISTINCT FROM stray.execution_id)"
         }
+        Table::Review => {
+            "EXISTS (
+                SELECT 1 FROM log_entry AS entry
+                WHERE entry.log = stray.log AND entry.idx = stray.idx AND entry.kind = 'review'
+                    AND entry.execution_id = stray.id)"
+        }
         // A level has a hash for every 256 of the level below.
         Table::Tile => {
             "EXISTS (

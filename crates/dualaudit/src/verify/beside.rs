@@ -3,11 +3,13 @@
 use dualaudit_record::{
     Entry, Time,
     digest::Digest,
-    entry::{Covers, Hold},
+    entry::{Covers, Hold, Review},
 };
 
 use super::entry::Find;
-use crate::store::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredEntry, part_digest};
+use crate::store::{
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, ReviewRow, StoredEntry, part_digest,
+};
 
 /// Compares what stands beside an entry with what its body says. Of a body that is not the original one it
 /// is known already that it does not fit its content digest.
@@ -66,6 +68,7 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
             };
             compare("hold", &expected, &row, shown, find);
         }
+        (Entry::Review(said), Beside::Review(row)) => review(said, row, stored, find),
         (Entry::Purge(purge), Beside::Purge(runs)) => {
             if purge.entries != *runs {
                 let shown = |runs: &[(u64, u64)]| {
@@ -103,9 +106,22 @@ pub(super) fn check_erased(rest: &Entry, stored: &StoredEntry, find: Find<'_>) {
             let expected = Quarantined { index: stored.index, recorded_at: stored.recorded_at, object };
             compare("quarantine", &expected, row, quarantined, find);
         }
+        (Entry::Review(left), Beside::Review(row)) => review(left, row, stored, find),
         (Entry::Gap(_), Beside::Nothing) => {}
         (entry, _) => find("row", format!("one of a {}", entry.kind()), "one of another kind".to_owned()),
     }
+}
+
+/// Compares the row of a review with what its entry says, or what is left of that.
+fn review(said: &Review, row: &Result<Option<ReviewRow>, String>, stored: &StoredEntry, find: Find<'_>) {
+    let expected = ReviewRow { index: stored.index, review: said.clone(), recorded_at: stored.recorded_at };
+    let shown = |ReviewRow { index, review, recorded_at }: &ReviewRow| {
+        let Review { execution_id, attempt, verdict, note, actor } = review;
+        format!(
+            "entry {index}, {execution_id} attempt {attempt} {verdict} by {actor}, {note:?}, {recorded_at}"
+        )
+    };
+    compare("review", &expected, row, shown, find);
 }
 
 fn quarantined(Quarantined { index, recorded_at, object }: &Quarantined) -> String {

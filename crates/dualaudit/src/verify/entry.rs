@@ -97,6 +97,7 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
         | Entry::Heartbeat(_)
         | Entry::Succession(_)
         | Entry::Digest(_)
+        | Entry::Review(_)
         | Entry::Export(_)
         | Entry::Erasure(_) => None,
     };

@@ -61,6 +61,7 @@ fn stray(table: Table, row: &RowKey) -> Finding {
         Table::SourceObject => ("source objects", "an entry for each row"),
         Table::Quarantine => ("quarantine", "an entry for each row"),
         Table::Hold => ("holds", "an entry for each row"),
+        Table::Review => ("reviews", "an entry for each row"),
         Table::Tile => ("tile", "no tile that the head of its log has no leaves for"),
         Table::Purged => ("purged", "an entry of a purge for each row"),
         Table::Erased => ("erased", "an entry of an erasure for each row"),

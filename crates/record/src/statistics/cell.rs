@@ -8,7 +8,10 @@ use super::{
     Hour, Sketch,
     contribution::{Run, StepRun},
 };
-use crate::execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus};
+use crate::{
+    entry::Verdict,
+    execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus},
+};
 
 /// Retries from here on are counted together.
 const MANY_RETRIES: u8 = 6;
@@ -81,6 +84,8 @@ pub struct RunsCell {
     pub durations: BTreeMap<Outcome, Timed>,
     /// From creation to start, of all of which it is known.
     pub queued: Timed,
+    /// How all those that somebody judged turned out.
+    pub verdicts: Counts<(Verdict, Outcome)>,
 }
 
 /// Scores in millionths.
@@ -204,6 +209,9 @@ impl RunsCell {
         if let Some(queued) = run.queued {
             cell.queued = Timed::of(queued);
         }
+        if let Some(verdict) = run.verdict {
+            cell.verdicts = one((verdict, run.outcome));
+        }
         if !run.ended().counts() {
             return cell;
         }
@@ -219,7 +227,8 @@ impl RunsCell {
 
     /// Adds all of another, `times` over.
     pub fn merge(&mut self, other: &Self, times: i64) {
-        let Self { ended, scores, rollbacks, rolled_back, retries, retried, durations, queued } = other;
+        let Self { ended, scores, rollbacks, rolled_back, retries, retried, durations, queued, verdicts } =
+            other;
         add(&mut self.ended, ended, times);
         merge(&mut self.scores, scores, |mine, theirs| mine.merge(theirs, times));
         self.rollbacks += rollbacks * times;
@@ -228,6 +237,7 @@ impl RunsCell {
         self.retried += retried * times;
         merge(&mut self.durations, durations, |mine, theirs| mine.merge(theirs, times));
         self.queued.merge(queued, times);
+        add(&mut self.verdicts, verdicts, times);
     }
 }
 

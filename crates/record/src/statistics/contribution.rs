@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{Hour, pattern};
 use crate::{
     WorkflowExecutionAudit,
+    entry::Verdict,
     execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus},
 };
 
 /// What one execution gives to the statistics, or what is taken back of it.
 ///
-/// It follows from the record alone. Of a record whose personal fields were erased, it has no [`Text`]s, and all else
+/// It follows from the record and the newest verdict on it alone. Of a record whose personal fields were erased, it has no [`Text`]s, and all else
 /// is as it was. `S` are its texts; [packed](super::Packed) they are numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contribution<S = String> {
@@ -58,6 +59,9 @@ pub struct Run<S = String> {
     pub steps: Vec<StepRun<S>>,
     /// Each kind of adjustment to a step once.
     pub adjustments: Vec<Adjusted<S>>,
+    /// The newest verdict on it. [Packed](super::Packed) it stands beside.
+    #[serde(skip)]
+    pub verdict: Option<Verdict>,
 }
 
 /// A step of an execution, however often it is there.
@@ -114,7 +118,7 @@ pub enum About {
 }
 
 impl Contribution {
-    /// What an execution gives.
+    /// What an execution gives that nobody judged.
     pub fn of(record: &WorkflowExecutionAudit) -> Self {
         let given = |text: &Option<String>| text.clone().unwrap_or_default();
         let kind = record.target.as_ref().and_then(|target| target.kind.clone());
@@ -132,6 +136,15 @@ impl Contribution {
         }
     }
 
+    /// What it gives once this is the newest verdict on it.
+    #[must_use]
+    pub fn reviewed(mut self, verdict: Option<Verdict>) -> Self {
+        if let Some(run) = &mut self.run {
+            run.verdict = verdict;
+        }
+        self
+    }
+
     /// What an erasure of personal fields takes back; `None` where that is nothing.
     pub fn of_texts(self) -> Option<Self> {
         (!self.texts.is_empty()).then_some(Self { run: None, ..self })
@@ -139,6 +152,11 @@ impl Contribution {
 }
 
 impl<S> Contribution<S> {
+    /// The newest verdict on it.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.run.as_ref()?.verdict
+    }
+
     /// The same with each text turned into something else.
     ///
     /// # Errors
@@ -177,8 +195,19 @@ impl<S> Run<S> {
             Ok(Adjusted { number, action: turn(action)?, kind })
         };
         let adjustments = self.adjustments.iter().map(adjusted).collect::<Result<_, E>>()?;
-        let Self { outcome, status, score, score_source, rollbacks, duration, queued, .. } = *self;
-        Ok(Run { outcome, status, score, score_source, rollbacks, duration, queued, steps, adjustments })
+        let Self { outcome, status, score, score_source, rollbacks, duration, queued, verdict, .. } = *self;
+        Ok(Run {
+            outcome,
+            status,
+            score,
+            score_source,
+            rollbacks,
+            duration,
+            queued,
+            steps,
+            adjustments,
+            verdict,
+        })
     }
 }
 
@@ -196,6 +225,7 @@ fn run(record: &WorkflowExecutionAudit) -> Run {
         queued: record.queued_duration.map(micros),
         steps: steps(record, &adjustments),
         adjustments,
+        verdict: None,
     }
 }
 

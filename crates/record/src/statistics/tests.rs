@@ -3,6 +3,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::{
     Entry, Time, WorkflowExecutionAudit,
+    entry::Verdict,
     erase::rest,
     execution::{
         AdjustmentType, Outcome, ScoreSource, Status, StepExecutionAudit, StepStatus, StoredExecution,
@@ -131,6 +132,23 @@ fn whoever_was_cancelled_is_counted_and_no_more() {
     assert_eq!(runs.ended[&Ended { outcome: Outcome::Partial, status: Status::Cancelled }], 1);
     assert_eq!(RunsCell { ended: runs.ended.clone(), ..RunsCell::default() }, runs);
     assert!(sums.iter().all(|((view, ..), _)| *view != View::Steps));
+}
+
+#[test]
+fn a_verdict_is_counted_by_how_the_execution_turned_out_and_changes_nothing_else() {
+    for status in [Status::Failed, Status::Cancelled] {
+        let record = WorkflowExecutionAudit { status, ..plain_record() };
+        let mut reviewed = Sums::default();
+        let contribution = Contribution::of(&record).reviewed(Some(Verdict::Harmful));
+        reviewed.give(&contribution, 1, now());
+        let all = Key::scope(Scope::All, &[]);
+        let Cell::Runs(runs) = cell(&reviewed, View::Runs, &all) else { unreachable!() };
+        assert_eq!(runs.verdicts, [((Verdict::Harmful, Outcome::Partial), 1)].into());
+        let Cell::Runs(before) = cell(&sums(&[record], now()), View::Runs, &all) else { unreachable!() };
+        assert_eq!(RunsCell { verdicts: Counts::new(), ..runs }, before);
+        reviewed.give(&contribution, -1, now());
+        assert!(reviewed.is_zero());
+    }
 }
 
 #[test]

@@ -129,6 +129,10 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
             assert_eq!(row.index, release.hold);
             assert_eq!(row.released, Some((entry.recorded_at, Some(entry.index))));
         }
+        (Entry::Review(review), Beside::Review(Ok(Some(row)))) => {
+            assert_eq!((row.index, &row.review), (entry.index, review));
+            assert_eq!(row.recorded_at, entry.recorded_at);
+        }
         (Entry::Purge(purge), Beside::Purge(runs)) => assert_eq!(&purge.entries, runs),
         (Entry::Erasure(erasure), Beside::Erasure(noted)) => {
             assert!(erasure.entries.iter().map(|entry| entry.index).eq(noted.iter().copied()));
@@ -148,6 +152,7 @@ fn check_erased(rest: &Entry, beside: &Beside) {
         (Entry::Quarantine(_), Beside::Quarantine(Ok(Some(row)))) => {
             assert_eq!(row.object, Ok(Digest::sha256(b"")));
         }
+        (Entry::Review(left), Beside::Review(Ok(Some(row)))) => assert_eq!(&row.review, left),
         (rest, beside) => panic!("{beside:?} beside what is left, {rest:?}"),
     }
 }

@@ -14,6 +14,7 @@ pub(super) mod others;
 pub(crate) mod purge;
 pub(super) mod read;
 pub(super) mod removal;
+pub(super) mod reviews;
 mod sameness;
 pub(crate) mod sample;
 mod statistics;
@@ -87,6 +88,11 @@ macro_rules! suite {
             erase: what_somebody_needs_is_not_erased,
             erase: an_execution_with_very_much_is_erased_in_parts,
             others: an_export_is_told_once,
+            reviews: a_verdict_is_recorded_once_while_it_is_the_newest,
+            reviews: only_what_is_recorded_is_reviewed,
+            reviews: statistics_count_the_newest_verdict_on_the_last_attempt,
+            reviews: an_erasure_takes_the_note_and_leaves_the_verdict,
+            reviews: verdicts_that_disagree_are_found_newest_first,
             tracking: what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_gone,
             tracking: what_is_seen_by_name_only_keeps_the_state_seen_before,
             tracking: what_runs_is_in_flight_and_found_by_what_it_is,

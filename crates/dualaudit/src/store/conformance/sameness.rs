@@ -22,7 +22,7 @@ use super::{
     purge::weigh_in,
     sample::{
         at, exported, from_producer, from_quarantine, from_resource, gap, open, opening, quarantine, record,
-        tracked,
+        review, tracked,
     },
 };
 use crate::store::{
@@ -81,6 +81,12 @@ enum Operation {
         id: u8,
         gone: bool,
     },
+    /// Of the attempt that began so, or the latest.
+    Review {
+        id: u8,
+        content: u8,
+        started: Option<u8>,
+    },
     /// In its own log, as what follows: in the other it depends on who comes when.
     Heartbeat,
     /// Of what was put in quarantine last.
@@ -101,13 +107,17 @@ fn operation(random: &mut StdRng) -> Operation {
     let content = random.random_range(0..4);
     let started = random.random_range(0..3);
     match random.random_range(0..100) {
-        0..38 => Operation::Record {
+        0..34 => Operation::Record {
             id,
             content,
             started,
             is_resource: random.random_bool(0.5),
             amend: random.random_bool(0.3).then(|| random.random_range(1..4)),
         },
+        34..38 => {
+            let started = random.random_bool(0.4).then_some(started);
+            Operation::Review { id, content, started }
+        }
         38..40 => Operation::Retry { id, content, started },
         40..42 => Operation::Digest,
         42..44 => Operation::Heartbeat,
@@ -192,6 +202,10 @@ impl Writer<'_> {
                     batch.tracking.push(TrackingChange::Gone { id: self.id(*id) });
                 }
                 Some(erase(&self.id(*id)))
+            }
+            Operation::Review { id, content, started } => {
+                let attempt = started.map(|started| u32::from(started) + 1);
+                Some(review(&self.id(*id), attempt, *content))
             }
             Operation::Seen { id, started, closed } => {
                 let open = tracked(&self.id(*id), started.map(|started| at(i64::from(started) * 100)));

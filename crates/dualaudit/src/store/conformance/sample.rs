@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
     digest::{Digest, content_digest},
-    entry::{Covers, Gap, GapCause, Hold, Quarantine},
+    entry::{Covers, Gap, GapCause, Hold, Quarantine, Verdict},
     execution::{
         AdaptiveAdjustment, AdjustmentType, Outcome, QUARANTINE_LABEL, ScoreSource, Source, Status,
         StepExecutionAudit, StepStatus, Target,
@@ -16,7 +16,7 @@ use dualaudit_record::{
 
 use crate::store::{
     Answer, Batch, Detail, Draft, DraftContent, ExecutionDraft, LogOpening, Lookup, Origin, Owner, Receipt,
-    Running, SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted,
+    ReviewDraft, Running, SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted,
 };
 
 pub(crate) const LOG: &str = "default";
@@ -171,6 +171,18 @@ pub(crate) fn hold(id: &str, reason: &str) -> DraftContent {
         covers: Covers::ExecutionId(id.to_owned()),
         reason: reason.to_owned(),
         actor: "unverified".to_owned(),
+    })
+}
+
+/// A review of an attempt, or of the latest; the number says which of a few.
+pub(crate) fn review(id: &str, attempt: Option<u32>, content: u8) -> DraftContent {
+    let verdict = Verdict::ALL[usize::from(content) % Verdict::ALL.len()];
+    DraftContent::Review(ReviewDraft {
+        execution_id: id.to_owned(),
+        attempt,
+        verdict,
+        note: format!("jane was locked out {content} times"),
+        actor: "reviewer".to_owned(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use dualaudit_record::{
     Entry,
+    entry::Verdict,
     statistics::{Bucket, Cell, Contribution, Hour, Key, Level, Part, Sums, View},
     time::{MAX, ZERO},
 };
@@ -116,9 +117,11 @@ async fn cells(store: &dyn Store, head: &Head) -> Sums {
     sums
 }
 
-/// Of each execution the last attempt counts, in its latest revision; what was purged, as its purge says.
+/// Of each execution the last attempt counts, in its latest revision and by the newest verdict on it; what was purged, as
+/// its purge says.
 fn plainly(head: &Head, entries: &[StoredEntry]) -> Sums {
     let mut counted: HashMap<&str, (u32, Option<Contribution>)> = HashMap::new();
+    let mut verdicts: HashMap<(&str, u32), Verdict> = HashMap::new();
     let mut sums = Sums::default();
     let as_of = head.recorded_at.expect("it has entries");
     for stored in entries {
@@ -131,15 +134,19 @@ fn plainly(head: &Head, entries: &[StoredEntry]) -> Sums {
                 counted.insert(id, (attempt, contribution));
             }
         }
+        if let Some(Entry::Review(review)) = stored.body.left() {
+            verdicts.insert((&review.execution_id, review.attempt), review.verdict);
+        }
         if let Some(Entry::Purge(purge)) = stored.body.entry() {
             for (times, contribution) in purge.contributed.as_ref().unwrap().unpack().unwrap() {
                 sums.give(&contribution, times, as_of);
             }
         }
     }
-    for (_, contribution) in counted.into_values() {
+    for (id, (attempt, contribution)) in counted {
         if let Some(contribution) = contribution {
-            sums.give(&contribution, 1, as_of);
+            let verdict = verdicts.get(&(id, attempt)).copied();
+            sums.give(&contribution.reviewed(verdict), 1, as_of);
         }
     }
     sums

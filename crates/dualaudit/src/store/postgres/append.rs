@@ -24,6 +24,7 @@ use super::{
     known::{self, ENTRIES_OF, EntriesOf, entries_of},
     log,
     overlay::{Amendment, Overlay, Written},
+    reviews::{self, Reviews},
     rows::execution_columns,
     session::Session,
     statistics,
@@ -198,9 +199,19 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
     let tracked = overtakable(session, log, &concerns, tracked, &mut entries).await?;
     let erasable = ErasableRows::of(session, log, &concerns).await?;
     let records = statistics::records(session, log, batch, &entries).await?;
+    let reviews = Reviews::of(session, log, &entries).await?;
     let is_behind = head.try_get::<_, Option<bool>>(8)?.unwrap_or_default();
-    let mut overlay =
-        Overlay { entries, by_key, holds, erasable, records, is_behind, tracked, ..Overlay::of(log) };
+    let mut overlay = Overlay {
+        entries,
+        by_key,
+        holds,
+        reviews,
+        erasable,
+        records,
+        is_behind,
+        tracked,
+        ..Overlay::of(log)
+    };
     overlay.earlier = earlier(session, predecessor, &entry_ids, &overlay.entries).await?;
     Ok((head_row, overlay))
 }
@@ -341,6 +352,7 @@ pub(super) async fn write(
         quarantines,
         holds,
         releases,
+        reviews,
         purged,
         purge_pending,
         erased,
@@ -390,6 +402,9 @@ pub(super) async fn write(
         let release = session.prepare_cached(RELEASE).await?;
         let (released_at, by) = (Micros::from(receipt.recorded_at), at_most(receipt.index));
         session.execute(&release, &[&log, &at_most(*hold), &released_at, &by]).await?;
+    }
+    for (receipt, review) in &reviews {
+        reviews::write(session, &log, receipt, review).await?;
     }
     const PURGED: &str = "
         COPY purged (log, last_idx, first_idx, idx)

@@ -16,7 +16,7 @@ use crate::store::{
     Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, StoredBody, StoredEntry, UnreadableEntry,
     Which, beside,
     objects::{self, MAX_OBJECT, Objects, is_empty},
-    rows::{self, Cells, FullRow, hold_columns},
+    rows::{self, Cells, FullRow, hold_columns, review_columns},
 };
 
 /// What was read, or why it cannot be: of one value, where the rest can go on.
@@ -36,6 +36,7 @@ macro_rules! entries {
         (SELECT secret FROM log WHERE name = $1) AS secret,
         source.idx, source.object,
         hold.*,
+        review.*,
         quarantine.idx, quarantine.recorded_at, quarantine.object,
         purged.by,
         (
@@ -87,6 +88,14 @@ macro_rules! entries {
         LIMIT 1
     ) AS hold ON TRUE
     LEFT JOIN LATERAL (
+        SELECT ",
+            review_columns!(),
+            "
+        FROM review
+        WHERE log = $1 AND idx = entry.idx AND entry.kind = 'review'
+        LIMIT 1
+    ) AS review ON TRUE
+    LEFT JOIN LATERAL (
         SELECT idx, recorded_at, CASE WHEN octet_length(object) <= $4 THEN object END AS object
         FROM quarantine
         WHERE log = $1 AND execution_id = entry.execution_id AND entry.kind = 'quarantine'
@@ -119,7 +128,8 @@ const OF_REVISIONS: &str = entries!(
 const ENTRY: usize = EXECUTION;
 const SOURCE: usize = ENTRY + 13;
 const HOLD: usize = SOURCE + 2;
-const QUARANTINE: usize = HOLD + rows::HOLD;
+const REVIEW: usize = HOLD + rows::HOLD;
+const QUARANTINE: usize = REVIEW + rows::REVIEW;
 const PURGED: usize = QUARANTINE + 3;
 const ERASED: usize = PURGED + 2;
 const WAITS: usize = ERASED + 2;
@@ -285,6 +295,8 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
         EntryKind::Quarantine => Beside::Quarantine(readable(quarantined(row, objects))?.map(Some)),
         EntryKind::Hold => Beside::Hold(hold(row)?),
         EntryKind::HoldRelease => Beside::HoldRelease(hold(row)?),
+        EntryKind::Review if row.is_null(REVIEW)? => Beside::Review(Ok(None)),
+        EntryKind::Review => Beside::Review(readable(rows::review(row, REVIEW))?.map(Some)),
         EntryKind::Purge => {
             let runs: Option<Vec<i64>> = row.try_get(PURGED + 1)?;
             let pairs = runs.unwrap_or_default();

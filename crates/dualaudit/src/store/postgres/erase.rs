@@ -52,7 +52,7 @@ async fn entries(session: &Session, log: &str, id: &str) -> Result<Vec<Erasable>
         FROM (
             SELECT idx, kind, execution_id, attempt, revision, created_at, body, body_digest
             FROM log_entry
-            WHERE log = $1 AND execution_id = $2 AND kind IN ('execution', 'gap', 'quarantine')
+            WHERE log = $1 AND execution_id = $2 AND kind IN ('execution', 'gap', 'quarantine', 'review')
                 AND NOT EXISTS (SELECT 1 FROM erased WHERE log = $1 AND entry_idx = log_entry.idx)
                 AND NOT dualaudit_is_purged($1, idx)
         ) AS entry
@@ -111,6 +111,11 @@ pub(super) async fn erase(session: &Session, log: &str, erased: &Erased) -> Resu
         UPDATE quarantine
         SET object = ''
         WHERE log = $1 AND execution_id = $2 AND source_digest = $3 AND idx = $4";
+    const REVIEW: &str = "
+        -- append: note of a review erased
+        UPDATE review
+        SET note = ''
+        WHERE log = $1 AND idx = $2";
     let Erased { index, rest, nonce } = erased;
     let index = at_most(*index);
     let text = match rest {
@@ -128,6 +133,11 @@ pub(super) async fn erase(session: &Session, log: &str, erased: &Erased) -> Resu
             let statement = session.prepare_cached(QUARANTINE).await?;
             let digest = quarantine.source_digest.0.as_slice();
             session.execute(&statement, &[&log, &quarantine.execution_id, &digest, &index]).await?;
+            Ok(())
+        }
+        Entry::Review(_) => {
+            let statement = session.prepare_cached(REVIEW).await?;
+            session.execute(&statement, &[&log, &index]).await?;
             Ok(())
         }
         _ => Ok(()),

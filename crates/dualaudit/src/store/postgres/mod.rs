@@ -46,6 +46,7 @@ mod read;
 mod rebuild;
 mod remove;
 mod replay;
+mod reviews;
 mod rows;
 mod schema;
 mod session;

@@ -177,6 +177,7 @@ async fn privileges(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
                 ('log_entry', 'UPDATE', 'content_digest'), ('log_entry', 'UPDATE', 'body'),
                 ('workflow_execution_revision', 'UPDATE', 'nonce'),
                 ('source_object', 'UPDATE', 'object'), ('quarantine', 'UPDATE', 'object'),
+                ('review', 'UPDATE', 'note'),
                 ('hold', 'UPDATE', 'released_at'), ('hold', 'UPDATE', 'released_idx'),
                 ('log_tile', 'UPDATE', 'hashes')
             UNION ALL
@@ -211,6 +212,7 @@ async fn privileges(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
         "source_object",
         "quarantine",
         "hold",
+        "review",
         "log_tile",
         "purged",
         "purge_pending",

@@ -9,7 +9,7 @@ use std::{collections::HashMap, convert::Infallible};
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::{Covers, Hold},
+    entry::{Covers, Hold, Review},
     log::Leaf,
     statistics::Packed,
 };
@@ -19,13 +19,14 @@ use super::{
     fields::{CopyRows, Field, Fields},
     holds::Holds,
     known::EntriesOf,
+    reviews::Reviews,
     statistics::Records,
     tracked::TrackedRows,
 };
 use crate::store::{
     Receipt, ReceiptResult, Tracked, Weighed,
     ahead::Prepared,
-    append::{HoldsLike, NewEntry, NewRow, Tables},
+    append::{HoldsLike, NewEntry, NewRow, NewestReview, Tables},
     erase::{Erasable, Erased},
     names,
     rules::{ERASURE, Revision, TrackedAs},
@@ -57,6 +58,7 @@ pub(super) struct Written {
     pub(super) holds: Vec<(Receipt, Hold)>,
     /// Each with the index of the hold's entry.
     pub(super) releases: Vec<(Receipt, u64)>,
+    pub(super) reviews: Vec<(Receipt, Review)>,
     pub(super) purged: CopyRows,
     pub(super) purge_pending: CopyRows,
     pub(super) erased: CopyRows,
@@ -76,6 +78,7 @@ impl Default for Written {
             quarantines: Vec::new(),
             holds: Vec::new(),
             releases: Vec::new(),
+            reviews: Vec::new(),
             purged: CopyRows::of(4),
             purge_pending: CopyRows::of(4),
             erased: CopyRows::of(3),
@@ -185,6 +188,7 @@ pub(super) struct Overlay {
     /// By idempotency key, of those whose execution was not known before they were read.
     pub(super) by_key: HashMap<String, Receipt>,
     pub(super) holds: Holds,
+    pub(super) reviews: Reviews,
     /// What an erasure decides by.
     pub(super) erasable: ErasableRows,
     /// The latest revisions of attempts that may be taken back, or go.
@@ -204,6 +208,7 @@ impl Overlay {
             earlier: HashMap::new(),
             by_key: HashMap::new(),
             holds: Holds::default(),
+            reviews: Reviews::default(),
             erasable: ErasableRows::default(),
             records: Records::default(),
             is_behind: false,
@@ -265,6 +270,10 @@ impl Tables for Overlay {
         let others = self.entries.get(id).into_iter().flat_map(|of| &of.others);
         let erasures = others.filter(|(key, _)| key.starts_with(ERASURE)).map(|(_, receipt)| receipt);
         Ok(erasures.max_by_key(|receipt| receipt.index).cloned())
+    }
+
+    fn newest_review(&mut self, id: &str, attempt: u32) -> Result<Option<NewestReview>, Infallible> {
+        Ok(self.reviews.newest(id, attempt))
     }
 
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Infallible> {
@@ -386,6 +395,12 @@ impl Tables for Overlay {
     fn erase(&mut self, receipt: &Receipt, erased: &[Erased]) -> Result<(), Infallible> {
         self.written.erased(&self.log, erased.iter().map(|erased| erased.index), receipt.index);
         self.written.rests.extend_from_slice(erased);
+        Ok(())
+    }
+
+    fn review(&mut self, receipt: &Receipt, review: &Review) -> Result<(), Infallible> {
+        self.reviews.added(receipt, review);
+        self.written.reviews.push((receipt.clone(), review.clone()));
         Ok(())
     }
 

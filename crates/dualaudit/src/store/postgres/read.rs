@@ -13,7 +13,7 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{
     error::{Error, Result},
     known::holds_covering,
-    log,
+    log, reviews,
     rows::{EXECUTION, execution, execution_columns, revision_of_entry},
     session::Session,
     values::{Micros, at_most, small},
@@ -184,12 +184,14 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
     let revisions_total = receipt.revision.unwrap_or_default();
     let erased = erased(session, &log, receipt.index).await?;
     let ids = std::slice::from_ref(&wanted.id);
+    let reviews = reviews::latest(session, &log, &wanted.id, attempt).await?;
     let holds = holds_covering(session, &log, ids).await?.remove(&wanted.id).unwrap_or_default();
     Ok(Lookup::Found(Box::new(Detail {
         log,
         revisions: revisions.taken,
         nonce,
         revisions_total,
+        reviews,
         holds,
         erased,
     })))

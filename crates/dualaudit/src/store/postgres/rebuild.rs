@@ -1,7 +1,7 @@
 //! Tables that a log's entries say all of, made anew from them. Replacing them is for the database's owner.
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, proof, statistics::Sums};
+use dualaudit_record::{Time, entry::Review, proof, statistics::Sums};
 use tokio_postgres::types::ToSql;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     read,
     session::Session,
     statistics,
-    values::{Micros, at_most},
+    values::{Micros, at_most, small},
 };
 use crate::store::{
     Head, StoreError, StoredEntry, Which, names,
@@ -149,6 +149,16 @@ async fn put(session: &Session, row: &Derived) -> Result<()> {
             insert(
                 "UPDATE rebuilt_hold SET released_at = $2, released_idx = $3 WHERE idx = $1",
                 &[&at_most(*hold), &Micros::from(*released_at), &at_most(*by)],
+            )
+            .await
+        }
+        Derived::Review { index, review, recorded_at } => {
+            let Review { execution_id, attempt, verdict, note, actor } = review;
+            let (index, attempt, recorded_at) =
+                (at_most(*index), small(*attempt), Micros::from(*recorded_at));
+            insert(
+                "INSERT INTO rebuilt_review VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                &[&index, execution_id, &attempt, &verdict.as_str(), note, actor, &recorded_at],
             )
             .await
         }

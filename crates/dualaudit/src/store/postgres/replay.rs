@@ -160,6 +160,7 @@ fn put(written: &mut Written, log: &str, entry: &MovingEntry, created_at: Option
         }
         Entry::Hold(hold) => written.holds.push((receipt, hold.clone())),
         Entry::HoldRelease(release) => written.releases.push((receipt, release.hold)),
+        Entry::Review(review) => written.reviews.push((receipt, review.clone())),
         Entry::Purge(purge) => written.purged(log, &purge.entries, stored.index),
         // What is left of them came with them, or is put in their place.
         Entry::Erasure(erasure) => {

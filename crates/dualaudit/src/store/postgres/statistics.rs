@@ -14,12 +14,14 @@ use super::{
     error::{Error, Result},
     in_flight::in_flight,
     known::{ENTRIES_OF, EntriesOf, entries_of},
+    reviews,
     rows::{execution, execution_columns},
     session::Session,
     values::{Micros, at_most, small},
 };
 use crate::store::{
-    Batch, DraftContent, InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry, Which,
+    Batch, Disagreements, DraftContent, InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry,
+    WantedDisagreements, Which,
     rows::Cells as _,
     rules::{self, Decision, Revision},
     statistics::{
@@ -76,6 +78,18 @@ impl Statistics for PostgresStore {
         })
         .await
     }
+
+    async fn disagreements(
+        &self,
+        wanted: &WantedDisagreements,
+    ) -> std::result::Result<Disagreements, StoreError> {
+        self.asked(async {
+            let session = Session::snapshot(&self.pools.readers).await?;
+            let found = reviews::disagreements(&session, wanted).await;
+            session.end(found).await
+        })
+        .await
+    }
 }
 
 /// The records that a batch may take back from the statistics, or that go: `known` is what is known of its ids.
@@ -114,6 +128,10 @@ pub(super) async fn records(
                     let last = last.filter(|last| last.attempt == execution.attempt);
                     wanted.extend(last.map(|last| (execution.id.as_str(), last)));
                 }
+            }
+            DraftContent::Review(draft) => {
+                let last = revisions(&draft.execution_id).last();
+                wanted.extend(last.map(|last| (draft.execution_id.as_str(), last)));
             }
             _ => {}
         }
@@ -222,12 +240,13 @@ pub(super) async fn refolded(
     as_of: Time,
 ) -> Result<Sums> {
     let mut ids: Vec<&String> =
-        page.iter().filter(|it| it.attempt.is_some()).filter_map(|it| it.execution_id.as_ref()).collect();
+        page.iter().filter(|it| refold::is_of_one(it)).filter_map(|it| it.execution_id.as_ref()).collect();
     ids.sort_unstable();
     ids.dedup();
     let entries = entries_of(&session.rows(ENTRIES_OF, &[&log, &ids]).await?)?;
-    let known: HashMap<String, Vec<Revision>> =
-        entries.into_iter().map(|(id, of)| (id, of.revisions)).collect();
+    let reviews = reviews::said(session, log, &entries).await?;
+    let revisions = entries.into_iter().map(|(id, of)| (id, of.revisions)).collect();
+    let known = refold::Known { revisions, reviews };
     let taken_back = refold::taken_back(page, &known);
     let mut taken: HashMap<RevisionName, StoredEntry> = HashMap::new();
     for name in taken_back.values() {

@@ -84,8 +84,12 @@ fn places(table: Table, log: Option<&str>, after: Option<&RowKey>) -> Vec<Place>
             places.extend((!one).then_some("log > $1"));
             places
         }
-        (true, Table::Entry | Table::SourceObject | Table::Hold, true) => vec!["log = $1 AND idx > $2"],
-        (true, Table::Entry | Table::SourceObject | Table::Hold, false) => vec!["(log, idx) > ($1, $2)"],
+        (true, Table::Entry | Table::SourceObject | Table::Hold | Table::Review, true) => {
+            vec!["log = $1 AND idx > $2"]
+        }
+        (true, Table::Entry | Table::SourceObject | Table::Hold | Table::Review, false) => {
+            vec!["(log, idx) > ($1, $2)"]
+        }
         (true, Table::Revision, true) => vec!["log = $1 AND (id, attempt, revision) > ($2, $3, $4)"],
         (true, Table::Revision, false) => vec!["(log, id, attempt, revision) > ($1, $2, $3, $4)"],
         (true, Table::Quarantine, true) => vec!["log = $1 AND (execution_id, source_digest) > ($2, $3)"],

@@ -9,7 +9,7 @@ use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     checkpoint::SignedCheckpoint,
     digest::Digest,
-    entry::{Covers, Hold},
+    entry::{Covers, Hold, Review},
     log::Tree,
     statistics::Packed,
 };
@@ -19,13 +19,13 @@ use super::{
     erase,
     error::{Error, Result},
     identity::Identity,
-    known, leave, maintain, statistics, tree,
+    known, leave, maintain, reviews, statistics, tree,
     write::{Faults, Step, Writes},
 };
 use crate::store::{
     Answer, Batch, DraftContent, Receipt, Running, StoreError, Tracked, Weighed,
     ahead::Prepared,
-    append::{Append, HoldsLike, NewEntry, NewRow, Tables},
+    append::{Append, HoldsLike, NewEntry, NewRow, NewestReview, Tables},
     erase::{Erasable, Erased},
     head::{HeadRow, Kept},
     names,
@@ -161,6 +161,10 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn erasure_of(&mut self, id: &str) -> Result<Option<Receipt>> {
         known::erasure_of(self.writes.connection(), self.log, id)
+    }
+
+    fn newest_review(&mut self, id: &str, attempt: u32) -> Result<Option<NewestReview>> {
+        reviews::newest_review(self.writes.connection(), self.log, id, attempt)
     }
 
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>> {
@@ -299,6 +303,22 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn erase(&mut self, receipt: &Receipt, erased: &[Erased]) -> Result<()> {
         erased.iter().try_for_each(|erased| erase::erase(&mut self.writes, self.log, receipt.index, erased))
+    }
+
+    fn review(&mut self, receipt: &Receipt, review: &Review) -> Result<()> {
+        let Review { execution_id, attempt, verdict, note, actor } = review;
+        let recorded_at = receipt.recorded_at.as_micros();
+        let row = params![
+            self.log,
+            receipt.index,
+            execution_id,
+            attempt,
+            verdict.as_str(),
+            note,
+            actor,
+            recorded_at
+        ];
+        self.writes.write(Step::Review, row).map(drop)
     }
 
     fn seen(&mut self, seen: &Tracked) -> Result<()> {

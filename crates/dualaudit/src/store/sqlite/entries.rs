@@ -19,10 +19,10 @@ use super::{
     rows::{content_digest, unambiguous_execution},
 };
 use crate::store::{
-    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, RevisionName, StoredBody, StoredEntry,
-    UnreadableEntry, Which, beside,
+    Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, ReviewRow, RevisionName, StoredBody,
+    StoredEntry, UnreadableEntry, Which, beside,
     objects::{self, MAX_OBJECT, Objects, is_empty},
-    rows::{self, Cells, FullRow, hold_columns},
+    rows::{self, Cells, FullRow, hold_columns, review_columns},
 };
 
 /// What was read, or why it cannot be: of one value, where the rest can go on.
@@ -303,6 +303,7 @@ impl Reading<'_> {
                 Beside::HoldRelease(readable(self.hold(release.hold))?)
             }
             (EntryKind::HoldRelease, _) => Beside::HoldRelease(Ok(None)),
+            (EntryKind::Review, _) => Beside::Review(readable(self.review(index))?),
             (EntryKind::Purge, _) => Beside::Purge(self.purged(index)?),
             (EntryKind::Erasure, _) => Beside::Erasure(self.erased(index)?),
             (
@@ -344,6 +345,19 @@ impl Reading<'_> {
             WHERE log = ?1 AND idx = ?2"
         );
         first(self.connection, HOLD, params![self.log, beyond(index)], |row| rows::hold(row, 0))
+    }
+
+    fn review(&self, index: u64) -> Result<Option<ReviewRow>> {
+        const REVIEW: &str = concat!(
+            "
+            -- review of an entry
+            SELECT ",
+            review_columns!(),
+            "
+            FROM review
+            WHERE log = ?1 AND idx = ?2"
+        );
+        first(self.connection, REVIEW, params![self.log, beyond(index)], |row| rows::review(row, 0))
     }
 
     /// The entries that are noted to be erased by one.

@@ -24,7 +24,7 @@ pub(super) fn erasable(connection: &Connection, log: &str, id: &str) -> Result<V
         -- entries that are neither erased nor purged
         SELECT idx, kind, attempt, revision, body, body_digest
         FROM log_entry
-        WHERE log = ?1 AND execution_id = ?2 AND kind IN ('execution', 'gap', 'quarantine')
+        WHERE log = ?1 AND execution_id = ?2 AND kind IN ('execution', 'gap', 'quarantine', 'review')
             AND NOT EXISTS (
                 SELECT 1 FROM erased WHERE erased.log = ?1 AND entry_idx = log_entry.idx)
             AND coalesce(
@@ -97,9 +97,14 @@ pub(super) fn erase<F: Faults>(
         other => {
             let text = String::from_utf8(body(other, *nonce)).expect("canonical JSON is UTF-8");
             writes.write(Step::EraseBody, params![log, index, text])?;
-            let Entry::Quarantine(quarantine) = other else { return Ok(()) };
-            let of = params![log, quarantine.execution_id, quarantine.source_digest.0, index];
-            writes.write(Step::EraseQuarantine, of).map(drop)
+            match other {
+                Entry::Quarantine(quarantine) => {
+                    let of = params![log, quarantine.execution_id, quarantine.source_digest.0, index];
+                    writes.write(Step::EraseQuarantine, of).map(drop)
+                }
+                Entry::Review(_) => writes.write(Step::EraseReview, params![log, index]).map(drop),
+                _ => Ok(()),
+            }
         }
     }
 }

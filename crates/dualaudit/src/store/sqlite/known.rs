@@ -290,7 +290,8 @@ pub(super) fn earlier(
     Ok(None)
 }
 
-fn duplicate(row: &Row<'_>) -> Result<Receipt> {
+/// Reads the receipt of a duplicate.
+pub(super) fn duplicate(row: &Row<'_>) -> Result<Receipt> {
     Ok(Receipt { result: ReceiptResult::Duplicate, ..rows::receipt(row)? })
 }
 

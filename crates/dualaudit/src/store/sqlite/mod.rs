@@ -51,6 +51,7 @@ mod question;
 mod read;
 mod rebuild;
 mod remove;
+mod reviews;
 mod rows;
 mod statistics;
 mod strays;

@@ -11,6 +11,7 @@ use super::{
     entries::{erased_by, purged_by},
     error::{Error, Result},
     known::{self, collect, first},
+    reviews,
     rows::{content_digest, execution, execution_columns},
 };
 use crate::store::{
@@ -220,12 +221,14 @@ pub(super) fn get(connection: &Connection, wanted: &Wanted) -> Result<Lookup> {
     // Revisions are 1, 2, 3 …, so the latest counts them.
     let revisions_total = receipt.revision.unwrap_or_default();
     let erased = erased(connection, &log, receipt.index)?;
+    let reviews = reviews::latest_reviews(connection, &log, &wanted.id, attempt)?;
     let holds = known::holds_covering(connection, &log, &wanted.id)?;
     Ok(Lookup::Found(Box::new(Detail {
         log,
         revisions: revisions.taken,
         nonce,
         revisions_total,
+        reviews,
         holds,
         erased,
     })))

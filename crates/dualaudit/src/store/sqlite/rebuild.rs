@@ -190,6 +190,18 @@ fn put(connection: &Connection, row: &Derived) -> Result<()> {
             "UPDATE rebuilt_hold SET released_at = ?2, released_idx = ?3 WHERE idx = ?1",
             params![hold, released_at.as_micros(), by],
         ),
+        Derived::Review { index, review, recorded_at } => insert(
+            "INSERT INTO rebuilt_review VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                index,
+                review.execution_id,
+                review.attempt,
+                review.verdict.as_str(),
+                review.note,
+                review.actor,
+                recorded_at.as_micros()
+            ],
+        ),
         Derived::Purged { first, last, by } => {
             insert("INSERT INTO rebuilt_purged VALUES (?1, ?2, ?3)", params![last, first, by])
         }

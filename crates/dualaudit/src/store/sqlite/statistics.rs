@@ -14,11 +14,13 @@ use super::{
     error::{Error, Result},
     in_flight::in_flight,
     known::{self, collect, first},
+    reviews,
     rows::{execution, execution_columns},
     tree,
 };
 use crate::store::{
-    InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry, Which,
+    Disagreements, InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry, WantedDisagreements,
+    Which,
     rows::Cells as _,
     statistics::{
         BadStatistics, Behind, Folding, FoundCells, PENDING, PENDING_BYTES, REFOLDED, ROLLED, Statistics,
@@ -51,6 +53,14 @@ impl Statistics for SqliteStore {
     ) -> std::result::Result<InFlight, StoreError> {
         let (log, filter) = (log.to_owned(), filter.clone());
         self.ask(move |connection| in_flight(connection, &log, &filter, limit)).await
+    }
+
+    async fn disagreements(
+        &self,
+        wanted: &WantedDisagreements,
+    ) -> std::result::Result<Disagreements, StoreError> {
+        let wanted = wanted.clone();
+        self.ask(move |connection| reviews::disagreements(connection, &wanted)).await
     }
 }
 
@@ -153,21 +163,32 @@ pub(super) fn refolded(
     page: &[StoredEntry],
     as_of: Time,
 ) -> Result<Sums> {
-    let mut revisions = HashMap::new();
-    for id in page.iter().filter(|stored| stored.attempt.is_some()).filter_map(|it| it.execution_id.as_ref())
-    {
-        if !revisions.contains_key(id) {
-            revisions.insert(id.clone(), known::revisions(connection, log, id)?);
+    const REVIEWS: &str = "
+        -- statistics: reviews of an execution
+        SELECT idx, body
+        FROM log_entry
+        WHERE log = ?1 AND execution_id = ?2 AND attempt IS NULL AND kind = 'review'
+        ORDER BY idx";
+    let mut known = refold::Known { revisions: HashMap::new(), reviews: HashMap::new() };
+    let of_one = page.iter().filter(|stored| refold::is_of_one(stored));
+    for id in of_one.filter_map(|stored| stored.execution_id.as_ref()) {
+        if !known.revisions.contains_key(id) {
+            known.revisions.insert(id.clone(), known::revisions(connection, log, id)?);
+            let reviews = collect(connection, REVIEWS, [log, id], |row| {
+                Ok(refold::review(row.text(1)?).map(|review| (row.number(0), review)))
+            })?;
+            let reviews = reviews.into_iter().flatten().map(|(index, review)| Ok((index?, review)));
+            known.reviews.insert(id.clone(), reviews.collect::<Result<_>>()?);
         }
     }
-    let taken_back = refold::taken_back(page, &revisions);
+    let taken_back = refold::taken_back(page, &known);
     let mut taken: HashMap<RevisionName, StoredEntry> = HashMap::new();
     for name in taken_back.values() {
         let wanted = entries::Wanted::from(Which::Revisions(std::slice::from_ref(name)));
         let found = entries::entries(connection, log, &wanted, 0, 1)?;
         taken.extend(found.into_iter().map(|stored| (name.clone(), stored)));
     }
-    refold::sums(page, &revisions, &taken_back, &taken, as_of).map_err(|error| damaged(log, &error.into()))
+    refold::sums(page, &known, &taken_back, &taken, as_of).map_err(|error| damaged(log, &error.into()))
 }
 
 /// Some pages whose cells belong to longer buckets by now: of the oldest such bucket, in the order of their keys.

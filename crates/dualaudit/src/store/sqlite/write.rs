@@ -4,6 +4,7 @@ use dualaudit_record::EntryKind;
 use rusqlite::{CachedStatement, Connection, Params};
 
 use super::{error::Result, rows::execution_columns};
+use crate::store::rows::review_columns;
 
 /// A write of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) enum Step {
     Hold,
     /// The end of a hold.
     Release,
+    /// A review.
+    Review,
     /// A run of entries that are purged.
     Purged,
     /// A purged execution whose rows are to be removed.
@@ -40,6 +43,8 @@ pub(super) enum Step {
     EraseSourceObject,
     /// An object that could not be mapped, emptied.
     EraseQuarantine,
+    /// A review without its note.
+    EraseReview,
     /// A tracked execution as it was seen.
     Seen,
     /// A tracked execution that is accounted for.
@@ -114,7 +119,7 @@ impl<'c, F: Faults> Writes<'c, F> {
     }
 }
 
-const STATEMENTS: usize = 25;
+const STATEMENTS: usize = 27;
 
 /// A step's statement and its place among them.
 fn statement(step: Step) -> (usize, &'static str) {
@@ -144,6 +149,8 @@ fn statement(step: Step) -> (usize, &'static str) {
         Step::EraseSourceObject => (22, ERASE_SOURCE_OBJECT),
         Step::EraseQuarantine => (23, ERASE_QUARANTINE),
         Step::Contribute => (24, INSERT_CONTRIBUTIONS),
+        Step::Review => (25, INSERT_REVIEW),
+        Step::EraseReview => (26, ERASE_REVIEW),
         Step::Commit => unreachable!("a commit is no statement of an append"),
     }
 }
@@ -216,6 +223,15 @@ const RELEASE_HOLD: &str = "
         released_idx = ?4
     WHERE log = ?1 AND idx = ?2";
 
+const INSERT_REVIEW: &str = concat!(
+    "
+    -- append: review
+    INSERT INTO review (log, ",
+    review_columns!(),
+    ")
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+);
+
 const INSERT_PURGED: &str = "
     -- append: purged entries
     INSERT INTO purged (log, last_idx, first_idx, idx)
@@ -276,6 +292,12 @@ const ERASE_QUARANTINE: &str = "
     UPDATE quarantine
     SET object = x''
     WHERE log = ?1 AND execution_id = ?2 AND source_digest = ?3 AND idx = ?4";
+
+const ERASE_REVIEW: &str = "
+    -- append: note of a review erased
+    UPDATE review
+    SET note = ''
+    WHERE log = ?1 AND idx = ?2";
 
 // An open attempt keeps its start while its resource shows none, and what was last seen of it while
 // only its name is known.

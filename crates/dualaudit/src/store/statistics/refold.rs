@@ -4,12 +4,15 @@
 //! What comes of it is what the appends of the same entries gave:
 //! - What was purged gives nothing here, and the entry of its purge all that it had given.
 //! - What was erased gives and takes no texts, which its erasure had taken back.
-//! - A later attempt, or revision, takes back what the one before it gave, unless that was purged.
+//! - A later attempt, or revision, takes back what the one before it gave, unless that was purged; so does a review,
+//!   which gives it anew with its verdict.
 
 use std::collections::{BTreeMap, HashMap};
 
 use dualaudit_record::{
-    Entry, Time,
+    Entry, EntryKind, Time,
+    entry::{Review, Verdict},
+    log::parse_body,
     statistics::{Contribution, NotPacked, Sums},
 };
 
@@ -18,26 +21,61 @@ use crate::store::{
     rules::{self, Counted, Revision},
 };
 
-/// What each entry of a page takes back: the name of the revision, by the entry's index. `known` are all revisions of
-/// the executions on the page.
-pub(in crate::store) fn taken_back(
-    page: &[StoredEntry],
-    known: &HashMap<String, Vec<Revision>>,
-) -> BTreeMap<u64, RevisionName> {
+/// All that a log has of the executions on a page, by their ids.
+pub(in crate::store) struct Known {
+    /// In the order of attempt and revision.
+    pub(in crate::store) revisions: HashMap<String, Vec<Revision>>,
+    /// With the indexes of their entries, in their order.
+    pub(in crate::store) reviews: HashMap<String, Vec<(u64, Review)>>,
+}
+
+impl Known {
+    /// The newest verdict on an attempt before an entry.
+    fn verdict(&self, id: &str, attempt: u32, before: u64) -> Option<Verdict> {
+        let mut reviews = self.reviews.get(id)?.iter().rev();
+        let newest = reviews.find(|(index, review)| *index < before && review.attempt == attempt);
+        newest.map(|(_, review)| review.verdict)
+    }
+}
+
+/// Whether an entry is of one execution that the statistics may count.
+pub(in crate::store) fn is_of_one(stored: &StoredEntry) -> bool {
+    matches!(stored.kind, EntryKind::Execution | EntryKind::Review)
+}
+
+/// The review that a body says; none where it makes no sense, which is `verify`'s to find.
+pub(in crate::store) fn review(body: &str) -> Option<Review> {
+    match parse_body(EntryKind::Review, body.as_bytes()) {
+        Ok((Entry::Review(review), _)) => Some(review),
+        _ => None,
+    }
+}
+
+/// What each entry of a page takes back: the name of the revision, by the entry's index.
+pub(in crate::store) fn taken_back(page: &[StoredEntry], known: &Known) -> BTreeMap<u64, RevisionName> {
     let of = |stored: &StoredEntry| {
-        let (id, attempt) = (stored.execution_id.as_ref()?, stored.attempt?);
+        let id = stored.execution_id.as_ref()?;
+        let revisions = known.revisions.get(id)?.iter();
         let before: Vec<Revision> =
-            known.get(id)?.iter().filter(|revision| revision.index < stored.index).cloned().collect();
-        let Counted::InsteadOf(attempt) = rules::counted(&before, attempt) else { return None };
-        let revision = before.last()?.revision;
-        Some((stored.index, RevisionName { id: id.clone(), attempt, revision }))
+            revisions.filter(|revision| revision.index < stored.index).cloned().collect();
+        let last = before.last()?;
+        let attempt = match stored.body.left() {
+            Some(Entry::Review(review)) => {
+                (review.attempt == last.attempt && !last.is_purged()).then_some(last.attempt)
+            }
+            _ => match rules::counted(&before, stored.attempt?) {
+                Counted::InsteadOf(attempt) => Some(attempt),
+                Counted::Not | Counted::Also => None,
+            },
+        };
+        Some((stored.index, RevisionName { id: id.clone(), attempt: attempt?, revision: last.revision }))
     };
     page.iter().filter_map(of).collect()
 }
 
 /// Whether the statistics count the entry of an execution at all.
-fn is_counted(stored: &StoredEntry, known: &HashMap<String, Vec<Revision>>) -> bool {
-    let known = stored.execution_id.as_ref().and_then(|id| known.get(id));
+fn is_counted(stored: &StoredEntry, known: &Known) -> bool {
+    let known = stored.execution_id.as_ref().and_then(|id| known.revisions.get(id));
     let last = known.and_then(|known| {
         known.iter().filter(|revision| revision.index < stored.index).map(|revision| revision.attempt).max()
     });
@@ -48,22 +86,28 @@ fn is_counted(stored: &StoredEntry, known: &HashMap<String, Vec<Revision>>) -> b
 /// what they take back, by name.
 pub(in crate::store) fn sums(
     page: &[StoredEntry],
-    known: &HashMap<String, Vec<Revision>>,
+    known: &Known,
     taken_back: &BTreeMap<u64, RevisionName>,
     taken: &HashMap<RevisionName, StoredEntry>,
     as_of: Time,
 ) -> Result<Sums, NotPacked> {
     let mut sums = Sums::default();
     for stored in page {
-        if let Some(record) = taken_back.get(&stored.index).and_then(|name| taken.get(name))
-            && let Some(Entry::Execution(record)) = record.body.left()
+        if let Some(name) = taken_back.get(&stored.index)
+            && let Some(Entry::Execution(record)) = taken.get(name).and_then(|record| record.body.left())
         {
-            sums.give(&Contribution::of(&record.record), -1, as_of);
+            let verdict = known.verdict(&name.id, name.attempt, stored.index);
+            let before = Contribution::of(&record.record).reviewed(verdict);
+            sums.give(&before, -1, as_of);
+            if let Some(Entry::Review(review)) = stored.body.left() {
+                sums.give(&before.reviewed(Some(review.verdict)), 1, as_of);
+            }
         }
         match &stored.body {
             StoredBody::Whole(entry, _) | StoredBody::Erased { rest: entry, .. } => match entry.as_ref() {
                 Entry::Execution(record) if is_counted(stored, known) => {
-                    sums.give(&Contribution::of(&record.record), 1, as_of);
+                    let verdict = known.verdict(&record.record.id, record.record.attempt, stored.index);
+                    sums.give(&Contribution::of(&record.record).reviewed(verdict), 1, as_of);
                 }
                 Entry::Purge(purge) => {
                     let contributed = purge.contributed.as_ref().map(|packed| packed.unpack()).transpose()?;

@@ -14,7 +14,9 @@ use crate::store::conformance::{
     erase::erase,
     holds::{release, selecting},
     purge::{part, weigh},
-    sample::{self, append, at, batch, from_producer, from_resource, hold, open, quarantine, record, stored},
+    sample::{
+        self, append, at, batch, from_producer, from_resource, hold, open, quarantine, record, review, stored,
+    },
     tampered::{Column, Tampered, on_both},
 };
 
@@ -81,6 +83,7 @@ async fn everything(store: &impl Tampered) {
     .await;
     let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("r2") };
     append(inner, [from_resource(amended), release(7), release(8), hold("r3", "again")]).await;
+    append(inner, [review("r1", None, 2), review("r2", None, 1), review("r1", None, 0)]).await;
     let goes = weigh(inner, at(20), 100).await;
     stored(inner, part(1, goes)).await;
     for id in ["r2", "q", "lost"] {

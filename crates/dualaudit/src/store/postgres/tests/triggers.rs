@@ -11,7 +11,8 @@ use crate::store::{
         erase::erase,
         purge::{part, weigh},
         sample::{
-            LOG, append, at, from_resource, gap, hold, open, quarantine, record, seen, stored, tracked,
+            LOG, append, at, from_resource, gap, hold, open, quarantine, record, review, seen, stored,
+            tracked,
         },
     },
     postgres::{Location, Options, PostgresStore, migrate},
@@ -116,6 +117,24 @@ async fn rows_without_their_entries_cannot_be_added() {
             .to_owned(),
     ] {
         let error = store.database.execute(&statement).expect_err(&statement);
+        assert_eq!(error.code(), Some(&SqlState::RESTRICT_VIOLATION), "{statement}: {error:?}");
+    }
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn a_review_stays_as_it_is_and_comes_with_its_entry() {
+    let store = full().await;
+    stored(&*store, review("b", None, 0)).await;
+    for statement in [
+        "UPDATE review SET note = ''",
+        "UPDATE review SET verdict = 'harmful'",
+        "DELETE FROM review",
+        "TRUNCATE review",
+        "INSERT INTO review SELECT log, 0, id, attempt, verdict, note, actor, recorded_at FROM review",
+        "UPDATE log_entry SET body = (body::jsonb || '{\"note\": \"\"}')::text WHERE kind = 'review'",
+    ] {
+        let error = store.database.execute(statement).expect_err(statement);
         assert_eq!(error.code(), Some(&SqlState::RESTRICT_VIOLATION), "{statement}: {error:?}");
     }
     check_log(&*store, LOG).await;

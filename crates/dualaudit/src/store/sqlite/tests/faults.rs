@@ -19,7 +19,7 @@ use crate::store::{
         purge::{part, weigh},
         sample::{
             LOG, append, at, batch, from_producer, from_resource, gap, hold, open, quarantine, receipt,
-            record, seen, started, stored, tracked,
+            record, review, seen, started, stored, tracked,
         },
     },
 };
@@ -94,8 +94,8 @@ fn eventful() -> Arc<Batch> {
     Arc::new(Batch { tracking, ..Arc::unwrap_or_clone(batch) })
 }
 
-/// The steps that only purges, erasures and the ends of holds take.
-const ENDINGS: [Step; 12] = [
+/// The steps that only purges, erasures, reviews and the ends of holds take.
+const ENDINGS: [Step; 15] = [
     Step::Entry(EntryKind::HoldRelease),
     Step::Entry(EntryKind::Purge),
     Step::Release,
@@ -108,19 +108,23 @@ const ENDINGS: [Step; 12] = [
     Step::EraseBody,
     Step::EraseSourceObject,
     Step::EraseQuarantine,
+    Step::EraseReview,
+    Step::Entry(EntryKind::Review),
+    Step::Review,
 ];
 
 #[tokio::test]
-async fn whichever_write_of_a_release_a_purge_or_an_erasure_fails_it_can_be_sent_again() {
+async fn whichever_write_of_a_release_a_purge_an_erasure_or_a_review_fails_it_can_be_sent_again() {
     let prepared = fresh();
     open(&*prepared, LOG).await;
     append(&*prepared, ["a", "b", "c"].map(|id| from_resource(record(id)))).await;
     stored(&*prepared, hold("c", "audit")).await;
     let amended = WorkflowExecutionAudit { effectiveness_score: 0.5, ..record("e") };
     append(&*prepared, [from_resource(record("e")), from_resource(amended), quarantine("e", "{}")]).await;
+    stored(&*prepared, review("e", None, 1)).await;
     let weighed = weigh(&*prepared, at(100), 10).await.into_iter();
     let goes = weighed.filter(|found| ["a", "b"].contains(&found.id.as_str())).collect();
-    let endings = [batch([release(3)]), batch([part(1, goes)]), batch([erase("e")])];
+    let endings = [release(3), part(1, goes), erase("e"), review("c", None, 0)].map(|ending| batch([ending]));
     for step in ENDINGS.into_iter().chain([Step::Head, Step::Commit]) {
         for after in [false, true] {
             let file = prepared.directory.path().join(format!("{step:?}-{after}.db"));
@@ -137,8 +141,9 @@ async fn whichever_write_of_a_release_a_purge_or_an_erasure_fails_it_can_be_sent
             }
             assert!(failed > 0, "{case:?}");
             let entries = check_log(&store, LOG).await;
-            let kinds: Vec<EntryKind> = entries[7..].iter().map(|entry| entry.kind).collect();
-            assert_eq!(kinds, [EntryKind::HoldRelease, EntryKind::Purge, EntryKind::Erasure], "{case:?}");
+            let kinds: Vec<EntryKind> = entries[8..].iter().map(|entry| entry.kind).collect();
+            let expected = [EntryKind::HoldRelease, EntryKind::Purge, EntryKind::Erasure, EntryKind::Review];
+            assert_eq!(kinds, expected, "{case:?}");
             let left = store.list(&Filter::default(), None, 10).await.unwrap().rows;
             assert_eq!(left.len(), 2, "{case:?}");
         }

@@ -11,7 +11,7 @@ use crate::store::{
         erase::erase,
         holds::release,
         purge::{part, weigh},
-        sample::{LOG, append, at, from_resource, gap, hold, open, quarantine, record, stored},
+        sample::{LOG, append, at, from_resource, gap, hold, open, quarantine, record, review, stored},
     },
 };
 
@@ -173,6 +173,24 @@ async fn a_row_is_only_amended_beside_its_unchanged_copy_and_its_entry() {
         assert!(attempt(&mut shell, &[entry, keep, &sql]).is_err(), "{other}");
     }
     assert!(attempt(&mut shell, &[entry, keep, amend]).is_ok(), "the move itself; it was rolled back");
+    check_log(&*store, LOG).await;
+}
+
+#[tokio::test]
+async fn a_review_stays_as_it_is_and_comes_with_its_entry() {
+    let store = full().await;
+    stored(&*store, review("b", None, 0)).await;
+    let shell = shell(&store);
+    for statement in [
+        "UPDATE review SET note = ''",
+        "UPDATE review SET verdict = 'harmful'",
+        "DELETE FROM review",
+        "INSERT OR REPLACE INTO review SELECT * FROM review",
+        "INSERT INTO review SELECT log, 0, id, attempt, verdict, note, actor, recorded_at FROM review",
+        "UPDATE log_entry SET body = json_set(body, '$.note', '') WHERE kind = 'review'",
+    ] {
+        assert!(shell.execute(statement, []).is_err(), "{statement}");
+    }
     check_log(&*store, LOG).await;
 }
 
