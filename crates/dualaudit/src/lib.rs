@@ -22,6 +22,7 @@ pub mod publish;
 pub mod query;
 pub mod rebuild;
 pub mod retention;
+pub mod review;
 pub mod simulate;
 pub mod source;
 pub mod store;

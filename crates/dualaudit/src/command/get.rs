@@ -87,6 +87,11 @@ fn page(found: &Found) -> String {
         vec![output::time(erased.erased_at), format!("{}/{}", found.receipt.log, erased.index)]
     });
     section(&mut page, "Erased: what is shown is what is left", &["AT", "BY"], erased);
+    let reviews = found.reviews.iter().map(|review| {
+        let (verdict, note) = (review.verdict.to_string(), review.note.clone());
+        vec![output::time(review.recorded_at), verdict, review.actor.clone(), note]
+    });
+    section(&mut page, "Reviews", &["AT", "VERDICT", "BY", "NOTE"], reviews);
     let holds = found
         .holds
         .iter()
@@ -211,6 +216,9 @@ mod tests {
         let amendment = posting("/api/v1/executions?amend=true").header("if-match", "1");
         let answered = served.send(amendment.body(full.to_string().into()).unwrap()).await;
         assert_eq!(answered.status, 201, "{answered:?}");
+        let review = posting("/api/v1/executions/order-4711/reviews");
+        let said = json!({"verdict": "ineffective", "note": "the\nquota is the cause", "actor": "jo"});
+        assert_eq!(served.send(review.body(said.to_string().into()).unwrap()).await.status, 201);
         let wanted = Wanted { id: "order-4711".into(), log: None, attempt: None };
         let found = query::get(served.store.inner.as_ref(), &wanted).await.unwrap();
         let leaf = found.receipt.leaf_hash.to_string();
@@ -244,6 +252,10 @@ mod tests {
         Adjustments
           STEP  TYPE     FROM  TO   AT                    REASON
           2     timeout  30s   60s  2026-05-01T07:59:00Z  slow nodes
+
+        Reviews
+          AT                    VERDICT      BY  NOTE
+          2026-05-01T12:00:00Z  ineffective  jo  the\nquota is the cause
 
         Revisions
           REVISION  RECORDED              INDEX  OUTCOME  SCORE

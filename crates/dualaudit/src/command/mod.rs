@@ -35,6 +35,7 @@ pub mod quarantine;
 pub mod reader;
 mod rebuild;
 pub mod release;
+pub mod review;
 pub mod run;
 pub mod simulate;
 pub mod stats;
@@ -59,6 +60,7 @@ enum Command {
     Verify(verify::Args),
     Doctor(doctor::Args),
     Backup(backup::Args),
+    Review(review::Args),
     Hold(hold::Args),
     Purge(purge::Args),
     Erase(erase::Args),
@@ -97,6 +99,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Backup(args) => backup::run(args).await,
+        Command::Review(args) => review::run(args).await,
         Command::Hold(args) => hold::run(args).await,
         Command::Purge(args) => purge::run(args).await,
         Command::Erase(args) => erase::run(args).await,

@@ -1,4 +1,4 @@
-//! The entries that tell of an export.
+//! What those who read add to logs: the entries that tell of an export, and reviews.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ const CHECKPOINT: Duration = Duration::from_secs(3);
 /// How often to look for it.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Appends the entries that tell of exports.
+/// Appends what those who read add to logs.
 #[derive(Clone)]
 pub struct Recorder {
     store: SharedStore,
@@ -94,6 +94,15 @@ impl Recorder {
             }
         }
         Ok(recorded)
+    }
+
+    /// Appends what somebody who reads says to a log, once, however often the answer is lost.
+    ///
+    /// # Errors
+    /// [`ExportError::Closed`] where the log would take nothing from here; those of the store.
+    pub async fn submit(&self, log: &str, content: DraftContent) -> Result<Answer, ExportError> {
+        self.check(&[log.to_owned()])?;
+        Ok(self.append(log, content).await?)
     }
 
     async fn append(&self, log: &str, content: DraftContent) -> Result<Answer, StoreError> {

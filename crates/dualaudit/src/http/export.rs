@@ -71,6 +71,11 @@ impl Exports {
         }
     }
 
+    /// What appends to the logs that are read.
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
     fn keep(&self, manifest: Manifest) {
         let mut kept = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(MANIFESTS - 1);

@@ -69,6 +69,7 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .route("/api/v1/executions", post(executions::post::post).get(executions::list::list))
         .route("/api/v1/executions/{id}", get(executions::get::get))
         .route("/api/v1/executions/{id}/proof", get(executions::proof::proof))
+        .route("/api/v1/executions/{id}/reviews", post(executions::reviews::post))
         .route("/api/v1/digests", get(digests::digests))
         .merge(entries::routes())
         .merge(learn::routes())

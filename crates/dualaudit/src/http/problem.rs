@@ -19,6 +19,7 @@ use crate::{
     parameter::BadParameter,
     proof::ProveError,
     query::{EntriesError, GetError, NoSuchLog, StoreError},
+    review::ReviewError,
 };
 
 /// What every type's URI begins with; the rest never changes once released.
@@ -341,6 +342,20 @@ impl From<GetError> for Problem {
                 .with("purge", purged.by)
                 .with("purged_at", purged.purged_at.to_string()),
             GetError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReviewError> for Problem {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Text { what, .. } => {
+                Self::new(Kind::InvalidRecord, error.to_string()).with("field", what)
+            }
+            ReviewError::Get(error) => error.into(),
+            ReviewError::Closed(why) => Self::new(Kind::Conflict, why),
+            ReviewError::Refused(refusal) => refusal.into(),
+            ReviewError::Store(error) => error.into(),
         }
     }
 }

@@ -27,6 +27,7 @@ mod producer;
 mod restore;
 mod retained;
 mod retention;
+mod review;
 mod scale;
 mod shutdown;
 mod verifiers;

@@ -5,6 +5,7 @@ pub(super) mod get;
 pub(super) mod list;
 pub(super) mod post;
 pub(super) mod proof;
+pub(super) mod reviews;
 
 use axum::extract::{Query, rejection::QueryRejection};
 
