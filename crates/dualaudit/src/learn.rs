@@ -10,6 +10,7 @@
 //!   the minimum it says `insufficient_data`. No figure is ever not a number.
 //! - An answer says which period it is of: the one asked for, from the first to the last bucket that it touches.
 
+pub mod contrast;
 pub mod figures;
 pub mod inference;
 pub mod question;
@@ -17,6 +18,8 @@ mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub mod adjustments;
+pub mod compare;
 pub mod steps;
 pub mod workflows;
 

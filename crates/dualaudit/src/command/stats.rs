@@ -1,5 +1,7 @@
 //! `dualaudit stats …`: what works, what breaks, what to try next. One file an answer.
 
+mod adjustments;
+mod compare;
 mod plot;
 mod steps;
 mod workflows;
@@ -25,7 +27,10 @@ const EXAMPLES: &str = "\
 Examples:
   dualaudit stats workflows --since 7d
   dualaudit stats steps --workflow restart-deployment
-  dualaudit stats workflows --incident-type oom -n shop -o json";
+  dualaudit stats workflows --incident-type oom -n shop -o json
+  dualaudit stats adjustments --workflow restart-pods
+  dualaudit stats compare --workflow restart-pods --version v3 --against v2
+  dualaudit stats compare --since 7d";
 
 /// Ask what works, what breaks, and what to try next.
 ///
@@ -42,6 +47,8 @@ pub struct Args {
 enum Action {
     Workflows(Box<workflows::Args>),
     Steps(Box<steps::Args>),
+    Adjustments(Box<adjustments::Args>),
+    Compare(Box<compare::Args>),
 }
 
 /// Asks.
@@ -52,6 +59,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Workflows(args) => answer::<learn::workflows::Request>(&args.common, args.pairs()).await,
         Action::Steps(args) => answer::<learn::steps::Request>(&args.common, args.pairs()).await,
+        Action::Adjustments(args) => answer::<learn::adjustments::Request>(&args.common, args.pairs()).await,
+        Action::Compare(args) => answer::<learn::compare::Request>(&args.common, args.pairs()).await,
     }
 }
 

@@ -13,12 +13,14 @@ use super::{
     executions::{Pairs, pairs},
     problem::Problem,
 };
-use crate::learn::{self, Answer, Ask, steps, workflows};
+use crate::learn::{self, Answer, Ask, adjustments, compare, steps, workflows};
 
 /// One path an answer.
 pub(super) fn routes() -> Router<Api> {
     let router = route::<workflows::Request>(Router::new());
-    route::<steps::Request>(router)
+    let router = route::<steps::Request>(router);
+    let router = route::<adjustments::Request>(router);
+    route::<compare::Request>(router)
 }
 
 fn route<A: Ask + 'static>(router: Router<Api>) -> Router<Api> {

@@ -157,6 +157,14 @@ impl Filters {
         Ok(self.is_of(workflow, version).then_some((workflow, version)))
     }
 
+    /// What the keys of [`View::Runs`] begin with whose sums tell executions apart by all there is, and that have what is
+    /// asked for; others may begin so, too.
+    pub(super) fn kinds_begin(&self) -> Key {
+        let parts = [&self.namespace, &self.incident_type, &self.target_kind, &self.workflow, &self.version];
+        let parts = parts.into_iter().map_while(|part| part.as_deref());
+        parts.fold(Key::scope(Scope::NamespaceIncidentTypeAndTargetKind, &[]), Key::text)
+    }
+
     /// What the keys of the other views begin with that have what is asked for; others may begin so, too.
     pub(super) fn workflow_begin(&self) -> Key {
         let parts = [self.workflow.as_deref(), self.version.as_deref()].into_iter();
@@ -226,4 +234,15 @@ pub(super) fn stratum<'k>(parts: &mut Parts<'k>, view: View) -> Result<Stratum<&
         incident_type: parts.text(view)?,
         target_kind: parts.text(view)?,
     })
+}
+
+/// What executions have in common, of a cell that tells them apart by all there is.
+pub(super) fn kind<'k>(key: &'k Key, cell: &Cell) -> Result<Stratum<&'k str>, KeyError> {
+    let mut parts = key.parts();
+    let Cell::Runs(_) = cell else { return stratum(&mut parts, cell.view()) };
+    parts.scope()?;
+    let (namespace, incident_type, target_kind) =
+        (parts.text(View::Runs)?, parts.text(View::Runs)?, parts.text(View::Runs)?);
+    let (workflow, version) = (parts.text(View::Runs)?, parts.text(View::Runs)?);
+    Ok(Stratum { workflow, version, namespace, incident_type, target_kind })
 }

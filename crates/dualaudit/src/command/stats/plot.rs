@@ -1,8 +1,13 @@
 //! Figures as text: percentages, bars, sparklines.
 
+use serde::Serialize;
+
 use crate::{
     command::output::duration,
-    learn::figures::{Duration, Durations, Rate},
+    learn::{
+        contrast::Insufficient,
+        figures::{Duration, Durations, Estimate, Rate},
+    },
 };
 
 const EIGHTHS: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
@@ -57,6 +62,44 @@ pub(super) fn quantiles(durations: &Durations) -> String {
 /// A duration as CSV has it.
 pub(super) fn nanoseconds(duration: Option<Duration>) -> String {
     duration.map_or_else(String::new, |duration| duration.estimate.to_string())
+}
+
+/// A difference of rates in points of percent with its interval, such as `+12 (5–18)`.
+pub(super) fn points(difference: Option<&Estimate>) -> String {
+    let Some(it) = difference else { return "-".to_owned() };
+    let points = |rate: f64| {
+        let points = format!("{:+.0}", rate * 100.0);
+        if points == "-0" || points == "+0" { "0".to_owned() } else { points }
+    };
+    let end = |end: Option<f64>| end.map_or_else(|| "?".to_owned(), points);
+    format!("{} ({} to {})", points(it.estimate), end(it.lower), end(it.upper))
+}
+
+/// A probability for programs, of which the smallest are told apart, too.
+pub(super) fn p_value(p: Option<f64>) -> String {
+    p.map_or_else(String::new, |p| format!("{p:.3e}"))
+}
+
+/// A value as it is in JSON, where that is a word.
+pub(super) fn wire(value: &impl Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// A version's name, where it may have none.
+pub(super) fn named(version: &str) -> &str {
+    if version.is_empty() { "(no version)" } else { version }
+}
+
+/// Why something is not judged.
+pub(super) fn why(why: Insufficient) -> &'static str {
+    match why {
+        Insufficient::FewExecutions => "too few executions on one side",
+        Insufficient::InFlight => "more than 10 % of a side is still in flight",
+        Insufficient::FewAlike => "too few executions are alike to some of the other side",
+    }
 }
 
 #[cfg(test)]

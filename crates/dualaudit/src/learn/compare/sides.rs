@@ -1,0 +1,86 @@
+//! What is compared: executions by workflow, or version, from the cells that were found.
+
+use std::collections::BTreeMap;
+
+use dualaudit_record::{
+    execution::Outcome,
+    statistics::{Cell, Counts, Ended, Sketch, Stratum},
+};
+
+use crate::learn::{
+    Filters, LearnError,
+    contrast::Kind,
+    figures::Tally,
+    inference::proportion::Sample,
+    source::{FoundCell, kind},
+};
+
+/// What groups are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Version,
+    Workflow,
+}
+
+/// Executions that are compared with others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group<'f> {
+    /// How they ended.
+    pub(super) ended: Counts<Ended>,
+    /// Those that count, by what they are; not by version, which is part of what is compared.
+    pub(super) kinds: BTreeMap<Kind<'f>, Sample>,
+    /// How long the successful took.
+    pub(super) successful: Sketch,
+}
+
+/// Groups by name, of those executions that are asked for.
+pub(super) fn groups<'f>(
+    filters: &Filters,
+    by: By,
+    found: &'f [FoundCell],
+) -> Result<BTreeMap<&'f str, Group<'f>>, LearnError> {
+    let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
+    for FoundCell { log, key, cell, .. } in found {
+        let (ended, successful) = match cell {
+            Cell::Stratum(cell) => (&cell.ended, Some(&cell.successful)),
+            Cell::Runs(cell) => {
+                (&cell.ended, cell.durations.get(&Outcome::Success).map(|timed| &timed.sketch))
+            }
+            Cell::Step(_) | Cell::Texts(_) => continue,
+        };
+        let of = kind(key, cell)?;
+        if !filters.has(&of) {
+            continue;
+        }
+        let group = groups
+            .entry(match by {
+                By::Version => of.version,
+                By::Workflow => of.workflow,
+            })
+            .or_default();
+        ended.iter().for_each(|(&ended, count)| *group.ended.entry(ended).or_default() += count);
+        if let Some(successful) = successful {
+            group.successful.merge(successful, 1);
+        }
+        let kind = group.kinds.entry((*log, Stratum { workflow: "", version: "", ..of })).or_default();
+        *kind = kind.plus(Tally::of(ended).sample());
+    }
+    Ok(groups)
+}
+
+/// Which versions are compared, each with which: the one asked for or all others, with the baseline asked for or the
+/// version with the most executions, of equals the first by name.
+pub(super) fn versions<'f>(
+    groups: &BTreeMap<&'f str, Group<'f>>,
+    asked: Option<&'f str>,
+    baseline: Option<&'f str>,
+) -> Vec<[&'f str; 2]> {
+    let others = || groups.keys().copied().filter(|&version| asked != Some(version));
+    let executions = |version: &str| Tally::of(&groups[version].ended).executions;
+    let most = || others().max_by_key(|version| (executions(version), std::cmp::Reverse(*version)));
+    let Some(baseline) = baseline.or_else(most) else { return Vec::new() };
+    match asked {
+        Some(version) => vec![[version, baseline]],
+        None => others().filter(|&version| version != baseline).map(|version| [version, baseline]).collect(),
+    }
+}
