@@ -12,6 +12,7 @@
 
 pub mod contrast;
 pub mod figures;
+mod in_flight;
 pub mod inference;
 pub mod question;
 mod source;
@@ -21,17 +22,19 @@ pub(crate) mod testing;
 pub mod adjustments;
 pub mod compare;
 pub mod steps;
+pub mod verdicts;
 pub mod workflows;
 
+pub use in_flight::Flights;
 pub use question::{Filters, Links, Period, Question, Unanswerable};
 pub use source::{Found, LearnError};
 
-use dualaudit_record::Time;
+use dualaudit_record::{Time, statistics::View};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::store::{Store, StoreError, WantedCells};
 use figures::InFlight;
-use source::Source;
+use source::{Source, wanted};
 
 /// What can be asked: which cells it reads, and what they amount to. Both are plain functions; [`ask`] reads.
 pub trait Ask: Sized + Send + Sync {
@@ -52,6 +55,11 @@ pub trait Ask: Sized + Send + Sync {
     /// The period it is about, in statistics of logs that have come to `as_of` at most.
     fn period(&self, as_of: Time) -> Period {
         self.question().period.aligned(as_of)
+    }
+
+    /// Which of the executions that have not ended yet it is about.
+    fn in_flight(&self) -> Filters {
+        self.question().filters.clone()
     }
 
     /// The cells that it reads.
@@ -93,19 +101,30 @@ pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answ
     let Question { filters, minimum, .. } = asked.question();
     let source = Source::of(store, filters, now).await?;
     let as_of = source.as_of;
-    let mut found = source.cells(&asked.reads(as_of)).await?;
+    let period = asked.period(as_of);
+    let in_flight = asked.in_flight();
+    let mut flights = source.flights(&in_flight, now).await?;
+    let mut reads = asked.reads(as_of);
+    if !flights.is_empty() {
+        reads.push(wanted(View::Runs, in_flight.runs_begin(), period));
+    }
+    let mut found = source.cells(&reads).await?;
+    if !flights.is_empty() {
+        let usual = found.cells.pop().unwrap_or_default();
+        flights.compare_with(&source::runs(&in_flight, &usual)?, *minimum);
+    }
+    found.flights = flights;
     let then = asked.reads_then(as_of, &found)?;
     if !then.is_empty() {
         found.cells.extend(source.cells(&then).await?.cells);
     }
-    let period = asked.period(as_of);
     let mut answer = asked.answer(as_of, &found)?;
     asked.look_up(store, period, &mut answer).await?;
     Ok(Answer {
         period,
         filters: filters.clone(),
         minimum: *minimum,
-        in_flight: InFlight::default(),
+        in_flight: found.flights.all(),
         incomplete: found.incomplete,
         answer,
     })

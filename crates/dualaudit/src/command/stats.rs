@@ -4,6 +4,7 @@ mod adjustments;
 mod compare;
 mod plot;
 mod steps;
+mod verdicts;
 mod workflows;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ enum Action {
     Steps(Box<steps::Args>),
     Adjustments(Box<adjustments::Args>),
     Compare(Box<compare::Args>),
+    Verdicts(Box<verdicts::Args>),
 }
 
 /// Asks.
@@ -61,6 +63,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Action::Steps(args) => answer::<learn::steps::Request>(&args.common, args.pairs()).await,
         Action::Adjustments(args) => answer::<learn::adjustments::Request>(&args.common, args.pairs()).await,
         Action::Compare(args) => answer::<learn::compare::Request>(&args.common, args.pairs()).await,
+        Action::Verdicts(args) => answer::<learn::verdicts::Request>(&args.common, args.pairs()).await,
     }
 }
 

@@ -13,14 +13,15 @@ use super::{
     executions::{Pairs, pairs},
     problem::Problem,
 };
-use crate::learn::{self, Answer, Ask, adjustments, compare, steps, workflows};
+use crate::learn::{self, Answer, Ask, adjustments, compare, steps, verdicts, workflows};
 
 /// One path an answer.
 pub(super) fn routes() -> Router<Api> {
     let router = route::<workflows::Request>(Router::new());
     let router = route::<steps::Request>(router);
     let router = route::<adjustments::Request>(router);
-    route::<compare::Request>(router)
+    let router = route::<compare::Request>(router);
+    route::<verdicts::Request>(router)
 }
 
 fn route<A: Ask + 'static>(router: Router<Api>) -> Router<Api> {

@@ -14,18 +14,22 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-use dualaudit_record::{Time, execution::AdjustmentType, statistics::{Part, View}};
+use dualaudit_record::{
+    Time,
+    execution::AdjustmentType,
+    statistics::{Part, View},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Ask, Found, LearnError, Links, Question, Unanswerable,
     contrast::{Case, Contrast, Insufficient, Shown, adjust},
-    figures::{Estimate, Rate},
+    figures::Rate,
     inference::proportion::Sample,
     source::wanted,
 };
 use crate::store::WantedCells;
-use sums::{Sums, Summed};
+use sums::{Summed, Sums};
 
 /// The period unless another is asked for, in days.
 const DAYS: i64 = 28;
@@ -183,9 +187,10 @@ fn answer(sums: Sums<'_>, minimum: u64, executions: &Links) -> Adjustments {
                 Shown::Nothing => (Verdict::NoDifferenceShown, None),
                 Shown::Insufficient(why) => (Verdict::InsufficientData, Some(why)),
             };
-            let [with, without] = it.groups.values().fold([Sample::default(); 2], |[with, without], sides| {
-                [with.plus(sides.with), without.plus(sides.without)]
-            });
+            let [with, without] =
+                it.groups.values().fold([Sample::default(); 2], |[with, without], sides| {
+                    [with.plus(sides.with), without.plus(sides.without)]
+                });
             let rate = |of: Sample| Rate::new(of.successes, of.successes + of.failures, minimum);
             Adjustment {
                 step_number: *number,
@@ -223,7 +228,8 @@ fn helps_all_others(of: &Summed<'_>, minimum: u64) -> bool {
 
 impl Said {
     fn of(texts: &sums::Texts<'_>) -> Self {
-        let text = |(text, executions): (&&str, &u64)| Text { text: (*text).to_owned(), executions: *executions };
+        let text =
+            |(text, executions): (&&str, &u64)| Text { text: (*text).to_owned(), executions: *executions };
         let mut most: Vec<Text> = texts.iter().map(text).collect();
         most.sort_by_key(|it| std::cmp::Reverse(it.executions));
         let others = most.split_off(SAID.min(most.len())).len() as u64;

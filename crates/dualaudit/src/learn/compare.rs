@@ -68,6 +68,10 @@ impl Ask for Request {
         &self.question
     }
 
+    fn in_flight(&self) -> Filters {
+        self.read()
+    }
+
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
         let read = self.read();
         let (view, begins) = match read.workflow {
@@ -84,7 +88,12 @@ impl Ask for Request {
         let by = if matches!(self.against, Against::Version(_)) { By::Version } else { By::Workflow };
         let of = |place: usize| groups(&read, by, &found.cells[place]);
         let (period, minimum, nothing) = (self.period(as_of), self.question.minimum, Group::default());
-        let side = |of, period| Side { of, period, in_flight: 0 };
+        // Who has not ended yet is missing in a period that is not over, and in no other.
+        let side = |of, period: Period, workflow: &str, version| {
+            let is_over = period.until <= as_of;
+            let in_flight = if is_over { 0 } else { found.flights.of(workflow, version).executions };
+            Side { of, period, in_flight }
+        };
         let one = of(0)?;
         let Against::Version(baseline) = &self.against else {
             let other_period = self.other_period(as_of).unwrap_or(period);
@@ -92,12 +101,13 @@ impl Ask for Request {
             let mut workflows: Vec<&str> = one.keys().chain(other.keys()).copied().collect();
             workflows.sort_unstable();
             workflows.dedup();
+            let version = read.version.as_deref();
             let pairs = workflows.into_iter().map(|workflow| Pair {
                 workflow,
-                versions: [read.version.as_deref(); 2],
+                versions: [version; 2],
                 sides: [
-                    side(one.get(workflow).unwrap_or(&nothing), period),
-                    side(other.get(workflow).unwrap_or(&nothing), other_period),
+                    side(one.get(workflow).unwrap_or(&nothing), period, workflow, version),
+                    side(other.get(workflow).unwrap_or(&nothing), other_period, workflow, version),
                 ],
             });
             let answer = judged(&read, pairs.collect(), minimum);
@@ -105,10 +115,12 @@ impl Ask for Request {
         };
         let asked = self.question.filters.version.as_deref();
         let versions = sides::versions(&one, asked, baseline.as_deref());
+        let workflow = read.workflow.as_deref().unwrap_or_default();
         let pairs = versions.into_iter().map(|versions| Pair {
-            workflow: read.workflow.as_deref().unwrap_or_default(),
+            workflow,
             versions: versions.map(Some),
-            sides: versions.map(|version| side(one.get(version).unwrap_or(&nothing), period)),
+            sides: versions
+                .map(|version| side(one.get(version).unwrap_or(&nothing), period, workflow, Some(version))),
         });
         Ok(judged(&read, pairs.collect(), minimum))
     }

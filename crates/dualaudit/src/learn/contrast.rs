@@ -225,11 +225,10 @@ impl Case {
             [with + sides.with.trials(), without + sides.without.trials()]
         });
         let minimum = minimum.max(1) as f64;
-        let too_many_in_flight =
-            all.iter().zip(in_flight).any(|(&ended, flying)| {
-                let flying = flying as f64;
-                flying > TOO_MANY_IN_FLIGHT * (ended + flying)
-            });
+        let too_many_in_flight = all.iter().zip(in_flight).any(|(&ended, flying)| {
+            let flying = flying as f64;
+            flying > TOO_MANY_IN_FLIGHT * (ended + flying)
+        });
         let insufficient = if all.iter().any(|&executions| executions < minimum) {
             Some(Insufficient::FewExecutions)
         } else if too_many_in_flight {
@@ -379,7 +378,8 @@ mod tests {
         }
         let groups = groups(&kinds);
         let contrast = Contrast::of(&groups, false).0;
-        let [by_place, by_what] = [&WHERE, &WHAT_FOR].map(|by| Alike::of(&groups, by, false).of.within.unwrap());
+        let [by_place, by_what] =
+            [&WHERE, &WHAT_FOR].map(|by| Alike::of(&groups, by, false).of.within.unwrap());
         let interval = contrast.difference.unwrap();
         for within in [by_place, by_what] {
             assert!(interval.lower.unwrap() <= within.difference.interval.lower);
@@ -397,7 +397,8 @@ mod tests {
         adjust(&mut one);
         assert_eq!(one[0].shows(), Shown::More);
         let same = groups(&[("a", "oom", of(60, 40), of(60, 40))]);
-        let mut many: Vec<Case> = (0..20).map(|_| Case::of(&same, false, [0, 0], 5)).chain([case()]).collect();
+        let mut many: Vec<Case> =
+            (0..20).map(|_| Case::of(&same, false, [0, 0], 5)).chain([case()]).collect();
         // What cannot be judged makes nobody else less sure.
         let few = || Case::of(&chance, false, [0, 0], 1000);
         let mut unjudged: Vec<Case> = (0..20).map(|_| few()).chain([case()]).collect();

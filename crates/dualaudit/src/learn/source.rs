@@ -9,7 +9,7 @@ use dualaudit_record::{
     },
 };
 
-use super::{Filters, Incomplete, Period};
+use super::{Filters, Flights, Incomplete, Period, in_flight};
 use crate::store::{Behind, FoundCells, Head, NoSuchLog, Store, StoreError, WantedCells, meant};
 
 /// Why there is no answer.
@@ -46,6 +46,8 @@ pub struct Found {
     pub logs: Vec<String>,
     /// What was found of each that was wanted, in their order.
     pub cells: Vec<Vec<FoundCell>>,
+    /// What has not ended yet.
+    pub flights: Flights,
     /// The statistics of these are not whole yet.
     pub incomplete: Vec<Incomplete>,
 }
@@ -75,10 +77,19 @@ impl<'a> Source<'a> {
         Ok(Self { store, logs: heads.into_iter().map(|Head { log, .. }| log).collect(), as_of })
     }
 
+    /// What has not ended yet, of what is asked for.
+    pub(super) async fn flights(&self, filters: &Filters, now: Time) -> Result<Flights, LearnError> {
+        let mut flights = Flights::none(now);
+        for log in &self.logs {
+            flights.add(self.store.in_flight(log, &filters.into(), in_flight::AT_MOST).await?);
+        }
+        Ok(flights)
+    }
+
     /// Reads cells, one log after the other.
     pub(super) async fn cells(&self, wanted: &[WantedCells]) -> Result<Found, LearnError> {
         let mut found =
-            Found { logs: self.logs.clone(), cells: vec![Vec::new(); wanted.len()], incomplete: Vec::new() };
+            Found { logs: self.logs.clone(), cells: vec![Vec::new(); wanted.len()], ..Found::default() };
         for (place, log) in self.logs.iter().enumerate() {
             let FoundCells { cells, behind } = self.store.cells(log, wanted).await?;
             for (all, of_log) in found.cells.iter_mut().zip(cells) {
@@ -97,6 +108,11 @@ impl<'a> Source<'a> {
 pub(super) fn wanted(view: View, begins: Key, period: Period) -> WantedCells {
     let (from, until) = period.hours();
     WantedCells { view, begins, from, until, by: None, part: Part::All }
+}
+
+/// The counts of one view, without how durations are spread, each over the whole period.
+pub(super) fn wanted_counts(view: View, begins: Key, period: Period) -> WantedCells {
+    WantedCells { part: Part::Counts, ..wanted(view, begins, period) }
 }
 
 /// How executions ended, stretch by stretch.
@@ -209,17 +225,17 @@ pub(super) fn runs(filters: &Filters, found: &[FoundCell]) -> Result<Runs, Learn
     Ok(runs)
 }
 
-/// The cells of [`View::Strata`] that are asked for, with the log that each is of.
+/// The cells of [`View::Strata`] that are asked for.
 pub(super) fn strata<'f>(
     filters: &Filters,
     found: &'f [FoundCell],
-) -> Result<Vec<(usize, Stratum<&'f str>, &'f StratumCell)>, LearnError> {
+) -> Result<Vec<&'f StratumCell>, LearnError> {
     let mut strata = Vec::new();
-    for FoundCell { log, key, cell, .. } in found {
+    for FoundCell { key, cell, .. } in found {
         let Cell::Stratum(cell) = cell else { continue };
         let of = stratum(&mut key.parts(), View::Strata)?;
         if filters.has(&of) {
-            strata.push((*log, of, cell.as_ref()));
+            strata.push(cell.as_ref());
         }
     }
     Ok(strata)

@@ -224,7 +224,7 @@ type StepName = (u32, String);
 /// Sums of steps, over versions and whatever else is not asked for.
 fn steps(filters: &Filters, found: &[FoundCell]) -> Result<BTreeMap<StepName, StepCell>, LearnError> {
     let mut steps: BTreeMap<StepName, StepCell> = BTreeMap::new();
-    for (_, _, cell) in strata(filters, found)? {
+    for cell in strata(filters, found)? {
         for (name, step) in &cell.steps {
             steps.entry(name.clone()).or_default().merge(step, 1);
         }
@@ -288,7 +288,7 @@ impl Errors {
                 Some(Pattern { pattern, executions: whole(days.values().sum()), first, last, example: None })
             })
             .collect();
-        all.sort_by(|one, other| other.executions.cmp(&one.executions));
+        all.sort_by_key(|pattern| std::cmp::Reverse(pattern.executions));
         let others = all.split_off(PATTERNS.min(all.len()));
         Self {
             patterns: all,

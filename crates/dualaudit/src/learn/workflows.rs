@@ -10,7 +10,7 @@ use dualaudit_record::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ask, Filters, Found, LearnError, Links, Period, Question, Unanswerable,
+    Ask, Filters, Flights, Found, LearnError, Links, Period, Question, Unanswerable,
     figures::{CONFIDENCE, Durations, Estimate, InFlight, Rate, Tally, all_durations, whole},
     inference::{
         proportion::difference,
@@ -81,7 +81,7 @@ impl Ask for Request {
         let of = |place: usize| runs(&question.filters, &found.cells[place]).map(|runs| grouped(*by, runs));
         let sums = Sums { runs: of(0)?, before: of(1)? };
         let points = if *series { points(*by, &question.filters, &found.cells[2])? } else { BTreeMap::new() };
-        Ok(answer(question, period, period.before(as_of), &sums, points))
+        Ok(answer(question, period, period.before(as_of), &sums, &found.flights, points))
     }
 }
 
@@ -199,9 +199,10 @@ pub struct Point {
 }
 
 /// What a row is of: a workflow, and which version, if they are told apart.
-type Row = (String, Option<String>);
+pub(super) type Row = (String, Option<String>);
 
-fn grouped(by: By, runs: BTreeMap<(String, String), RunsCell>) -> BTreeMap<Row, RunsCell> {
+/// Sums of runs by row.
+pub(super) fn grouped(by: By, runs: BTreeMap<(String, String), RunsCell>) -> BTreeMap<Row, RunsCell> {
     let mut rows: BTreeMap<Row, RunsCell> = BTreeMap::new();
     for ((workflow, version), cell) in runs {
         rows.entry((workflow, (by == By::Version).then_some(version))).or_default().merge(&cell, 1);
@@ -241,6 +242,7 @@ fn answer(
     period: Period,
     before: Period,
     sums: &Sums,
+    flights: &Flights,
     mut series: BTreeMap<Row, Vec<Point>>,
 ) -> Workflows {
     let minimum = question.minimum;
@@ -274,14 +276,14 @@ fn answer(
                 before: Rate::new(earlier.success, earlier.executions, minimum),
                 difference: difference(tally.sample(), earlier.sample(), CONFIDENCE).map(Estimate::from),
             },
-            in_flight: InFlight::default(),
+            in_flight: flights.of(&row.0, row.1.as_deref()),
             series: series.remove(row).unwrap_or_default(),
             executions: Links::to(&question.filters.of(&workflow, version.as_deref()), period),
             workflow,
             version,
         });
     }
-    rows.sort_by(|one, other| other.tally.executions.cmp(&one.tally.executions));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.tally.executions));
     Workflows { before, total: Tally::of(&total), workflows: rows }
 }
 

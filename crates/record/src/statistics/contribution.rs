@@ -117,19 +117,32 @@ pub enum About {
     Timeout,
 }
 
-impl Contribution {
-    /// What an execution gives that nobody judged.
+impl Stratum {
+    /// What an execution is told apart by.
     pub fn of(record: &WorkflowExecutionAudit) -> Self {
         let given = |text: &Option<String>| text.clone().unwrap_or_default();
         let kind = record.target.as_ref().and_then(|target| target.kind.clone());
         Self {
-            of: Stratum {
-                workflow: record.workflow_name.clone(),
-                version: record.workflow_version.clone(),
-                namespace: given(&record.namespace),
-                incident_type: given(&record.incident_type),
-                target_kind: kind.unwrap_or_default(),
-            },
+            workflow: record.workflow_name.clone(),
+            version: record.workflow_version.clone(),
+            namespace: given(&record.namespace),
+            incident_type: given(&record.incident_type),
+            target_kind: kind.unwrap_or_default(),
+        }
+    }
+
+    /// The same, borrowed.
+    pub fn as_deref(&self) -> Stratum<&str> {
+        let Self { workflow, version, namespace, incident_type, target_kind } = self;
+        Stratum { workflow, version, namespace, incident_type, target_kind }
+    }
+}
+
+impl Contribution {
+    /// What an execution gives that nobody judged.
+    pub fn of(record: &WorkflowExecutionAudit) -> Self {
+        Self {
+            of: Stratum::of(record),
             hour: Hour::of(record.completed_at),
             run: Some(run(record)),
             texts: texts(record),

@@ -41,14 +41,20 @@ impl Present for Request {
         let mut notes = Vec::new();
         if !adjustments.is_empty() {
             notes.push(caution.clone());
-            notes.push("Difference: success in points among executions that are alike and came to the step.".to_owned());
+            notes.push(
+                "Difference: success in points among executions that are alike and came to the step."
+                    .to_owned(),
+            );
         }
         if *judged > 1 {
-            notes.push(format!("Of {judged} that are judged, what helps or hurts is chance in 5 % of them at most."));
+            notes.push(format!(
+                "Of {judged} that are judged, what helps or hurts is chance in 5 % of them at most."
+            ));
         }
         if adjustments.iter().any(|it| it.hinges_on_broken) {
             notes.push(
-                "* Rests on executions that the step itself broke, maybe before they could be adjusted.".to_owned(),
+                "* Rests on executions that the step itself broke, maybe before they could be adjusted."
+                    .to_owned(),
             );
         }
         if adjustments.iter().any(|it| it.success.reversed) {

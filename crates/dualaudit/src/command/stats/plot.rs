@@ -82,10 +82,7 @@ pub(super) fn p_value(p: Option<f64>) -> String {
 
 /// A value as it is in JSON, where that is a word.
 pub(super) fn wire(value: &impl Serialize) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// A version's name, where it may have none.

@@ -70,7 +70,8 @@ impl<'f> Sums<'f> {
             if !filters.has(&stratum(&mut parts, View::Texts)?) {
                 continue;
             }
-            let (number, action, about) = (parts.number(View::Texts)?, parts.text(View::Texts)?, parts.about()?);
+            let (number, action, about) =
+                (parts.number(View::Texts)?, parts.text(View::Texts)?, parts.about()?);
             let texts = match about {
                 About::Error => continue,
                 About::Reason(kind) => sums.reasons.entry((number, action, kind)),
