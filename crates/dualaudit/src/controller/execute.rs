@@ -218,12 +218,14 @@ impl Visitor<'_> {
             last_state: self.executor.ingest.redacted(object, &self.observed.id),
             last_seen_at: now,
             state,
-            running: run.map(|run| Running {
-                workflow: run.workflow,
-                version: run.version,
-                incident_type: run.incident_type,
-                target_kind: run.target_kind,
-                since: run.since.unwrap_or(now),
+            running: run.map(|run| {
+                Box::new(Running {
+                    workflow: run.workflow,
+                    version: run.version,
+                    incident_type: run.incident_type,
+                    target_kind: run.target_kind,
+                    since: run.since.unwrap_or(now),
+                })
             }),
         }
     }

@@ -93,7 +93,7 @@ pub struct Tracked {
     /// Whether its end is accounted for.
     pub state: TrackedState,
     /// What runs. `None` once it ended or is accounted for, and always where it is closed.
-    pub running: Option<Running>,
+    pub running: Option<Box<Running>>,
 }
 
 /// What runs, as its record will say it: each text is empty where it is not given, or cannot be read.

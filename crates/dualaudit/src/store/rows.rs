@@ -323,7 +323,7 @@ pub(super) fn tracked<C: Cells>(row: &C) -> Result<Tracked, C::Error> {
         last_state: row.string(5)?,
         last_seen_at: row.time(6)?,
         state: tracked_state(row, 7)?,
-        running: running(row, 8)?,
+        running: running(row, 8)?.map(Box::new),
     })
 }
 

@@ -209,14 +209,14 @@ pub(crate) fn exported(export: &str) -> DraftContent {
 }
 
 /// A workflow that runs since then.
-pub(crate) fn running(workflow: &str, since: Time) -> Running {
-    Running {
+pub(crate) fn running(workflow: &str, since: Time) -> Box<Running> {
+    Box::new(Running {
         workflow: workflow.to_owned(),
         version: "v1.2".to_owned(),
         incident_type: "CrashLoopBackOff".to_owned(),
         target_kind: "Deployment".to_owned(),
         since,
-    }
+    })
 }
 
 pub(crate) fn tracked(id: &str, started_at: Option<Time>) -> Tracked {

@@ -86,7 +86,7 @@ pub(crate) async fn what_runs_is_in_flight_and_found_by_what_it_is(store: &dyn S
         let id = format!("{n:02}");
         changes.push(TrackingChange::Seen(Tracked {
             namespace,
-            running: Some(running),
+            running: Some(Box::new(running)),
             ..tracked(&id, None)
         }));
     }
