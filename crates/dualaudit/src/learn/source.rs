@@ -225,17 +225,20 @@ pub(super) fn runs(filters: &Filters, found: &[FoundCell]) -> Result<Runs, Learn
     Ok(runs)
 }
 
+/// A cell of [`View::Strata`], with the log and the executions that it is of.
+pub(super) type OfStratum<'f> = (usize, Stratum<&'f str>, &'f StratumCell);
+
 /// The cells of [`View::Strata`] that are asked for.
 pub(super) fn strata<'f>(
     filters: &Filters,
     found: &'f [FoundCell],
-) -> Result<Vec<&'f StratumCell>, LearnError> {
+) -> Result<Vec<OfStratum<'f>>, LearnError> {
     let mut strata = Vec::new();
-    for FoundCell { key, cell, .. } in found {
+    for FoundCell { log, key, cell, .. } in found {
         let Cell::Stratum(cell) = cell else { continue };
         let of = stratum(&mut key.parts(), View::Strata)?;
         if filters.has(&of) {
-            strata.push(cell.as_ref());
+            strata.push((*log, of, cell.as_ref()));
         }
     }
     Ok(strata)

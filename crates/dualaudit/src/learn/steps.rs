@@ -224,7 +224,7 @@ type StepName = (u32, String);
 /// Sums of steps, over versions and whatever else is not asked for.
 fn steps(filters: &Filters, found: &[FoundCell]) -> Result<BTreeMap<StepName, StepCell>, LearnError> {
     let mut steps: BTreeMap<StepName, StepCell> = BTreeMap::new();
-    for cell in strata(filters, found)? {
+    for (_, _, cell) in strata(filters, found)? {
         for (name, step) in &cell.steps {
             steps.entry(name.clone()).or_default().merge(step, 1);
         }

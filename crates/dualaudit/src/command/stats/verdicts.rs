@@ -31,15 +31,19 @@ impl Args {
 
 impl Present for Request {
     type Item = OfWorkflow;
-    const SHAPE: &'static Shape<OfWorkflow> =
-        &Shape { table: TABLE, csv: CSV, nothing: "Nothing that ended in this period and fits was reviewed." };
+    const SHAPE: &'static Shape<OfWorkflow> = &Shape {
+        table: TABLE,
+        csv: CSV,
+        nothing: "Nothing that ended in this period and fits was reviewed.",
+    };
 
     fn items(answer: &Verdicts) -> &[OfWorkflow] {
         &answer.workflows
     }
 
     fn notes(answer: &Answer<Verdicts>) -> Vec<String> {
-        let Verdicts { total: Judged { reviewed, disagreeing, .. }, disagreements, more, .. } = &answer.answer;
+        let Verdicts { total: Judged { reviewed, disagreeing, .. }, disagreements, more, .. } =
+            &answer.answer;
         let mut notes = vec![format!(
             "{} of {} executions were reviewed; verdicts are no part of success.",
             reviewed.count, reviewed.of
