@@ -80,12 +80,12 @@ pub struct RunsCell {
     pub retries: i64,
     /// How many of those that count retried any.
     pub retried: i64,
+    /// How all those that somebody judged turned out.
+    pub verdicts: Counts<(Verdict, Outcome)>,
     /// From start to end, of those that count.
     pub durations: BTreeMap<Outcome, Timed>,
     /// From creation to start, of all of which it is known.
     pub queued: Timed,
-    /// How all those that somebody judged turned out.
-    pub verdicts: Counts<(Verdict, Outcome)>,
 }
 
 /// Scores in millionths.
@@ -180,6 +180,7 @@ impl Cell {
             match self {
                 Self::Runs(cell) => {
                     cell.scores.clear();
+                    cell.verdicts.clear();
                     (cell.rollbacks, cell.rolled_back, cell.retries, cell.retried) = (0, 0, 0, 0);
                 }
                 Self::Stratum(cell) => {
@@ -227,7 +228,7 @@ impl RunsCell {
 
     /// Adds all of another, `times` over.
     pub fn merge(&mut self, other: &Self, times: i64) {
-        let Self { ended, scores, rollbacks, rolled_back, retries, retried, durations, queued, verdicts } =
+        let Self { ended, scores, rollbacks, rolled_back, retries, retried, verdicts, durations, queued } =
             other;
         add(&mut self.ended, ended, times);
         merge(&mut self.scores, scores, |mine, theirs| mine.merge(theirs, times));
