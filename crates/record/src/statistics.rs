@@ -16,15 +16,17 @@ mod key;
 mod packed;
 mod pattern;
 mod sketch;
+mod slice;
 mod sums;
 
-pub use bucket::{Bucket, Hour, Level, Stretch};
+pub use bucket::{Bucket, Hour, Kept, Level, Stretch};
 pub use cell::{Cell, Counts, Ended, Part, RunsCell, Scores, StepCell, StratumCell, TextsCell, Timed};
 pub use contribution::{About, Adjusted, Contribution, Run, StepRun, Stratum, Text};
 pub use key::{Key, KeyError, Parts, Scope, View};
 pub use packed::{NotPacked, Packed};
 pub use pattern::{RULES, pattern};
 pub use sketch::{RELATIVE_ERROR, Sketch};
+pub use slice::{NoSlice, Slice, Texts};
 pub use sums::Sums;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod load;
 mod postgres;
 mod proof;
 mod records;
+mod statistics;
 mod volume;
 
 use std::time::Duration;
@@ -37,6 +38,9 @@ fn main() {
     }
     if asked_for("volume") {
         runtime.block_on(volume::pages_of_many_beside_few());
+    }
+    if asked_for("statistics") {
+        runtime.block_on(statistics::cells_of_many_beside_few());
     }
     if asked_for("record") {
         runtime.block_on(controller::recording_beside_bare_patches());

@@ -2,7 +2,7 @@
 
 use dualaudit_record::{
     Time,
-    statistics::{Bucket, Hour, Level},
+    statistics::{Bucket, Hour, Kept, Level, Stretch},
 };
 use serde::{Deserialize, Serialize};
 
@@ -228,11 +228,9 @@ impl Period {
     /// `as_of` at most.
     #[must_use]
     pub fn aligned(self, as_of: Time) -> Self {
-        let last = self.until.saturating_add_micros(-1).max(self.since);
-        Self {
-            since: Bucket::kept(Hour::of(self.since), as_of).start.start(),
-            until: Bucket::kept(Hour::of(last), as_of).end().start(),
-        }
+        let (from, until) = self.hours();
+        let Stretch { from, until } = Kept::by(as_of).outward(Stretch { from, until });
+        Self { since: from.start(), until: until.start() }
     }
 
     /// The period of the same length that ends where this one begins, aligned.
@@ -244,7 +242,8 @@ impl Period {
 
     /// Its first hour, and the first one after it.
     pub(super) fn hours(self) -> (Hour, Hour) {
-        (Hour::of(self.since), Bucket::of(Hour::of(self.until.saturating_add_micros(-1)), Level::Hour).end())
+        let last = self.until.saturating_add_micros(-1).max(self.since);
+        (Hour::of(self.since), Bucket::of(Hour::of(last), Level::Hour).end())
     }
 }
 

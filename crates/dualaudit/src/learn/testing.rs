@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
-    statistics::{Contribution, Sums},
+    statistics::{Contribution, Kept, Sums},
 };
 
 use super::{Ask, Found, source::FoundCell};
@@ -40,7 +40,8 @@ impl Given {
             Some(sums) => sums,
             None => self.logs.entry(log.to_owned()).or_default(),
         };
-        sums.give(contribution, times, self.as_of);
+        let shortest = Kept::by(self.as_of).shortest(contribution.hour);
+        sums.give_to(shortest, contribution, times);
     }
 
     /// The cells that are wanted, as a store finds them.

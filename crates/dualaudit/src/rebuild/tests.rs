@@ -203,13 +203,13 @@ async fn statistics_are_found_to_differ_and_put_right(store: &impl Tampered) {
     }
     while store.fold(LOG).await.unwrap() == Folding::More {}
     for sql in [
-        "DELETE FROM statistics_page WHERE view = 'strata'".to_owned(),
-        "UPDATE statistics_page SET log = 'empty' WHERE log = 'default' AND view = 'texts'".to_owned(),
-        "UPDATE statistics_page SET start = start + 1000 WHERE view = 'runs'".to_owned(),
-        "UPDATE statistics_page SET level = 'month' WHERE view = 'texts'".to_owned(),
-        "UPDATE statistics_page SET view = 'steps', start = start + 1000 WHERE view = 'strata'".to_owned(),
-        format!("UPDATE statistics_page SET first_key = {garbage} WHERE view = 'runs'"),
-        format!("UPDATE statistics_page SET cells = {garbage} WHERE view = 'runs'"),
+        "DELETE FROM statistics_page WHERE slice = 'strata'".to_owned(),
+        "UPDATE statistics_page SET log = 'empty' WHERE log = 'default' AND slice = 'texts'".to_owned(),
+        "UPDATE statistics_page SET start = start + 1000 WHERE slice = 'runs'".to_owned(),
+        "UPDATE statistics_page SET level = 'month' WHERE slice = 'texts'".to_owned(),
+        "UPDATE statistics_page SET slice = 'steps', start = start + 1000 WHERE slice = 'strata'".to_owned(),
+        format!("UPDATE statistics_page SET first_key = {garbage} WHERE slice = 'runs'"),
+        format!("UPDATE statistics_page SET cells = {garbage} WHERE slice = 'runs'"),
     ] {
         differs(store, LOG, &sql).await;
     }

@@ -7,13 +7,13 @@ use dualaudit_record::{
     entry::{Hold, Review},
     log::TileData,
     proof,
-    statistics::{Bucket, Key, NotPacked, Sums, View},
+    statistics::{Bucket, Kept, Key, NotPacked, Part, Slice, Sums},
 };
 use serde::Serialize;
 
 use super::{
     Head, Store, StoreError, StoredEntry,
-    statistics::page::{self, BadPage, PageId},
+    statistics::page::{self, BadPage, PageId, Reading},
 };
 
 /// What follows from a log's entries, and from nothing else.
@@ -104,7 +104,7 @@ pub(super) const REPLACE_STATISTICS: [&str; 4] = [
     "DELETE FROM statistics_pending WHERE log = $1",
     "DELETE FROM statistics_page WHERE log = $1",
     "INSERT INTO statistics_page SELECT * FROM rebuilt_statistics_page WHERE log = $1",
-    "UPDATE statistics_log SET refolded = refold_until WHERE log = $1",
+    "UPDATE statistics_log SET refolded = refold_until, rolling = NULL WHERE log = $1",
 ];
 
 /// Entries whose contributions are summed before they go into pages.
@@ -135,7 +135,7 @@ impl Summing {
 pub(super) fn pages_like_stored(name: &str) -> String {
     format!(
         "CREATE TEMPORARY TABLE {name} AS SELECT * FROM statistics_page WHERE false;
-        CREATE UNIQUE INDEX {name}_key ON {name} (log, level, start, view, first_key)"
+        CREATE UNIQUE INDEX {name}_key ON {name} (log, level, start, slice, first_key)"
     )
 }
 
@@ -145,7 +145,7 @@ pub(super) struct TakingAway {
     /// What makes no sense.
     bad: Vec<String>,
     /// The last key so far, and where.
-    last: Option<(View, Bucket, Key)>,
+    last: Option<(Slice, Bucket, Key)>,
 }
 
 impl TakingAway {
@@ -159,13 +159,13 @@ impl TakingAway {
         sums
     }
 
-    /// What it takes to take the next pages, in the order of their names, away from those of a log that has come to
-    /// `as_of`.
-    pub(super) fn pages(&mut self, pages: &[(PageId, Vec<u8>)], as_of: Time) -> Sums {
+    /// What it takes to take the next pages, in the order of their names, away. Of buckets that are not kept, because
+    /// they are still put together or on their way out, nobody reads anything.
+    pub(super) fn pages(&mut self, pages: &[(PageId, Vec<u8>)], kept: Kept) -> Sums {
         let mut sums = Sums::default();
-        for (id, bytes) in pages {
+        for (id, bytes) in pages.iter().filter(|(id, _)| kept.has(id.bucket)) {
             let mut of_page = Sums::default();
-            match self.page(id, bytes, as_of, &mut of_page) {
+            match self.page(id, bytes, &mut of_page) {
                 Ok(()) => sums.merge(&of_page, -1),
                 Err(why) => self.bad.push(format!("{}: {why}", place(id))),
             }
@@ -173,17 +173,19 @@ impl TakingAway {
         sums
     }
 
-    fn page(&mut self, id: &PageId, bytes: &[u8], as_of: Time, sums: &mut Sums) -> Result<(), String> {
-        let cells = page::read(id, bytes).map_err(|error| error.to_string())?;
-        for cell in cells {
-            let (key, cell) = cell.map_err(|error| error.to_string())?;
-            let next = (id.view, id.bucket, key);
+    fn page(&mut self, id: &PageId, bytes: &[u8], sums: &mut Sums) -> Result<(), String> {
+        let view = id.slice.view();
+        let mut reading = Reading::new(id, bytes).map_err(|error| error.to_string())?;
+        while let Some(cell_bytes) = reading.next().map_err(|error| error.to_string())? {
+            let mut cell = view.zero();
+            reading.add(cell_bytes, Part::All, &mut cell).map_err(|error| error.to_string())?;
+            let next = (id.slice, id.bucket, Key::from_bytes(reading.key().to_vec()));
             let follows =
                 self.last.as_ref().is_none_or(|last| (last.0, last.1) != (next.0, next.1) || last.2 < next.2);
             if next.2 < id.first || !follows {
                 return Err("its keys are not where they are looked for".to_owned());
             }
-            sums.add(id.view, id.bucket.rolled(as_of), next.2.clone(), &cell, 1);
+            sums.add(view, id.bucket, next.2.clone(), &cell, 1);
             self.last = Some(next);
         }
         Ok(())
@@ -194,8 +196,7 @@ impl TakingAway {
         let differing = self.bad.len() as u64;
         let mut compared = Compared { table: "statistics_page", rows, differing, first: self.bad };
         for (id, bytes) in left {
-            for cell in page::read(id, bytes)? {
-                let (key, _) = cell?;
+            for key in page::read(id, bytes)?.into_keys() {
                 compared.differing += 1;
                 if compared.first.len() < NAMED as usize {
                     compared.first.push(format!("{}: {}", place(id), key.as_bytes().escape_ascii()));
@@ -208,7 +209,7 @@ impl TakingAway {
 }
 
 fn place(id: &PageId) -> String {
-    format!("{} of the {} from {}", id.view, id.bucket.level, id.bucket.start.start())
+    format!("{} of the {} from {}", id.slice, id.bucket.level, id.bucket.start.start())
 }
 
 /// Whether a rebuild only looks.

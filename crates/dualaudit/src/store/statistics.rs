@@ -1,30 +1,32 @@
 //! Statistics as they are stored: what each append gives, until it is folded into pages of cells.
 //!
 //! An append writes what it gives to the statistics in the same transaction, as one small row. A fold takes many
-//! such rows and adds them to the pages that hold their cells; and it puts the cells of hours together to days, and of
-//! days to months, once the log has come far enough. So the statistics are at every moment the cells of all pages and
-//! what is yet to be folded, and what an append costs does not depend on how much there is.
+//! such rows and adds them to the pages that hold their cells; and once a day is over, it puts the cells of its hours
+//! together to those of the day, and so on to weeks and months. So the statistics are at every moment the cells of all
+//! pages and what is yet to be folded, and what an append costs does not depend on how much there is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use dualaudit_record::{
     Time,
-    statistics::{Bucket, Cell, Hour, Key, Level, NotPacked, Packed, Part, Stretch, Sums, View},
+    statistics::{
+        Bucket, Cell, Contribution, Hour, Kept, Key, Level, NotPacked, Packed, Part, Slice, Stretch, Sums,
+        View,
+    },
 };
 
 use super::{Disagreements, InFlight, InFlightFilter, StoreError, WantedDisagreements};
 
 pub(super) mod page;
 pub(super) mod refold;
+pub(super) mod rolling;
 
-use page::{BadPage, PageId};
+use page::{BadPage, PageId, Reading};
 
 /// Rows of appends that are folded at once, and their bytes, all but the last row's.
 pub(super) const PENDING: u32 = 1024;
 pub(super) const PENDING_BYTES: i64 = 128 * 1024;
-/// Pages that are put together with others at once.
-pub(super) const ROLLED: u32 = 64;
 /// Entries that are read again at once.
 pub(super) const REFOLDED: u32 = 64;
 
@@ -114,100 +116,140 @@ impl WantedCells {
         Self { view, begins, from, until, by: Some(Level::Hour), part: Part::All }
     }
 
-    pub(super) fn overlaps(&self, bucket: Bucket) -> bool {
-        bucket.end() > self.from && bucket.start < self.until
+    /// The period, outward to the shortest buckets of a log that has come to `as_of`.
+    fn period(&self, as_of: Time) -> Stretch {
+        Kept::by(as_of).outward(Stretch { from: self.from, until: self.until })
     }
 
-    /// What the cells of a bucket are told apart by.
-    fn stretch(&self, bucket: Bucket, as_of: Time) -> Stretch {
-        match self.by {
-            Some(level) if level > bucket.level => Bucket::of(bucket.start, level).into(),
-            Some(_) => bucket.into(),
-            None => {
-                let from = Bucket::kept(self.from, as_of).start;
-                let until = self.until.before().map_or(self.until, |last| Bucket::kept(last, as_of).end());
-                Stretch { from, until }
-            }
+    /// The runs of buckets that hold the period, each of each slice that is needed; `kept` are those that there are.
+    pub(super) fn runs(&self, kept: Kept, as_of: Time) -> Vec<Run> {
+        if self.from >= self.until {
+            return Vec::new();
         }
+        let cover = kept.cover(kept.outward(self.period(as_of)), self.by);
+        let slices = self.view.slices(self.part).iter();
+        slices.flat_map(|&slice| cover.iter().map(move |&(level, of)| Run { slice, level, of })).collect()
     }
+}
+
+/// Buckets of one length, one after the other, of which a slice is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) slice: Slice,
+    pub(super) level: Level,
+    pub(super) of: Stretch,
 }
 
 /// Sums what a question asks for.
 struct Finding<'w> {
     wanted: &'w WantedCells,
-    cells: BTreeMap<Stretch, BTreeMap<Key, Cell>>,
+    period: Stretch,
+    kept: Kept,
+    cells: BTreeMap<Stretch, HashMap<Vec<u8>, Cell>>,
 }
 
-impl Finding<'_> {
-    fn add(&mut self, bucket: Bucket, key: &Key, cell: &Cell, as_of: Time) {
-        let of = self.cells.entry(self.wanted.stretch(bucket, as_of)).or_default();
-        match of.get_mut(key) {
-            Some(sum) => sum.merge(cell, 1),
-            None => drop(of.insert(key.clone(), cell.clone())),
+impl<'w> Finding<'w> {
+    fn new(wanted: &'w WantedCells, as_of: Time) -> Self {
+        Self { wanted, period: wanted.period(as_of), kept: Kept::by(as_of), cells: BTreeMap::new() }
+    }
+
+    /// What the cells of a bucket, or of an hour, are told apart by.
+    fn stretch(&self, start: Hour) -> Stretch {
+        let Some(level) = self.wanted.by else { return self.period };
+        let shortest = self.kept.shortest(start);
+        if shortest.level > level { shortest.into() } else { Bucket::of(start, level).into() }
+    }
+
+    /// Adds the cells of a page that are asked for.
+    fn page(&mut self, id: &PageId, bytes: &[u8]) -> Result<(), BadPage> {
+        let (begins, part) = (self.wanted.begins.as_bytes(), self.wanted.part);
+        let cells = self.cells.entry(self.stretch(id.bucket.start)).or_default();
+        let mut reading = Reading::new(id, bytes)?;
+        while let Some(bytes) = reading.next()? {
+            let key = reading.key();
+            if !key.starts_with(begins) {
+                if key > begins {
+                    break;
+                }
+                continue;
+            }
+            if let Some(cell) = cells.get_mut(key) {
+                reading.add(bytes, part, cell)?;
+            } else {
+                let mut cell = id.slice.view().zero();
+                reading.add(bytes, part, &mut cell)?;
+                cells.insert(key.to_vec(), cell);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what is not folded yet and is asked for.
+    fn give(&mut self, contribution: &Contribution, times: i64) {
+        if contribution.hour < self.period.from || contribution.hour >= self.period.until {
+            return;
+        }
+        let mut sums = Sums::default();
+        sums.give_to(self.kept.shortest(contribution.hour), contribution, times);
+        for ((view, bucket, key), cell) in sums.iter() {
+            self.add(*view, *bucket, key, cell);
+        }
+    }
+
+    /// Adds a cell of one of the shortest buckets, if it is asked for.
+    fn add(&mut self, view: View, bucket: Bucket, key: &Key, cell: &Cell) {
+        let is_within = bucket.end() > self.period.from && bucket.start < self.period.until;
+        if is_within && view == self.wanted.view && key.as_bytes().starts_with(self.wanted.begins.as_bytes())
+        {
+            let cells = self.cells.entry(self.stretch(bucket.start)).or_default();
+            cells.entry(key.as_bytes().to_vec()).or_insert_with(|| view.zero()).merge(cell, 1);
         }
     }
 
     fn found(self) -> Vec<Placed> {
         let mut found = Vec::new();
         for (stretch, cells) in self.cells {
+            let begin = found.len();
             for (key, mut cell) in cells {
                 cell.keep(self.wanted.part);
                 if !cell.is_zero() {
-                    found.push((stretch, key, cell));
+                    found.push((stretch, Key::from_bytes(key), cell));
                 }
             }
+            found[begin..].sort_unstable_by(|(_, one, _), (_, other, _)| one.cmp(other));
         }
         found
     }
 }
 
-/// Takes the cells that are wanted out of pages and of what is not folded yet.
+/// Takes the cells that are wanted out of pages, each beside the place of the question that it was read for, and of what
+/// is not folded yet.
 pub(super) fn found(
     wanted: &[WantedCells],
-    pages: &[(PageId, Vec<u8>)],
+    pages: &[(usize, PageId, Vec<u8>)],
     pending: &[Packed],
     as_of: Time,
 ) -> Result<Vec<Vec<Placed>>, BadStatistics> {
-    let unfolded = given(pending, as_of)?;
-    let mut findings: Vec<Finding<'_>> =
-        wanted.iter().map(|wanted| Finding { wanted, cells: BTreeMap::new() }).collect();
-    for (id, bytes) in pages {
-        let mut of: Vec<&mut Finding<'_>> = findings
-            .iter_mut()
-            .filter(|finding| finding.wanted.view == id.view && finding.wanted.overlaps(id.bucket))
-            .collect();
-        for cell in page::read(id, bytes)? {
-            let (key, cell) = cell?;
-            for finding in &mut of {
-                if key.as_bytes().starts_with(finding.wanted.begins.as_bytes()) {
-                    finding.add(id.bucket, &key, &cell, as_of);
-                }
-            }
+    let mut findings: Vec<Finding<'_>> = wanted.iter().map(|wanted| Finding::new(wanted, as_of)).collect();
+    for (place, id, bytes) in pages {
+        findings[*place].page(id, bytes)?;
+    }
+    for packed in pending {
+        for (times, contribution) in packed.unpack()? {
+            findings.iter_mut().for_each(|finding| finding.give(&contribution, times));
         }
     }
-    add_sums(&mut findings, &unfolded, as_of);
     Ok(findings.into_iter().map(Finding::found).collect())
 }
 
-/// Takes the cells that are wanted out of sums alone.
+/// Takes the cells that are wanted out of sums in the shortest buckets alone.
 #[cfg(test)]
 pub(crate) fn found_in(wanted: &[WantedCells], sums: &Sums, as_of: Time) -> Vec<Vec<Placed>> {
-    let mut findings: Vec<Finding<'_>> =
-        wanted.iter().map(|wanted| Finding { wanted, cells: BTreeMap::new() }).collect();
-    add_sums(&mut findings, sums, as_of);
-    findings.into_iter().map(Finding::found).collect()
-}
-
-fn add_sums(findings: &mut [Finding<'_>], sums: &Sums, as_of: Time) {
+    let mut findings: Vec<Finding<'_>> = wanted.iter().map(|wanted| Finding::new(wanted, as_of)).collect();
     for ((view, bucket, key), cell) in sums.iter() {
-        for finding in &mut *findings {
-            let wanted = finding.wanted;
-            let begins = key.as_bytes().starts_with(wanted.begins.as_bytes());
-            if begins && *view == wanted.view && wanted.overlaps(*bucket) {
-                finding.add(*bucket, key, cell, as_of);
-            }
-        }
+        findings.iter_mut().for_each(|finding| finding.add(*view, *bucket, key, cell));
     }
+    findings.into_iter().map(Finding::found).collect()
 }
 
 /// What is stored of statistics makes no sense.
@@ -219,26 +261,12 @@ pub(super) enum BadStatistics {
     Pending(#[from] NotPacked),
 }
 
-/// What appends gave, in the buckets of a log that has come to `as_of`.
-pub(super) fn given(pending: &[Packed], as_of: Time) -> Result<Sums, NotPacked> {
+/// What appends gave, in the buckets that are kept.
+pub(super) fn given(pending: &[Packed], kept: Kept) -> Result<Sums, NotPacked> {
     let mut sums = Sums::default();
     for packed in pending {
         for (times, contribution) in packed.unpack()? {
-            sums.give(&contribution, times, as_of);
-        }
-    }
-    Ok(sums)
-}
-
-/// What it takes to move the cells of pages to the buckets they belong to by `as_of`.
-pub(super) fn rolled(pages: &[(PageId, Vec<u8>)], as_of: Time) -> Result<Sums, BadPage> {
-    let mut sums = Sums::default();
-    for (id, bytes) in pages {
-        let to = id.bucket.rolled(as_of);
-        for cell in page::read(id, bytes)? {
-            let (key, cell) = cell?;
-            sums.add(id.view, id.bucket, key.clone(), &cell, -1);
-            sums.add(id.view, to, key, &cell, 1);
+            sums.give(&contribution, times, kept);
         }
     }
     Ok(sums)

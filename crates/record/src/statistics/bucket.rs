@@ -1,4 +1,7 @@
-//! The stretches of time that statistics are kept by: hours of UTC, which become days, which become months.
+//! The stretches of time that statistics are kept by: hours of UTC, then days, then months.
+//!
+//! Longer buckets are kept beside the shorter ones once they are over, so that a question about a long time reads few of
+//! them; and the shorter ones go when nobody needs to tell them apart any more.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -7,6 +10,7 @@ use crate::{Time, names::named};
 
 const MICROS: i64 = 3_600_000_000;
 const DAY: i32 = 24;
+const WEEK: i32 = 7 * DAY;
 /// Hours are told apart until this long after the end of their day.
 const HOURS_KEPT: i32 = 2 * DAY;
 /// Days are told apart until this long after the end of their month.
@@ -57,12 +61,13 @@ impl Hour {
 pub enum Level {
     Hour,
     Day,
+    Week,
     Month,
 }
 
-named!(Level { Hour = "hour", Day = "day", Month = "month" });
+named!(Level { Hour = "hour", Day = "day", Week = "week", Month = "month" });
 
-/// An hour, a day or a month of UTC.
+/// An hour, a day, a week (ISO 8601: from Monday on) or a month of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bucket {
     /// How long it is.
@@ -77,31 +82,11 @@ impl Bucket {
         let start = match level {
             Level::Hour => hour.0,
             Level::Day => hour.0.div_euclid(DAY) * DAY,
+            // The first day of 1970 was a Thursday.
+            Level::Week => (hour.0 + 3 * DAY).div_euclid(WEEK) * WEEK - 3 * DAY,
             Level::Month => first_of_month(hour.date()),
         };
         Self { level, start: Hour(start) }
-    }
-
-    /// The bucket that an hour is kept in once its log has come to `as_of`: the older, the longer.
-    ///
-    /// A later `as_of` never gives a shorter one, and the longer contains the shorter: what is kept in buckets of an
-    /// earlier instant can be put together to those of a later one.
-    pub fn kept(hour: Hour, as_of: Time) -> Self {
-        let now = Hour::of(as_of).0;
-        let is_over = |level, kept| Self::of(hour, level).end().0.saturating_add(kept) <= now;
-        let level = match () {
-            () if is_over(Level::Month, DAYS_KEPT) => Level::Month,
-            () if is_over(Level::Day, HOURS_KEPT) => Level::Day,
-            () => Level::Hour,
-        };
-        Self::of(hour, level)
-    }
-
-    /// What this bucket has become by `as_of`.
-    #[must_use]
-    pub fn rolled(self, as_of: Time) -> Self {
-        let kept = Self::kept(self.start, as_of);
-        if kept.level > self.level { kept } else { self }
     }
 
     /// The first hour after it.
@@ -109,8 +94,113 @@ impl Bucket {
         Hour(match self.level {
             Level::Hour => self.start.0 + 1,
             Level::Day => self.start.0 + DAY,
+            Level::Week => self.start.0 + WEEK,
             Level::Month => self.start.0 + i32::from(self.start.date().days_in_month()) * DAY,
         })
+    }
+}
+
+/// Which buckets a log's statistics have, once they have come to the beginning of a day.
+///
+/// - Hours are there from the first on, and until two days after their day.
+/// - Days and weeks are there once they are over, and until a hundred days after the month that they begin in.
+/// - Months are there once they are over, for ever.
+///
+/// So each hour is in one bucket at least, and those that it is in contain each other, but for weeks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kept {
+    /// The first hour of a day.
+    at: i32,
+}
+
+impl Kept {
+    /// Once they have come as far as a log that has come to `as_of`.
+    pub fn by(as_of: Time) -> Self {
+        Self::at(Hour::of(as_of))
+    }
+
+    /// Once they have come to the day of an hour.
+    pub fn at(hour: Hour) -> Self {
+        Self { at: Bucket::of(hour, Level::Day).start.0 }
+    }
+
+    /// The first hour of the day that they have come to.
+    pub fn hour(self) -> Hour {
+        Hour(self.at)
+    }
+
+    /// Hours before this one are told apart no more.
+    pub fn hours_from(self) -> Hour {
+        Hour(self.at - HOURS_KEPT)
+    }
+
+    /// Days and weeks that begin before this hour are told apart no more.
+    pub fn days_from(self) -> Hour {
+        Bucket::of(Hour(self.at - DAYS_KEPT), Level::Month).start
+    }
+
+    /// Whether a bucket is there.
+    pub fn has(self, bucket: Bucket) -> bool {
+        match bucket.level {
+            Level::Hour => bucket.start >= self.hours_from(),
+            Level::Day | Level::Week => bucket.start >= self.days_from() && bucket.end().0 <= self.at,
+            Level::Month => bucket.end().0 <= self.at,
+        }
+    }
+
+    /// The shortest bucket that an hour is in.
+    pub fn shortest(self, hour: Hour) -> Bucket {
+        let level = match () {
+            () if hour >= self.hours_from() => Level::Hour,
+            () if hour >= self.days_from() => Level::Day,
+            () => Level::Month,
+        };
+        Bucket::of(hour, level)
+    }
+
+    /// All buckets that an hour is in, the shortest first.
+    pub fn buckets(self, hour: Hour) -> impl Iterator<Item = Bucket> {
+        Level::ALL.iter().map(move |&level| Bucket::of(hour, level)).filter(move |&bucket| self.has(bucket))
+    }
+
+    /// The stretch of all shortest buckets that some of a stretch lies in.
+    pub fn outward(self, stretch: Stretch) -> Stretch {
+        let from = self.shortest(stretch.from).start;
+        let last = Hour(stretch.until.0 - 1);
+        Stretch { from, until: self.shortest(last.max(stretch.from)).end() }
+    }
+
+    /// Buckets that together are the stretch, which begins and ends where shortest buckets do: runs of one level. They
+    /// lie in buckets of the level `within`; of `None`, they are as long as can be.
+    pub fn cover(self, stretch: Stretch, within: Option<Level>) -> Vec<(Level, Stretch)> {
+        let levels: &[Level] = match within {
+            None => &[Level::Month, Level::Week, Level::Day],
+            Some(Level::Month) => &[Level::Month, Level::Day],
+            Some(Level::Week | Level::Day) => &[Level::Day],
+            Some(Level::Hour) => &[],
+        };
+        let mut runs: Vec<(Level, Stretch)> = Vec::new();
+        let mut from = stretch.from;
+        while from < stretch.until {
+            let (level, until) = if from < self.days_from() {
+                (Level::Month, self.days_from().min(stretch.until))
+            } else if from.0 >= self.at {
+                (Level::Hour, stretch.until)
+            } else {
+                let longer = levels.iter().map(|&level| Bucket::of(from, level));
+                let longest = longer
+                    .into_iter()
+                    .find(|it| it.start == from && it.end() <= stretch.until && self.has(*it))
+                    .unwrap_or_else(|| self.shortest(from));
+                (longest.level, longest.end())
+            };
+            match runs.last_mut() {
+                Some((last, run)) if *last == level => run.until = until,
+                _ => runs.push((level, Stretch { from, until })),
+            }
+            from = until;
+        }
+        runs
     }
 }
 
@@ -146,31 +236,65 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn kept(hour: &str, as_of: &str) -> (Level, String, String) {
-        let bucket = Bucket::kept(Hour::of(at(hour)), at(as_of));
+    fn shortest(hour: &str, as_of: &str) -> (Level, String, String) {
+        let bucket = Kept::by(at(as_of)).shortest(Hour::of(at(hour)));
         (bucket.level, bucket.start.start().to_string(), bucket.end().start().to_string())
     }
 
     #[test]
-    fn the_older_an_hour_is_the_longer_is_its_bucket() {
+    fn the_older_an_hour_is_the_longer_is_its_shortest_bucket() {
         let is = |level, start: &str, end: &str| (level, at(start).to_string(), at(end).to_string());
         assert_eq!(
-            kept("2024-02-29T13:45:00Z", "2024-03-02T23:59:59Z"),
+            shortest("2024-02-29T13:45:00Z", "2024-03-02T23:59:59Z"),
             is(Level::Hour, "2024-02-29T13:00:00Z", "2024-02-29T14:00:00Z")
         );
         assert_eq!(
-            kept("2024-02-29T13:45:00Z", "2024-03-03T00:00:00Z"),
+            shortest("2024-02-29T13:45:00Z", "2024-03-03T00:00:00Z"),
             is(Level::Day, "2024-02-29T00:00:00Z", "2024-03-01T00:00:00Z")
         );
-        assert_eq!(kept("2024-02-29T13:45:00Z", "2024-06-08T23:59:59Z").0, Level::Day);
+        assert_eq!(shortest("2024-02-29T13:45:00Z", "2024-06-08T23:59:59Z").0, Level::Day);
         assert_eq!(
-            kept("2024-02-29T13:45:00Z", "2024-06-09T00:00:00Z"),
+            shortest("2024-02-29T13:45:00Z", "2024-06-09T00:00:00Z"),
             is(Level::Month, "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z")
         );
         assert_eq!(
-            kept("1969-12-31T23:00:00Z", "2024-06-09T00:00:00Z"),
+            shortest("1969-12-31T23:00:00Z", "2024-06-09T00:00:00Z"),
             is(Level::Month, "1969-12-01T00:00:00Z", "1970-01-01T00:00:00Z")
         );
+    }
+
+    #[test]
+    fn what_is_over_is_in_longer_buckets_too() {
+        let levels = |hour: &str, as_of: &str| -> Vec<Level> {
+            Kept::by(at(as_of)).buckets(Hour::of(at(hour))).map(|bucket| bucket.level).collect()
+        };
+        // A Friday.
+        let hour = "2024-03-01T13:45:00Z";
+        assert_eq!(levels(hour, "2024-03-01T20:00:00Z"), [Level::Hour]);
+        assert_eq!(levels(hour, "2024-03-02T00:00:00Z"), [Level::Hour, Level::Day]);
+        assert_eq!(levels(hour, "2024-03-04T00:00:00Z"), [Level::Day, Level::Week]);
+        assert_eq!(levels(hour, "2024-04-01T00:00:00Z"), [Level::Day, Level::Week, Level::Month]);
+        assert_eq!(levels(hour, "2024-07-10T00:00:00Z"), [Level::Month]);
+    }
+
+    #[test]
+    fn a_long_time_is_few_buckets() {
+        let kept = Kept::by(at("2026-11-28T13:00:00Z"));
+        let hours = |days: i32| Stretch { from: Hour(kept.at - days * DAY), until: Hour(kept.at + 14) };
+        let buckets = |days| -> usize {
+            let runs = kept.cover(kept.outward(hours(days)), None);
+            let levels = runs.iter().map(|(level, run)| {
+                let mut count = 0;
+                let mut from = run.from;
+                while from < run.until {
+                    from = Bucket::of(from, *level).end();
+                    count += 1;
+                }
+                count
+            });
+            levels.sum()
+        };
+        assert_eq!([7, 28, 90, 365].map(buckets), [21, 24, 32, 35]);
     }
 
     #[test]
@@ -180,27 +304,63 @@ mod tests {
                 let bucket = Bucket::of(hour, level);
                 assert!(bucket.start <= hour && hour < bucket.end(), "{bucket:?}");
             }
-            assert_eq!(Bucket::kept(hour, MAX), Bucket::kept(hour, MAX).rolled(MAX));
+            let kept = Kept::by(MAX);
+            assert!(kept.buckets(hour).next().is_some());
+            let all = Stretch { from: Hour::of(ZERO), until: Bucket::of(Hour::of(MAX), Level::Hour).end() };
+            for kept in [Kept::by(ZERO), Kept::by(at("2024-06-09T00:00:00Z")), kept] {
+                assert!(!kept.cover(kept.outward(all), None).is_empty());
+            }
         }
         assert_eq!(Hour::of(ZERO).start(), ZERO);
     }
 
     proptest! {
         #[test]
-        fn buckets_only_grow_and_contain_what_they_were(
+        fn what_is_kept_of_an_hour_contains_what_was_kept(
             time in ZERO.as_micros()..=MAX.as_micros(),
-            passed in 0..400 * 86_400_000_000_i64,
+            passed in -400 * 86_400_000_000_i64..400 * 86_400_000_000_i64,
             more in 0..400 * 86_400_000_000_i64,
         ) {
             let time = Time::from_micros(time).unwrap();
             let hour = Hour::of(time);
             let then = time.saturating_add_micros(passed);
-            let later = then.saturating_add_micros(more);
-            let (before, after) = (Bucket::kept(hour, then), Bucket::kept(hour, later));
+            let (then, later) = (Kept::by(then), Kept::by(then.saturating_add_micros(more)));
+            let (before, after) = (then.shortest(hour), later.shortest(hour));
+            prop_assert_eq!(then.buckets(hour).next(), Some(before));
             prop_assert!(before.start <= hour && hour < before.end());
             prop_assert!(after.start <= before.start && before.end() <= after.end());
-            prop_assert_eq!(before.rolled(later), after);
-            prop_assert_eq!(Bucket::of(before.start, before.level), before);
+            prop_assert!(then.has(before) && later.has(after));
+            prop_assert!(then.buckets(hour).all(|bucket| Bucket::of(bucket.start, bucket.level) == bucket));
+        }
+
+        #[test]
+        fn a_cover_is_what_it_covers_of_what_is_kept(
+            now in 0..40_000_i32,
+            from in -20_000..50_000_i32,
+            length in 1..40_000_i32,
+            within in proptest::sample::select(vec![
+                None, Some(Level::Hour), Some(Level::Day), Some(Level::Week), Some(Level::Month),
+            ]),
+        ) {
+            let kept = Kept::at(Hour(now));
+            let stretch = kept.outward(Stretch { from: Hour(from), until: Hour(from + length) });
+            prop_assert!(stretch.from.0 <= from && from + length <= stretch.until.0);
+            let mut at = stretch.from;
+            for (level, run) in kept.cover(stretch, within) {
+                prop_assert_eq!(run.from, at);
+                while at < run.until {
+                    let bucket = Bucket::of(at, level);
+                    prop_assert!(bucket.start == at && kept.has(bucket), "{:?}", bucket);
+                    let shortest = kept.shortest(at);
+                    if let Some(within) = within && shortest.level <= within {
+                        let within = Bucket::of(at, within);
+                        prop_assert!(within.start <= bucket.start && bucket.end() <= within.end());
+                    }
+                    at = bucket.end();
+                }
+                prop_assert_eq!(at, run.until);
+            }
+            prop_assert_eq!(at, stretch.until);
         }
     }
 }

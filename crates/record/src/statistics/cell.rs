@@ -204,26 +204,25 @@ impl Cell {
 }
 
 impl RunsCell {
-    /// Of one execution.
-    pub fn of(run: &Run) -> Self {
-        let mut cell = Self { ended: one(run.ended()), ..Self::default() };
+    /// Adds one execution, `times` over.
+    pub fn give(&mut self, run: &Run, times: i64) {
+        bump(&mut self.ended, run.ended(), times);
         if let Some(queued) = run.queued {
-            cell.queued = Timed::of(queued);
+            self.queued.add(queued, times);
         }
         if let Some(verdict) = run.verdict {
-            cell.verdicts = one((verdict, run.outcome));
+            bump(&mut self.verdicts, (verdict, run.outcome), times);
         }
         if !run.ended().counts() {
-            return cell;
+            return;
         }
         let retries = total(run.steps.iter().map(|step| step.retries));
-        cell.scores = [(run.score_source, Scores::of(run.score))].into();
-        cell.rollbacks = run.rollbacks.into();
-        cell.rolled_back = (run.rollbacks > 0).into();
-        cell.retries = retries;
-        cell.retried = (retries > 0).into();
-        cell.durations = [(run.outcome, Timed::of(run.duration))].into();
-        cell
+        change(&mut self.scores, run.score_source, |scores| scores.merge(&Scores::of(run.score), times));
+        self.rollbacks += i64::from(run.rollbacks) * times;
+        self.rolled_back += i64::from(run.rollbacks > 0) * times;
+        self.retries += retries * times;
+        self.retried += i64::from(retries > 0) * times;
+        change(&mut self.durations, run.outcome, |timed| timed.add(run.duration, times));
     }
 
     /// Adds all of another, `times` over.
@@ -257,10 +256,9 @@ impl Scores {
 }
 
 impl Timed {
-    fn of(micros: u64) -> Self {
-        let mut sketch = Sketch::default();
-        sketch.add(micros, 1);
-        Self { sketch, sum: micros.into() }
+    fn add(&mut self, micros: u64, times: i64) {
+        self.sketch.add(micros, times);
+        self.sum += i128::from(micros) * i128::from(times);
     }
 
     /// Adds all of others, `times` over.
@@ -271,21 +269,19 @@ impl Timed {
 }
 
 impl StepCell {
-    /// Of one execution that counts.
-    pub fn of(step: &StepRun, outcome: Outcome) -> Self {
+    /// Adds one execution that counts, `times` over.
+    pub fn give(&mut self, step: &StepRun, outcome: Outcome, times: i64) {
         let retries = u8::try_from(step.retries).unwrap_or(MANY_RETRIES).min(MANY_RETRIES);
         let failed = matches!(step.status, StepStatus::Failed | StepStatus::TimedOut);
-        let mut completed = Sketch::default();
-        if step.status == StepStatus::Completed {
-            completed.add(step.duration, 1);
+        if step.reached {
+            bump(&mut self.reached, outcome, times);
         }
-        Self {
-            reached: if step.reached { one(outcome) } else { Counts::new() },
-            ended: one((step.status, retries)),
-            broke: (failed && outcome != Outcome::Success).into(),
-            retries: total([step.retries]),
-            time: step.duration.into(),
-            completed,
+        bump(&mut self.ended, (step.status, retries), times);
+        self.broke += i64::from(failed && outcome != Outcome::Success) * times;
+        self.retries += total([step.retries]) * times;
+        self.time += i128::from(step.duration) * i128::from(times);
+        if step.status == StepStatus::Completed {
+            self.completed.add(step.duration, times);
         }
     }
 
@@ -302,21 +298,23 @@ impl StepCell {
 }
 
 impl StratumCell {
-    /// Of one execution.
-    pub fn of(run: &Run) -> Self {
-        let mut cell = Self { ended: one(run.ended()), ..Self::default() };
+    /// Adds one execution, `times` over.
+    pub fn give(&mut self, run: &Run, times: i64) {
+        bump(&mut self.ended, run.ended(), times);
         if !run.ended().counts() {
-            return cell;
+            return;
         }
         if run.outcome == Outcome::Success {
-            cell.successful.add(run.duration, 1);
+            self.successful.add(run.duration, times);
         }
-        let step = |step: &StepRun| ((step.number, step.action.clone()), StepCell::of(step, run.outcome));
-        cell.steps = run.steps.iter().map(step).collect();
-        let adjusted = run.adjustments.iter();
-        cell.adjusted =
-            adjusted.map(|it| ((it.number, it.action.clone(), it.kind), one(run.outcome))).collect();
-        cell
+        for step in &run.steps {
+            let place = (step.number, step.action.clone());
+            change(&mut self.steps, place, |cell| cell.give(step, run.outcome, times));
+        }
+        for it in &run.adjustments {
+            let place = (it.number, it.action.clone(), it.kind);
+            change(&mut self.adjusted, place, |counts| bump(counts, run.outcome, times));
+        }
     }
 
     /// Adds all of another, `times` over.
@@ -330,9 +328,9 @@ impl StratumCell {
 }
 
 impl TextsCell {
-    /// Of one execution that ended on the day that begins with this hour.
-    pub fn of(day: Hour) -> Self {
-        Self { days: one(day) }
+    /// Adds one execution, `times` over, that ended on the day that begins with this hour.
+    pub fn give(&mut self, day: Hour, times: i64) {
+        bump(&mut self.days, day, times);
     }
 
     /// Adds all of another, `times` over.
@@ -341,8 +339,25 @@ impl TextsCell {
     }
 }
 
-fn one<K: Ord>(key: K) -> Counts<K> {
-    [(key, 1)].into()
+/// Counts something `times` more often, and leaves out what comes to nothing.
+pub(super) fn bump<K: Ord>(counts: &mut Counts<K>, key: K, times: i64) {
+    change(counts, key, |count| *count += times);
+}
+
+/// Changes a value, and leaves out what comes to nothing.
+fn change<K: Ord, V: Default + PartialEq>(values: &mut BTreeMap<K, V>, key: K, change: impl FnOnce(&mut V)) {
+    if let Some(value) = values.get_mut(&key) {
+        change(value);
+        if *value == V::default() {
+            values.remove(&key);
+        }
+    } else {
+        let mut value = V::default();
+        change(&mut value);
+        if value != V::default() {
+            values.insert(key, value);
+        }
+    }
 }
 
 fn total(numbers: impl IntoIterator<Item = u64>) -> i64 {
@@ -363,9 +378,7 @@ fn merge<K: Ord + Clone, V: Default + PartialEq>(
 ) {
     for (key, theirs) in more {
         let Some(mine) = values.get_mut(key) else {
-            let mut mine = V::default();
-            add(&mut mine, theirs);
-            values.insert(key.clone(), mine);
+            change(values, key.clone(), |mine| add(mine, theirs));
             continue;
         };
         add(mine, theirs);

@@ -85,7 +85,12 @@ impl Key {
 
     /// Of [`View::Runs`]: an execution's in a scope.
     pub fn runs(scope: Scope, of: &Stratum) -> Self {
-        Self::scope(scope, &scope.values(of)).text(&of.workflow).text(&of.version)
+        let values = scope.values(of);
+        let length = values.iter().map(|value| value.len() + 1).sum::<usize>();
+        // Many are made: of one piece.
+        let mut key = Vec::with_capacity(length + of.workflow.len() + of.version.len() + 3);
+        key.extend(Self::scope(scope, &[]).0);
+        values.into_iter().fold(Self(key), Self::text).text(&of.workflow).text(&of.version)
     }
 
     /// Of [`View::Steps`]: all of a version.
@@ -95,7 +100,7 @@ impl Key {
 
     /// Of [`View::Steps`], [`View::Strata`] and [`View::Texts`]: all of a workflow.
     pub fn workflow(workflow: &str) -> Self {
-        Self::default().text(workflow)
+        Self(Vec::with_capacity(workflow.len() + 64)).text(workflow)
     }
 
     /// Of [`View::Strata`], and the beginning of those of [`View::Texts`].

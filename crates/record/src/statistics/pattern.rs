@@ -52,6 +52,9 @@ static QUANTITY: LazyLock<Regex> = LazyLock::new(|| {
 /// A name is whatever has a digit or a slash in it and is nothing else. Codes of exits and of HTTP stay as they are.
 pub fn pattern(message: &str) -> String {
     let message = beginning(message, LOOKED_AT);
+    if !message.bytes().any(may_be_folded) {
+        return shortened(message);
+    }
     let folded = FOLDED.replace_all(message, |found: &Captures<'_>| {
         let (name, _) = RULE_OF.iter().find(|(name, _)| found.name(name).is_some()).expect("one was found");
         match (*name, &found[0]) {
@@ -60,6 +63,17 @@ pub fn pattern(message: &str) -> String {
             (name, _) => format!("<{name}>"),
         }
     });
+    shortened(&folded)
+}
+
+/// Whether any rule has something to fold where there is such a byte. Most messages have none, and appends wait.
+fn may_be_folded(byte: u8) -> bool {
+    byte.is_ascii_digit()
+        || matches!(byte, b'"' | b'`' | b'\'' | b'/' | b'@' | b':' | b'-')
+        || !byte.is_ascii()
+}
+
+fn shortened(folded: &str) -> String {
     let pattern = folded.split_whitespace().collect::<Vec<_>>().join(" ");
     match beginning(&pattern, MAX_CHARS) {
         short if short.len() < pattern.len() => format!("{short}…"),
@@ -124,6 +138,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_message_that_is_not_looked_at_closely_has_nothing_to_fold(message in "[a-zA-Z .,;()\\[\\]_+%=!?\n]{0,60}") {
+            prop_assert!(!FOLDED.is_match(&message));
+        }
+
         #[test]
         fn numbers_make_no_other_pattern(before in "[a-z ]{0,20}", some: u32, other: u32) {
             let message = |number| pattern(&format!("{before} {number} tries left"));

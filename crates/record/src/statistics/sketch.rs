@@ -4,7 +4,7 @@
 //! VLDB 2019. The bins are those of the crate `sketches-ddsketch`. That one keeps a minimum, a maximum and a sum of
 //! floats beside them, and an array for each sketch; here are counts alone, so that any part can be taken away again.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sketches_ddsketch::Config;
@@ -21,28 +21,78 @@ const NOTHING: i16 = -1;
 /// How many durations, in microseconds, fall into each bin. Bins with none are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
-    bins: BTreeMap<i16, i64>,
+    /// In the order of the bins.
+    bins: Vec<(i16, i64)>,
 }
 
 impl Sketch {
     /// Counts a duration `times` more often; a negative number takes it back.
     pub fn add(&mut self, micros: u64, times: i64) {
-        self.add_to_bin(bin(micros), times);
+        self.add_to(0, bin(micros), times);
     }
 
     /// Adds all of another, `times` over.
     pub fn merge(&mut self, other: &Self, times: i64) {
-        for (&bin, &count) in &other.bins {
-            self.add_to_bin(bin, count * times);
+        self.add_bins(other.bins.iter().map(|&(bin, count)| (bin, count * times)));
+    }
+
+    /// Adds bins, which come in their order.
+    fn add_bins(&mut self, bins: impl Iterator<Item = (i16, i64)>) {
+        let mut from = 0;
+        for (bin, count) in bins {
+            from = self.add_to(from, bin, count);
         }
     }
 
-    fn add_to_bin(&mut self, bin: i16, times: i64) {
-        let count = self.bins.entry(bin).or_default();
-        *count += times;
-        if *count == 0 {
-            self.bins.remove(&bin);
+    /// Adds to a bin, which is at this place or behind; answers the place behind it.
+    fn add_to(&mut self, from: usize, bin: i16, times: i64) -> usize {
+        // The next bin of two that are alike is mostly the next.
+        let place = match self.bins.get(from) {
+            None => Err(from),
+            Some((here, _)) if *here == bin => Ok(from),
+            Some((here, _)) if *here > bin => Err(from),
+            Some(_) => {
+                let found = self.bins[from..].binary_search_by_key(&bin, |(bin, _)| *bin);
+                found.map(|place| from + place).map_err(|place| from + place)
+            }
+        };
+        match place {
+            Ok(place) => {
+                self.bins[place].1 += times;
+                if self.bins[place].1 == 0 {
+                    self.bins.remove(place);
+                    return place;
+                }
+                place + 1
+            }
+            Err(place) if times == 0 => place,
+            Err(place) => {
+                self.bins.insert(place, (bin, times));
+                place + 1
+            }
         }
+    }
+
+    /// Its bins as numbers: how many bins lie between each and the one before, and its count.
+    pub fn gaps(&self) -> impl ExactSizeIterator<Item = (u16, i64)> {
+        let mut next = NOTHING;
+        self.bins.iter().map(move |&(bin, count)| {
+            let gap = bin.abs_diff(next);
+            next = bin + 1;
+            (gap, count)
+        })
+    }
+
+    /// Adds bins by their [gaps](Self::gaps); answers whether there are such bins.
+    pub fn add_gaps(&mut self, gaps: impl Iterator<Item = (u16, i64)>) -> bool {
+        let mut next = Some(NOTHING);
+        let bins = gaps.map_while(|(gap, count)| {
+            let bin = next.and_then(|next| next.checked_add_unsigned(gap));
+            next = bin.and_then(|bin| bin.checked_add(1));
+            bin.map(|bin| (bin, count))
+        });
+        self.add_bins(bins);
+        next.is_some()
     }
 
     /// Whether it counts nothing.
@@ -52,12 +102,12 @@ impl Sketch {
 
     /// How many durations it counts.
     pub fn count(&self) -> i64 {
-        self.bins.values().sum()
+        self.bins.iter().map(|(_, count)| count).sum()
     }
 
     /// The value that stands for each bin, in microseconds, and how many durations are in it; ascending.
     pub fn bins(&self) -> impl Iterator<Item = (f64, i64)> {
-        self.bins.iter().map(|(&bin, &count)| (value(bin), count))
+        self.bins.iter().map(|&(bin, count)| (value(bin), count))
     }
 
     /// The duration, in microseconds, below which a share `q` of them lies: the one of rank ⌊q(n−1)⌋ of n in ascending
@@ -98,27 +148,18 @@ fn value(bin: i16) -> f64 {
 /// As pairs: how many bins lie between this one and the one before, and the count.
 impl Serialize for Sketch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut next = NOTHING;
-        serializer.collect_seq(self.bins.iter().map(|(&bin, &count)| {
-            let gap = bin.abs_diff(next);
-            next = bin + 1;
-            (gap, count)
-        }))
+        serializer.collect_seq(self.gaps())
     }
 }
 
 impl<'de> Deserialize<'de> for Sketch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = Vec::<(u16, i64)>::deserialize(deserializer)?;
-        let mut next = Some(NOTHING);
-        let mut bins = BTreeMap::new();
-        for (gap, count) in pairs {
-            let bin = next.and_then(|next| next.checked_add_unsigned(gap));
-            let bin = bin.ok_or_else(|| de::Error::custom("a bin beyond the last"))?;
-            bins.insert(bin, count);
-            next = bin.checked_add(1);
+        let gaps = Vec::<(u16, i64)>::deserialize(deserializer)?;
+        let mut sketch = Self::default();
+        match sketch.add_gaps(gaps.into_iter()) {
+            true => Ok(sketch),
+            false => Err(de::Error::custom("a bin beyond the last")),
         }
-        Ok(Self { bins })
     }
 }
 

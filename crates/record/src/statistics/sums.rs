@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Bucket, Cell, Contribution, Key, Level, RunsCell, Scope, StepCell, StratumCell, TextsCell, View, key,
-};
-use crate::Time;
+use super::{Bucket, Cell, Contribution, Kept, Key, Level, Scope, View, key};
 
 /// Cells by view, bucket and key. None of them is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,43 +11,64 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Adds what an execution gives, `times` over, to the buckets that are kept once the log has come to `as_of`.
-    pub fn give(&mut self, contribution: &Contribution, times: i64, as_of: Time) {
-        let bucket = Bucket::kept(contribution.hour, as_of);
+    /// Adds what an execution gives, `times` over, to all buckets that are kept of its hour.
+    pub fn give(&mut self, contribution: &Contribution, times: i64, kept: Kept) {
+        for bucket in kept.buckets(contribution.hour) {
+            self.give_to(bucket, contribution, times);
+        }
+    }
+
+    /// Adds what an execution gives, `times` over, to a bucket.
+    pub fn give_to(&mut self, bucket: Bucket, contribution: &Contribution, times: i64) {
         let of = &contribution.of;
         if let Some(run) = &contribution.run {
-            let runs = Cell::Runs(RunsCell::of(run));
             for scope in Scope::ALL {
-                self.add(View::Runs, bucket, Key::runs(scope, of), &runs, times);
+                self.change(View::Runs, bucket, Key::runs(scope, of), |cell| match cell {
+                    Cell::Runs(cell) => cell.give(run, times),
+                    _ => unreachable!("a cell of runs"),
+                });
             }
             if run.ended().counts() {
                 for step in &run.steps {
                     let key = Key::version(&of.workflow, &of.version).number(step.number).text(&step.action);
-                    self.add(View::Steps, bucket, key, &Cell::Step(StepCell::of(step, run.outcome)), times);
+                    self.change(View::Steps, bucket, key, |cell| match cell {
+                        Cell::Step(cell) => cell.give(step, run.outcome, times),
+                        _ => unreachable!("a cell of steps"),
+                    });
                 }
             }
-            let stratum = Cell::Stratum(Box::new(StratumCell::of(run)));
-            self.add(View::Strata, bucket, Key::stratum(of), &stratum, times);
+            self.change(View::Strata, bucket, Key::stratum(of), |cell| match cell {
+                Cell::Stratum(cell) => cell.give(run, times),
+                _ => unreachable!("a cell of strata"),
+            });
         }
         let day = Bucket::of(contribution.hour, Level::Day).start;
         for key in key::texts(contribution) {
-            self.add(View::Texts, bucket, key, &Cell::Texts(TextsCell::of(day)), times);
+            self.change(View::Texts, bucket, key, |cell| match cell {
+                Cell::Texts(cell) => cell.give(day, times),
+                _ => unreachable!("a cell of texts"),
+            });
         }
     }
 
     /// Adds a cell, `times` over.
     pub fn add(&mut self, view: View, bucket: Bucket, key: Key, cell: &Cell, times: i64) {
+        self.change(view, bucket, key, |sum| sum.merge(cell, times));
+    }
+
+    /// Changes a cell, and leaves it out if nothing is left of it.
+    fn change(&mut self, view: View, bucket: Bucket, key: Key, change: impl FnOnce(&mut Cell)) {
         use std::collections::btree_map::Entry;
         match self.cells.entry((view, bucket, key)) {
             Entry::Vacant(place) => {
-                let mut sum = cell.view().zero();
-                sum.merge(cell, times);
-                if !sum.is_zero() {
-                    place.insert(sum);
+                let mut cell = view.zero();
+                change(&mut cell);
+                if !cell.is_zero() {
+                    place.insert(cell);
                 }
             }
             Entry::Occupied(mut place) => {
-                place.get_mut().merge(cell, times);
+                change(place.get_mut());
                 if place.get().is_zero() {
                     place.remove();
                 }
@@ -70,11 +88,12 @@ impl Sums {
         self.cells.iter()
     }
 
-    /// The views and buckets that there are cells of, in order.
-    pub fn places(&self) -> Vec<(View, Bucket)> {
-        let mut places: Vec<_> = self.cells.keys().map(|(view, bucket, _)| (*view, *bucket)).collect();
-        places.dedup();
-        places
+    /// The buckets that there are cells of, in order.
+    pub fn buckets(&self) -> Vec<Bucket> {
+        let mut buckets: Vec<_> = self.cells.keys().map(|(_, bucket, _)| *bucket).collect();
+        buckets.sort_unstable();
+        buckets.dedup();
+        buckets
     }
 
     /// Every cell, by view, bucket and key.
@@ -92,10 +111,10 @@ impl View {
     /// A cell of this view that nothing was added to.
     pub fn zero(self) -> Cell {
         match self {
-            Self::Runs => Cell::Runs(RunsCell::default()),
-            Self::Steps => Cell::Step(StepCell::default()),
+            Self::Runs => Cell::Runs(Default::default()),
+            Self::Steps => Cell::Step(Default::default()),
             Self::Strata => Cell::Stratum(Box::default()),
-            Self::Texts => Cell::Texts(TextsCell::default()),
+            Self::Texts => Cell::Texts(Default::default()),
         }
     }
 }

@@ -3,17 +3,48 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dualaudit_record::{
-    Entry,
+    Entry, WorkflowExecutionAudit,
     entry::Verdict,
-    statistics::{Bucket, Cell, Contribution, Hour, Key, Level, Part, Sums, View},
+    statistics::{Bucket, Cell, Contribution, Hour, Kept, Key, Level, Part, Sums, View},
     time::{MAX, ZERO},
 };
 
+use super::{
+    check::check_log,
+    sample::{LOG, at, batch, from_producer, open, record},
+};
 use crate::store::{Folding, Head, Store, StoreError, StoredEntry, WantedCells};
+
+/// The same executions are counted in hours, days, weeks and months, whenever they come and whenever they are folded.
+pub(crate) async fn what_is_over_is_counted_in_longer_buckets(store: &dyn Store) {
+    const HOUR: i64 = 3_600;
+    const DAY: i64 = 24 * HOUR;
+    open(store, LOG).await;
+    for (visit, day) in [0, 1, 2, 3, 4, 9, 17, 41, 42, 131, 132, 163, 420].into_iter().enumerate() {
+        let late = [0, HOUR, 5 * HOUR, DAY, 2 * DAY, 8 * DAY, 33 * DAY, 130 * DAY];
+        let records = late.into_iter().map(|late| WorkflowExecutionAudit {
+            completed_at: at(day * DAY - late),
+            workflow_name: format!("workflow-{}", (day + late) % 5),
+            ..record(&format!("{day} {late}"))
+        });
+        let records = batch(records.map(|record| from_producer(record, None)));
+        store.append(LOG, records, at(day * DAY + HOUR)).await.unwrap();
+        match visit % 4 {
+            0 => drop(check_log(store, LOG).await),
+            // Ended in the midst of it.
+            1 => drop(store.fold(LOG).await.unwrap()),
+            2 => while store.fold(LOG).await.unwrap() == Folding::More {},
+            _ => {}
+        }
+    }
+    check_log(store, LOG).await;
+}
 
 /// Checks the statistics of a log, as they are, and once they are folded.
 pub(super) async fn check_statistics(store: &dyn Store, head: &Head, entries: &[StoredEntry]) {
-    let Some(as_of) = head.recorded_at else { return };
+    if head.recorded_at.is_none() {
+        return;
+    }
     let expected = plainly(head, entries);
     let is_behind = store.cells(&head.log, &[]).await.unwrap().behind.is_some();
     if !is_behind {
@@ -29,9 +60,6 @@ pub(super) async fn check_statistics(store: &dyn Store, head: &Head, entries: &[
     }
     assert_eq!(statistics(store, head).await, expected, "folded");
     parts_and_periods(store, head, &expected).await;
-    for ((_, bucket, _), _) in cells(store, head).await.iter() {
-        assert_eq!(bucket.rolled(as_of), *bucket, "what is folded is in the buckets of its time");
-    }
 }
 
 /// Checks cells summed over periods, and parts of cells, of what is expected by buckets.
@@ -86,17 +114,8 @@ fn plain_cells(expected: &Sums, wanted: &WantedCells) -> BTreeMap<(Option<Hour>,
     cells
 }
 
-/// The statistics of a log by hours, where hours are kept, and longer buckets, as of its head.
+/// The statistics of a log by its shortest buckets.
 async fn statistics(store: &dyn Store, head: &Head) -> Sums {
-    let as_of = head.recorded_at.expect("it has entries");
-    let mut sums = Sums::default();
-    for ((view, bucket, key), cell) in cells(store, head).await.iter() {
-        sums.add(*view, bucket.rolled(as_of), key.clone(), cell, 1);
-    }
-    sums
-}
-
-async fn cells(store: &dyn Store, head: &Head) -> Sums {
     let wanted: Vec<WantedCells> = View::ALL
         .iter()
         .map(|&view| {
@@ -123,7 +142,7 @@ fn plainly(head: &Head, entries: &[StoredEntry]) -> Sums {
     let mut counted: HashMap<&str, (u32, Option<Contribution>)> = HashMap::new();
     let mut verdicts: HashMap<(&str, u32), Verdict> = HashMap::new();
     let mut sums = Sums::default();
-    let as_of = head.recorded_at.expect("it has entries");
+    let kept = Kept::by(head.recorded_at.expect("it has entries"));
     for stored in entries {
         if let (Some(id), Some(attempt)) = (stored.execution_id.as_deref(), stored.attempt) {
             let contribution = match stored.body.left() {
@@ -139,14 +158,14 @@ fn plainly(head: &Head, entries: &[StoredEntry]) -> Sums {
         }
         if let Some(Entry::Purge(purge)) = stored.body.entry() {
             for (times, contribution) in purge.contributed.as_ref().unwrap().unpack().unwrap() {
-                sums.give(&contribution, times, as_of);
+                sums.give_to(kept.shortest(contribution.hour), &contribution, times);
             }
         }
     }
     for (id, (attempt, contribution)) in counted {
         if let Some(contribution) = contribution {
             let verdict = verdicts.get(&(id, attempt)).copied();
-            sums.give(&contribution.reviewed(verdict), 1, as_of);
+            sums.give_to(kept.shortest(contribution.hour), &contribution.reviewed(verdict), 1);
         }
     }
     sums

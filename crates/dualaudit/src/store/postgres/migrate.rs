@@ -20,7 +20,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../../migrations/postgres/0007_erasure.sql"),
     include_str!("../../../migrations/postgres/0008_statistics.sql"),
     include_str!("../../../migrations/postgres/0009_reviews.sql"),
-    include_str!("../../../migrations/postgres/0010_nothing.sql"),
+    include_str!("../../../migrations/postgres/0010_statistics_in_slices.sql"),
     include_str!("../../../migrations/postgres/0011_in_flight.sql"),
 ];
 

@@ -1,7 +1,12 @@
 //! Tables that a log's entries say all of, made anew from them. Replacing them is for the database's owner.
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, entry::Review, proof, statistics::Sums};
+use dualaudit_record::{
+    Time,
+    entry::Review,
+    proof,
+    statistics::{Kept, Sums},
+};
 use tokio_postgres::types::ToSql;
 
 use super::{
@@ -61,11 +66,12 @@ impl Rebuild for PostgresStore {
             let heads = read::logs(&session).await?;
             let head = heads.into_iter().find(|head| head.log == log);
             let head = head.ok_or_else(|| StoreError::Foreign(format!("there is no log {log:?}")))?;
-            Ok((session, head))
+            let kept = statistics::kept(&session, log).await?;
+            Ok((session, head, kept))
         };
-        let (session, head) = self.worked(begin).await?;
+        let (session, head, kept) = self.worked(begin).await?;
         let (name, summing) = (self.name.to_string(), Summing::default());
-        Ok(Box::new(PostgresRebuilding { session, head, name, summing }))
+        Ok(Box::new(PostgresRebuilding { session, head, kept, name, summing }))
     }
 }
 
@@ -74,6 +80,8 @@ impl Rebuild for PostgresStore {
 struct PostgresRebuilding {
     session: Session,
     head: Head,
+    /// The buckets that the statistics are in.
+    kept: Kept,
     /// What errors call the database.
     name: String,
     summing: Summing,
@@ -91,10 +99,9 @@ impl Rebuilding for PostgresRebuilding {
     }
 
     async fn contribute(&mut self, page: Vec<StoredEntry>) -> std::result::Result<(), StoreError> {
-        let Some(as_of) = self.head.recorded_at else { return Ok(()) };
-        let Self { session, head, summing, .. } = self;
+        let Self { session, head, kept, summing, .. } = self;
         let contribute = async {
-            let sums = statistics::refolded(session, &head.log, &page, as_of).await?;
+            let sums = statistics::refolded(session, &head.log, &page, *kept).await?;
             match summing.push(page.len(), &sums) {
                 Some(due) => statistics::add(session, &head.log, REBUILT_PAGES, due).await,
                 None => Ok(()),
@@ -112,7 +119,7 @@ impl Rebuilding for PostgresRebuilding {
 
     async fn compare(&mut self) -> std::result::Result<Vec<Compared>, StoreError> {
         let rest = self.summing.take();
-        compare_all(&self.session, &self.head, rest).await.map_err(|error| error.at(&self.name))
+        compare_all(&self.session, &self.head, self.kept, rest).await.map_err(|error| error.at(&self.name))
     }
 
     async fn replace(
@@ -185,7 +192,7 @@ async fn put(session: &Session, row: &Derived) -> Result<()> {
     }
 }
 
-async fn compare_all(session: &Session, head: &Head, rest: Sums) -> Result<Vec<Compared>> {
+async fn compare_all(session: &Session, head: &Head, kept: Kept, rest: Sums) -> Result<Vec<Compared>> {
     let log = head.log.as_str();
     statistics::add(session, log, REBUILT_PAGES, rest).await?;
     session.batch_execute(AT_LENGTH).await?;
@@ -200,32 +207,30 @@ async fn compare_all(session: &Session, head: &Head, rest: Sums) -> Result<Vec<C
     let first = first.iter().map(|row| row.string(0)).collect::<Result<_>>()?;
     compared.push(Compared { table: LEAF_HASHES.name, rows: 0, differing, first });
     // What is not yet folded of what was there before is no difference.
-    if let Some(as_of) = head.recorded_at
-        && statistics::how_far(session, log).await?.is_none()
-    {
-        compared.push(compare_statistics(session, log, as_of).await?);
+    if statistics::how_far(session, log).await?.is_none() {
+        compared.push(compare_statistics(session, log, kept).await?);
     }
     Ok(compared)
 }
 
-async fn compare_statistics(session: &Session, log: &str, as_of: Time) -> Result<Compared> {
+async fn compare_statistics(session: &Session, log: &str, kept: Kept) -> Result<Compared> {
     const PAGES: &str = "
         -- rebuild: pages of statistics
-        SELECT level, start, view, first_key, cells
+        SELECT level, start, slice, first_key, cells
         FROM statistics_page
-        WHERE log = $1 AND (level, start, view, first_key) > ($2, $3, $4, $5)
-        ORDER BY level, start, view, first_key
+        WHERE log = $1 AND (level, start, slice, first_key) > ($2, $3, $4, $5)
+        ORDER BY level, start, slice, first_key
         LIMIT 64";
     const LEFT: &str = "
         -- rebuild: differing pages of statistics
-        SELECT level, start, view, first_key, cells
+        SELECT level, start, slice, first_key, cells
         FROM differing_statistics_page
         WHERE log = $1
-        ORDER BY level, start, view, first_key";
+        ORDER BY level, start, slice, first_key";
     let damaged = |error: BadPage| statistics::damaged(log, &error.into());
     session.batch_execute(COPY_REBUILT).await?;
     let mut taking = TakingAway::default();
-    let unfolded = taking.unfolded(statistics::unfolded(session, log, as_of).await?);
+    let unfolded = taking.unfolded(statistics::unfolded(session, log, kept).await?);
     statistics::add(session, log, DIFFERING_PAGES, unfolded).await?;
     let mut after = (String::new(), 0, String::new(), Vec::new());
     loop {
@@ -235,10 +240,10 @@ async fn compare_statistics(session: &Session, log: &str, as_of: Time) -> Result
         after = (
             last.bucket.level.to_string(),
             last.bucket.start.number(),
-            last.view.to_string(),
+            last.slice.to_string(),
             last.first.as_bytes().to_vec(),
         );
-        let sums = taking.pages(&pages, as_of);
+        let sums = taking.pages(&pages, kept);
         statistics::add(session, log, DIFFERING_PAGES, sums).await?;
     }
     let left = session.rows(LEFT, &[&log]).await?;

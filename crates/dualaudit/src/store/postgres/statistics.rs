@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use async_trait::async_trait;
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
-    statistics::{Bucket, Hour, Key, Level, NotPacked, Packed, Sums},
+    statistics::{Bucket, Hour, Kept, Key, NotPacked, Packed, Sums},
 };
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     PostgresStore, entries,
@@ -25,12 +25,15 @@ use crate::store::{
     rows::Cells as _,
     rules::{self, Decision, Revision},
     statistics::{
-        BadStatistics, Behind, Folding, FoundCells, PENDING, PENDING_BYTES, REFOLDED, ROLLED, Statistics,
+        BadStatistics, Behind, Folding, FoundCells, PENDING, PENDING_BYTES, REFOLDED, Run, Statistics,
         WantedCells, found, given,
         page::{self, Change, PageId},
-        refold, rolled,
+        refold,
+        rolling::Rolling,
     },
 };
+
+mod rolling;
 
 /// Gives to the statistics.
 pub(super) const CONTRIBUTIONS: &str = "
@@ -156,7 +159,7 @@ async fn fold(session: &Session, log: &str) -> Result<Folding> {
     // Another who folds the same log goes on with it.
     const LOCK: &str = "
         -- statistics: lock
-        SELECT recorded_at, refolded, refold_until
+        SELECT recorded_at, refolded, refold_until, come_to, rolling
         FROM statistics_log
         JOIN log ON name = statistics_log.log
         WHERE statistics_log.log = $1
@@ -164,7 +167,7 @@ async fn fold(session: &Session, log: &str) -> Result<Folding> {
     session.batch_execute("BEGIN").await?;
     let folding = match session.row(LOCK, &[&log]).await? {
         Some(row) => match row.optional(0, |row, column| row.time(column))? {
-            Some(as_of) => fold_some(session, log, behind(&row, 1)?, as_of).await?,
+            Some(as_of) => fold_some(session, log, &row, as_of).await?,
             None => Folding::Done,
         },
         None => Folding::Done,
@@ -173,9 +176,14 @@ async fn fold(session: &Session, log: &str) -> Result<Folding> {
     Ok(folding)
 }
 
-async fn fold_some(session: &Session, log: &str, behind: Option<Behind>, as_of: Time) -> Result<Folding> {
-    if let Some(behind) = behind {
-        refold_some(session, log, behind, as_of).await?;
+async fn fold_some(session: &Session, log: &str, row: &Row, as_of: Time) -> Result<Folding> {
+    let kept = Kept::at(hour(row, 3)?);
+    let rolling = row.optional(4, |row, column| Ok(Rolling::from_bytes(row.blob(column)?)))?.flatten();
+    if rolling::roll(session, log, kept, rolling, as_of).await? {
+        return Ok(Folding::More);
+    }
+    if let Some(behind) = behind(row, 1)? {
+        refold_some(session, log, behind, kept).await?;
         return Ok(Folding::More);
     }
     const PENDING_ROWS: &str = "
@@ -199,23 +207,17 @@ async fn fold_some(session: &Session, log: &str, behind: Option<Behind>, as_of: 
             WHERE log = $1 AND idx <= $2";
         let last = last.integer(0)?;
         let packed = packed(&found, 1)?;
-        let sums = apart(move || given(&packed, as_of).map_err(BadStatistics::from)).await?;
+        let sums = apart(move || given(&packed, kept).map_err(BadStatistics::from)).await?;
         add(session, log, STORED, sums.map_err(|error| damaged(log, &error))?).await?;
         let folded = session.prepare_cached(FOLDED).await?;
         session.execute(&folded, &[&log, &last]).await?;
         return Ok(Folding::More);
     }
-    let pages = to_be_rolled(session, log, as_of).await?;
-    if pages.is_empty() {
-        return Ok(Folding::Done);
-    }
-    let sums = apart(move || rolled(&pages, as_of).map_err(BadStatistics::from)).await?;
-    add(session, log, STORED, sums.map_err(|error| damaged(log, &error))?).await?;
-    Ok(Folding::More)
+    Ok(Folding::Done)
 }
 
 /// Folds the next entries of a log that was there before statistics were kept.
-async fn refold_some(session: &Session, log: &str, behind: Behind, as_of: Time) -> Result<()> {
+async fn refold_some(session: &Session, log: &str, behind: Behind, kept: Kept) -> Result<()> {
     const REFOLDED_TO: &str = "
         -- statistics: folded anew
         UPDATE statistics_log
@@ -223,7 +225,7 @@ async fn refold_some(session: &Session, log: &str, behind: Behind, as_of: Time) 
         WHERE log = $1";
     let limit = REFOLDED.min(u32::try_from(behind.of - behind.folded).unwrap_or(REFOLDED));
     let page = entries::entries(session, log, Which::All, behind.folded, limit).await?;
-    let sums = refolded(session, log, &page, as_of).await?;
+    let sums = refolded(session, log, &page, kept).await?;
     add(session, log, STORED, sums).await?;
     // An entry that is missing is `verify`'s to find.
     let to = page.last().map_or(behind.of, |last| (last.index + 1).min(behind.of));
@@ -233,12 +235,7 @@ async fn refold_some(session: &Session, log: &str, behind: Behind, as_of: Time) 
 }
 
 /// What the entries of a page give.
-pub(super) async fn refolded(
-    session: &Session,
-    log: &str,
-    page: &[StoredEntry],
-    as_of: Time,
-) -> Result<Sums> {
+pub(super) async fn refolded(session: &Session, log: &str, page: &[StoredEntry], kept: Kept) -> Result<Sums> {
     let mut ids: Vec<&String> =
         page.iter().filter(|it| refold::is_of_one(it)).filter_map(|it| it.execution_id.as_ref()).collect();
     ids.sort_unstable();
@@ -254,39 +251,26 @@ pub(super) async fn refolded(
         let found = entries::entries(session, log, wanted, 0, 1).await?;
         taken.extend(found.into_iter().map(|stored| (name.clone(), stored)));
     }
-    refold::sums(page, &known, &taken_back, &taken, as_of).map_err(|error| damaged(log, &error.into()))
+    refold::sums(page, &known, &taken_back, &taken, kept).map_err(|error| damaged(log, &error.into()))
 }
 
-/// Some pages whose cells belong to longer buckets by now: of the oldest such bucket, in the order of their keys.
-async fn to_be_rolled(session: &Session, log: &str, as_of: Time) -> Result<Vec<(PageId, Vec<u8>)>> {
-    const OLDEST: &str = "
-        -- statistics: oldest bucket of a length
-        SELECT start
-        FROM statistics_page
-        WHERE log = $1 AND level = $2
-        ORDER BY start
-        LIMIT 1";
-    const PAGES: &str = "
-        -- statistics: pages of short buckets
-        SELECT level, start, view, first_key, cells
-        FROM statistics_page
-        WHERE log = $1 AND level = $2 AND start >= $3 AND start < $4
-        ORDER BY view, first_key
-        LIMIT $5";
-    for level in [Level::Hour, Level::Day] {
-        let oldest = session.row(OLDEST, &[&log, &level.as_str()]).await?;
-        let Some(oldest) = oldest.map(|row| row.number(0)).transpose()?.and_then(Hour::from_number) else {
-            continue;
-        };
-        let to = Bucket { level, start: oldest }.rolled(as_of);
-        if to.level > level {
-            let (start, end) = (to.start.number(), to.end().number());
-            let limit = i64::from(ROLLED);
-            let found = session.rows(PAGES, &[&log, &level.as_str(), &start, &end, &limit]).await?;
-            return found.iter().map(read_page).collect();
-        }
-    }
-    Ok(Vec::new())
+/// Pages with these names, in no order.
+async fn load(session: &Session, log: &str, from: &str, names: &[PageId]) -> Result<Vec<(PageId, Vec<u8>)>> {
+    const LOAD: &str = "
+        -- statistics: pages
+        SELECT page.*
+        FROM unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) AS wanted (level, start, slice, first_key)
+        CROSS JOIN LATERAL (
+            SELECT level, start, slice, first_key, cells
+            FROM statistics_page
+            WHERE log = $1 AND level = wanted.level AND start = wanted.start AND slice = wanted.slice
+                AND first_key = wanted.first_key
+            LIMIT 1
+        ) AS page";
+    let Columns { levels, starts, slices, first_keys } = Columns::of(names);
+    let sql = LOAD.replace(STORED, from);
+    let found = session.rows(&sql, &[&log, &levels, &starts, &slices, &first_keys]).await?;
+    found.iter().map(read_page).collect()
 }
 
 /// Adds sums to the pages that hold them, in the table `into`.
@@ -294,51 +278,37 @@ pub(super) async fn add(session: &Session, log: &str, into: &str, sums: Sums) ->
     const NAMES: &str = "
         -- statistics: pages of buckets
         SELECT page.*
-        FROM unnest($2::text[], $3::integer[], $4::text[]) AS wanted (level, start, view)
+        FROM unnest($2::text[], $3::integer[]) AS wanted (level, start)
         CROSS JOIN LATERAL (
-            SELECT level, start, view, first_key
+            SELECT level, start, slice, first_key
             FROM statistics_page
-            WHERE log = $1 AND level = wanted.level AND start = wanted.start AND view = wanted.view
-        ) AS page";
-    const LOAD: &str = "
-        -- statistics: pages
-        SELECT page.*
-        FROM unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) AS wanted (level, start, view, first_key)
-        CROSS JOIN LATERAL (
-            SELECT level, start, view, first_key, cells
-            FROM statistics_page
-            WHERE log = $1 AND level = wanted.level AND start = wanted.start AND view = wanted.view
-                AND first_key = wanted.first_key
-            LIMIT 1
+            WHERE log = $1 AND level = wanted.level AND start = wanted.start
         ) AS page";
     const PUT: &str = "
         -- statistics: put pages
-        INSERT INTO statistics_page (log, level, start, view, first_key, cells)
+        INSERT INTO statistics_page (log, level, start, slice, first_key, cells)
         SELECT $1, page.*
         FROM unnest($2::text[], $3::integer[], $4::text[], $5::bytea[], $6::bytea[]) AS page
-        ON CONFLICT (log, level, start, view, first_key) DO UPDATE
+        ON CONFLICT (log, level, start, slice, first_key) DO UPDATE
         SET cells = excluded.cells";
     const REMOVE: &str = "
         -- statistics: remove pages
         DELETE FROM statistics_page AS page
-        USING unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) AS gone (level, start, view, first_key)
-        WHERE log = $1 AND page.level = gone.level AND page.start = gone.start AND page.view = gone.view
+        USING unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) AS gone (level, start, slice, first_key)
+        WHERE log = $1 AND page.level = gone.level AND page.start = gone.start AND page.slice = gone.slice
             AND page.first_key = gone.first_key";
     if sums.is_zero() {
         return Ok(());
     }
     let sql = |sql: &str| sql.replace(STORED, into);
-    let places = sums.places();
-    let levels: Vec<&str> = places.iter().map(|(_, bucket)| bucket.level.as_str()).collect();
-    let starts: Vec<i32> = places.iter().map(|(_, bucket)| bucket.start.number()).collect();
-    let views: Vec<&str> = places.iter().map(|(view, _)| view.as_str()).collect();
-    let found = session.rows(&sql(NAMES), &[&log, &levels, &starts, &views]).await?;
+    let buckets = sums.buckets();
+    let levels: Vec<&str> = buckets.iter().map(|bucket| bucket.level.as_str()).collect();
+    let starts: Vec<i32> = buckets.iter().map(|bucket| bucket.start.number()).collect();
+    let found = session.rows(&sql(NAMES), &[&log, &levels, &starts]).await?;
     let mut known: Vec<PageId> = found.iter().map(page_id).collect::<Result<_>>()?;
     known.sort_unstable();
     let touched = page::touched(&known, &sums);
-    let Columns { levels, starts, views, first_keys } = Columns::of(&touched);
-    let found = session.rows(&sql(LOAD), &[&log, &levels, &starts, &views, &first_keys]).await?;
-    let loaded: BTreeMap<PageId, Vec<u8>> = found.iter().map(read_page).collect::<Result<_>>()?;
+    let loaded: BTreeMap<PageId, Vec<u8>> = load(session, log, into, &touched).await?.into_iter().collect();
     let changes = apart(move || page::add(&known, loaded, sums)).await?;
     let (mut put, mut cells, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes.map_err(|error| damaged(log, &error.into()))? {
@@ -351,14 +321,14 @@ pub(super) async fn add(session: &Session, log: &str, into: &str, sums: Sums) ->
         }
     }
     if !put.is_empty() {
-        let Columns { levels, starts, views, first_keys } = Columns::of(&put);
+        let Columns { levels, starts, slices, first_keys } = Columns::of(&put);
         let statement = session.prepare_cached(&sql(PUT)).await?;
-        session.execute(&statement, &[&log, &levels, &starts, &views, &first_keys, &cells]).await?;
+        session.execute(&statement, &[&log, &levels, &starts, &slices, &first_keys, &cells]).await?;
     }
     if !gone.is_empty() {
-        let Columns { levels, starts, views, first_keys } = Columns::of(&gone);
+        let Columns { levels, starts, slices, first_keys } = Columns::of(&gone);
         let statement = session.prepare_cached(&sql(REMOVE)).await?;
-        session.execute(&statement, &[&log, &levels, &starts, &views, &first_keys]).await?;
+        session.execute(&statement, &[&log, &levels, &starts, &slices, &first_keys]).await?;
     }
     Ok(())
 }
@@ -367,7 +337,7 @@ pub(super) async fn add(session: &Session, log: &str, into: &str, sums: Sums) ->
 struct Columns<'a> {
     levels: Vec<&'a str>,
     starts: Vec<i32>,
-    views: Vec<&'a str>,
+    slices: Vec<&'a str>,
     first_keys: Vec<&'a [u8]>,
 }
 
@@ -376,7 +346,7 @@ impl<'a> Columns<'a> {
         Self {
             levels: pages.iter().map(|page| page.bucket.level.as_str()).collect(),
             starts: pages.iter().map(|page| page.bucket.start.number()).collect(),
-            views: pages.iter().map(|page| page.view.as_str()).collect(),
+            slices: pages.iter().map(|page| page.slice.as_str()).collect(),
             first_keys: pages.iter().map(|page| page.first.as_bytes()).collect(),
         }
     }
@@ -386,74 +356,82 @@ impl<'a> Columns<'a> {
 async fn cells(session: &Session, log: &str, wanted: &[WantedCells]) -> Result<FoundCells> {
     const LOG: &str = "
         -- statistics: how far
-        SELECT recorded_at, refolded, refold_until
+        SELECT recorded_at, refolded, refold_until, come_to
         FROM statistics_log
         JOIN log ON name = statistics_log.log
         WHERE statistics_log.log = $1";
-    const UNFOLDED: &str = "
-        -- statistics: all that is not folded yet
-        SELECT contributions
-        FROM statistics_pending
-        WHERE log = $1
-        ORDER BY idx";
+    // Of each run of buckets those that there are, and of each of these the pages that hold the keys.
     const PAGES: &str = "
         -- statistics: pages of keys
-        WITH RECURSIVE bucket (level, start) AS (
-            (
-                SELECT level, start
+        WITH RECURSIVE run AS MATERIALIZED (
+            SELECT *
+            FROM unnest($2::bigint[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::bytea[], $8::bytea[])
+                AS run (place, level, slice, first_hour, last_hour, first_key, last_key)
+        ), bucket AS (
+            SELECT run.*, next.start
+            FROM run
+            CROSS JOIN LATERAL (
+                SELECT start
                 FROM statistics_page
-                WHERE log = $1
-                ORDER BY level, start
+                WHERE log = $1 AND level = run.level AND start BETWEEN run.first_hour AND run.last_hour
+                ORDER BY start
                 LIMIT 1
-            )
+            ) AS next
             UNION ALL
-            SELECT next.level, next.start
+            SELECT bucket.place, bucket.level, bucket.slice, bucket.first_hour, bucket.last_hour, bucket.first_key,
+                bucket.last_key, next.start
             FROM bucket
             CROSS JOIN LATERAL (
-                SELECT level, start
+                SELECT start
                 FROM statistics_page
-                WHERE log = $1 AND (level, start) > (bucket.level, bucket.start)
-                ORDER BY level, start
+                WHERE log = $1 AND level = bucket.level AND start > bucket.start AND start <= bucket.last_hour
+                ORDER BY start
                 LIMIT 1
             ) AS next
         )
-        SELECT page.*
+        SELECT bucket.level, bucket.start, bucket.slice, page.first_key, page.cells, bucket.place
         FROM bucket
         CROSS JOIN LATERAL (
-            SELECT level, start, view, first_key, cells
+            SELECT first_key, cells
             FROM statistics_page
-            WHERE log = $1 AND level = bucket.level AND start = bucket.start AND view = $2
+            WHERE log = $1 AND level = bucket.level AND start = bucket.start AND slice = bucket.slice
                 AND first_key >= coalesce((
                     SELECT first_key
                     FROM statistics_page
-                    WHERE log = $1 AND level = bucket.level AND start = bucket.start AND view = $2
-                        AND first_key <= $3
+                    WHERE log = $1 AND level = bucket.level AND start = bucket.start AND slice = bucket.slice
+                        AND first_key <= bucket.first_key
                     ORDER BY first_key DESC
                     LIMIT 1
-                ), $3)
-                AND first_key < $4
-        ) AS page
-        WHERE bucket.start < $6
-            AND bucket.start + CASE bucket.level WHEN 'hour' THEN 1 WHEN 'day' THEN 24 ELSE 31 * 24 END > $5";
+                ), bucket.first_key)
+                AND first_key < bucket.last_key
+        ) AS page";
     let nothing = || FoundCells { cells: vec![Vec::new(); wanted.len()], behind: None };
     let Some(row) = session.row(LOG, &[&log]).await? else { return Ok(nothing()) };
     let Some(as_of) = row.optional(0, |row, column| row.time(column))? else { return Ok(nothing()) };
-    let behind = behind(&row, 1)?;
-    let mut pages: BTreeMap<PageId, Vec<u8>> = BTreeMap::new();
-    for wanted in wanted {
-        let begins = wanted.begins.as_bytes();
-        // No key begins with this byte.
-        let end = wanted.begins.end().unwrap_or_else(|| Key::from_bytes(vec![u8::MAX]));
-        let (from, until) = (wanted.from.number(), wanted.until.number());
-        let of: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&log, &wanted.view.as_str(), &begins, &end.as_bytes(), &from, &until];
-        for row in session.rows(PAGES, &of).await? {
-            let (id, bytes) = read_page(&row)?;
-            pages.insert(id, bytes);
-        }
-    }
-    let pending = packed(&session.rows(UNFOLDED, &[&log]).await?, 0)?;
-    let (wanted, pages) = (wanted.to_owned(), pages.into_iter().collect::<Vec<_>>());
+    let (behind, kept) = (behind(&row, 1)?, Kept::at(hour(&row, 3)?));
+    let runs: Vec<(usize, Run)> = wanted
+        .iter()
+        .enumerate()
+        .flat_map(|(place, wanted)| wanted.runs(kept, as_of).into_iter().map(move |run| (place, run)))
+        .collect();
+    let places: Vec<i64> = runs.iter().map(|(place, _)| at_most(*place as u64)).collect();
+    let levels: Vec<&str> = runs.iter().map(|(_, run)| run.level.as_str()).collect();
+    let slices: Vec<&str> = runs.iter().map(|(_, run)| run.slice.as_str()).collect();
+    let from: Vec<i32> = runs.iter().map(|(_, run)| run.of.from.number()).collect();
+    let last: Vec<i32> = runs.iter().map(|(_, run)| run.of.until.number() - 1).collect();
+    let begins: Vec<&[u8]> = runs.iter().map(|(place, _)| wanted[*place].begins.as_bytes()).collect();
+    // No key begins with this byte.
+    let end = |place: &usize| wanted[*place].begins.end().unwrap_or_else(|| Key::from_bytes(vec![u8::MAX]));
+    let ends: Vec<Key> = runs.iter().map(|(place, _)| end(place)).collect();
+    let ends: Vec<&[u8]> = ends.iter().map(Key::as_bytes).collect();
+    let of: [&(dyn ToSql + Sync); 8] = [&log, &places, &levels, &slices, &from, &last, &begins, &ends];
+    let (found_pages, pending) = tokio::try_join!(session.rows(PAGES, &of), pending(session, log))?;
+    let page = |row: &Row| {
+        let (id, bytes) = read_page(row)?;
+        Ok((row.number::<usize>(5)?, id, bytes))
+    };
+    let pages: Vec<(usize, PageId, Vec<u8>)> = found_pages.iter().map(page).collect::<Result<_>>()?;
+    let wanted = wanted.to_owned();
     let cells = apart(move || found(&wanted, &pages, &pending, as_of)).await?;
     Ok(FoundCells { cells: cells.map_err(|error| damaged(log, &error))?, behind })
 }
@@ -476,10 +454,13 @@ pub(super) fn read_page(row: &Row) -> Result<(PageId, Vec<u8>)> {
 
 /// Reads the columns that name a page.
 fn page_id(row: &Row) -> Result<PageId> {
-    let start = Hour::from_number(row.number(1)?);
-    let start = start.ok_or_else(|| row.unreadable(1, "its year is not from 1 to 9999"))?;
-    let first = Key::from_bytes(row.blob(3)?.to_owned());
-    Ok(PageId { view: row.name(2)?, bucket: Bucket { level: row.name(0)?, start }, first })
+    let bucket = Bucket { level: row.name(0)?, start: hour(row, 1)? };
+    Ok(PageId { slice: row.name(2)?, bucket, first: Key::from_bytes(row.blob(3)?.to_owned()) })
+}
+
+fn hour(row: &Row, column: usize) -> Result<Hour> {
+    let hour = Hour::from_number(row.number(column)?);
+    hour.ok_or_else(|| row.unreadable(column, "its year is not from 1 to 9999"))
 }
 
 /// What takes the processor a while, off the async threads.
@@ -498,16 +479,31 @@ pub(super) fn damaged(log: &str, error: &BadStatistics) -> Error {
 pub(super) async fn unfolded(
     session: &Session,
     log: &str,
-    as_of: Time,
+    kept: Kept,
 ) -> Result<std::result::Result<Sums, NotPacked>> {
+    Ok(given(&pending(session, log).await?, kept))
+}
+
+async fn pending(session: &Session, log: &str) -> Result<Vec<Packed>> {
     const UNFOLDED: &str = "
         -- statistics: all that is not folded yet
         SELECT contributions
         FROM statistics_pending
         WHERE log = $1
         ORDER BY idx";
-    let pending = packed(&session.rows(UNFOLDED, &[&log]).await?, 0)?;
-    Ok(given(&pending, as_of))
+    packed(&session.rows(UNFOLDED, &[&log]).await?, 0)
+}
+
+/// The buckets that the statistics of a log are in.
+pub(super) async fn kept(session: &Session, log: &str) -> Result<Kept> {
+    const COME_TO: &str = "
+        -- statistics: buckets that are kept
+        SELECT come_to
+        FROM statistics_log
+        WHERE log = $1";
+    let row = session.row(COME_TO, &[&log]).await?;
+    let row = row.ok_or_else(|| Error::damaged(format!("the log {log} has no statistics")))?;
+    Ok(Kept::at(hour(&row, 0)?))
 }
 
 /// How far the statistics are of what was recorded before they were kept, if they do not have all of it.

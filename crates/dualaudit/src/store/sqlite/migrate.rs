@@ -19,7 +19,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../../migrations/sqlite/0005_erasure.sql"),
     include_str!("../../../migrations/sqlite/0006_statistics.sql"),
     include_str!("../../../migrations/sqlite/0007_reviews.sql"),
-    include_str!("../../../migrations/sqlite/0008_nothing.sql"),
+    include_str!("../../../migrations/sqlite/0008_statistics_in_slices.sql"),
     include_str!("../../../migrations/sqlite/0009_in_flight.sql"),
 ];
 

@@ -1,7 +1,10 @@
 //! Tables that a log's entries say all of, made anew from them.
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, proof, statistics::Sums};
+use dualaudit_record::{
+    Time, proof,
+    statistics::{Kept, Sums},
+};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::{
@@ -54,13 +57,17 @@ impl Rebuild for SqliteStore {
         let heads = held.with(read::logs).await?;
         let head = heads.into_iter().find(|head| head.log == log);
         let head = head.ok_or_else(|| StoreError::Foreign(format!("there is no log {log:?}")))?;
-        Ok(Box::new(SqliteRebuilding { held, head, summing: Summing::default() }))
+        let name = head.log.clone();
+        let kept = held.with(move |connection| statistics::kept(connection, &name)).await?;
+        Ok(Box::new(SqliteRebuilding { held, head, kept, summing: Summing::default() }))
     }
 }
 
 struct SqliteRebuilding {
     held: Held,
     head: Head,
+    /// The buckets that the statistics are in.
+    kept: Kept,
     summing: Summing,
 }
 
@@ -86,9 +93,8 @@ impl Rebuilding for SqliteRebuilding {
     }
 
     async fn contribute(&mut self, page: Vec<StoredEntry>) -> std::result::Result<(), StoreError> {
-        let Some(as_of) = self.head.recorded_at else { return Ok(()) };
-        let (log, entries) = (self.head.log.clone(), page.len());
-        let refold = move |connection: &Connection| statistics::refolded(connection, &log, &page, as_of);
+        let (log, entries, kept) = (self.head.log.clone(), page.len(), self.kept);
+        let refold = move |connection: &Connection| statistics::refolded(connection, &log, &page, kept);
         let sums = self.held.with(refold).await?;
         match self.summing.push(entries, &sums) {
             Some(due) => self.add(due).await,
@@ -103,7 +109,7 @@ impl Rebuilding for SqliteRebuilding {
     async fn compare(&mut self) -> std::result::Result<Vec<Compared>, StoreError> {
         let rest = self.summing.take();
         self.add(rest).await?;
-        let (log, as_of) = (self.head.log.clone(), self.head.recorded_at);
+        let (log, kept) = (self.head.log.clone(), self.kept);
         self.held
             .with(move |connection| {
                 let mut compared: Vec<Compared> =
@@ -113,10 +119,8 @@ impl Rebuilding for SqliteRebuilding {
                 let differing = connection.query_row(&LEAF_HASHES.count(), [], |row| row.get(0))?;
                 compared.push(Compared { table: LEAF_HASHES.name, rows: 0, differing, first });
                 // What is not yet folded of what was there before is no difference.
-                if let Some(as_of) = as_of
-                    && statistics::behind(connection, &log)?.is_none()
-                {
-                    compared.push(compare_statistics(connection, &log, as_of)?);
+                if statistics::behind(connection, &log)?.is_none() {
+                    compared.push(compare_statistics(connection, &log, kept)?);
                 }
                 Ok(compared)
             })
@@ -227,24 +231,24 @@ fn compare(connection: &Connection, log: &str, table: &DerivedTable) -> Result<C
     })
 }
 
-fn compare_statistics(connection: &Connection, log: &str, as_of: Time) -> Result<Compared> {
+fn compare_statistics(connection: &Connection, log: &str, kept: Kept) -> Result<Compared> {
     const PAGES: &str = "
         -- rebuild: pages of statistics
-        SELECT level, start, view, first_key, cells
+        SELECT level, start, slice, first_key, cells
         FROM statistics_page
-        WHERE log = ?1 AND (level, start, view, first_key) > (?2, ?3, ?4, ?5)
-        ORDER BY level, start, view, first_key
+        WHERE log = ?1 AND (level, start, slice, first_key) > (?2, ?3, ?4, ?5)
+        ORDER BY level, start, slice, first_key
         LIMIT 64";
     const LEFT: &str = "
         -- rebuild: differing pages of statistics
-        SELECT level, start, view, first_key, cells
+        SELECT level, start, slice, first_key, cells
         FROM differing_statistics_page
         WHERE log = ?1
-        ORDER BY level, start, view, first_key";
+        ORDER BY level, start, slice, first_key";
     let damaged = |error: BadPage| statistics::damaged(log, &error.into());
     connection.execute_batch(COPY_REBUILT)?;
     let mut taking = TakingAway::default();
-    let unfolded = taking.unfolded(statistics::unfolded(connection, log, as_of)?);
+    let unfolded = taking.unfolded(statistics::unfolded(connection, log, kept)?);
     statistics::add(connection, log, DIFFERING_PAGES, unfolded)?;
     let mut after = (String::new(), 0, String::new(), Vec::new());
     loop {
@@ -254,10 +258,10 @@ fn compare_statistics(connection: &Connection, log: &str, as_of: Time) -> Result
         after = (
             last.bucket.level.to_string(),
             last.bucket.start.number(),
-            last.view.to_string(),
+            last.slice.to_string(),
             last.first.as_bytes().to_vec(),
         );
-        let sums = taking.pages(&pages, as_of);
+        let sums = taking.pages(&pages, kept);
         statistics::add(connection, log, DIFFERING_PAGES, sums)?;
     }
     let left = collect(connection, LEFT, [log], statistics::read_page)?;

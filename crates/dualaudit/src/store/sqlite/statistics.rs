@@ -1,13 +1,13 @@
 //! Statistics: what appends give, folded into pages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use dualaudit_record::{
-    Time, WorkflowExecutionAudit,
-    statistics::{Bucket, Hour, Key, Level, NotPacked, Packed, Sums},
+    WorkflowExecutionAudit,
+    statistics::{Bucket, Hour, Kept, Key, NotPacked, Packed, Sums},
 };
-use rusqlite::{Connection, Row, TransactionBehavior, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
     SqliteStore, entries,
@@ -23,21 +23,27 @@ use crate::store::{
     Which,
     rows::Cells as _,
     statistics::{
-        BadStatistics, Behind, Folding, FoundCells, PENDING, PENDING_BYTES, REFOLDED, ROLLED, Statistics,
-        WantedCells, found, given,
+        BadStatistics, Behind, Folding, FoundCells, Run, Statistics, WantedCells, found, given,
         page::{self, Change, PageId},
-        refold, rolled,
+        refold,
     },
 };
 
+mod folding;
+
 /// The table of pages.
-pub(super) const STORED: &str = "statistics_page";
+const STORED: &str = "statistics_page";
 
 #[async_trait]
 impl Statistics for SqliteStore {
     async fn fold(&self, log: &str) -> std::result::Result<Folding, StoreError> {
+        let name = log.to_owned();
+        let Some(planned) = self.read(move |connection| folding::plan(connection, &name)).await? else {
+            return Ok(Folding::Done);
+        };
         let log = log.to_owned();
-        self.write(move |writer| fold(&mut writer.connection, &log)).await
+        self.write(move |writer| folding::carry_out(&mut writer.connection, &log, planned)).await?;
+        Ok(Folding::More)
     }
 
     async fn cells(&self, log: &str, wanted: &[WantedCells]) -> std::result::Result<FoundCells, StoreError> {
@@ -93,76 +99,19 @@ pub(super) fn behind(connection: &Connection, log: &str) -> Result<Option<Behind
     first(connection, BEHIND, [log], |row| Ok(Behind { folded: row.get(0)?, of: row.get(1)? }))
 }
 
-fn fold(connection: &mut Connection, log: &str) -> Result<Folding> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let folding = fold_some(&transaction, log)?;
-    transaction.commit()?;
-    Ok(folding)
-}
-
-fn fold_some(connection: &Connection, log: &str) -> Result<Folding> {
-    let Some(as_of) = tree::head(connection, log)?.recorded_at else { return Ok(Folding::Done) };
-    if let Some(behind) = behind(connection, log)? {
-        refold_some(connection, log, behind, as_of)?;
-        return Ok(Folding::More);
-    }
-    const PENDING_ROWS: &str = "
-        -- statistics: not folded yet
-        SELECT idx, contributions
-        FROM (
-            SELECT idx, contributions,
-                sum(length(contributions)) OVER (ORDER BY idx) - length(contributions) AS before
-            FROM statistics_pending
-            WHERE log = ?1
-            ORDER BY idx
-            LIMIT ?2)
-        WHERE before < ?3
-        ORDER BY idx";
-    let of = params![log, PENDING, PENDING_BYTES];
-    let pending: Vec<(u64, Packed)> =
-        collect(connection, PENDING_ROWS, of, |row| Ok((row.get(0)?, Packed::from_bytes(row.get(1)?))))?;
-    if let Some((last, _)) = pending.last() {
-        const FOLDED: &str = "
-            -- statistics: folded
-            DELETE FROM statistics_pending
-            WHERE log = ?1 AND idx <= ?2";
-        let packed: Vec<Packed> = pending.iter().map(|(_, packed)| packed.clone()).collect();
-        let sums = given(&packed, as_of).map_err(|error| damaged(log, &error.into()))?;
-        add(connection, log, STORED, sums)?;
-        connection.prepare_cached(FOLDED)?.execute(params![log, last])?;
-        return Ok(Folding::More);
-    }
-    let pages = to_be_rolled(connection, log, as_of)?;
-    if pages.is_empty() {
-        return Ok(Folding::Done);
-    }
-    add(connection, log, STORED, rolled(&pages, as_of).map_err(|error| damaged(log, &error.into()))?)?;
-    Ok(Folding::More)
-}
-
-/// Folds the next entries of a log that was there before statistics were kept.
-fn refold_some(connection: &Connection, log: &str, behind: Behind, as_of: Time) -> Result<()> {
-    const REFOLDED_TO: &str = "
-        -- statistics: folded anew
-        UPDATE statistics_log
-        SET refolded = ?2
+/// The buckets that the statistics of a log are in.
+pub(super) fn kept(connection: &Connection, log: &str) -> Result<Kept> {
+    const COME_TO: &str = "
+        -- statistics: buckets that are kept
+        SELECT come_to
+        FROM statistics_log
         WHERE log = ?1";
-    let limit = REFOLDED.min(u32::try_from(behind.of - behind.folded).unwrap_or(REFOLDED));
-    let page = entries::entries(connection, log, &entries::Wanted::All, behind.folded, limit)?;
-    add(connection, log, STORED, refolded(connection, log, &page, as_of)?)?;
-    // An entry that is missing is `verify`'s to find.
-    let to = page.last().map_or(behind.of, |last| (last.index + 1).min(behind.of));
-    connection.prepare_cached(REFOLDED_TO)?.execute(params![log, to])?;
-    Ok(())
+    let come_to = first(connection, COME_TO, [log], |row| hour(row, 0))?;
+    Ok(Kept::at(come_to.ok_or_else(|| Error::damaged(format!("the log {log} has no statistics")))?))
 }
 
 /// What the entries of a page give.
-pub(super) fn refolded(
-    connection: &Connection,
-    log: &str,
-    page: &[StoredEntry],
-    as_of: Time,
-) -> Result<Sums> {
+pub(super) fn refolded(connection: &Connection, log: &str, page: &[StoredEntry], kept: Kept) -> Result<Sums> {
     const REVIEWS: &str = "
         -- statistics: reviews of an execution
         SELECT idx, body
@@ -188,33 +137,7 @@ pub(super) fn refolded(
         let found = entries::entries(connection, log, &wanted, 0, 1)?;
         taken.extend(found.into_iter().map(|stored| (name.clone(), stored)));
     }
-    refold::sums(page, &known, &taken_back, &taken, as_of).map_err(|error| damaged(log, &error.into()))
-}
-
-/// Some pages whose cells belong to longer buckets by now: of the oldest such bucket, in the order of their keys.
-fn to_be_rolled(connection: &Connection, log: &str, as_of: Time) -> Result<Vec<(PageId, Vec<u8>)>> {
-    const OLDEST: &str = "
-        -- statistics: oldest bucket of a length
-        SELECT min(start)
-        FROM statistics_page
-        WHERE log = ?1 AND level = ?2";
-    const PAGES: &str = "
-        -- statistics: pages of short buckets
-        SELECT level, start, view, first_key, cells
-        FROM statistics_page
-        WHERE log = ?1 AND level = ?2 AND start >= ?3 AND start < ?4
-        ORDER BY view, first_key
-        LIMIT ?5";
-    for level in [Level::Hour, Level::Day] {
-        let oldest = first(connection, OLDEST, params![log, level.as_str()], |row| Ok(row.get(0)?))?;
-        let Some(oldest) = oldest.flatten().and_then(Hour::from_number) else { continue };
-        let to = Bucket { level, start: oldest }.rolled(as_of);
-        if to.level > level {
-            let of = params![log, level.as_str(), to.start.number(), to.end().number(), ROLLED];
-            return collect(connection, PAGES, of, read_page);
-        }
-    }
-    Ok(Vec::new())
+    refold::sums(page, &known, &taken_back, &taken, kept).map_err(|error| damaged(log, &error.into()))
 }
 
 /// The parameters that name a page.
@@ -224,51 +147,72 @@ macro_rules! of_page {
             $log,
             $id.bucket.level.as_str(),
             $id.bucket.start.number(),
-            $id.view.as_str(),
+            $id.slice.as_str(),
             $id.first.as_bytes()
             $(, $more)?
         ]
     };
 }
 
-/// Adds sums to the pages that hold them, in the table `into`.
-pub(super) fn add(connection: &Connection, log: &str, into: &str, sums: Sums) -> Result<()> {
-    const NAMES: &str = "
-        -- statistics: pages of a bucket
-        SELECT first_key
-        FROM statistics_page
-        WHERE log = ?1 AND level = ?2 AND start = ?3 AND view = ?4
-        ORDER BY first_key";
+/// Pages with these names, in their order.
+fn load(
+    connection: &Connection,
+    log: &str,
+    from: &str,
+    names: Vec<PageId>,
+) -> Result<Vec<(PageId, Vec<u8>)>> {
     const PAGE: &str = "
         -- statistics: page
         SELECT cells
         FROM statistics_page
-        WHERE log = ?1 AND level = ?2 AND start = ?3 AND view = ?4 AND first_key = ?5";
+        WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4 AND first_key = ?5";
+    let sql = PAGE.replace(STORED, from);
+    let mut loaded = Vec::new();
+    for id in names {
+        let bytes = first(connection, &sql, of_page!(log, id), |row| Ok(row.get(0)?))?;
+        loaded.extend(bytes.map(|bytes| (id, bytes)));
+    }
+    Ok(loaded)
+}
+
+/// Adds sums to the pages that hold them, in the table `into`.
+pub(super) fn add(connection: &Connection, log: &str, into: &str, sums: Sums) -> Result<()> {
+    make(connection, log, into, &changes(connection, log, into, sums)?)
+}
+
+/// What it takes to add sums to the pages that hold them, in the table `into`.
+fn changes(connection: &Connection, log: &str, into: &str, sums: Sums) -> Result<Vec<Change>> {
+    const NAMES: &str = "
+        -- statistics: pages of a bucket
+        SELECT level, start, slice, first_key
+        FROM statistics_page
+        WHERE log = ?1 AND level = ?2 AND start = ?3
+        ORDER BY slice, first_key";
+    let names = NAMES.replace(STORED, into);
+    let mut known: Vec<PageId> = Vec::new();
+    for bucket in sums.buckets() {
+        let of = params![log, bucket.level.as_str(), bucket.start.number()];
+        known.extend(collect(connection, &names, of, page_id)?);
+    }
+    known.sort_unstable();
+    let loaded = load(connection, log, into, page::touched(&known, &sums))?.into_iter().collect();
+    page::add(&known, loaded, sums).map_err(|error| damaged(log, &error.into()))
+}
+
+/// Makes changes to pages.
+fn make(connection: &Connection, log: &str, into: &str, changes: &[Change]) -> Result<()> {
     const PUT: &str = "
         -- statistics: put page
-        INSERT INTO statistics_page (log, level, start, view, first_key, cells)
+        INSERT INTO statistics_page (log, level, start, slice, first_key, cells)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-        ON CONFLICT (log, level, start, view, first_key) DO UPDATE
+        ON CONFLICT (log, level, start, slice, first_key) DO UPDATE
         SET cells = excluded.cells";
     const REMOVE: &str = "
         -- statistics: remove page
         DELETE FROM statistics_page
-        WHERE log = ?1 AND level = ?2 AND start = ?3 AND view = ?4 AND first_key = ?5";
+        WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4 AND first_key = ?5";
     let sql = |sql: &str| sql.replace(STORED, into);
-    let mut known: Vec<PageId> = Vec::new();
-    for (view, bucket) in sums.places() {
-        let of = params![log, bucket.level.as_str(), bucket.start.number(), view.as_str()];
-        let names = collect(connection, &sql(NAMES), of, |row| {
-            Ok(PageId { view, bucket, first: Key::from_bytes(row.get(0)?) })
-        })?;
-        known.extend(names);
-    }
-    let mut loaded = BTreeMap::new();
-    for id in page::touched(&known, &sums) {
-        let bytes = first(connection, &sql(PAGE), of_page!(log, id), |row| Ok(row.get(0)?))?;
-        loaded.extend(bytes.map(|bytes| (id, bytes)));
-    }
-    for change in page::add(&known, loaded, sums).map_err(|error| damaged(log, &error.into()))? {
+    for change in changes {
         match change {
             Change::Put(id, bytes) => {
                 connection.prepare_cached(&sql(PUT))?.execute(of_page!(log, id, bytes))?;
@@ -283,82 +227,78 @@ pub(super) fn add(connection: &Connection, log: &str, into: &str, sums: Sums) ->
 
 /// See [`Statistics::cells`].
 fn cells(connection: &Connection, log: &str, wanted: &[WantedCells]) -> Result<FoundCells> {
-    const UNFOLDED: &str = "
-        -- statistics: all that is not folded yet
-        SELECT contributions
-        FROM statistics_pending
-        WHERE log = ?1
-        ORDER BY idx";
-    const BUCKETS: &str = "
-        -- statistics: buckets
-        WITH RECURSIVE bucket (level, start) AS (
-            SELECT level, start
-            FROM (
-                SELECT level, start
-                FROM statistics_page
-                WHERE log = ?1
-                ORDER BY level, start
-                LIMIT 1)
-            UNION ALL
-            SELECT next.level, next.start
-            FROM bucket, statistics_page AS next
-            WHERE next.rowid = (
-                SELECT rowid
-                FROM statistics_page
-                WHERE log = ?1 AND (level, start) > (bucket.level, bucket.start)
-                ORDER BY level, start
-                LIMIT 1)
-        )
-        SELECT level, start
-        FROM bucket";
-    const PAGES: &str = "
-        -- statistics: pages of keys
-        SELECT level, start, view, first_key, cells
-        FROM statistics_page
-        WHERE log = ?1 AND level = ?2 AND start = ?3 AND view = ?4
-            AND first_key >= coalesce((
-                SELECT max(first_key)
-                FROM statistics_page
-                WHERE log = ?1 AND level = ?2 AND start = ?3 AND view = ?4 AND first_key <= ?5), ?5)
-            AND (?6 IS NULL OR first_key < ?6)
-        ORDER BY first_key";
     let Some(as_of) = tree::head(connection, log)?.recorded_at else {
         return Ok(FoundCells { cells: vec![Vec::new(); wanted.len()], behind: None });
     };
-    let buckets = collect(connection, BUCKETS, [log], |row| bucket(row, 0))?;
-    let mut pages: BTreeMap<PageId, Vec<u8>> = BTreeMap::new();
-    for (wanted, &bucket) in wanted.iter().flat_map(|wanted| buckets.iter().map(move |it| (wanted, it))) {
-        if !wanted.overlaps(bucket) {
-            continue;
+    let kept = kept(connection, log)?;
+    let mut pages = Vec::new();
+    for (place, wanted) in wanted.iter().enumerate() {
+        for run in wanted.runs(kept, as_of) {
+            run_pages(connection, log, run, &wanted.begins, |id, bytes| pages.push((place, id, bytes)))?;
         }
-        let end = wanted.begins.end();
-        let of = params![
-            log,
-            bucket.level.as_str(),
-            bucket.start.number(),
-            wanted.view.as_str(),
-            wanted.begins.as_bytes(),
-            end.as_ref().map(Key::as_bytes)
-        ];
-        pages.extend(collect(connection, PAGES, of, read_page)?);
     }
-    let pages: Vec<_> = pages.into_iter().collect();
-    let pending = collect(connection, UNFOLDED, [log], |row| Ok(Packed::from_bytes(row.get(0)?)))?;
+    let pending = pending(connection, log)?;
     let cells = found(wanted, &pages, &pending, as_of).map_err(|error| damaged(log, &error))?;
     Ok(FoundCells { cells, behind: behind(connection, log)? })
 }
 
-/// Reads the columns of a page.
-pub(super) fn read_page(row: &Row<'_>) -> Result<(PageId, Vec<u8>)> {
-    let first = Key::from_bytes(row.get(3)?);
-    Ok((PageId { view: row.name(2)?, bucket: bucket(row, 0)?, first }, row.get(4)?))
+/// The pages of a run of buckets that hold the keys that begin so.
+fn run_pages(
+    connection: &Connection,
+    log: &str,
+    run: Run,
+    begins: &Key,
+    mut take: impl FnMut(PageId, Vec<u8>),
+) -> Result<()> {
+    const NEXT: &str = "
+        -- statistics: oldest bucket in a stretch
+        SELECT min(start)
+        FROM statistics_page
+        WHERE log = ?1 AND level = ?2 AND start >= ?3 AND start < ?4";
+    const PAGES: &str = "
+        -- statistics: pages of keys
+        SELECT first_key, cells
+        FROM statistics_page
+        WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4
+            AND first_key >= coalesce((
+                SELECT max(first_key)
+                FROM statistics_page
+                WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4 AND first_key <= ?5), ?5)
+            AND (?6 IS NULL OR first_key < ?6)
+        ORDER BY first_key";
+    let Run { slice, level, mut of } = run;
+    let end = begins.end();
+    let end = end.as_ref().map(Key::as_bytes);
+    let mut next = connection.prepare_cached(NEXT)?;
+    let mut pages = connection.prepare_cached(PAGES)?;
+    loop {
+        let within = params![log, level.as_str(), of.from.number(), of.until.number()];
+        let start: Option<i32> = next.query_row(within, |row| row.get(0))?;
+        let Some(start) = start.and_then(Hour::from_number) else { return Ok(()) };
+        let bucket = Bucket { level, start };
+        let named = params![log, level.as_str(), start.number(), slice.as_str(), begins.as_bytes(), end];
+        let mut rows = pages.query(named)?;
+        while let Some(row) = rows.next()? {
+            take(PageId { slice, bucket, first: Key::from_bytes(row.get(0)?) }, row.get(1)?);
+        }
+        of.from = bucket.end();
+    }
 }
 
-/// Reads a bucket from column `at` on.
-fn bucket(row: &Row<'_>, at: usize) -> Result<Bucket> {
-    let start = Hour::from_number(row.number(at + 1)?);
-    let start = start.ok_or_else(|| row.unreadable(at + 1, "its year is not from 1 to 9999"))?;
-    Ok(Bucket { level: row.name(at)?, start })
+/// Reads the columns of a page.
+pub(super) fn read_page(row: &Row<'_>) -> Result<(PageId, Vec<u8>)> {
+    Ok((page_id(row)?, row.get(4)?))
+}
+
+/// Reads the columns that name a page.
+fn page_id(row: &Row<'_>) -> Result<PageId> {
+    let bucket = Bucket { level: row.name(0)?, start: hour(row, 1)? };
+    Ok(PageId { slice: row.name(2)?, bucket, first: Key::from_bytes(row.get(3)?) })
+}
+
+fn hour(row: &Row<'_>, column: usize) -> Result<Hour> {
+    let hour = Hour::from_number(row.number(column)?);
+    hour.ok_or_else(|| row.unreadable(column, "its year is not from 1 to 9999"))
 }
 
 pub(super) fn damaged(log: &str, error: &BadStatistics) -> Error {
@@ -371,14 +311,17 @@ pub(super) fn damaged(log: &str, error: &BadStatistics) -> Error {
 pub(super) fn unfolded(
     connection: &Connection,
     log: &str,
-    as_of: Time,
+    kept: Kept,
 ) -> Result<std::result::Result<Sums, NotPacked>> {
+    Ok(given(&pending(connection, log)?, kept))
+}
+
+fn pending(connection: &Connection, log: &str) -> Result<Vec<Packed>> {
     const UNFOLDED: &str = "
         -- statistics: all that is not folded yet
         SELECT contributions
         FROM statistics_pending
         WHERE log = ?1
         ORDER BY idx";
-    let pending = collect(connection, UNFOLDED, [log], |row| Ok(Packed::from_bytes(row.get(0)?)))?;
-    Ok(given(&pending, as_of))
+    collect(connection, UNFOLDED, [log], |row| Ok(Packed::from_bytes(row.get(0)?)))
 }

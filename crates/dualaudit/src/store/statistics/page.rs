@@ -1,15 +1,16 @@
-//! Pages: a stretch of the keys of a view and bucket with their cells, as it is stored.
+//! Pages: a stretch of the keys of a slice and bucket with their cells, as it is stored.
 //!
-//! A page begins with the version of this form. Then come its cells in the order of their keys, each as three parts
-//! in postcard's encoding: how many bytes its key has in common with the key before, the rest of the key, and the cell.
+//! A page begins with the version of this form, and the texts that its cells refer to: how many, and each with its length.
+//! Then come its cells in the order of their keys, each as three parts: how many bytes its key has in common with the key
+//! before, the rest of the key, and the cell. Numbers and bytes are in postcard's encoding
+//! (<https://postcard.jamesmunns.com/wire-format>), cells as `crates/record/src/statistics/slice/bytes.rs` says.
 
 use std::collections::BTreeMap;
 
-use dualaudit_record::statistics::{Bucket, Cell, Key, Sums, View};
-use serde::de::DeserializeOwned;
+use dualaudit_record::statistics::{Bucket, Cell, Key, Part, Slice, Sums, Texts, View};
 
 /// The version of the form.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 /// A page that is longer is divided.
 const FULL: usize = 16 * 1024;
 /// Into pages of about this length, so that each has room to grow.
@@ -18,7 +19,7 @@ const HALF: usize = FULL / 2;
 /// Names a page.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PageId {
-    pub(crate) view: View,
+    pub(crate) slice: Slice,
     pub(crate) bucket: Bucket,
     /// No key in it is less; of the first page of a bucket, no key at all.
     pub(crate) first: Key,
@@ -26,7 +27,7 @@ pub(crate) struct PageId {
 
 /// What is stored is no page.
 #[derive(Debug, thiserror::Error)]
-#[error("a page of {} from hour {}: {why}", id.view, id.bucket.start.number())]
+#[error("a page of {} from hour {}: {why}", id.slice, id.bucket.start.number())]
 pub(crate) struct BadPage {
     id: Box<PageId>,
     why: String,
@@ -45,19 +46,19 @@ pub(crate) enum Change {
 pub(crate) fn touched(known: &[PageId], sums: &Sums) -> Vec<PageId> {
     let mut touched: Vec<PageId> = Vec::new();
     for ((view, bucket, key), _) in sums.iter() {
-        if let Some(page) = page_of(known, *view, *bucket, key)
-            && touched.last() != Some(page)
-        {
-            touched.push(page.clone());
+        for &slice in view.slices(Part::All) {
+            touched.extend(page_of(known, slice, *bucket, key).cloned());
         }
     }
+    touched.sort_unstable();
+    touched.dedup();
     touched
 }
 
-fn page_of<'a>(known: &'a [PageId], view: View, bucket: Bucket, key: &Key) -> Option<&'a PageId> {
-    let after = known.partition_point(|page| (page.view, page.bucket, &page.first) <= (view, bucket, key));
+fn page_of<'a>(known: &'a [PageId], slice: Slice, bucket: Bucket, key: &Key) -> Option<&'a PageId> {
+    let after = known.partition_point(|page| (page.slice, page.bucket, &page.first) <= (slice, bucket, key));
     let page = &known[after.checked_sub(1)?];
-    (page.view == view && page.bucket == bucket).then_some(page)
+    (page.slice == slice && page.bucket == bucket).then_some(page)
 }
 
 /// Adds sums to the pages that hold their keys, `loaded`, of all there are.
@@ -70,19 +71,22 @@ pub(crate) fn add(
     sums: Sums,
 ) -> Result<Vec<Change>, BadPage> {
     let mut pages: BTreeMap<PageId, BTreeMap<Key, Cell>> = BTreeMap::new();
-    for ((view, bucket, key), cell) in sums.into_cells() {
-        let first = page_of(known, view, bucket, &key).map_or_else(Key::default, |page| page.first.clone());
-        pages.entry(PageId { view, bucket, first }).or_default().insert(key, cell);
+    for ((_, bucket, key), cell) in sums.into_cells() {
+        for (slice, cell) in cell.sliced() {
+            let first =
+                page_of(known, slice, bucket, &key).map_or_else(Key::default, |page| page.first.clone());
+            pages.entry(PageId { slice, bucket, first }).or_default().insert(key.clone(), cell);
+        }
     }
     let mut changes = Vec::new();
     for (id, more) in pages {
         let is_there = loaded.contains_key(&id);
-        let mut cells: BTreeMap<Key, Cell> = match loaded.get(&id) {
-            Some(bytes) => read(&id, bytes)?.collect::<Result<_, _>>()?,
+        let mut cells = match loaded.get(&id) {
+            Some(bytes) => read(&id, bytes)?,
             None => BTreeMap::new(),
         };
         for (key, cell) in more {
-            merge(&mut cells, id.view, key, &cell);
+            merge(&mut cells, id.slice.view(), key, cell);
         }
         if cells.is_empty() {
             changes.extend(is_there.then_some(Change::Remove(id)));
@@ -93,14 +97,15 @@ pub(crate) fn add(
     Ok(changes)
 }
 
-fn merge(cells: &mut BTreeMap<Key, Cell>, view: View, key: Key, cell: &Cell) {
+fn merge(cells: &mut BTreeMap<Key, Cell>, view: View, key: Key, cell: Cell) {
     use std::collections::btree_map::Entry;
+    debug_assert_eq!(cell.view(), view);
     match cells.entry(key) {
         Entry::Vacant(place) => {
-            place.insert(view.zero()).merge(cell, 1);
+            place.insert(cell);
         }
         Entry::Occupied(mut place) => {
-            place.get_mut().merge(cell, 1);
+            place.get_mut().merge(&cell, 1);
             if place.get().is_zero() {
                 place.remove();
             }
@@ -110,98 +115,125 @@ fn merge(cells: &mut BTreeMap<Key, Cell>, view: View, key: Key, cell: &Cell) {
 
 /// Cells as one page, or, where they are too long for it, as several.
 fn written(id: &PageId, cells: &BTreeMap<Key, Cell>) -> Vec<(PageId, Vec<u8>)> {
-    let mut whole = Writer::new(id.first.clone());
+    let mut whole = Writer::new(id.slice, id.first.clone());
     cells.iter().for_each(|(key, cell)| whole.push(key, cell));
-    if whole.bytes.len() <= FULL {
-        return vec![(id.clone(), whole.bytes)];
+    let bytes = whole.page();
+    if bytes.len() <= FULL {
+        return vec![(id.clone(), bytes)];
     }
     let mut pages = Vec::new();
-    let mut page = Writer::new(id.first.clone());
+    let mut page = Writer::new(id.slice, id.first.clone());
     for (key, cell) in cells {
-        if page.bytes.len() >= HALF {
-            pages.push(std::mem::replace(&mut page, Writer::new(key.clone())));
+        if page.cells.len() >= HALF {
+            pages.push(std::mem::replace(&mut page, Writer::new(id.slice, key.clone())));
         }
         page.push(key, cell);
     }
     pages.push(page);
-    pages.into_iter().map(|page| (PageId { first: page.first, ..id.clone() }, page.bytes)).collect()
+    pages.into_iter().map(|page| (PageId { first: page.first.clone(), ..id.clone() }, page.page())).collect()
 }
 
 struct Writer {
+    slice: Slice,
     first: Key,
-    bytes: Vec<u8>,
+    texts: Texts,
+    cells: Vec<u8>,
+    /// The cell that is written, before its length is known.
+    cell: Vec<u8>,
     last: Key,
 }
 
 impl Writer {
-    fn new(first: Key) -> Self {
-        Self { first, bytes: vec![FORM], last: Key::default() }
+    fn new(slice: Slice, first: Key) -> Self {
+        let texts = Texts::default();
+        Self { slice, first, texts, cells: Vec::new(), cell: Vec::new(), last: Key::default() }
     }
 
     fn push(&mut self, key: &Key, cell: &Cell) {
         let (last, bytes) = (self.last.as_bytes(), key.as_bytes());
         let shared = last.iter().zip(bytes).take_while(|(a, b)| a == b).count();
-        let cell: Vec<u8> = match cell {
-            Cell::Runs(cell) => postcard::to_stdvec(cell),
-            Cell::Step(cell) => postcard::to_stdvec(cell),
-            Cell::Stratum(cell) => postcard::to_stdvec(cell),
-            Cell::Texts(cell) => postcard::to_stdvec(cell),
-        }
-        .expect("cells can be encoded");
-        let entry = (shared, &bytes[shared..], cell.as_slice());
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes = postcard::to_extend(&entry, bytes).expect("parts of a page can be encoded");
+        self.cell.clear();
+        self.slice.write(cell, &mut self.texts, &mut self.cell);
+        let entry = (shared, &bytes[shared..], self.cell.as_slice());
+        let cells = std::mem::take(&mut self.cells);
+        self.cells = postcard::to_extend(&entry, cells).expect("parts of a page can be encoded");
         self.last = key.clone();
+    }
+
+    fn page(self) -> Vec<u8> {
+        let mut page = postcard::to_extend(self.texts.all(), vec![FORM]).expect("texts can be encoded");
+        page.extend(self.cells);
+        page
     }
 }
 
-/// The cells of a page, in the order of their keys.
+/// The cells of a page, of which its slice is read.
 ///
 /// # Errors
 /// When it is none.
-pub(crate) fn read<'a>(
-    id: &'a PageId,
-    bytes: &'a [u8],
-) -> Result<impl Iterator<Item = Result<(Key, Cell), BadPage>> + 'a, BadPage> {
-    let bad = |why: String| BadPage { id: Box::new(id.clone()), why };
-    let mut rest = match bytes.split_first() {
-        Some((&FORM, rest)) => rest,
-        Some((form, _)) => return Err(bad(format!("its form is {form}, which a newer dualaudit may know"))),
-        None => return Err(bad("it is empty".to_owned())),
-    };
-    let mut last: Vec<u8> = Vec::new();
-    Ok(std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let entry = postcard::take_from_bytes::<(usize, &[u8], &[u8])>(rest);
-        let read =
-            entry.map_err(|error| bad(error.to_string())).and_then(|((shared, suffix, cell), after)| {
-                rest = after;
-                if shared > last.len() {
-                    return Err(bad(
-                        "a key has more in common with the one before than that is long".to_owned()
-                    ));
-                }
-                last.truncate(shared);
-                last.extend(suffix);
-                let cell = match id.view {
-                    View::Runs => decoded(cell).map(Cell::Runs),
-                    View::Steps => decoded(cell).map(Cell::Step),
-                    View::Strata => decoded(cell).map(|cell| Cell::Stratum(Box::new(cell))),
-                    View::Texts => decoded(cell).map(Cell::Texts),
-                };
-                Ok((Key::from_bytes(last.clone()), cell.map_err(|error| bad(error.to_string()))?))
-            });
-        if read.is_err() {
-            rest = &[];
-        }
-        Some(read)
-    }))
+pub(crate) fn read(id: &PageId, bytes: &[u8]) -> Result<BTreeMap<Key, Cell>, BadPage> {
+    let mut reading = Reading::new(id, bytes)?;
+    let mut cells = BTreeMap::new();
+    while let Some(bytes) = reading.next()? {
+        let mut cell = id.slice.view().zero();
+        reading.add(bytes, Part::All, &mut cell)?;
+        cells.insert(Key::from_bytes(reading.key().to_vec()), cell);
+    }
+    Ok(cells)
 }
 
-fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> postcard::Result<T> {
-    postcard::from_bytes(bytes)
+/// A page that is read from one key to the next.
+pub(crate) struct Reading<'a> {
+    id: &'a PageId,
+    texts: Vec<&'a str>,
+    rest: &'a [u8],
+    key: Vec<u8>,
+}
+
+impl<'a> Reading<'a> {
+    /// Begins to read a page.
+    pub(crate) fn new(id: &'a PageId, bytes: &'a [u8]) -> Result<Self, BadPage> {
+        let bad = |why: String| BadPage { id: Box::new(id.clone()), why };
+        let rest = match bytes.split_first() {
+            Some((&FORM, rest)) => rest,
+            Some((form, _)) => {
+                return Err(bad(format!("its form is {form}, which a newer dualaudit may know")));
+            }
+            None => return Err(bad("it is empty".to_owned())),
+        };
+        let (texts, rest) = postcard::take_from_bytes(rest).map_err(|error| bad(error.to_string()))?;
+        Ok(Self { id, texts, rest, key: Vec::new() })
+    }
+
+    /// Goes to the next key, in their order; answers the bytes of its cell.
+    pub(crate) fn next(&mut self) -> Result<Option<&'a [u8]>, BadPage> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let entry = postcard::take_from_bytes::<(usize, &[u8], &[u8])>(self.rest);
+        let ((shared, suffix, cell), rest) = entry.map_err(|error| self.bad(&error))?;
+        self.rest = rest;
+        if shared > self.key.len() {
+            return Err(self.bad(&"a key has more in common with the one before than that is long"));
+        }
+        self.key.truncate(shared);
+        self.key.extend(suffix);
+        Ok(Some(cell))
+    }
+
+    /// The key that it is at.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Adds what the bytes of a cell say to a cell of the same view, of [`Part::Ended`] perhaps no more than that.
+    pub(crate) fn add(&self, bytes: &[u8], part: Part, cell: &mut Cell) -> Result<(), BadPage> {
+        self.id.slice.add(bytes, &self.texts, part, cell).map_err(|error| self.bad(&error))
+    }
+
+    fn bad(&self, why: &dyn std::fmt::Display) -> BadPage {
+        BadPage { id: Box::new(self.id.clone()), why: why.to_string() }
+    }
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dualaudit_record::{
-    Entry, EntryKind, Time,
+    Entry, EntryKind,
     entry::{Review, Verdict},
     log::parse_body,
-    statistics::{Contribution, NotPacked, Sums},
+    statistics::{Contribution, Kept, NotPacked, Sums},
 };
 
 use crate::store::{
@@ -82,14 +82,14 @@ fn is_counted(stored: &StoredEntry, known: &Known) -> bool {
     last.is_none_or(|last| stored.attempt.is_some_and(|attempt| attempt >= last))
 }
 
-/// What the entries of a page give to the statistics of a log that has come to `as_of`; `taken` are the entries of
+/// What the entries of a page give to the buckets that are kept; `taken` are the entries of
 /// what they take back, by name.
 pub(in crate::store) fn sums(
     page: &[StoredEntry],
     known: &Known,
     taken_back: &BTreeMap<u64, RevisionName>,
     taken: &HashMap<RevisionName, StoredEntry>,
-    as_of: Time,
+    kept: Kept,
 ) -> Result<Sums, NotPacked> {
     let mut sums = Sums::default();
     for stored in page {
@@ -98,21 +98,21 @@ pub(in crate::store) fn sums(
         {
             let verdict = known.verdict(&name.id, name.attempt, stored.index);
             let before = Contribution::of(&record.record).reviewed(verdict);
-            sums.give(&before, -1, as_of);
+            sums.give(&before, -1, kept);
             if let Some(Entry::Review(review)) = stored.body.left() {
-                sums.give(&before.reviewed(Some(review.verdict)), 1, as_of);
+                sums.give(&before.reviewed(Some(review.verdict)), 1, kept);
             }
         }
         match &stored.body {
             StoredBody::Whole(entry, _) | StoredBody::Erased { rest: entry, .. } => match entry.as_ref() {
                 Entry::Execution(record) if is_counted(stored, known) => {
                     let verdict = known.verdict(&record.record.id, record.record.attempt, stored.index);
-                    sums.give(&Contribution::of(&record.record).reviewed(verdict), 1, as_of);
+                    sums.give(&Contribution::of(&record.record).reviewed(verdict), 1, kept);
                 }
                 Entry::Purge(purge) => {
                     let contributed = purge.contributed.as_ref().map(|packed| packed.unpack()).transpose()?;
                     for (times, contribution) in contributed.unwrap_or_default() {
-                        sums.give(&contribution, times, as_of);
+                        sums.give(&contribution, times, kept);
                     }
                 }
                 _ => {}

@@ -1,19 +1,17 @@
-use dualaudit_record::{
-    Time,
-    statistics::{Contribution, Level},
-};
+use dualaudit_record::statistics::{Contribution, Level};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::store::conformance::sample::{at, record};
 
 /// What executions of so many workflows, one each, give.
-fn sums(workflows: &[u32], times: i64, as_of: Time) -> Sums {
+fn sums(workflows: &[u32], times: i64) -> Sums {
     let mut sums = Sums::default();
     for workflow in workflows {
         let mut record = record("any");
         record.workflow_name = format!("workflow-{workflow}");
-        sums.give(&Contribution::of(&record), times, as_of);
+        let contribution = Contribution::of(&record);
+        sums.give_to(Bucket::of(contribution.hour, Level::Day), &contribution, times);
     }
     sums
 }
@@ -41,11 +39,10 @@ impl Stored {
         let mut sums = Sums::default();
         for (id, bytes) in &self.0 {
             let mut last = None;
-            for cell in read(id, bytes).unwrap() {
-                let (key, cell) = cell.unwrap();
+            for (key, cell) in read(id, bytes).unwrap() {
                 assert!(last.as_ref().is_none_or(|last| *last < key), "keys are in order");
                 assert!(key >= id.first, "no key is before the page's first");
-                sums.add(id.view, id.bucket, key.clone(), &cell, 1);
+                sums.add(id.slice.view(), id.bucket, key.clone(), &cell, 1);
                 last = Some(key);
             }
             assert!(last.is_some(), "no page is empty");
@@ -58,30 +55,27 @@ impl Stored {
 fn pages_are_divided_where_they_are_full() {
     let mut stored = Stored::default();
     let workflows: Vec<u32> = (0..1000).collect();
-    stored.add(sums(&workflows, 1, at(0)));
-    let runs = stored.0.iter().filter(|(id, _)| id.view == View::Runs);
+    stored.add(sums(&workflows, 1));
+    let runs = stored.0.iter().filter(|(id, _)| id.slice == Slice::Runs);
     let sizes: Vec<usize> = runs.map(|(_, bytes)| bytes.len()).collect();
     assert!(sizes.len() > 10, "{sizes:?}");
     assert!(sizes.iter().all(|size| *size <= FULL), "{sizes:?}");
-    assert_eq!(stored.sums(), sums(&workflows, 1, at(0)));
+    assert_eq!(stored.sums(), sums(&workflows, 1));
     let before = stored.0.len();
-    stored.add(sums(&[17], 1, at(0)));
+    stored.add(sums(&[17], 1));
     assert_eq!(stored.0.len(), before, "there is room in each");
 }
 
 #[test]
 fn what_is_no_page_is_told() {
     let bucket = Bucket::of(dualaudit_record::statistics::Hour::of(at(0)), Level::Day);
-    let id = PageId { view: View::Steps, bucket, first: Key::default() };
-    let error = |bytes: &[u8]| match read(&id, bytes) {
-        Err(error) => error.to_string(),
-        Ok(mut cells) => cells.find_map(Result::err).expect("an error").to_string(),
-    };
+    let id = PageId { slice: Slice::Steps, bucket, first: Key::default() };
+    let error = |bytes: &[u8]| read(&id, bytes).unwrap_err().to_string();
     assert!(error(&[]).contains("a page of steps"));
     assert!(error(&[9]).contains("its form is 9"));
-    assert!(error(&[FORM, 3, 0, 0]).contains("more in common"));
-    assert!(error(&[FORM, 0, 200]).contains("a page of steps"));
-    assert!(error(&[FORM, 0, 0, 1, 1]).contains("a page of steps"));
+    assert!(error(&[FORM, 0, 3, 0, 0]).contains("more in common"));
+    assert!(error(&[FORM, 0, 0, 200]).contains("a page of steps"));
+    assert!(error(&[FORM, 0, 0, 0, 1, 1]).contains("a page of steps"));
 }
 
 proptest! {
@@ -91,13 +85,13 @@ proptest! {
         more in vec(0..40_u32, 0..40),
     ) {
         let mut stored = Stored::default();
-        stored.add(sums(&some, 1, at(0)));
-        stored.add(sums(&more, 1, at(0)));
+        stored.add(sums(&some, 1));
+        stored.add(sums(&more, 1));
         let all: Vec<u32> = some.iter().chain(&more).copied().collect();
-        prop_assert_eq!(stored.sums(), sums(&all, 1, at(0)));
-        stored.add(sums(&some, -1, at(0)));
-        prop_assert_eq!(stored.sums(), sums(&more, 1, at(0)));
-        stored.add(sums(&more, -1, at(0)));
+        prop_assert_eq!(stored.sums(), sums(&all, 1));
+        stored.add(sums(&some, -1));
+        prop_assert_eq!(stored.sums(), sums(&more, 1));
+        stored.add(sums(&more, -1));
         prop_assert!(stored.0.is_empty());
     }
 }

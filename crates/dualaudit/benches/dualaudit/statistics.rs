@@ -1,0 +1,120 @@
+//! Reading statistics of very many executions, beside the same of few.
+
+use std::time::{Duration, Instant};
+
+use dualaudit::{clock::Clock, clock::SystemClock, store::Store};
+
+use self::{fill::Database, questions::QUESTIONS};
+use crate::{
+    heading, percentile,
+    support::postgres::{Disk, Server},
+};
+
+mod fill;
+mod fleet;
+mod questions;
+
+/// Executions of the large log, unless [`SIZE`] says otherwise, and of the small one.
+const LARGE: usize = 10_000_000;
+const SMALL: usize = 100_000;
+/// The variable of the environment that says how many.
+const SIZE: &str = "DUALAUDIT_BENCH_EXECUTIONS";
+/// The variable that names the one database to ask, where not both are.
+const ONLY: &str = "DUALAUDIT_BENCH_DATABASE";
+/// Of the server; all else is as PostgreSQL comes, `fsync=on` among it.
+const SETTINGS: [&str; 2] = ["shared_buffers=1GB", "max_wal_size=4GB"];
+/// How often each question is asked at most, and how long.
+const SAMPLES: usize = 500;
+const LONGEST: Duration = Duration::from_secs(10);
+/// What p99 should be below, and how many times that of the small log.
+const GOAL: Duration = Duration::from_millis(10);
+const GOAL_RATIO: f64 = 1.3;
+
+/// p50 and p99 of the cells that answers are made from.
+pub(crate) async fn cells_of_many_beside_few() {
+    let size = std::env::var(SIZE).map_or(LARGE, |size| size.parse().expect("a number of executions"));
+    let only = std::env::var(ONLY).ok();
+    let asked_for = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    if asked_for("sqlite") {
+        heading(&format!("statistics of {size} executions in SQLite, beside {SMALL}"));
+        let directory = tempfile::tempdir().expect("a directory");
+        ask_both(size, async |size| Database::sqlite(directory.path(), size).await).await;
+    }
+    if asked_for("postgres") {
+        heading(&format!("statistics of {size} executions in PostgreSQL, beside {SMALL}"));
+        println!("server: {}", SETTINGS.join(", "));
+        // Ended by the end of this process, as a server is that the tests share.
+        let server: &'static Server =
+            Box::leak(Box::new(Server::start_with(&SETTINGS, Disk::Real, |_, _| {})));
+        ask_both(size, async |size| Database::postgres(server, size).await).await;
+    }
+}
+
+async fn ask_both(size: usize, database: impl AsyncFn(usize) -> Database) {
+    let ended = SystemClock.now();
+    let mut stores = Vec::new();
+    for size in [SMALL, size] {
+        let database = database(size).await;
+        database.fill(size, ended).await;
+        stores.push(database.store);
+    }
+    println!("{:<44} {:>18}   {:>18}   {:>11}", "p50 and p99, ms", SMALL, size, "ratio");
+    for (what, question) in &QUESTIONS {
+        let mut took = [Vec::new(), Vec::new()];
+        let mut cells = [0, 0];
+        let began = Instant::now();
+        // The first answers are of connections and caches that are not ready yet.
+        for round in 0..SAMPLES + 5 {
+            // In turn, so that whatever else the machine does meets both.
+            for (place, store) in stores.iter().enumerate() {
+                let (answered, found) = ask(store.as_ref(), question, round as u64, ended).await;
+                if round >= 5 {
+                    took[place].push(answered);
+                    cells[place] += found;
+                }
+            }
+            if began.elapsed() > LONGEST && round > 20 {
+                break;
+            }
+        }
+        let [few, many] = &mut took;
+        print(what, few, many, cells);
+    }
+}
+
+/// How long an answer takes, and how many cells it has.
+async fn ask(
+    store: &dyn Store,
+    question: &questions::Question,
+    sample: u64,
+    ended: dualaudit_record::Time,
+) -> (Duration, usize) {
+    let mut took = Duration::ZERO;
+    let mut found = 0;
+    for wanted in question(sample, ended) {
+        let began = Instant::now();
+        let answer = store.cells(fill::LOG, &wanted).await.expect("an answer");
+        took += began.elapsed();
+        assert_eq!(answer.behind, None);
+        found += answer.cells.iter().map(Vec::len).sum::<usize>();
+    }
+    (took, found)
+}
+
+fn print(what: &str, few: &mut [Duration], many: &mut [Duration], cells: [usize; 2]) {
+    let of = |took: &mut [Duration]| [0.5, 0.99].map(|share| percentile(took, share));
+    let samples = many.len();
+    let (few, many) = (of(few), of(many));
+    let ratios = [0, 1].map(|place| many[place].as_secs_f64() / few[place].as_secs_f64());
+    let ms = |took: [Duration; 2]| took.map(|took| format!("{:.2}", took.as_secs_f64() * 1e3)).join(" ");
+    let missed = if many[1] >= GOAL || ratios[1] >= GOAL_RATIO { "  missed" } else { "" };
+    println!(
+        "{what:<44} {:>18}   {:>18}   {:>5.2} {:>5.2}{missed}   ({samples}; {} and {} cells)",
+        ms(few),
+        ms(many),
+        ratios[0],
+        ratios[1],
+        cells[0] / samples,
+        cells[1] / samples
+    );
+}

@@ -1,1 +1,0 @@
--- Nothing: a number that was passed over.
