@@ -115,6 +115,61 @@ mod tests {
         assert_eq!((&none["steps"], &none["tally"]["executions"]), (&json!([]), &json!(0)));
     }
 
+    /// So many executions of a version, the first of which succeed.
+    fn of_version(version: &str, successes: i32, of: i32, adjusted: bool) -> Vec<Value> {
+        let record = |n: i32| {
+            let mut record = execution(n, n < successes);
+            record["id"] = format!("{version}-{adjusted}-{n}").into();
+            record["workflow_version"] = version.into();
+            if adjusted {
+                record["adaptive_adjustments"] = json!([{
+                    "step_number": 1, "adjustment_type": "timeout", "reason": "node web-7 is slow",
+                    "timestamp": "2026-05-01T07:59:00Z", "from": "30s", "to": "60s",
+                }]);
+            }
+            record
+        };
+        (0..of).map(record).collect()
+    }
+
+    #[tokio::test]
+    async fn versions_and_periods_are_compared() {
+        let served = Served::new().await;
+        let records = [of_version("v1", 36, 40, false), of_version("v2", 20, 40, false)].concat();
+        assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        let path = "/api/v1/learn/compare?workflow=restart-deployment&version=v2&against=v1";
+        let answer = served.get(path).await.json();
+        let it = &answer["comparisons"][0];
+        assert_eq!(
+            (&it["verdict"], &it["duration"]["verdict"]),
+            (&json!("worse"), &json!("no_difference_shown"))
+        );
+        assert!((it["success"]["difference"]["estimate"].as_f64().unwrap() + 0.4).abs() < 1e-9, "{it}");
+        assert_eq!(
+            (&it["one"]["tally"]["executions"], &it["against"]["success"]["count"]),
+            (&json!(40), &json!(36))
+        );
+        let failed = it["one"]["executions"]["failed"].as_str().unwrap();
+        assert_eq!(served.get(failed).await.json()["items"].as_array().unwrap().len(), 20, "{failed}");
+        let answer = served.get("/api/v1/learn/compare?since=1d").await.json();
+        assert_eq!(answer["comparisons"][0]["insufficient"], "few_executions");
+        assert_eq!(answer["against_period"]["until"], answer["period"]["since"]);
+    }
+
+    #[tokio::test]
+    async fn adjustments_are_told_with_what_they_are_associated_with() {
+        let served = Served::new().await;
+        let records = [of_version("v1", 36, 40, true), of_version("v1", 20, 40, false)].concat();
+        assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        let answer = served.get("/api/v1/learn/adjustments?workflow=restart-deployment").await.json();
+        assert_eq!(answer["association"], true);
+        let it = &answer["adjustments"][0];
+        assert_eq!((&it["step_number"], &it["adjustment_type"]), (&json!(1), &json!("timeout")));
+        assert_eq!((&it["verdict"], &it["hinges_on_broken"]), (&json!("helps"), &json!(false)));
+        assert_eq!(it["reasons"]["most"], json!([{"text": "node <name> is slow", "executions": 40}]));
+        assert_eq!(it["timeouts"]["most"], json!([{"text": "30s → 60s", "executions": 40}]));
+    }
+
     #[tokio::test]
     async fn what_is_asked_wrongly_is_said() {
         let served = Served::new().await;
@@ -132,6 +187,11 @@ mod tests {
             "steps",
             "steps?workflow=a&sort=name",
             "steps?workflow=a&examples=1",
+            "adjustments",
+            "compare?against=v1",
+            "compare?workflow=a&version=v1&against=v1",
+            "compare?workflow=a&against=v1&against_since=60d",
+            "compare?against_since=tomorrow",
         ] {
             let answered = served.get(&format!("/api/v1/learn/{path}")).await;
             assert_eq!(
@@ -146,9 +206,16 @@ mod tests {
     #[tokio::test]
     async fn where_there_is_nothing_every_answer_says_so() {
         let served = Served::new().await;
-        for path in
-            ["workflows?series=true", "workflows?incident_type=", "steps?workflow=none&minimum=1000000"]
-        {
+        for path in [
+            "workflows?series=true",
+            "workflows?incident_type=",
+            "steps?workflow=none&minimum=1000000",
+            "adjustments?workflow=none&minimum=1",
+            "compare",
+            "compare?workflow=none",
+            "compare?workflow=none&version=a&against=b&minimum=1000000",
+            "compare?against_since=3650d&against_until=1000d",
+        ] {
             let answered = served.get(&format!("/api/v1/learn/{path}")).await;
             assert_eq!(answered.status, 200, "{}", answered.text);
         }

@@ -300,9 +300,9 @@ pub struct Pace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaceVerdict {
-    /// The median is longer, by 2 % at least.
+    /// The median is longer, by more than 2 %.
     Longer,
-    /// The median is shorter, by 2 % at least.
+    /// The median is shorter, by more than 2 %.
     Shorter,
     /// There may be a difference, which this many executions do not show.
     NoDifferenceShown,

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
+    execution::{Outcome, Status, Target},
     statistics::{Contribution, Kept, Sums},
 };
 
-use super::{Ask, Found, source::FoundCell};
-use crate::store::{WantedCells, found_in};
+use super::{Answer, Ask, Found, figures::InFlight, source::FoundCell};
+use crate::store::{WantedCells, conformance::sample, found_in};
 
 /// Statistics of logs that have come to an instant, in memory.
 pub(crate) struct Given {
@@ -44,6 +45,18 @@ impl Given {
         sums.give_to(shortest, contribution, times);
     }
 
+    /// Adds executions that are alike but for how they ended: so many successes, and so many failures.
+    pub(crate) fn so_many(
+        &mut self,
+        successes: i64,
+        failures: i64,
+        of: impl Fn(Outcome) -> WorkflowExecutionAudit,
+    ) {
+        for (outcome, times) in [(Outcome::Success, successes), (Outcome::Failed, failures)] {
+            self.give("default", &Contribution::of(&of(outcome)), times);
+        }
+    }
+
     /// The cells that are wanted, as a store finds them.
     pub(crate) fn found(&self, wanted: &[WantedCells]) -> Found {
         let mut found = Found {
@@ -71,10 +84,53 @@ impl Given {
         found.cells.extend(self.found(&then).cells);
         asked.answer(self.as_of, &found).unwrap()
     }
+
+    /// The same with what it is an answer to.
+    pub(crate) fn answer<A: Ask>(&self, asked: &A) -> Answer<A::Answer> {
+        Answer {
+            period: asked.period(self.as_of),
+            filters: asked.question().filters.clone(),
+            minimum: asked.question().minimum,
+            in_flight: InFlight::default(),
+            incomplete: Vec::new(),
+            answer: self.ask(asked),
+        }
+    }
 }
 
 /// What is asked with these parameters, now.
 pub(crate) fn asked<A: Ask>(pairs: &[(&str, &str)], now: Time) -> A {
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     A::parse(&pairs, now).unwrap()
+}
+
+/// When the executions ended that tests make: in a day that is kept as one, of a month whose days are.
+pub(crate) fn ended() -> Time {
+    "2026-04-20T12:00:00Z".parse().unwrap()
+}
+
+/// Some days after that: what tests ask at.
+pub(crate) fn now() -> Time {
+    "2026-05-01T12:00:00Z".parse().unwrap()
+}
+
+/// An execution of `heal` v1 of a minute, which ended in this way, in the namespace `shop` for `oom` of a Deployment, of
+/// which nothing else is known.
+pub(crate) fn execution(outcome: Outcome) -> WorkflowExecutionAudit {
+    let target = Target { kind: Some("Deployment".into()), ..Target::default() };
+    WorkflowExecutionAudit {
+        workflow_name: "heal".into(),
+        workflow_version: "v1".into(),
+        namespace: Some("shop".into()),
+        incident_type: Some("oom".into()),
+        target: Some(target),
+        outcome,
+        status: if outcome == Outcome::Success { Status::Completed } else { Status::Failed },
+        total_duration: 60_000_000_000,
+        step_executions: Vec::new(),
+        adaptive_adjustments: Vec::new(),
+        error_message: String::new(),
+        completed_at: ended(),
+        ..sample::record("execution")
+    }
 }

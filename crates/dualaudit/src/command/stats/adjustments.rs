@@ -48,7 +48,7 @@ impl Present for Request {
         }
         if *judged > 1 {
             notes.push(format!(
-                "Of {judged} that are judged, what helps or hurts is chance in 5 % of them at most."
+                "{judged} are judged: of those that help or hurt, at most 5 % are expected to do so by chance."
             ));
         }
         if adjustments.iter().any(|it| it.hinges_on_broken) {
@@ -133,3 +133,61 @@ const CSV: Cells<Adjustment> = &[
     ("executions_left_out", |it| it.success.executions_left_out.to_string()),
     ("broken", |it| it.broken.executions.to_string()),
 ];
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::{
+        WorkflowExecutionAudit,
+        execution::{AdaptiveAdjustment, AdjustmentType, Outcome, StepExecutionAudit, StepStatus},
+    };
+
+    use super::*;
+    use crate::{
+        command::stats::page,
+        learn::testing::{Given, asked, ended, execution, now},
+    };
+
+    fn drained(kind: Option<AdjustmentType>, reason: &str) -> impl Fn(Outcome) -> WorkflowExecutionAudit {
+        move |outcome| {
+            let step = StepExecutionAudit {
+                step_number: 1,
+                action: "drain".into(),
+                duration: 1_000_000_000,
+                status: if outcome == Outcome::Success { StepStatus::Completed } else { StepStatus::Failed },
+                retries_attempted: 0,
+                error_message: String::new(),
+                name: None,
+                started_at: None,
+            };
+            let adjustment = |adjustment_type| AdaptiveAdjustment {
+                step_number: 1,
+                adjustment_type,
+                reason: reason.into(),
+                timestamp: ended(),
+                from: Some("30s".into()),
+                to: Some("60s".into()),
+            };
+            WorkflowExecutionAudit {
+                step_executions: vec![step],
+                adaptive_adjustments: kind.map(adjustment).into_iter().collect(),
+                ..execution(outcome)
+            }
+        }
+    }
+
+    #[test]
+    fn adjustments_are_shown_with_what_they_say_and_what_they_do_not() {
+        let mut given = Given::nothing(now());
+        given.so_many(90, 10, drained(Some(AdjustmentType::Timeout), "node web-7 is slow"));
+        given.so_many(20, 30, drained(Some(AdjustmentType::Retry), "lost the connection"));
+        given.so_many(2, 0, drained(Some(AdjustmentType::Skip), ""));
+        given.so_many(60, 40, drained(None, ""));
+        let asked = asked::<Request>(&[("workflow", "heal")], now());
+        insta::assert_snapshot!(page::<Request>(&given.answer(&asked)));
+        insta::assert_snapshot!(page::<Request>(&Given::nothing(now()).answer(&asked)), @r"
+        Ended from 2026-04-03T00:00:00Z until 2026-05-01T12:00:00Z.
+
+        No step was adjusted in this period, of what fits.
+        ");
+    }
+}

@@ -68,15 +68,12 @@ impl Present for Request {
             ));
         }
         if !comparisons.is_empty() {
-            notes.push(
-                "Difference: success in points, among executions alike in namespace, incident and target, with its 95 % \
-                 interval. Time: how many times as long the median success takes."
-                    .to_owned(),
-            );
+            notes.push("Difference: success in points, among executions that are alike.".to_owned());
+            notes.push("Time: how many times as long the median success takes.".to_owned());
         }
         if *judged > 1 {
             notes.push(format!(
-                "Of {judged} that are judged, verdicts of better or worse are chance in 5 % of them at most."
+                "{judged} are judged: of those better or worse, at most 5 % are expected to be so by chance."
             ));
         }
         for (why, count) in insufficient(comparisons) {
@@ -179,3 +176,61 @@ const CSV: Cells<Comparison> = &[
     ("in_flight", |it| it.one.in_flight.to_string()),
     ("against_in_flight", |it| it.against.in_flight.to_string()),
 ];
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::{WorkflowExecutionAudit, execution::Outcome};
+
+    use super::*;
+    use crate::{
+        command::stats::page,
+        learn::testing::{Given, asked, ended, execution, now},
+    };
+
+    fn shown(given: &Given, pairs: &[(&str, &str)]) -> String {
+        page::<Request>(&given.answer(&asked::<Request>(pairs, now())))
+    }
+
+    #[test]
+    fn versions_are_shown_side_by_side() {
+        let of = |version: &'static str, incident: &'static str, seconds: u64| {
+            move |outcome: Outcome| WorkflowExecutionAudit {
+                workflow_version: version.into(),
+                incident_type: Some(incident.into()),
+                total_duration: seconds * 1_000_000_000,
+                ..execution(outcome)
+            }
+        };
+        let mut given = Given::nothing(now());
+        given.so_many(180, 20, of("v1", "oom", 60));
+        given.so_many(70, 30, of("v2", "oom", 90));
+        given.so_many(1, 0, of("", "oom", 60));
+        given.so_many(81, 6, of("v3", "oom", 60));
+        given.so_many(30, 70, of("v3", "disk", 60));
+        given.so_many(3, 17, of("v1", "disk", 60));
+        insta::assert_snapshot!(shown(&given, &[("workflow", "heal")]));
+    }
+
+    #[test]
+    fn workflows_are_shown_against_the_period_before() {
+        let days_before = |workflow: &'static str, days: i64| {
+            move |outcome: Outcome| WorkflowExecutionAudit {
+                workflow_name: workflow.into(),
+                completed_at: ended().saturating_add_micros(-days * 86_400_000_000),
+                ..execution(outcome)
+            }
+        };
+        let mut given = Given::nothing(now());
+        given.so_many(80, 20, days_before("heal", 28));
+        given.so_many(79, 21, days_before("heal", 0));
+        given.so_many(9, 1, days_before("drain", 0));
+        insta::assert_snapshot!(shown(&given, &[]));
+        insta::assert_snapshot!(shown(&given, &[("namespace", "bank")]), @r"
+        Ended from 2026-04-03T00:00:00Z until 2026-05-01T12:00:00Z.
+
+        There is nothing to compare: fewer than two versions ended in this period, or nothing that fits.
+
+        Compared with what ended from 2026-03-05T00:00:00Z until 2026-04-03T00:00:00Z.
+        ");
+    }
+}

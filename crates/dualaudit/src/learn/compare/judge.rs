@@ -1,5 +1,7 @@
 //! Which side does better, among many that are compared.
 
+use dualaudit_record::statistics::RELATIVE_ERROR;
+
 use super::{
     COMPARISONS, Compared, Comparison, Comparisons, Filters, Links, Pace, PaceVerdict, Period, Verdict,
     sides::Group,
@@ -14,8 +16,9 @@ use crate::learn::{
     },
 };
 
-/// Durations whose ratio is nearer to 1 than this are not told apart: each is within 1 % of the truth.
-const SAME_DURATION: f64 = 1.02;
+/// Durations whose ratio is nearer to 1 than this are not told apart: they may lie in neighbouring bins, and be as near as
+/// one likes.
+const SAME_DURATION: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR) + 1e-9;
 
 /// What is to be compared.
 pub(super) struct Pair<'f> {
