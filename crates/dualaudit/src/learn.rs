@@ -21,6 +21,7 @@ pub(crate) mod testing;
 
 pub mod adjustments;
 pub mod compare;
+pub mod recommend;
 pub mod steps;
 pub mod verdicts;
 pub mod workflows;
@@ -40,6 +41,8 @@ use source::{Source, wanted};
 pub trait Ask: Sized + Send + Sync {
     /// Its name, in paths and on the command line.
     const NAME: &'static str;
+    /// Whether it reads all logs, whichever is asked about; [`Found::logs`] tells them apart.
+    const ALL_LOGS: bool = false;
     /// What is answered.
     type Answer: Serialize + DeserializeOwned + Send + Sync;
 
@@ -99,7 +102,7 @@ pub trait Ask: Sized + Send + Sync {
 /// That there is no such log; those of the store.
 pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answer<A::Answer>, LearnError> {
     let Question { filters, minimum, .. } = asked.question();
-    let source = Source::of(store, filters, now).await?;
+    let source = Source::of(store, filters, A::ALL_LOGS, now).await?;
     let as_of = source.as_of;
     let period = asked.period(as_of);
     let in_flight = asked.in_flight();

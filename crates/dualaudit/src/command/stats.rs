@@ -3,6 +3,7 @@
 mod adjustments;
 mod compare;
 mod plot;
+mod recommend;
 mod steps;
 mod verdicts;
 mod workflows;
@@ -31,7 +32,8 @@ Examples:
   dualaudit stats workflows --incident-type oom -n shop -o json
   dualaudit stats adjustments --workflow restart-pods
   dualaudit stats compare --workflow restart-pods --version v3 --against v2
-  dualaudit stats compare --since 7d";
+  dualaudit stats compare --since 7d
+  dualaudit stats recommend --incident-type oom --target-kind Deployment -n shop";
 
 /// Ask what works, what breaks, and what to try next.
 ///
@@ -50,6 +52,7 @@ enum Action {
     Steps(Box<steps::Args>),
     Adjustments(Box<adjustments::Args>),
     Compare(Box<compare::Args>),
+    Recommend(Box<recommend::Args>),
     Verdicts(Box<verdicts::Args>),
 }
 
@@ -63,6 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Action::Steps(args) => answer::<learn::steps::Request>(&args.common, args.pairs()).await,
         Action::Adjustments(args) => answer::<learn::adjustments::Request>(&args.common, args.pairs()).await,
         Action::Compare(args) => answer::<learn::compare::Request>(&args.common, args.pairs()).await,
+        Action::Recommend(args) => answer::<learn::recommend::Request>(&args.common, args.pairs()).await,
         Action::Verdicts(args) => answer::<learn::verdicts::Request>(&args.common, args.pairs()).await,
     }
 }

@@ -13,7 +13,7 @@ use super::{
     executions::{Pairs, pairs},
     problem::Problem,
 };
-use crate::learn::{self, Answer, Ask, adjustments, compare, steps, verdicts, workflows};
+use crate::learn::{self, Answer, Ask, adjustments, compare, recommend, steps, verdicts, workflows};
 
 /// One path an answer.
 pub(super) fn routes() -> Router<Api> {
@@ -21,6 +21,7 @@ pub(super) fn routes() -> Router<Api> {
     let router = route::<steps::Request>(router);
     let router = route::<adjustments::Request>(router);
     let router = route::<compare::Request>(router);
+    let router = route::<recommend::Request>(router);
     route::<verdicts::Request>(router)
 }
 
@@ -171,6 +172,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_workflow_is_recommended_with_the_evidence() {
+        let served = served().await;
+        let path = "/api/v1/learn/recommend?incident_type=oom&namespace=shop&log=http";
+        let answer = served.get(path).await.json();
+        let first = &answer["recommended"][0];
+        assert_eq!((&first["workflow"], &first["version"]), (&json!("restart-deployment"), &json!("v1.2.0")));
+        assert_eq!(
+            (&first["narrow"]["success"]["count"], &first["narrow"]["success"]["of"]),
+            (&json!(10), &json!(20))
+        );
+        assert_eq!(first["wide"][0]["success"]["of"], 0);
+        assert_eq!((&first["score"], &answer["candidates"]), (&first["success"]["lower"], &json!(1)));
+        assert_eq!(first["duration"]["count"], 10);
+        assert_eq!(
+            (&first["steps"][1]["action"], &first["steps"][1]["duration"]["count"]),
+            (&json!("restart"), &json!(10))
+        );
+        let all = first["narrow"]["executions"]["all"].as_str().unwrap();
+        assert_eq!(served.get(all).await.json()["items"].as_array().unwrap().len(), 20, "{all}");
+
+        let other = served.get("/api/v1/learn/recommend?incident_type=disk&namespace=shop").await.json();
+        assert_eq!(
+            (&other["recommended"], &other["untested"][0]["why"]),
+            (&json!([]), &json!("same_namespace"))
+        );
+    }
+
+    #[tokio::test]
     async fn what_is_asked_wrongly_is_said() {
         let served = Served::new().await;
         let answered = served.get("/api/v1/learn/workflows?outcome=failed").await;
@@ -192,6 +221,9 @@ mod tests {
             "compare?workflow=a&version=v1&against=v1",
             "compare?workflow=a&against=v1&against_since=60d",
             "compare?against_since=tomorrow",
+            "recommend",
+            "recommend?incident_type=a&limit=11",
+            "recommend?incident_type=a&explore=x",
         ] {
             let answered = served.get(&format!("/api/v1/learn/{path}")).await;
             assert_eq!(
@@ -215,6 +247,8 @@ mod tests {
             "compare?workflow=none",
             "compare?workflow=none&version=a&against=b&minimum=1000000",
             "compare?against_since=3650d&against_until=1000d",
+            "recommend?incident_type=&namespace=none&minimum=1000000",
+            "recommend?incident_type=oom&explore=7",
         ] {
             let answered = served.get(&format!("/api/v1/learn/{path}")).await;
             assert_eq!(answered.status, 200, "{}", answered.text);

@@ -129,9 +129,21 @@ impl Question {
     /// # Errors
     /// When it names none.
     pub(super) fn one_workflow(&self) -> Result<&str, BadParameter> {
-        let missing = || BadParameter::new("workflow", "", "must be given: the answer is about one workflow");
-        self.filters.workflow.as_deref().ok_or_else(missing)
+        needed("workflow", self.filters.workflow.as_deref(), "the answer is about one workflow")
     }
+
+    /// Its incident type.
+    ///
+    /// # Errors
+    /// When it names none.
+    pub(super) fn one_incident_type(&self) -> Result<&str, BadParameter> {
+        let why = "the answer is about one kind of incident";
+        needed("incident_type", self.filters.incident_type.as_deref(), why)
+    }
+}
+
+fn needed<'v>(name: &str, value: Option<&'v str>, why: &str) -> Result<&'v str, BadParameter> {
+    value.ok_or_else(|| BadParameter::new(name, "", format!("must be given: {why}")))
 }
 
 fn unknown(name: &str, also: &[&str]) -> Unanswerable {

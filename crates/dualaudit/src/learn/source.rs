@@ -66,13 +66,16 @@ pub struct FoundCell {
 }
 
 impl<'a> Source<'a> {
-    /// The log of a question, or all there are.
+    /// The log of a question; all there are where none is asked about, or all are read.
     pub(super) async fn of(
         store: &'a dyn Store,
         filters: &Filters,
+        all: bool,
         now: Time,
     ) -> Result<Source<'a>, LearnError> {
-        let heads = meant(store.logs().await?, filters.log.as_deref())?;
+        let heads = store.logs().await?;
+        let asked = meant(heads.clone(), filters.log.as_deref())?;
+        let heads = if all { heads } else { asked };
         let as_of = heads.iter().filter_map(|head| head.recorded_at).max().map_or(now, |at| at.max(now));
         Ok(Self { store, logs: heads.into_iter().map(|Head { log, .. }| log).collect(), as_of })
     }
@@ -80,7 +83,8 @@ impl<'a> Source<'a> {
     /// What has not ended yet, of what is asked for.
     pub(super) async fn flights(&self, filters: &Filters, now: Time) -> Result<Flights, LearnError> {
         let mut flights = Flights::none(now);
-        for log in &self.logs {
+        let asked = |log: &&String| filters.log.as_ref().is_none_or(|asked| asked == *log);
+        for log in self.logs.iter().filter(asked) {
             flights.add(self.store.in_flight(log, &filters.into(), in_flight::AT_MOST).await?);
         }
         Ok(flights)
@@ -214,7 +218,10 @@ fn is(asked: &Option<String>, value: &str) -> bool {
 pub(super) type Runs = BTreeMap<(String, String), RunsCell>;
 
 /// Sums the cells of [`View::Runs`] that are asked for by workflow and version.
-pub(super) fn runs(filters: &Filters, found: &[FoundCell]) -> Result<Runs, LearnError> {
+pub(super) fn runs<'f>(
+    filters: &Filters,
+    found: impl IntoIterator<Item = &'f FoundCell>,
+) -> Result<Runs, LearnError> {
     let mut runs = Runs::new();
     for FoundCell { key, cell, .. } in found {
         let Cell::Runs(cell) = cell else { continue };

@@ -219,10 +219,13 @@ impl Steps {
 }
 
 /// Names a step: its number, and what it does.
-type StepName = (u32, String);
+pub(super) type StepName = (u32, String);
 
 /// Sums of steps, over versions and whatever else is not asked for.
-fn steps(filters: &Filters, found: &[FoundCell]) -> Result<BTreeMap<StepName, StepCell>, LearnError> {
+pub(super) fn steps(
+    filters: &Filters,
+    found: &[FoundCell],
+) -> Result<BTreeMap<StepName, StepCell>, LearnError> {
     let mut steps: BTreeMap<StepName, StepCell> = BTreeMap::new();
     for (_, _, cell) in strata(filters, found)? {
         for (name, step) in &cell.steps {

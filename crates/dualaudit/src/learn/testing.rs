@@ -9,7 +9,7 @@ use dualaudit_record::{
     statistics::{Contribution, Kept, Sums},
 };
 
-use super::{Answer, Ask, Found, figures::InFlight, source::FoundCell};
+use super::{Answer, Ask, Found, Question, figures::InFlight, source::FoundCell};
 use crate::store::{WantedCells, conformance::sample, found_in};
 
 /// Statistics of logs that have come to an instant, in memory.
@@ -75,6 +75,19 @@ impl Given {
             }
         }
         found
+    }
+
+    /// The whole of an answer, as people and programs get it.
+    pub(crate) fn answer<A: Ask>(&self, asked: &A) -> Answer<A::Answer> {
+        let Question { filters, minimum, .. } = asked.question().clone();
+        Answer {
+            period: asked.period(self.as_of),
+            filters,
+            minimum,
+            in_flight: InFlight::default(),
+            incomplete: Vec::new(),
+            answer: self.ask(asked),
+        }
     }
 
     /// What is answered when this is all there is. A filter by log is none here: only what is asked about was given.

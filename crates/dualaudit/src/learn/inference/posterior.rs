@@ -4,11 +4,11 @@ use super::{beta, proportion::Sample};
 
 /// The runs a workflow is judged by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
+pub struct Evidence<'a> {
     /// Where it is to run: the same incident type, target kind and namespace.
     pub narrow: Sample,
-    /// Everywhere else that may be looked at, without those of `narrow`.
-    pub wide: Sample,
+    /// Everywhere else that may be looked at, the most alike first, each without those before it.
+    pub wide: &'a [Sample],
 }
 
 /// A beta distribution of a workflow's rate of success.
@@ -28,12 +28,20 @@ const MOST: f64 = 1e9;
 
 impl Posterior {
     /// Beta(½ + wˢ + s, ½ + wᶠ + f): of the narrow runs s succeeded and f failed, and the wide ones are scaled
-    /// down to w = 20 together where there are more. So what works elsewhere counts until some 20 runs here say
-    /// otherwise (a power prior: J. G. Ibrahim and M.-H. Chen, Stat. Sci. 15 (2000) 46–60).
-    pub fn of(evidence: &Evidence) -> Self {
-        let (wide_successes, wide_failures) = at_most(evidence.wide, PSEUDO_RUNS);
+    /// down to w = 20 together where there are more: those most alike first, each of the others to what is left. So
+    /// what works elsewhere counts until some 20 runs here say otherwise (a power prior: J. G. Ibrahim and M.-H. Chen,
+    /// Stat. Sci. 15 (2000) 46–60).
+    pub fn of(evidence: &Evidence<'_>) -> Self {
         let (successes, failures) = at_most(evidence.narrow, MOST);
-        Self { alpha: JEFFREYS + wide_successes + successes, beta: JEFFREYS + wide_failures + failures }
+        let mut posterior = Self { alpha: JEFFREYS + successes, beta: JEFFREYS + failures };
+        let mut left = PSEUDO_RUNS;
+        for wide in evidence.wide {
+            let (successes, failures) = at_most(*wide, left);
+            posterior.alpha += successes;
+            posterior.beta += failures;
+            left = (left - successes - failures).max(0.0);
+        }
+        posterior
     }
 
     /// The mean, above 0 and below 1.
@@ -44,6 +52,11 @@ impl Posterior {
     /// The rate that the true one exceeds with 95 %: what a workflow may be trusted for. Above 0 and below 1.
     pub fn lower_bound(&self) -> f64 {
         beta::quantile(self.alpha, self.beta, 0.05)
+    }
+
+    /// The rate that the true one stays below with 95 %. Above 0 and below 1.
+    pub fn upper_bound(&self) -> f64 {
+        beta::quantile(self.alpha, self.beta, 0.95)
     }
 
     /// A rate drawn from it, above 0 and below 1, by the inverse of its distribution.
@@ -129,7 +142,7 @@ mod tests {
 
     fn of(narrow: (u64, u64), wide: (u64, u64)) -> Posterior {
         let sample = |(successes, failures)| Sample { successes, failures };
-        Posterior::of(&Evidence { narrow: sample(narrow), wide: sample(wide) })
+        Posterior::of(&Evidence { narrow: sample(narrow), wide: &[sample(wide)] })
     }
 
     #[test]
@@ -144,6 +157,15 @@ mod tests {
         assert_eq!(of((0, 0), (900, 100)), Posterior { alpha: 18.5, beta: 2.5 });
         assert_eq!(of((3, 1), (9, 1)), Posterior { alpha: 12.5, beta: 2.5 });
         assert_eq!(of((0, 0), (0, 0)).mean(), 0.5);
+    }
+
+    #[test]
+    fn what_is_most_alike_counts_before_the_rest() {
+        let sample = |successes, failures| Sample { successes, failures };
+        let of = |wide: &[Sample]| Posterior::of(&Evidence { narrow: sample(0, 0), wide });
+        assert_eq!(of(&[sample(10, 2), sample(0, 80)]), Posterior { alpha: 10.5, beta: 10.5 });
+        assert_eq!(of(&[sample(100, 0), sample(0, 80)]), Posterior { alpha: 20.5, beta: 0.5 });
+        assert_eq!(of(&[sample(0, 0), sample(3, 1)]), Posterior { alpha: 3.5, beta: 1.5 });
     }
 
     #[test]
@@ -195,6 +217,7 @@ mod tests {
             let bound = posterior.lower_bound();
             prop_assert!(0.0 < bound && bound < 1.0);
             prop_assert!(bound <= beta::quantile(posterior.alpha, posterior.beta, 0.5));
+            prop_assert!(bound <= posterior.upper_bound() && posterior.upper_bound() < 1.0);
         }
 
         #[test]

@@ -19,6 +19,11 @@ impl Sample {
         self.successes as f64 + self.failures as f64
     }
 
+    /// How many runs there are, as far as a count goes.
+    pub fn count(self) -> u64 {
+        self.successes.saturating_add(self.failures)
+    }
+
     /// The share of successes, 0..1; none of no runs.
     pub fn rate(self) -> Option<f64> {
         (self.trials() > 0.0).then(|| self.successes as f64 / self.trials())

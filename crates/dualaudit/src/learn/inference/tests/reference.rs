@@ -163,7 +163,8 @@ fn dersimonian_and_lairds_variance_and_what_is_shrunk_by_it() {
 #[test]
 fn the_lower_bound_of_a_posterior() {
     for case in cases("posterior") {
-        let found = Posterior::of(&Evidence { narrow: sample(&case["narrow"]), wide: sample(&case["wide"]) });
+        let found =
+            Posterior::of(&Evidence { narrow: sample(&case["narrow"]), wide: &[sample(&case["wide"])] });
         same(found.mean(), &case["mean"], &case);
         same(found.lower_bound(), &case["lower"], &case);
     }

@@ -1,0 +1,436 @@
+//! What to try for an incident: workflows, ranked by what they may be trusted for, with the evidence.
+//!
+//! *Narrow* evidence fits all that was given; *wide* evidence is what there is besides: first without the log and the
+//! namespace, then without the kind of target. Wide evidence counts as 20 executions at most, so that it decides only
+//! as long as little is known where the workflow is to run. The levels are the same for every candidate.
+
+use std::collections::BTreeMap;
+
+use dualaudit_record::{
+    Time,
+    entry::Verdict,
+    execution::Outcome,
+    statistics::{Bucket, Hour, RunsCell, Sketch, View},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Ask, Filters, Found, LearnError, Links, Period, Question, Unanswerable,
+    figures::{Durations, InFlight, Rate, Tally, whole},
+    inference::{
+        posterior::{self, Posterior, Rank},
+        proportion::Sample,
+    },
+    question::given,
+    source::{FoundCell, Runs, runs, wanted, wanted_counts},
+};
+use crate::{parameter, store::WantedCells};
+
+mod timeouts;
+mod untested;
+
+pub use timeouts::{StepTimeout, Timeouts};
+use untested::Others;
+pub use untested::{Untested, Why};
+
+/// The period unless another is asked for, in days.
+const DAYS: i64 = 90;
+/// Which version is the present one, and which workflows are in use, show the last days of the period.
+const LATELY: i64 = 28 * 86_400_000_000;
+/// The parameters beside those of every answer.
+const ALSO: [&str; 2] = ["limit", "explore"];
+/// How many workflows are named unless asked otherwise,
+const LIMIT: u32 = 5;
+/// and at most.
+const MOST: u32 = 10;
+
+/// What is asked for recommendations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// As of every answer; the incident type is given.
+    pub question: Question,
+    /// How many workflows are named at most, and how many untested ones.
+    pub limit: usize,
+    /// What draws depend on, where workflows are ranked by draws.
+    pub explore: Option<u32>,
+}
+
+impl Ask for Request {
+    const NAME: &'static str = "recommend";
+    const ALL_LOGS: bool = true;
+    type Answer = Recommended;
+
+    fn parse(pairs: &[(String, String)], now: Time) -> Result<Self, Unanswerable> {
+        let question = Question::parse(pairs, &ALSO, DAYS, now)?;
+        question.one_incident_type()?;
+        let limit = given(pairs, "limit", |value| parameter::whole(value, MOST))?;
+        let seed =
+            |value: &str| value.parse().map_err(|_| format!("must be a whole number up to {}", u32::MAX));
+        let explore = given(pairs, "explore", seed)?;
+        Ok(Self { question, limit: limit.unwrap_or(LIMIT) as usize, explore })
+    }
+
+    fn question(&self) -> &Question {
+        &self.question
+    }
+
+    fn reads(&self, as_of: Time) -> Vec<WantedCells> {
+        let Parts { earlier, lately } = Parts::of(self.period(as_of), as_of);
+        let mut levels = self.levels();
+        let last = levels.pop().expect("what was asked for is a level");
+        let mut reads: Vec<_> = levels.iter().map(|level| counts(level, self.period(as_of))).collect();
+        reads.extend([counts(&last, earlier), counts(&last, lately)]);
+        reads.extend(self.alike().iter().map(|(_, filters)| counts(filters, lately)));
+        reads
+    }
+
+    /// Of the workflows that are named: how long they take, and their steps. And all workflows, where too few are known
+    /// for what is alike.
+    fn reads_then(&self, as_of: Time, found: &Found) -> Result<Vec<WantedCells>, LearnError> {
+        let Sorted { named, untested, .. } = self.sorted(found)?;
+        let period = self.period(as_of);
+        let mut reads = Vec::new();
+        for Ranked { candidate, .. } in &named {
+            reads.push(wanted(View::Runs, self.timed(candidate).runs_begin(), period));
+            reads.push(wanted(View::Steps, candidate.of_version().workflow_begin(), period));
+        }
+        if untested.len() < self.limit {
+            reads.push(counts(&self.everywhere(), Parts::of(period, as_of).lately));
+        }
+        Ok(reads)
+    }
+
+    fn answer(&self, as_of: Time, found: &Found) -> Result<Recommended, LearnError> {
+        let Sorted { named, mut untested, tested } = self.sorted(found)?;
+        let period = self.period(as_of);
+        let mut then = found.cells[self.reads(as_of).len()..].iter();
+        let mut next = || then.next().map(Vec::as_slice).unwrap_or_default();
+        let mut recommended = Vec::new();
+        for ranked in named {
+            let (timed, steps) = (next(), next());
+            recommended.push(self.recommendation(ranked, period, found, timed, steps)?);
+        }
+        if untested.len() < self.limit {
+            let everywhere = self.everywhere();
+            untested.add(Why::InUse, &everywhere, &runs(&everywhere, next())?);
+        }
+        let lately = Parts::of(period, as_of).lately;
+        let untested = untested.first(self.limit, self.question.minimum, lately);
+        Ok(Recommended { explore: self.explore, candidates: tested as u64, recommended, untested })
+    }
+}
+
+/// The workflows to try.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommended {
+    /// The seed of the draws that workflows are ranked by; none where they are ranked by lower bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explore: Option<u32>,
+    /// How many workflows were run for this incident type, and so ranked.
+    pub candidates: u64,
+    /// The first of them, as many as asked for.
+    pub recommended: Vec<Recommendation>,
+    /// Workflows that are in use and were never run for this incident type, those for what is most alike first, as many
+    /// as asked for.
+    pub untested: Vec<Untested>,
+}
+
+/// A workflow to try.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// Its name.
+    pub workflow: String,
+    /// Its version that was run most for this incident type in the last 28 days of the period; in all of it, where it
+    /// was not run in these.
+    pub version: String,
+    /// What it is ranked by: the lower bound of its success, or a draw.
+    pub score: f64,
+    /// How likely it is to succeed, by all the evidence.
+    pub success: Success,
+    /// The evidence that fits all that was given.
+    pub narrow: Evidence,
+    /// What there is besides, the most alike first; each is without those before it.
+    pub wide: Vec<Evidence>,
+    /// How many of its executions for this incident type were reviewed as harmful: somebody should look at these first.
+    pub harmful: u64,
+    /// What has not ended yet of what fits all that was given.
+    pub in_flight: InFlight,
+    /// How long the successful of all its versions took,
+    pub duration: Durations,
+    /// among these executions: those that fit all that was given, if there are enough, else all for this incident type.
+    pub duration_of: Filters,
+    /// How long the steps of the version may take, in whatever it was run for.
+    #[serde(flatten)]
+    pub timeouts: Timeouts,
+}
+
+/// How likely success is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Success {
+    /// The expectation, above 0 and below 1.
+    pub mean: f64,
+    /// The true rate is above this with 95 %,
+    pub lower: f64,
+    /// and below this with 95 %.
+    pub upper: f64,
+    /// All evidence together has fewer executions than the minimum.
+    pub insufficient_data: bool,
+}
+
+/// Evidence of one level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Of which executions, but for those of the levels before.
+    pub filters: Filters,
+    /// How many succeeded.
+    pub success: Rate,
+    /// Where the executions are, those of the levels before among them.
+    pub executions: Links,
+}
+
+/// A workflow that was run for the incident type.
+struct Candidate {
+    workflow: String,
+    version: String,
+    /// By level, each without those before.
+    evidence: Vec<Sample>,
+    harmful: u64,
+}
+
+impl Candidate {
+    /// What its version was run for, whatever it was.
+    fn of_version(&self) -> Filters {
+        Filters::default().of(&self.workflow, Some(&self.version))
+    }
+}
+
+struct Ranked {
+    candidate: Candidate,
+    posterior: Posterior,
+    /// What it is ranked by.
+    score: f64,
+}
+
+/// What may be tried.
+struct Sorted {
+    /// The first ones of those that were run for the incident type,
+    named: Vec<Ranked>,
+    /// of so many,
+    tested: usize,
+    /// and others.
+    untested: Others,
+}
+
+/// A period in two.
+struct Parts {
+    earlier: Period,
+    lately: Period,
+}
+
+impl Parts {
+    /// They meet where a bucket begins, so that none is in both.
+    fn of(period: Period, as_of: Time) -> Self {
+        let begins = Hour::of(period.until.saturating_add_micros(-LATELY).max(period.since));
+        let meet = Bucket::kept(begins, as_of).start.start().max(period.since);
+        Self { earlier: Period { until: meet, ..period }, lately: Period { since: meet, ..period } }
+    }
+}
+
+fn counts(filters: &Filters, period: Period) -> WantedCells {
+    wanted_counts(View::Runs, filters.runs_begin(), period)
+}
+
+impl Request {
+    /// The levels of evidence, from what fits all that was given to all for the incident type. Each has all executions
+    /// of those before.
+    fn levels(&self) -> Vec<Filters> {
+        let asked = &self.question.filters;
+        let anywhere = Filters { log: None, namespace: None, ..asked.clone() };
+        let any_target = Filters { target_kind: None, ..anywhere.clone() };
+        let mut levels = vec![asked.clone(), anywhere, any_target];
+        levels.dedup();
+        levels
+    }
+
+    /// Where workflows are looked for that were never run for the incident type.
+    fn alike(&self) -> Vec<(Why, Filters)> {
+        let Filters { namespace, target_kind, .. } = self.question.filters.clone();
+        let everywhere = self.everywhere();
+        let kind = target_kind.map(|it| Filters { target_kind: Some(it), ..everywhere.clone() });
+        let namespace = namespace.map(|it| Filters { namespace: Some(it), ..everywhere.clone() });
+        let kind = kind.map(|filters| (Why::SameTargetKind, filters));
+        kind.into_iter().chain(namespace.map(|filters| (Why::SameNamespace, filters))).collect()
+    }
+
+    fn everywhere(&self) -> Filters {
+        let Filters { workflow, version, .. } = self.question.filters.clone();
+        Filters { workflow, version, ..Filters::default() }
+    }
+
+    /// Ranks what was found of [`Ask::reads`].
+    fn sorted(&self, found: &Found) -> Result<Sorted, LearnError> {
+        let levels = self.levels();
+        let last = levels.len() - 1;
+        let of = |filters: &Filters, place: usize| {
+            runs(filters, of_log(filters, &found.logs, &found.cells[place]))
+        };
+        let (earlier, lately) = (of(&levels[last], last)?, of(&levels[last], last + 1)?);
+        let mut by_level = Vec::new();
+        for (place, filters) in levels[..last].iter().enumerate() {
+            by_level.push(by_workflow(&of(filters, place)?));
+        }
+        let mut all = earlier.clone();
+        lately.iter().for_each(|(key, cell)| all.entry(key.clone()).or_default().merge(cell, 1));
+        let tested = by_workflow(&all);
+        by_level.push(tested.clone());
+
+        let mut candidates = BTreeMap::new();
+        for (workflow, known) in &tested {
+            let samples =
+                by_level.iter().map(|level| level.get(workflow).map(|it| it.sample).unwrap_or_default());
+            let candidate = Candidate {
+                workflow: workflow.clone(),
+                version: version(workflow, &lately, &all),
+                evidence: each_without_those_before(samples),
+                harmful: known.harmful,
+            };
+            candidates.insert(workflow.clone(), candidate);
+        }
+        let mut untested = Others::but(tested.keys().cloned());
+        for ((why, filters), place) in self.alike().into_iter().zip(last + 2..) {
+            untested.add(why, &filters, &runs(&filters, &found.cells[place])?);
+        }
+        Ok(Sorted { named: self.ranked(candidates), tested: tested.len(), untested })
+    }
+
+    /// The first candidates, as many as asked for.
+    fn ranked(&self, mut candidates: BTreeMap<String, Candidate>) -> Vec<Ranked> {
+        let rank = self.explore.map_or(Rank::LowerBound, |seed| Rank::Explore { seed: seed.into() });
+        let of = |it: &Candidate| {
+            let (narrow, wide) = it.evidence.split_first().expect("there is a level");
+            Posterior::of(&posterior::Evidence { narrow: *narrow, wide })
+        };
+        let posteriors: Vec<_> = candidates.values().map(|it| (it.workflow.clone(), of(it))).collect();
+        let named =
+            posteriors.iter().map(|(name, posterior)| posterior::Candidate { name, posterior: *posterior });
+        posterior::rank(named.collect(), rank)
+            .into_iter()
+            .take(self.limit)
+            .filter_map(|(posterior::Candidate { name, posterior }, score)| {
+                Some(Ranked { candidate: candidates.remove(name)?, posterior, score })
+            })
+            .collect()
+    }
+
+    /// The executions whose durations are told: those that fit all that was given, if enough of them succeeded.
+    fn timed(&self, candidate: &Candidate) -> Filters {
+        let mut levels = self.levels();
+        let enough = candidate.evidence[0].successes >= self.question.minimum;
+        let level = if enough { levels.swap_remove(0) } else { levels.pop().expect("there is a level") };
+        level.of(&candidate.workflow, None)
+    }
+
+    fn recommendation(
+        &self,
+        ranked: Ranked,
+        period: Period,
+        found: &Found,
+        timed: &[FoundCell],
+        steps: &[FoundCell],
+    ) -> Result<Recommendation, LearnError> {
+        let Ranked { candidate, posterior, score } = ranked;
+        let minimum = self.question.minimum;
+        let duration_of = self.timed(&candidate);
+        let mut successful = Sketch::default();
+        for cell in runs(&duration_of, of_log(&duration_of, &found.logs, timed))?.values() {
+            if let Some(timed) = cell.durations.get(&Outcome::Success) {
+                successful.merge(&timed.sketch, 1);
+            }
+        }
+        let all = candidate.evidence.iter().fold(Sample::default(), |all, level| all.plus(*level));
+        let mut evidence = self.levels().into_iter().zip(&candidate.evidence).map(|(filters, sample)| {
+            let filters = filters.of(&candidate.workflow, None);
+            let success = Rate::new(sample.successes, sample.count(), minimum);
+            Evidence { executions: Links::to(&filters, period), success, filters }
+        });
+        let narrow = evidence.next().expect("there is a level");
+        let wide = evidence.collect();
+        Ok(Recommendation {
+            score,
+            success: Success {
+                mean: posterior.mean(),
+                lower: posterior.lower_bound(),
+                upper: posterior.upper_bound(),
+                insufficient_data: all.count() < minimum,
+            },
+            narrow,
+            wide,
+            harmful: candidate.harmful,
+            in_flight: found.flights.of(&candidate.workflow, None),
+            duration: Durations::of(&successful, minimum),
+            duration_of,
+            timeouts: Timeouts::of(&candidate.of_version(), steps, minimum)?,
+            workflow: candidate.workflow,
+            version: candidate.version,
+        })
+    }
+}
+
+/// What is known of a workflow.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    sample: Sample,
+    harmful: u64,
+}
+
+/// All versions together, of the workflows of which anything counts.
+fn by_workflow(runs: &Runs) -> BTreeMap<String, Known> {
+    let mut known: BTreeMap<String, Known> = BTreeMap::new();
+    for ((workflow, _), cell) in runs {
+        let known = known.entry(workflow.clone()).or_default();
+        known.sample = known.sample.plus(Tally::of(&cell.ended).sample());
+        known.harmful += harmful(cell);
+    }
+    known.retain(|_, known| known.sample.count() > 0);
+    known
+}
+
+/// How many executions were reviewed as harmful.
+fn harmful(cell: &RunsCell) -> u64 {
+    let harmful = cell.verdicts.iter().filter(|((verdict, _), _)| *verdict == Verdict::Harmful);
+    harmful.map(|(_, &count)| whole(count)).sum()
+}
+
+fn each_without_those_before(samples: impl IntoIterator<Item = Sample>) -> Vec<Sample> {
+    let mut before = Sample::default();
+    let without = |sample: Sample| {
+        let rest = Sample {
+            successes: sample.successes.saturating_sub(before.successes),
+            failures: sample.failures.saturating_sub(before.failures),
+        };
+        before = sample;
+        rest
+    };
+    samples.into_iter().map(without).collect()
+}
+
+/// The version of a workflow that was run most lately; of several, the one that was run most at all.
+fn version(workflow: &str, lately: &Runs, all: &Runs) -> String {
+    let executions = |cell: &RunsCell| Tally::of(&cell.ended).executions;
+    let versions = all.iter().filter(|((of, _), _)| of == workflow);
+    let most = versions.max_by_key(|(key, cell)| (lately.get(*key).map_or(0, executions), executions(cell)));
+    most.map(|((_, version), _)| version.clone()).unwrap_or_default()
+}
+
+/// Cells of the log that is asked for, if one is.
+fn of_log<'f>(
+    filters: &Filters,
+    logs: &'f [String],
+    cells: &'f [FoundCell],
+) -> impl Iterator<Item = &'f FoundCell> {
+    let log = filters.log.as_ref().and_then(|log| logs.iter().position(|it| it == log));
+    cells.iter().filter(move |cell| log.is_none_or(|log| log == cell.log))
+}
+
+#[cfg(test)]
+mod tests;
