@@ -22,6 +22,7 @@ pub(crate) mod testing;
 pub mod adjustments;
 pub mod compare;
 pub mod recommend;
+pub mod regressions;
 pub mod steps;
 pub mod verdicts;
 pub mod workflows;

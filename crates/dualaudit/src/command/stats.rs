@@ -4,6 +4,7 @@ mod adjustments;
 mod compare;
 mod plot;
 mod recommend;
+mod regressions;
 mod steps;
 mod verdicts;
 mod workflows;
@@ -33,6 +34,7 @@ Examples:
   dualaudit stats adjustments --workflow restart-pods
   dualaudit stats compare --workflow restart-pods --version v3 --against v2
   dualaudit stats compare --since 7d
+  dualaudit stats regressions --since 14d
   dualaudit stats recommend --incident-type oom --target-kind Deployment -n shop";
 
 /// Ask what works, what breaks, and what to try next.
@@ -52,6 +54,7 @@ enum Action {
     Steps(Box<steps::Args>),
     Adjustments(Box<adjustments::Args>),
     Compare(Box<compare::Args>),
+    Regressions(Box<regressions::Args>),
     Recommend(Box<recommend::Args>),
     Verdicts(Box<verdicts::Args>),
 }
@@ -66,6 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Action::Steps(args) => answer::<learn::steps::Request>(&args.common, args.pairs()).await,
         Action::Adjustments(args) => answer::<learn::adjustments::Request>(&args.common, args.pairs()).await,
         Action::Compare(args) => answer::<learn::compare::Request>(&args.common, args.pairs()).await,
+        Action::Regressions(args) => answer::<learn::regressions::Request>(&args.common, args.pairs()).await,
         Action::Recommend(args) => answer::<learn::recommend::Request>(&args.common, args.pairs()).await,
         Action::Verdicts(args) => answer::<learn::verdicts::Request>(&args.common, args.pairs()).await,
     }

@@ -13,7 +13,7 @@ use super::{
     executions::{Pairs, pairs},
     problem::Problem,
 };
-use crate::learn::{self, Answer, Ask, adjustments, compare, recommend, steps, verdicts, workflows};
+use crate::learn::{self, Answer, Ask, adjustments, compare, recommend, regressions, steps, verdicts, workflows};
 
 /// One path an answer.
 pub(super) fn routes() -> Router<Api> {
@@ -21,6 +21,7 @@ pub(super) fn routes() -> Router<Api> {
     let router = route::<steps::Request>(router);
     let router = route::<adjustments::Request>(router);
     let router = route::<compare::Request>(router);
+    let router = route::<regressions::Request>(router);
     let router = route::<recommend::Request>(router);
     route::<verdicts::Request>(router)
 }
@@ -221,6 +222,7 @@ mod tests {
             "compare?workflow=a&version=v1&against=v1",
             "compare?workflow=a&against=v1&against_since=60d",
             "compare?against_since=tomorrow",
+            "regressions?by=step",
             "recommend",
             "recommend?incident_type=a&limit=11",
             "recommend?incident_type=a&explore=x",
@@ -247,6 +249,7 @@ mod tests {
             "compare?workflow=none",
             "compare?workflow=none&version=a&against=b&minimum=1000000",
             "compare?against_since=3650d&against_until=1000d",
+            "regressions?since=400d&by=version",
             "recommend?incident_type=&namespace=none&minimum=1000000",
             "recommend?incident_type=oom&explore=7",
         ] {

@@ -59,6 +59,11 @@ pub(super) fn quantiles(durations: &Durations) -> String {
     shown.join(" ")
 }
 
+/// The median.
+pub(super) fn median(durations: &Durations) -> String {
+    durations.p50.map_or_else(|| "-".to_owned(), |it| duration(it.estimate))
+}
+
 /// A duration as CSV has it.
 pub(super) fn nanoseconds(duration: Option<Duration>) -> String {
     duration.map_or_else(String::new, |duration| duration.estimate.to_string())

@@ -1,0 +1,275 @@
+//! Whether days were worse than those before them: plain functions of what each series did each day.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use dualaudit_record::statistics::Sketch;
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::learn::{
+    figures::{bins, whole},
+    inference::{
+        beta_binomial::{Baseline, pooled_overdispersion},
+        multiple::adjusted,
+        proportion::Sample,
+        quantile_shift::shift,
+    },
+};
+
+/// A day is compared with this many days.
+pub const BASELINE: usize = 28;
+/// Fewer of them with anything on them tell nothing.
+const FEWEST_DAYS: usize = 7;
+/// After this many days what was found is how things are now.
+const LASTS: usize = 14;
+/// Of what is found on a day, at most this part is expected to be nothing.
+const FALSE_DISCOVERIES: f64 = 0.05;
+/// A rate that falls by less is no regression,
+const SMALLEST_FALL: f64 = 0.05;
+/// nor is a median that is longer by less than the geometric mean of those of the days before.
+const SMALLEST_GROWTH: f64 = 1.2;
+/// Medians of days are not told apart by less than this part: what a sketch may be off by.
+const RESOLUTION: f64 = dualaudit_record::statistics::RELATIVE_ERROR;
+
+/// What got worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// The share that succeeded.
+    Success,
+    /// How long the successful took.
+    Duration,
+}
+
+const MEASURES: [Measure; 2] = [Measure::Success, Measure::Duration];
+
+/// What a series did, day by day, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Daily {
+    samples: Vec<Sample>,
+    durations: Vec<Sketch>,
+    /// The logarithm of each day's median duration in microseconds, where there is one.
+    medians: Vec<Option<f64>>,
+}
+
+impl Daily {
+    /// Of each day's executions that count, and of how long the successful took.
+    pub fn of(days: impl IntoIterator<Item = (Sample, Sketch)>) -> Self {
+        let (samples, durations): (Vec<_>, Vec<Sketch>) = days.into_iter().unzip();
+        let median = |sketch: &Sketch| sketch.quantile(0.5).map(|micros| micros.max(1.0).ln());
+        let medians = durations.iter().map(median).collect();
+        Self { samples, durations, medians }
+    }
+
+    /// All of some days.
+    pub fn sum(&self, days: Range<usize>) -> (Sample, Sketch) {
+        let sample = self.samples[days.clone()].iter().fold(Sample::default(), |all, day| all.plus(*day));
+        (sample, self.sketch(days))
+    }
+
+    fn sketch(&self, days: Range<usize>) -> Sketch {
+        self.durations[days].iter().fold(Sketch::default(), |mut all, day| {
+            all.merge(day, 1);
+            all
+        })
+    }
+}
+
+/// Days in a row on which a series was worse than before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The place of the series.
+    pub series: usize,
+    /// What got worse.
+    pub measure: Measure,
+    /// The first day it was found on.
+    pub since: usize,
+    /// The last day it was found on.
+    pub last: usize,
+    /// How many days it was found on.
+    pub found: u64,
+    /// The days it is compared with, which end where it begins.
+    pub before: Range<usize>,
+    /// The p-value, adjusted for all that is judged on a day, of the day that shows it best.
+    pub adjusted: f64,
+    /// What became of it.
+    pub state: State,
+}
+
+/// What became of a regression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// On no day since it was as good as before.
+    Lasting,
+    /// It lasted for 14 days: days after it are compared with it.
+    Usual,
+    /// A day after it was as good as before, or nearly.
+    Over,
+}
+
+/// What judging came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// What was found, on days that are asked about.
+    pub runs: Vec<Run>,
+    /// What was judged on each of these days.
+    pub days: Vec<JudgedDay>,
+    /// The series that were judged on any of them.
+    pub series: BTreeSet<usize>,
+}
+
+/// What was judged on a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JudgedDay {
+    /// How many series have enough executions, on the day and before it.
+    pub series: u64,
+    /// How many p-values they have: one of success, and one of durations.
+    pub tests: u64,
+    /// How many of these were found to be regressions.
+    pub found: u64,
+}
+
+/// Judges each day against the 28 before it, and says what was judged and found on those from `from` on. All series have
+/// the same days.
+///
+/// Days before `from` are judged, too, which tells since when something lasts. While a regression lasts, a day is
+/// compared with the 28 before its first one: so it does not become its own baseline. It is over on a day that can be
+/// judged and is not worse by the smallest effect; days without enough executions say nothing of it. After 14 days it
+/// is how things are, and days are compared with the 28 before them again, those of the regression among them.
+///
+/// Of a series with fewer than `minimum` executions on a day, or fewer than 7 days with any before it, that day is not
+/// judged.
+pub fn judge(fleet: &[&Daily], from: usize, minimum: u64) -> Judged {
+    let days = fleet.first().map_or(0, |series| series.samples.len());
+    let mut open: BTreeMap<(usize, Measure), Run> = BTreeMap::new();
+    let (mut runs, mut judged) = (Vec::new(), Judged::default());
+    for day in 0..days {
+        let lasted = |run: &Run| day - run.since >= LASTS;
+        runs.extend(closed(&mut open, lasted, State::Usual));
+        let tests = tests(fleet, day, minimum, |series, measure| {
+            let until = open.get(&(series, measure)).map_or(day, |run| run.since);
+            until.saturating_sub(BASELINE)..until
+        });
+        let q = adjusted(&tests.iter().map(|test| test.p_value).collect::<Vec<_>>());
+        let series: BTreeSet<usize> = tests.iter().map(|test| test.series).collect();
+        let mut of_day = JudgedDay { series: series.len() as u64, tests: tests.len() as u64, found: 0 };
+        let mut over = Vec::new();
+        for (test, q) in tests.into_iter().zip(q) {
+            let Test { series, measure, before, worse, .. } = test;
+            if worse && q <= FALSE_DISCOVERIES {
+                let new = || Run {
+                    series,
+                    measure,
+                    since: day,
+                    last: day,
+                    found: 0,
+                    before,
+                    adjusted: q,
+                    state: State::Lasting,
+                };
+                let run = open.entry((series, measure)).or_insert_with(new);
+                (run.last, run.found, run.adjusted) = (day, run.found + 1, run.adjusted.min(q));
+                of_day.found += 1;
+            } else if !worse {
+                over.push((series, measure));
+            }
+        }
+        runs.extend(closed(&mut open, |run| over.contains(&(run.series, run.measure)), State::Over));
+        if day >= from {
+            judged.days.push(of_day);
+            judged.series.extend(series);
+        }
+    }
+    runs.extend(open.into_values());
+    runs.retain(|run| run.last >= from);
+    Judged { runs, ..judged }
+}
+
+/// Takes out those runs that are in this state now.
+fn closed(open: &mut BTreeMap<(usize, Measure), Run>, is: impl Fn(&Run) -> bool, state: State) -> Vec<Run> {
+    open.extract_if(.., |_, run| is(run)).map(|(_, run)| Run { state, ..run }).collect()
+}
+
+/// How a series did on a day, against others.
+struct Test {
+    series: usize,
+    measure: Measure,
+    before: Range<usize>,
+    /// That nothing got worse; 1 where it is so large that it decides nothing.
+    p_value: f64,
+    /// Whether it is worse by the smallest effect.
+    worse: bool,
+}
+
+fn tests(
+    fleet: &[&Daily],
+    day: usize,
+    minimum: u64,
+    before: impl Fn(usize, Measure) -> Range<usize>,
+) -> Vec<Test> {
+    if day < FEWEST_DAYS {
+        return Vec::new();
+    }
+    let windows: Vec<&[Sample]> =
+        fleet.iter().enumerate().map(|(at, series)| &series.samples[before(at, Measure::Success)]).collect();
+    let overdispersion = pooled_overdispersion(&windows);
+    let mut tests = Vec::new();
+    for (at, series) in fleet.iter().enumerate() {
+        for measure in MEASURES {
+            let before = before(at, measure);
+            let judged = match measure {
+                Measure::Success => success(windows[at], series.samples[day], overdispersion, minimum),
+                Measure::Duration => duration(series, before.clone(), day, minimum),
+            };
+            let test = |(p_value, worse)| Test { series: at, measure, before, p_value, worse };
+            tests.extend(judged.map(test));
+        }
+    }
+    tests
+}
+
+/// By the beta-binomial distribution of a day's successes: days share their luck.
+fn success(before: &[Sample], day: Sample, overdispersion: f64, minimum: u64) -> Option<(f64, bool)> {
+    let days = before.iter().filter(|day| day.count() > 0).count();
+    let rate = day.rate().filter(|_| day.count() >= minimum && days >= FEWEST_DAYS)?;
+    if day.failures == 0 {
+        return Some((1.0, false));
+    }
+    let baseline = Baseline::of(before, overdispersion)?;
+    let fall = baseline.mean - rate;
+    let p_value = if fall > 0.0 { baseline.at_most(day) } else { 1.0 };
+    Some((p_value, fall >= SMALLEST_FALL))
+}
+
+/// By two tests, both of which have to show it: that of Mann and Whitney on executions, which can't tell a slow day from
+/// slow executions, and Student's on the medians of days (W. S. Gosset, Biometrika 6 (1908) 1–25, for one more
+/// observation: t = (x − x̄)/(s·√(1 + 1/k)) of k logarithms with k − 1 degrees of freedom), which does not see how many
+/// executions a median is made of. The larger p-value is one for both (the intersection–union test: R. L. Berger,
+/// Technometrics 24 (1982) 295–300). Both are one-sided.
+fn duration(series: &Daily, before: Range<usize>, day: usize, minimum: u64) -> Option<(f64, bool)> {
+    let medians: Vec<f64> = series.medians[before.clone()].iter().flatten().copied().collect();
+    let median = series.medians[day]?;
+    if whole(series.durations[day].count()) < minimum || medians.len() < FEWEST_DAYS {
+        return None;
+    }
+    let k = medians.len() as f64;
+    let mean = medians.iter().sum::<f64>() / k;
+    let variance = medians.iter().map(|it| (it - mean) * (it - mean)).sum::<f64>() / (k - 1.0);
+    let t = (median - mean) / (variance.sqrt().max(RESOLUTION) * (1.0 + 1.0 / k).sqrt());
+    let worse = median - mean >= SMALLEST_GROWTH.ln();
+    let by_days = if t > 0.0 { StudentsT::new(0.0, 1.0, k - 1.0).ok()?.sf(t) } else { 1.0 };
+    // Beyond the level how far does not matter, and adding up executions is dear.
+    if by_days > FALSE_DISCOVERIES {
+        return Some((1.0, worse));
+    }
+    let shift = shift(&bins(&series.durations[day]), &bins(&series.sketch(before)))?;
+    let by_executions = if shift.larger > 0.5 { shift.p_value / 2.0 } else { 1.0 };
+    Some((by_days.max(by_executions).clamp(f64::MIN_POSITIVE, 1.0), worse))
+}
+
+#[cfg(test)]
+mod tests;
