@@ -12,6 +12,7 @@
 
 pub mod contrast;
 pub mod figures;
+pub mod given;
 mod in_flight;
 pub mod inference;
 pub mod question;

@@ -13,7 +13,9 @@ use super::{
     executions::{Pairs, pairs},
     problem::Problem,
 };
-use crate::learn::{self, Answer, Ask, adjustments, compare, recommend, regressions, steps, verdicts, workflows};
+use crate::learn::{
+    self, Answer, Ask, adjustments, compare, recommend, regressions, steps, verdicts, workflows,
+};
 
 /// One path an answer.
 pub(super) fn routes() -> Router<Api> {

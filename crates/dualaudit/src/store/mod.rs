@@ -71,7 +71,6 @@ pub use purge::{
 pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};
 pub use reviews::{Disagreement, Disagreements, WantedDisagreements};
 pub use rules::check_key;
-#[cfg(test)]
 pub(crate) use statistics::found_in;
 pub use statistics::{Behind, Folding, FoundCells, Placed, Statistics, WantedCells};
 pub use strays::{RowKey, Strays, Table};

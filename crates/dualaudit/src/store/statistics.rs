@@ -243,7 +243,6 @@ pub(super) fn found(
 }
 
 /// Takes the cells that are wanted out of sums in the shortest buckets alone.
-#[cfg(test)]
 pub(crate) fn found_in(wanted: &[WantedCells], sums: &Sums, as_of: Time) -> Vec<Vec<Placed>> {
     let mut findings: Vec<Finding<'_>> = wanted.iter().map(|wanted| Finding::new(wanted, as_of)).collect();
     for ((view, bucket, key), cell) in sums.iter() {
