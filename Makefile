@@ -96,6 +96,10 @@ fuzz: setup ## Fuzz what reads the bytes of strangers, each target for DUALAUDIT
 bench: controlplane ## Measure, with 10 million executions unless DUALAUDIT_BENCH_EXECUTIONS says otherwise; see docs/benchmarks.md
 	cargo bench --locked --bench dualaudit
 
+.PHONY: learning-report
+learning-report: ## Try what learning finds on fleets whose truth is known, and write that into docs/learning.md, with plots
+	cargo bench --locked --bench learning
+
 .PHONY: manifests
 manifests: ## Write deploy/crd.yaml anew from the program
 	cargo run --locked --quiet -- crd > deploy/crd.yaml.new

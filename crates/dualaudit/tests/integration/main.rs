@@ -3,6 +3,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../trials/mod.rs"]
+mod trials;
 
 mod architecture;
 mod break_glass;
@@ -17,6 +19,7 @@ mod erasure;
 mod export;
 mod full_disk;
 mod in_flight;
+mod learning;
 mod life;
 mod loss;
 mod moving;
