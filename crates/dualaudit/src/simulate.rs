@@ -4,6 +4,7 @@
 //! [`plan`] decides from a seed what happens, purely; [`run`] makes it happen on a cluster.
 
 mod catalogue;
+pub mod fleet;
 pub mod plan;
 mod requests;
 pub mod run;
