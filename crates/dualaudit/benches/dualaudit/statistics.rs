@@ -10,6 +10,7 @@ use crate::{
     support::postgres::{Disk, Server},
 };
 
+mod appending;
 mod fill;
 mod fleet;
 mod questions;
@@ -39,6 +40,8 @@ pub(crate) async fn cells_of_many_beside_few() {
         heading(&format!("statistics of {size} executions in SQLite, beside {SMALL}"));
         let directory = tempfile::tempdir().expect("a directory");
         ask_both(size, async |size| Database::sqlite(directory.path(), size).await).await;
+        let database = Database::sqlite(directory.path(), 0).await;
+        appending::appends_with_and_without_folds("SQLite", &database).await;
     }
     if asked_for("postgres") {
         heading(&format!("statistics of {size} executions in PostgreSQL, beside {SMALL}"));
@@ -47,6 +50,8 @@ pub(crate) async fn cells_of_many_beside_few() {
         let server: &'static Server =
             Box::leak(Box::new(Server::start_with(&SETTINGS, Disk::Real, |_, _| {})));
         ask_both(size, async |size| Database::postgres(server, size).await).await;
+        let database = Database::postgres(server, 0).await;
+        appending::appends_with_and_without_folds("PostgreSQL", &database).await;
     }
 }
 

@@ -23,7 +23,7 @@ use super::fleet::record;
 use crate::{records::draft, support::postgres::Server};
 
 pub(crate) const LOG: &str = "bench";
-const SECRET: [u8; 32] = [7; 32];
+pub(crate) const SECRET: [u8; 32] = [7; 32];
 const DAYS: usize = 730;
 const DAY: i64 = 86_400_000_000;
 const BATCH: usize = 500;
