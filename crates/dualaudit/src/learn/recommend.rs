@@ -10,7 +10,7 @@ use dualaudit_record::{
     Time,
     entry::Verdict,
     execution::Outcome,
-    statistics::{Bucket, Hour, RunsCell, Sketch, View},
+    statistics::{Hour, Kept, RunsCell, Sketch, View},
 };
 use serde::{Deserialize, Serialize};
 
@@ -231,7 +231,7 @@ impl Parts {
     /// They meet where a bucket begins, so that none is in both.
     fn of(period: Period, as_of: Time) -> Self {
         let begins = Hour::of(period.until.saturating_add_micros(-LATELY).max(period.since));
-        let meet = Bucket::kept(begins, as_of).start.start().max(period.since);
+        let meet = Kept::by(as_of).shortest(begins).start.start().max(period.since);
         Self { earlier: Period { until: meet, ..period }, lately: Period { since: meet, ..period } }
     }
 }

@@ -9,7 +9,7 @@ use dualaudit_record::{
     Time,
     day::Day,
     execution::Outcome,
-    statistics::{Bucket, Cell, Hour, Level, Sketch, View},
+    statistics::{Cell, Kept, Level, Sketch, View},
 };
 use serde::{Deserialize, Serialize};
 
@@ -334,15 +334,7 @@ impl Request {
 
 /// The first day from this one on that is told apart from its month.
 fn first_told_apart(day: Time, as_of: Time) -> Time {
-    let mut day = day;
-    loop {
-        let kept = Bucket::kept(Hour::of(day), as_of);
-        let next = kept.end().start();
-        if kept.level < Level::Month || next <= day {
-            return day;
-        }
-        day = next;
-    }
+    day.max(Kept::by(as_of).days_from().start())
 }
 
 /// How many days one instant is after another; none where it is before it.
