@@ -129,11 +129,12 @@ impl Alike {
         self.of.within.map_or(1.0, |within| within.p_value)
     }
 
-    /// Whether enough of the smaller group is compared.
+    /// Whether enough of the smaller group is compared; of two as large, of one.
     fn is_enough(&self, all: [Sample; 2]) -> bool {
-        let [one, other] = [0, 1].map(|side| (all[side].trials(), self.compared[side]));
-        let (all, compared) = if one.0 <= other.0 { one } else { other };
-        all > 0.0 && compared >= ENOUGH_ALIKE * all
+        let all = all.map(Sample::trials);
+        let smaller = all[0].min(all[1]);
+        let compared = |side: usize| all[side] <= smaller && self.compared[side] >= ENOUGH_ALIKE * smaller;
+        smaller > 0.0 && (compared(0) || compared(1))
     }
 }
 
@@ -260,6 +261,8 @@ pub(super) fn adjust(cases: &mut [Case]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection, prelude::*};
+
     use super::*;
 
     fn of(successes: u64, failures: u64) -> Sample {
@@ -407,5 +410,45 @@ mod tests {
         assert_eq!(many.last().unwrap().shows(), Shown::Nothing);
         assert_eq!(unjudged.last().unwrap().shows(), Shown::More);
         assert!(unjudged[0].contrast.adjusted_p_value.is_none());
+    }
+
+    fn any_sample() -> impl Strategy<Value = Sample> {
+        let count = || prop_oneof![4 => 0..20_u64, 1 => 0..=1_000_000_000_u64, 1 => Just(u64::MAX)];
+        (count(), count()).prop_map(|(successes, failures)| of(successes, failures))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_better_is_worse_the_other_way_round(
+            kinds in collection::vec((0..3_usize, 0..3_usize, any_sample(), any_sample()), 0..12),
+            in_flight in [0..20_u64, 0..20_u64],
+            minimum in 0..20_u64,
+        ) {
+            const NAMES: [&str; 3] = ["", "a", "b"];
+            let made = |turned: bool| {
+                let of = |&(x, y, one, other)| {
+                    let (with, without) = if turned { (other, one) } else { (one, other) };
+                    (NAMES[x], NAMES[y], with, without)
+                };
+                let kinds: Vec<_> = kinds.iter().map(of).collect();
+                groups(&kinds)
+            };
+            let [one, other] = in_flight;
+            let (shown, contrast) = judged(&made(false), [one, other], minimum);
+            let (turned, _) = judged(&made(true), [other, one], minimum);
+            prop_assert_eq!(turned, match shown {
+                Shown::More => Shown::Less,
+                Shown::Less => Shown::More,
+                same => same,
+            });
+            for estimate in [contrast.difference, contrast.raw].into_iter().flatten() {
+                let (lower, upper) = (estimate.lower.unwrap(), estimate.upper.unwrap());
+                prop_assert!(-1.0 <= lower && lower <= estimate.estimate);
+                prop_assert!(estimate.estimate <= upper && upper <= 1.0);
+            }
+            for p in [contrast.p_value, contrast.adjusted_p_value, contrast.raw_p_value].into_iter().flatten() {
+                prop_assert!(0.0 < p && p <= 1.0);
+            }
+        }
     }
 }
