@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Part, RunsCell, Sketch, StepCell, StratumCell, Timed, View};
+use super::{Cell, Part, RunsCell, StepCell, StratumCell, View};
 use crate::names::named;
 
 mod bytes;
@@ -78,7 +78,7 @@ impl Cell {
         let slices: Vec<(Slice, Self)> = match self {
             Self::Runs(mut cell) => {
                 let durations = std::mem::take(&mut cell.durations);
-                let queued = std::mem::replace(&mut cell.queued, Timed::default());
+                let queued = std::mem::take(&mut cell.queued);
                 let spread = RunsCell { durations, queued, ..RunsCell::default() };
                 vec![(Slice::Runs, Self::Runs(cell)), (Slice::RunsSpread, Self::Runs(spread))]
             }
@@ -107,6 +107,6 @@ impl Cell {
 
 /// Takes how a step's durations are spread out of its cell.
 fn spread(cell: &mut StepCell) -> StepCell {
-    let completed = std::mem::replace(&mut cell.completed, Sketch::default());
+    let completed = std::mem::take(&mut cell.completed);
     StepCell { completed, ..StepCell::default() }
 }
