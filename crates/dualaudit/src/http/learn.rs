@@ -45,7 +45,7 @@ async fn answer<A: Ask>(
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::http::tests::{Served, record};
+    use crate::http::tests::{Served, now, record};
 
     /// Twenty executions of one workflow, of which the odd ones failed at their second step.
     async fn served() -> Served {
@@ -200,6 +200,30 @@ mod tests {
             (&other["recommended"], &other["untested"][0]["why"]),
             (&json!([]), &json!("same_namespace"))
         );
+    }
+
+    #[tokio::test]
+    async fn a_regression_is_found_and_says_when_it_began() {
+        let served = Served::new().await;
+        let records: Vec<Value> = (0..300)
+            .map(|n| {
+                // Ten a day; of those of the last two days that are over, one in five succeeds.
+                let days_ago = n / 10 + 1;
+                let mut record = execution(n, days_ago > 2 || n % 5 == 0);
+                let ended = now().saturating_add_micros(-i64::from(days_ago) * 86_400_000_000);
+                record["completed_at"] = ended.to_string().into();
+                record
+            })
+            .collect();
+        assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        let answer = served.get("/api/v1/learn/regressions").await.json();
+        assert_eq!(answer["period"]["until"], "2026-05-01T00:00:00.000000Z");
+        let found = &answer["regressions"][0];
+        assert_eq!((&found["measure"], &found["state"]), (&json!("success"), &json!("lasting")));
+        assert_eq!((&found["since"], &found["last"]), (&json!("2026-04-29"), &json!("2026-04-30")));
+        assert_eq!((&found["is"]["count"], &found["is"]["of"]), (&json!(4), &json!(20)));
+        let all = found["executions"]["all"].as_str().unwrap();
+        assert_eq!(served.get(all).await.json()["items"].as_array().unwrap().len(), 20, "{all}");
     }
 
     #[tokio::test]

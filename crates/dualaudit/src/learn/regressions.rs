@@ -258,13 +258,15 @@ impl Request {
             more: runs.len() > MOST,
             regressions: told.collect(),
             not_judged: NotJudged { series: series.count() as u64, ..self.days_not_judged(as_of) },
-            days: (from..)
-                .zip(&judged.days)
-                .map(|(place, it)| JudgedDay {
-                    day: Day::of(nth(read.since, place)),
-                    series: it.series,
-                    comparisons: it.tests,
-                    found: it.found,
+            days: (from..days_between(read.since, read.until))
+                .map(|place| {
+                    let it = judged.days.get(place - from).copied().unwrap_or_default();
+                    JudgedDay {
+                        day: Day::of(nth(read.since, place)),
+                        series: it.series,
+                        comparisons: it.tests,
+                        found: it.found,
+                    }
                 })
                 .collect(),
         }
@@ -346,3 +348,6 @@ fn days_between(since: Time, until: Time) -> usize {
 fn nth(first: Time, days: usize) -> Time {
     first.saturating_add_micros(i64::try_from(days).unwrap_or(i64::MAX / MICROS).saturating_mul(MICROS))
 }
+
+#[cfg(test)]
+mod tests;

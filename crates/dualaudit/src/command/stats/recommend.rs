@@ -182,6 +182,25 @@ mod tests {
         }
         let request: Request = asked(&[("incident_type", "oom"), ("namespace", "shop")], now);
         let page = page::<Request>(&given.answer(&request));
-        insta::assert_snapshot!(page, @"");
+        insta::assert_snapshot!(page, @"
+        Ended from 2025-07-12T00:00:00Z until 2025-10-10T09:00:00Z.
+
+        WORKFLOW      VERSION  TRUSTED FOR    EXPECTED  HERE   ELSEWHERE  HARMFUL  P50 P90 P99
+        restart-pods  v1.2     █████▉   74 %  84 %      18/20  40/50      0        12.3s 12.3s 12.3s
+        raise-memory  v1.2     ███▌     43 %  83 % ?    2/2    0/0        0        12.3s 12.3s 12.3s
+
+        2 of 2 workflows, ranked by what they may be trusted for.
+
+        Timeouts of restart-pods v1.2
+          1 restart-deployment-1: 3.0s
+          2 restart-deployment-2: 3.0s
+
+        Timeouts of raise-memory v1.2
+          1 restart-deployment-1: too few completed to say
+          2 restart-deployment-2: too few completed to say
+
+        Never tried for this, and worth exploring
+          drain-node: 90 % (60–98) of 10 runs in this namespace
+        ");
     }
 }

@@ -136,6 +136,12 @@ pub struct JudgedDay {
 /// Judges each day against the 28 before it, and says what was judged and found on those from `from` on. All series have
 /// the same days.
 ///
+/// A day is suspected where it is worse by the smallest effect, with a p-value that holds among all of the day. It is
+/// found to be a regression where none in the whole fleet was as bad as that in the 28 days before, for a day; or where
+/// the day before was suspected, too. For what a distribution says of rare days depends on its tail, and a storm is one
+/// of those: that today's worst is the worst of 29 days is 1 in 29 where nothing changed, whatever storms there are
+/// (exchangeable days), and a storm goes by, while a regression is there the next day.
+///
 /// Days before `from` are judged, too, which tells since when something lasts. While a regression lasts, a day is
 /// compared with the 28 before its first one: so it does not become its own baseline. It is over on a day that can be
 /// judged and is not worse by the smallest effect; days without enough executions say nothing of it. After 14 days it
@@ -145,53 +151,96 @@ pub struct JudgedDay {
 /// judged.
 pub fn judge(fleet: &[&Daily], from: usize, minimum: u64) -> Judged {
     let days = fleet.first().map_or(0, |series| series.samples.len());
-    let mut open: BTreeMap<(usize, Measure), Run> = BTreeMap::new();
-    let (mut runs, mut judged) = (Vec::new(), Judged::default());
+    let mut judging = Judging::default();
+    let mut judged = Judged::default();
     for day in 0..days {
-        let lasted = |run: &Run| day - run.since >= LASTS;
-        runs.extend(closed(&mut open, lasted, State::Usual));
-        let tests = tests(fleet, day, minimum, |series, measure| {
-            let until = open.get(&(series, measure)).map_or(day, |run| run.since);
-            until.saturating_sub(BASELINE)..until
-        });
-        let q = adjusted(&tests.iter().map(|test| test.p_value).collect::<Vec<_>>());
+        judging.close(State::Usual, |run| day - run.since >= LASTS);
+        let tests = tests(fleet, day, minimum, |series, measure| judging.before(day, (series, measure)));
         let series: BTreeSet<usize> = tests.iter().map(|test| test.series).collect();
-        let mut of_day = JudgedDay { series: series.len() as u64, tests: tests.len() as u64, found: 0 };
-        let mut over = Vec::new();
-        for (test, q) in tests.into_iter().zip(q) {
-            let Test { series, measure, before, worse, .. } = test;
-            if worse && q <= FALSE_DISCOVERIES {
-                let new = || Run {
-                    series,
-                    measure,
-                    since: day,
-                    last: day,
-                    found: 0,
-                    before,
-                    adjusted: q,
-                    state: State::Lasting,
-                };
-                let run = open.entry((series, measure)).or_insert_with(new);
-                (run.last, run.found, run.adjusted) = (day, run.found + 1, run.adjusted.min(q));
-                of_day.found += 1;
-            } else if !worse {
-                over.push((series, measure));
-            }
-        }
-        runs.extend(closed(&mut open, |run| over.contains(&(run.series, run.measure)), State::Over));
+        let counts = JudgedDay { series: series.len() as u64, tests: tests.len() as u64, found: 0 };
+        let found = judging.day(day, tests);
         if day >= from {
-            judged.days.push(of_day);
+            judged.days.push(JudgedDay { found, ..counts });
             judged.series.extend(series);
         }
     }
-    runs.extend(open.into_values());
-    runs.retain(|run| run.last >= from);
-    Judged { runs, ..judged }
+    judged.runs = judging.closed;
+    judged.runs.extend(judging.open.into_values());
+    judged.runs.retain(|run| run.last >= from);
+    judged
 }
 
-/// Takes out those runs that are in this state now.
-fn closed(open: &mut BTreeMap<(usize, Measure), Run>, is: impl Fn(&Run) -> bool, state: State) -> Vec<Run> {
-    open.extract_if(.., |_, run| is(run)).map(|(_, run)| Run { state, ..run }).collect()
+/// What is judged of a series.
+type Judgement = (usize, Measure);
+
+/// What days before amount to.
+#[derive(Default)]
+struct Judging {
+    /// Regressions that last.
+    open: BTreeMap<Judgement, Run>,
+    closed: Vec<Run>,
+    /// What was suspected on the last day that could be judged, and not found.
+    suspected: BTreeMap<Judgement, Run>,
+    /// What was suspected or found for a day, by day, with the p-value: bad weather.
+    bad: Vec<(usize, Judgement, f64)>,
+}
+
+impl Judging {
+    /// The days that one is compared with.
+    fn before(&self, day: usize, of: Judgement) -> Range<usize> {
+        let until = self.open.get(&of).or_else(|| self.suspected.get(&of)).map_or(day, |run| run.since);
+        until.saturating_sub(BASELINE)..until
+    }
+
+    /// Takes in a day, and says how many regressions were found on it.
+    fn day(&mut self, day: usize, tests: Vec<Test>) -> u64 {
+        let q = adjusted(&tests.iter().map(|test| test.p_value).collect::<Vec<_>>());
+        let bad = |measure| {
+            let recent = self.bad.iter().filter(|(on, (_, of), _)| *of == measure && on + BASELINE >= day);
+            recent.map(|(.., p_value)| *p_value).fold(f64::INFINITY, f64::min)
+        };
+        let worst = BTreeMap::from(MEASURES.map(|measure| (measure, bad(measure))));
+        let mut found = 0;
+        for (Test { series, measure, before, p_value, worse }, q) in tests.into_iter().zip(q) {
+            let of = (series, measure);
+            let suspected = self.suspected.remove(&of);
+            if !worse {
+                self.close(State::Over, |run| (run.series, run.measure) == of);
+            }
+            if !worse || q > FALSE_DISCOVERIES {
+                continue;
+            }
+            let before = self.open.remove(&of).or(suspected).unwrap_or(Run {
+                series,
+                measure,
+                since: day,
+                last: day,
+                found: 0,
+                before,
+                adjusted: q,
+                state: State::Lasting,
+            });
+            let run = Run { last: day, found: before.found + 1, adjusted: before.adjusted.min(q), ..before };
+            if run.found > 1 {
+                self.bad.retain(|(on, other, _)| *other != of || *on < run.since);
+            } else {
+                self.bad.push((day, of, p_value));
+            }
+            if run.found > 1 || p_value < worst[&measure] {
+                found += 1;
+                self.open.insert(of, run);
+            } else {
+                self.suspected.insert(of, run);
+            }
+        }
+        found
+    }
+
+    /// Closes those regressions that are in this state now.
+    fn close(&mut self, state: State, is: impl Fn(&Run) -> bool) {
+        let closed = self.open.extract_if(.., |_, run| is(run));
+        self.closed.extend(closed.map(|(_, run)| Run { state, ..run }));
+    }
 }
 
 /// How a series did on a day, against others.

@@ -123,6 +123,32 @@ fn a_slow_day_among_slow_days_is_none() {
 }
 
 #[test]
+fn a_day_like_a_storm_that_was_is_found_once_the_next_is_bad_too() {
+    // Elsewhere all failed on one day; here less than half do, from day 34 on.
+    let storm = even(42, |at| if at == 20 { (2, 38) } else { (38, 2) });
+    let falls = |days: Range<usize>| even(42, move |at| if days.contains(&at) { (22, 18) } else { (38, 2) });
+    let steady = even(42, |_| (38, 2));
+    let of_falls = |days: Range<usize>, until: usize| {
+        let falls = falls(days);
+        let cut = |of: &Daily| Daily {
+            samples: of.samples[..until].to_vec(),
+            durations: of.durations[..until].to_vec(),
+            medians: of.medians[..until].to_vec(),
+        };
+        let fleet = [[&storm, &falls], [&steady; 2], [&steady; 2], [&steady; 2], [&steady; 2]]
+            .map(|two| two.map(cut));
+        judge(&fleet.iter().flatten().collect::<Vec<_>>(), 28, 5).runs
+    };
+    assert_eq!(of_falls(34..42, 35), []);
+    let two = of_falls(34..42, 36);
+    assert_eq!((two.len(), two[0].series, two[0].since, two[0].last, two[0].found), (1, 1, 34, 35, 2));
+    assert_eq!(two[0].before, 6..34);
+    assert_eq!(of_falls(34..35, 42), [], "a storm of its own");
+    // Where no storm was, it is found at once.
+    assert_eq!(judged(&falls(34..35), 28).len(), 1);
+}
+
+#[test]
 fn too_little_is_not_judged() {
     let tests = |series: &Daily, minimum| -> Vec<u64> {
         judge(&[series], 0, minimum).days.iter().map(|day| day.tests).collect()
