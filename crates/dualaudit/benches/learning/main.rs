@@ -1,7 +1,7 @@
 //! `make learning-report`: what learning makes of fleets whose truth is known, over many seeds. It writes the measured
 //! part of docs/learning.md anew, and the plots beside it.
 //!
-//! `DUALAUDIT_LEARNING_SEEDS` says how many seeds (400 unless set).
+//! `DUALAUDIT_LEARNING_SEEDS` says how many seeds (200 unless set).
 #![expect(clippy::unwrap_used, reason = "what is tried may panic")]
 
 #[path = "../../tests/trials/mod.rs"]
@@ -16,7 +16,7 @@ use anyhow::Context;
 
 use report::Report;
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 200;
 const BEGINS: &str = "<!-- measured: `make learning-report` writes from here -->\n";
 const ENDS: &str = "<!-- measured: to here -->\n";
 

@@ -97,10 +97,10 @@ impl Report {
     }
 
     fn regressions(&self, text: &mut String) -> anyhow::Result<()> {
-        let seeds = (self.seeds / 8).max(1);
+        let seeds = (self.seeds / 5).max(1);
         writeln!(
             text,
-            "One of 10 workflows gets worse from one day to the next, after 28 days on which nothing changed, and stays \
+            "One of 5 workflows gets worse from one day to the next, after 28 days on which nothing changed, and stays \
              so; the others go on as before. How often `regressions` says so, over {seeds} seeds. Stormy: on one day in ten \
              the incidents of a type come four times as often, and succeed or fail together (their log odds have a \
              standard deviation of 1 in common).\n"
@@ -120,7 +120,7 @@ impl Report {
         let mut lines: Vec<Line> = Vec::new();
         for (weather, name) in WEATHERS {
             let mut points = Vec::new();
-            for per_day in [10, 20, 50, 100, 200] {
+            for per_day in [10, 30, 100, 200] {
                 let found = regressions::falls(0.2, like(weather, per_day), 0..seeds);
                 self.found(text, "success, from 90 % to 70 %", name, per_day, found)?;
                 points.push((per_day as f64, found.at_once.rate() * 100.0));
@@ -129,7 +129,7 @@ impl Report {
         }
         for (weather, name) in WEATHERS {
             let mut points = Vec::new();
-            for per_day in [10, 20, 50, 100, 200] {
+            for per_day in [10, 30, 100, 200] {
                 let found = regressions::slows(1.5, like(weather, per_day), 0..seeds);
                 self.found(text, "durations, half as long again", name, per_day, found)?;
                 points.push((per_day as f64, found.at_once.rate() * 100.0));
@@ -160,10 +160,10 @@ impl Report {
     }
 
     fn false_alarms(&self, text: &mut String) -> anyhow::Result<()> {
-        let (days, seeds) = (60, (self.seeds / 40).max(1));
+        let (days, seeds) = (60, (self.seeds / 20).max(1));
         writeln!(
             text,
-            "Fleets of 10 workflows, each with a success of 90 %, in which nothing ever changes; {days} days of each are \
+            "Fleets of 5 workflows, each with a success of 90 %, in which nothing ever changes; {days} days of each are \
              judged, over {seeds} seeds. On how many days anything at all is said to have got worse:\n"
         )?;
         table(text, &["days", "10 executions a workflow and day", "50"])?;
@@ -302,7 +302,7 @@ impl Report {
 }
 
 fn like(weather: Weather, per_day: u64) -> Like {
-    Like { workflows: 10, per_day, weather }
+    Like { workflows: 5, per_day, weather }
 }
 
 fn table(text: &mut String, heads: &[&str]) -> anyhow::Result<()> {

@@ -1,12 +1,11 @@
 //! Ten workflows for the same incidents, some better than others, and what it costs to run the one that is recommended.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use dualaudit::{
-    learn::recommend::{Recommended, Request},
+    learn::recommend::{Recommendation, Recommended, Request},
     simulate::fleet::{Fleet, Of, Truth},
 };
-use dualaudit_record::{WorkflowExecutionAudit, execution::Outcome};
 
 use super::{ask, began, each, given};
 
@@ -46,11 +45,16 @@ pub fn regret(logged: Logged, runs: u64, seeds: Range<u64>) -> Regret {
         let rate = |name: &str| {
             rates[fleet.truth().workflows.iter().position(|workflow| workflow.name == name).unwrap()]
         };
-        let pairs = [("incident_type", "Incident-0"), ("target_kind", "Deployment"), ("namespace", "shop-0")];
+        let pairs = [
+            ("incident_type", "Incident-0"),
+            ("target_kind", "Deployment"),
+            ("namespace", "shop-0"),
+            ("limit", "10"),
+        ];
         let Recommended { recommended, .. } = ask::<Request>(&given(&fleet), &fleet, &pairs);
         Regret {
             recommended: best - rate(&recommended[0].workflow),
-            by_rate: best - rate(&highest_rate(&fleet)),
+            by_rate: best - rate(highest_rate(&recommended)),
             by_lot: best - rates.iter().sum::<f64>() / WORKFLOWS as f64,
         }
     });
@@ -81,15 +85,11 @@ fn truth(logged: Logged) -> Truth {
     truth
 }
 
-/// What somebody would run who looks at rates alone.
-fn highest_rate(fleet: &Fleet) -> String {
-    let mut rates: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-    let is_here = |it: &WorkflowExecutionAudit| it.namespace.as_deref() == Some("shop-0");
-    for record in fleet.records().filter(is_here) {
-        let of = rates.entry(record.workflow_name).or_default();
-        *of = (of.0 + f64::from(u8::from(record.outcome == Outcome::Success)), of.1 + 1.0);
-    }
-    let rate = |(successes, runs): (f64, f64)| successes / runs;
-    let best = rates.into_iter().max_by(|one, other| rate(one.1).total_cmp(&rate(other.1)));
-    best.map(|(name, _)| name).expect("something ran here")
+/// What somebody would run who looks at rates alone; of several, the first by name.
+fn highest_rate(all: &[Recommendation]) -> &str {
+    let mut by_name: Vec<_> = all.iter().map(|it| (it.workflow.as_str(), it.narrow.success.rate)).collect();
+    by_name.sort_by(|one, other| {
+        other.1.unwrap_or(0.0).total_cmp(&one.1.unwrap_or(0.0)).then(one.0.cmp(other.0))
+    });
+    by_name[0].0
 }
