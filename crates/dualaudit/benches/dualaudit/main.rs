@@ -40,7 +40,7 @@ fn main() {
         runtime.block_on(volume::pages_of_many_beside_few());
     }
     if asked_for("statistics") {
-        runtime.block_on(statistics::cells_of_many_beside_few());
+        runtime.block_on(statistics::answers_of_many_beside_few());
     }
     if asked_for("record") {
         runtime.block_on(controller::recording_beside_bare_patches());

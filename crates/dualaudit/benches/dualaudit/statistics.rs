@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dualaudit::{clock::Clock, clock::SystemClock, store::Store};
+use dualaudit::clock::{Clock, SystemClock};
 
 use self::{fill::Database, questions::QUESTIONS};
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
 
 mod appending;
 mod fill;
-mod fleet;
 mod questions;
 
 /// Executions of the large log, unless [`SIZE`] says otherwise, and of the small one.
@@ -31,8 +30,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const GOAL: Duration = Duration::from_millis(10);
 const GOAL_RATIO: f64 = 1.3;
 
-/// p50 and p99 of the cells that answers are made from.
-pub(crate) async fn cells_of_many_beside_few() {
+/// p50 and p99 of answers.
+pub(crate) async fn answers_of_many_beside_few() {
     let size = std::env::var(SIZE).map_or(LARGE, |size| size.parse().expect("a number of executions"));
     let only = std::env::var(ONLY).ok();
     let asked_for = |name: &str| only.as_deref().is_none_or(|only| only == name);
@@ -60,22 +59,24 @@ async fn ask_both(size: usize, database: impl AsyncFn(usize) -> Database) {
     let mut stores = Vec::new();
     for size in [SMALL, size] {
         let database = database(size).await;
-        database.fill(size, ended).await;
+        database.fill(&fill::fleet(size, ended), ended).await;
         stores.push(database.store);
     }
-    println!("{:<44} {:>18}   {:>18}   {:>11}", "p50 and p99, ms", SMALL, size, "ratio");
-    for (what, question) in &QUESTIONS {
+    let drawn = fill::fleet(size, ended);
+    println!("{:<40} {:>18}   {:>18}   {:>11}", "p50 and p99, ms", SMALL, size, "ratio");
+    for question in &QUESTIONS {
         let mut took = [Vec::new(), Vec::new()];
-        let mut cells = [0, 0];
+        let mut bytes = [0, 0];
         let began = Instant::now();
         // The first answers are of connections and caches that are not ready yet.
         for round in 0..SAMPLES + 5 {
             // In turn, so that whatever else the machine does meets both.
             for (place, store) in stores.iter().enumerate() {
-                let (answered, found) = ask(store.as_ref(), question, round as u64, ended).await;
+                let of = drawn.record(round as u64 * 7919 % drawn.size());
+                let (answered, length) = questions::ask(store.as_ref(), question, &of, ended).await;
                 if round >= 5 {
                     took[place].push(answered);
-                    cells[place] += found;
+                    bytes[place] += length;
                 }
             }
             if began.elapsed() > LONGEST && round > 20 {
@@ -83,30 +84,11 @@ async fn ask_both(size: usize, database: impl AsyncFn(usize) -> Database) {
             }
         }
         let [few, many] = &mut took;
-        print(what, few, many, cells);
+        print(question.0, few, many, bytes);
     }
 }
 
-/// How long an answer takes, and how many cells it has.
-async fn ask(
-    store: &dyn Store,
-    question: &questions::Question,
-    sample: u64,
-    ended: dualaudit_record::Time,
-) -> (Duration, usize) {
-    let mut took = Duration::ZERO;
-    let mut found = 0;
-    for wanted in question(sample, ended) {
-        let began = Instant::now();
-        let answer = store.cells(fill::LOG, &wanted).await.expect("an answer");
-        took += began.elapsed();
-        assert_eq!(answer.behind, None);
-        found += answer.cells.iter().map(Vec::len).sum::<usize>();
-    }
-    (took, found)
-}
-
-fn print(what: &str, few: &mut [Duration], many: &mut [Duration], cells: [usize; 2]) {
+fn print(what: &str, few: &mut [Duration], many: &mut [Duration], bytes: [usize; 2]) {
     let of = |took: &mut [Duration]| [0.5, 0.99].map(|share| percentile(took, share));
     let samples = many.len();
     let (few, many) = (of(few), of(many));
@@ -114,12 +96,12 @@ fn print(what: &str, few: &mut [Duration], many: &mut [Duration], cells: [usize;
     let ms = |took: [Duration; 2]| took.map(|took| format!("{:.2}", took.as_secs_f64() * 1e3)).join(" ");
     let missed = if many[1] >= GOAL || ratios[1] >= GOAL_RATIO { "  missed" } else { "" };
     println!(
-        "{what:<44} {:>18}   {:>18}   {:>5.2} {:>5.2}{missed}   ({samples}; {} and {} cells)",
+        "{what:<40} {:>18}   {:>18}   {:>5.2} {:>5.2}{missed}   ({samples}; {} and {} KiB)",
         ms(few),
         ms(many),
         ratios[0],
         ratios[1],
-        cells[0] / samples,
-        cells[1] / samples
+        bytes[0] / samples / 1024,
+        bytes[1] / samples / 1024
     );
 }

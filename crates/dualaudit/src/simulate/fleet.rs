@@ -121,6 +121,12 @@ impl Fleet {
         self.days.partition_point(|day| day.first <= number).max(1) - 1
     }
 
+    /// The numbers of those that end on a day.
+    pub fn on(&self, day: usize) -> std::ops::Range<u64> {
+        let first = |day: usize| self.days.get(day).map_or(self.size, |day| day.first);
+        first(day)..first(day + 1)
+    }
+
     /// When one ends.
     pub fn completed_at(&self, number: u64) -> Time {
         let day = self.day(number);

@@ -14,10 +14,7 @@ use dualaudit::{
 };
 use dualaudit_record::statistics::{Contribution, Packed};
 
-use super::{
-    fill::{Database, SECRET},
-    fleet::record,
-};
+use super::fill::{Database, SECRET, fleet};
 use crate::{heading, median, records::draft};
 
 /// In batches of so many, so many batches.
@@ -50,12 +47,14 @@ pub(crate) async fn appends_with_and_without_folds(name: &str, database: &Databa
 /// Executions a second.
 async fn appends(store: &Arc<dyn Store>, log: &str, size: usize, batches: usize, folds: bool) -> f64 {
     let now = SystemClock.now();
+    let fleet = fleet(1_000_000, now);
     let (origin, owner) = (format!("bench.example/{log}"), Owner::Producers);
     let opening = LogOpening { log: log.to_owned(), owner, origin, secret: SECRET, now };
     store.open_log(opening).await.expect("a log");
     let batch = |batch: usize| {
         let drafts = (batch * size..(batch + 1) * size).map(|number| {
-            let mut record = record(number, now);
+            let mut record = fleet.record(number as u64);
+            record.completed_at = now;
             record.id = format!("{log}-{number:016x}");
             draft(record, &SECRET)
         });
@@ -84,8 +83,8 @@ async fn appends(store: &Arc<dyn Store>, log: &str, size: usize, batches: usize,
 
 /// What it takes to say what executions give, beside what an append of each takes, in microseconds.
 fn giving(size: usize, append: f64) {
-    let now = SystemClock.now();
-    let records: Vec<_> = (0..5_000).map(|number| record(number, now)).collect();
+    let fleet = fleet(1_000_000, SystemClock.now());
+    let records: Vec<_> = (0..5_000).map(|number| fleet.record(number)).collect();
     let each = |began: Instant| began.elapsed().as_secs_f64() * 1e6 / records.len() as f64;
     let began = Instant::now();
     let given: Vec<Contribution> = records.iter().map(Contribution::of).collect();

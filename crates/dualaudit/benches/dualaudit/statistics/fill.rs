@@ -6,6 +6,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use dualaudit::{
     clock::{Clock, SystemClock},
+    simulate::fleet::{Fleet, Truth},
     store::{
         Batch, Folding, LogOpening, Owner, Store,
         postgres::{Location, Options, PostgresStore},
@@ -19,7 +20,6 @@ use dualaudit_record::{
 use rusqlite::Connection;
 use tokio_postgres::{Client, NoTls};
 
-use super::fleet::record;
 use crate::{records::draft, support::postgres::Server};
 
 pub(crate) const LOG: &str = "bench";
@@ -27,6 +27,12 @@ pub(crate) const SECRET: [u8; 32] = [7; 32];
 const DAYS: usize = 730;
 const DAY: i64 = 86_400_000_000;
 const BATCH: usize = 500;
+
+/// So many executions of a large fleet, the last of which ended then.
+pub(crate) fn fleet(size: usize, ended: Time) -> Fleet {
+    let began = ended.saturating_add_micros(-DAY * DAYS as i64);
+    Fleet::new(Truth::large(began), size as u64, 1)
+}
 
 /// A database, and a connection by which what appends give is noted.
 pub(crate) struct Database {
@@ -60,7 +66,7 @@ impl Database {
     }
 
     /// Fills it with so many executions, of which the last ended then.
-    pub(crate) async fn fill(&self, size: usize, ended: Time) {
+    pub(crate) async fn fill(&self, fleet: &Fleet, ended: Time) {
         let began = Instant::now();
         let opening = LogOpening {
             log: LOG.to_owned(),
@@ -72,31 +78,27 @@ impl Database {
         self.store.open_log(opening).await.expect("a log");
         for day in 0..DAYS {
             let until = ended.saturating_add_micros(-DAY * (DAYS - 1 - day) as i64);
-            let numbers: Vec<usize> = (size * day / DAYS..size * (day + 1) / DAYS).collect();
-            let (last, others) = numbers.split_last().expect("some a day");
-            let drafts = vec![draft(record(*last, until), &SECRET)];
+            let numbers: Vec<u64> = fleet.on(day).collect();
+            let Some((last, others)) = numbers.split_last() else { continue };
+            let drafts = vec![draft(fleet.record(*last), &SECRET)];
             let batch = Arc::new(Batch { drafts, ..Batch::default() });
             let answers = self.store.append(LOG, batch, until).await.expect("an append");
             assert!(answers.iter().all(|answer| answer.is_new()));
             for numbers in others.chunks(BATCH) {
-                let given: Vec<Contribution> = numbers
-                    .iter()
-                    .map(|number| {
-                        let back = DAY * (last - number) as i64 / numbers.len().max(others.len()) as i64;
-                        Contribution::of(&record(*number, until.saturating_add_micros(-back)))
-                    })
-                    .collect();
+                let given: Vec<Contribution> =
+                    numbers.iter().map(|&number| Contribution::of(&fleet.record(number))).collect();
                 self.note(numbers[0], Packed::of(given.iter().map(|it| (1, it)))).await;
             }
             while self.store.fold(LOG).await.expect("a fold") == Folding::More {}
         }
         let took = began.elapsed().as_secs_f64();
+        let size = fleet.size();
         println!("{size} executions: {took:.0} s, {:.0} a second", size as f64 / took);
         self.sizes().await;
     }
 
     /// Notes what was given, by a number that is no entry's.
-    async fn note(&self, number: usize, given: Packed) {
+    async fn note(&self, number: u64, given: Packed) {
         let index = i64::try_from(number).expect("few") + 1_000_000_000;
         match &self.noting {
             Noting::Sqlite(connection) => {

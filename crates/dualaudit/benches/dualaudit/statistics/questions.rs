@@ -1,104 +1,92 @@
-//! What answers ask of the statistics.
+//! The answers that are asked for, as engines, dashboards and people ask for them.
 
-use dualaudit::store::WantedCells;
-use dualaudit_record::{
-    Time,
-    statistics::{Hour, Key, Level, Part, Scope, View},
+use std::time::{Duration, Instant};
+
+use dualaudit::{
+    learn::{self, Ask, adjustments, compare, recommend, regressions, steps, verdicts, workflows},
+    store::Store,
 };
+use dualaudit_record::{Time, WorkflowExecutionAudit};
 
-use super::fleet::{Draw, Drawn};
+/// What is asked for, which answer that is, and with which parameters; of an execution that was drawn at random, so what
+/// is frequent comes more often.
+pub(crate) type Question = (&'static str, &'static str, fn(&WorkflowExecutionAudit) -> Pairs);
 
-/// A question: of a sample's number and the end of all executions, what is asked for, one after the other.
-pub(crate) type Question = fn(u64, Time) -> Vec<Vec<WantedCells>>;
+type Pairs = Vec<(String, String)>;
 
-/// Days before the end, and whether the period ends there or as long before.
-fn period(days: i64, ended: Time, before: bool) -> (Hour, Hour) {
-    let end = ended.saturating_add_micros(3_600_000_000);
-    let back = |days: i64| Hour::of(end.saturating_add_micros(-days * 86_400_000_000));
-    if before { (back(2 * days), back(days)) } else { (back(days), Hour::of(end)) }
+fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Pairs {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
-fn wanted(view: View, begins: Key, days: i64, ended: Time, by: Option<Level>, part: Part) -> WantedCells {
-    let (from, until) = period(days, ended, false);
-    WantedCells { view, begins, from, until, by, part }
+fn text(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or_default()
 }
 
-/// What the workflows of a scope did, and before, and a series.
-fn workflows(begins: Key, days: i64, ended: Time, part: Part) -> Vec<Vec<WantedCells>> {
-    let now = wanted(View::Runs, begins, days, ended, None, part);
-    let (from, until) = period(days, ended, true);
-    let before = WantedCells { from, until, ..now.clone() };
-    let series = WantedCells { by: Some(Level::Day), part: Part::Ended, ..now.clone() };
-    vec![vec![now, before, series]]
+/// What an engine knows when it asks what to try.
+fn incident(of: &WorkflowExecutionAudit, since: &str) -> Pairs {
+    let kind = of.target.as_ref().map_or("", |target| text(&target.kind));
+    let (namespace, incident_type) = (text(&of.namespace), text(&of.incident_type));
+    pairs([
+        ("incident_type", incident_type),
+        ("target_kind", kind),
+        ("namespace", namespace),
+        ("since", since),
+    ])
 }
 
-fn all() -> Key {
-    Key::scope(Scope::All, &[])
+fn workflow<const N: usize>(of: &WorkflowExecutionAudit, more: [(&str, &str); N]) -> Pairs {
+    let mut asked = pairs([("workflow", of.workflow_name.as_str())]);
+    asked.extend(pairs(more));
+    asked
 }
 
-fn drawn(sample: u64) -> Drawn {
-    Draw::of(sample ^ 0x5EED).drawn()
-}
-
-fn recommend(drawn: &Drawn, days: i64, ended: Time) -> Vec<Vec<WantedCells>> {
-    let Drawn { namespace, incident_type, target_kind, .. } = drawn;
-    let narrow = Key::scope(
-        Scope::NamespaceIncidentTypeAndTargetKind,
-        &[namespace.as_str(), incident_type.as_str(), *target_kind],
-    );
-    let wide = Key::scope(Scope::IncidentTypeAndTargetKind, &[incident_type.as_str(), *target_kind]);
-    let runs = [narrow, wide].map(|begins| wanted(View::Runs, begins, days, ended, None, Part::Ended));
-    let steps = [0, 1, 2].map(|place| {
-        let begins = Key::workflow(&format!("remediate-workflow-{place:03}"));
-        wanted(View::Steps, begins, days, ended, None, Part::All)
-    });
-    vec![runs.to_vec(), steps.to_vec()]
-}
-
-fn of_workflow(view: View, workflow: &str, days: i64, ended: Time, part: Part) -> Vec<Vec<WantedCells>> {
-    vec![vec![wanted(view, Key::workflow(workflow), days, ended, None, part)]]
-}
-
-const TOP: &str = "remediate-workflow-000";
-
-pub(crate) const QUESTIONS: [(&str, Question); 20] = [
-    ("workflows, 7 days, counts", |_, ended| workflows(all(), 7, ended, Part::Counts)),
-    ("workflows, 28 days, counts", |_, ended| workflows(all(), 28, ended, Part::Counts)),
-    ("workflows, 90 days, counts", |_, ended| workflows(all(), 90, ended, Part::Counts)),
-    ("workflows, a year, counts", |_, ended| workflows(all(), 365, ended, Part::Counts)),
-    ("workflows, 28 days, durations too", |_, ended| workflows(all(), 28, ended, Part::All)),
-    ("workflows of a namespace, 28 days, durations", |sample, ended| {
-        let begins = Key::scope(Scope::Namespace, &[drawn(sample).namespace.as_str()]);
-        workflows(begins, 28, ended, Part::All)
+pub(crate) const QUESTIONS: [Question; 16] = [
+    ("recommend, 90 days", "recommend", |of| incident(of, "90d")),
+    ("recommend, a year", "recommend", |of| incident(of, "365d")),
+    ("workflows, all, 28 days", "workflows", |_| pairs([])),
+    ("workflows, all, 28 days, as series", "workflows", |_| pairs([("series", "true")])),
+    ("workflows, all, 90 days", "workflows", |_| pairs([("since", "90d")])),
+    ("workflows, all, a year", "workflows", |_| pairs([("since", "365d")])),
+    ("workflows of a namespace, 28 days", "workflows", |of| pairs([("namespace", text(&of.namespace))])),
+    ("one workflow by version, as series", "workflows", |of| {
+        workflow(of, [("by", "version"), ("series", "true")])
     }),
-    ("recommend, 28 days", |sample, ended| recommend(&drawn(sample), 28, ended)),
-    ("recommend, 90 days", |sample, ended| recommend(&drawn(sample), 90, ended)),
-    ("recommend, a year", |sample, ended| recommend(&drawn(sample), 365, ended)),
-    ("regressions: 35 days, ended", |_, ended| {
-        vec![vec![wanted(View::Runs, all(), 35, ended, Some(Level::Day), Part::Ended)]]
-    }),
-    ("regressions: 35 days, durations too", |_, ended| {
-        vec![vec![wanted(View::Runs, all(), 35, ended, Some(Level::Day), Part::All)]]
-    }),
-    ("compare: strata of the top workflow, 28 days", |_, ended| {
-        of_workflow(View::Strata, TOP, 28, ended, Part::Ended)
-    }),
-    ("compare: the same, 90 days", |_, ended| of_workflow(View::Strata, TOP, 90, ended, Part::Ended)),
-    ("compare: strata of any workflow, 28 days", |sample, ended| {
-        of_workflow(View::Strata, &drawn(sample).workflow, 28, ended, Part::Ended)
-    }),
-    ("adjustments: of the top workflow, 28 days", |_, ended| {
-        of_workflow(View::Strata, TOP, 28, ended, Part::Counts)
-    }),
-    ("adjustments: of any workflow, 28 days", |sample, ended| {
-        of_workflow(View::Strata, &drawn(sample).workflow, 28, ended, Part::Counts)
-    }),
-    ("steps: of the top workflow, 28 days", |_, ended| of_workflow(View::Steps, TOP, 28, ended, Part::All)),
-    ("steps: in strata of any workflow, 28 days", |sample, ended| {
-        of_workflow(View::Strata, &drawn(sample).workflow, 28, ended, Part::All)
-    }),
-    ("texts of the top workflow, 28 days", |_, ended| of_workflow(View::Texts, TOP, 28, ended, Part::All)),
-    ("texts of any workflow, 28 days", |sample, ended| {
-        of_workflow(View::Texts, &drawn(sample).workflow, 28, ended, Part::All)
-    }),
+    ("steps, 28 days", "steps", |of| workflow(of, [])),
+    ("steps in a namespace, 28 days", "steps", |of| workflow(of, [("namespace", text(&of.namespace))])),
+    ("adjustments, 28 days", "adjustments", |of| workflow(of, [])),
+    ("compare versions, 28 days", "compare", |of| workflow(of, [])),
+    ("compare periods of one workflow", "compare", |of| workflow(of, [("against_until", "28d")])),
+    ("compare periods of all workflows", "compare", |_| pairs([])),
+    ("regressions, 7 days", "regressions", |_| pairs([])),
+    ("verdicts, 28 days", "verdicts", |_| pairs([])),
 ];
+
+/// How long an answer takes, as JSON, and how many bytes it has.
+pub(crate) async fn ask(
+    store: &dyn Store,
+    (_, answer, parameters): &Question,
+    of: &WorkflowExecutionAudit,
+    now: Time,
+) -> (Duration, usize) {
+    let pairs = parameters(of);
+    match *answer {
+        "workflows" => answered::<workflows::Request>(store, &pairs, now).await,
+        "steps" => answered::<steps::Request>(store, &pairs, now).await,
+        "adjustments" => answered::<adjustments::Request>(store, &pairs, now).await,
+        "compare" => answered::<compare::Request>(store, &pairs, now).await,
+        "regressions" => answered::<regressions::Request>(store, &pairs, now).await,
+        "recommend" => answered::<recommend::Request>(store, &pairs, now).await,
+        "verdicts" => answered::<verdicts::Request>(store, &pairs, now).await,
+        other => unreachable!("there is no answer {other}"),
+    }
+}
+
+async fn answered<A: Ask>(store: &dyn Store, pairs: &Pairs, now: Time) -> (Duration, usize) {
+    let began = Instant::now();
+    let asked = A::parse(pairs, now).expect("it can be asked");
+    let answer = learn::ask(store, &asked, now).await.expect("an answer");
+    let json = serde_json::to_vec(&answer).expect("it is JSON");
+    let took = began.elapsed();
+    assert!(answer.incomplete.is_empty(), "all of it is folded");
+    (took, json.len())
+}
