@@ -14,11 +14,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-use dualaudit_record::{
-    Time,
-    execution::AdjustmentType,
-    statistics::{Part, View},
-};
+use dualaudit_record::{Time, execution::AdjustmentType, statistics::View};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,7 +22,7 @@ use super::{
     contrast::{Case, Contrast, Insufficient, Shown, adjust},
     figures::Rate,
     inference::proportion::Sample,
-    source::wanted,
+    source::{wanted, wanted_counts},
 };
 use crate::store::WantedCells;
 use sums::{Summed, Sums};
@@ -66,8 +62,7 @@ impl Ask for Request {
     /// Executions with their steps by what they are, and what was said.
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
         let (period, begins) = (self.period(as_of), self.question.filters.workflow_begin());
-        let strata = wanted(View::Strata, begins.clone(), period);
-        vec![WantedCells { part: Part::Counts, ..strata }, wanted(View::Texts, begins, period)]
+        vec![wanted_counts(View::Strata, begins.clone(), period), wanted(View::Texts, begins, period)]
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Adjustments, LearnError> {

@@ -13,7 +13,7 @@ use super::{
     contrast::{Contrast, Insufficient},
     figures::{Durations, Estimate, Rate, Tally},
     question::given,
-    source::wanted,
+    source::{wanted, wanted_ended},
 };
 use crate::{
     parameter::{BadParameter, time},
@@ -76,17 +76,20 @@ impl Ask for Request {
         let read = self.read();
         let (view, begins) = match read.workflow {
             Some(_) => (View::Strata, read.workflow_begin()),
-            // Of many workflows these are less to read: they have no steps.
+            // Of many workflows those can be sought that have what is asked for.
             None => (View::Runs, read.kinds_begin()),
         };
         let periods = [Some(self.period(as_of)), self.other_period(as_of)];
-        periods.into_iter().flatten().map(|period| wanted(view, begins.clone(), period)).collect()
+        let of = |period| {
+            [wanted_ended(view, begins.clone(), period), wanted(View::Runs, read.runs_begin(), period)]
+        };
+        periods.into_iter().flatten().flat_map(of).collect()
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Comparisons, LearnError> {
         let read = self.read();
         let by = if matches!(self.against, Against::Version(_)) { By::Version } else { By::Workflow };
-        let of = |place: usize| groups(&read, by, &found.cells[place]);
+        let of = |place: usize| groups(&read, by, &found.cells[2 * place], &found.cells[2 * place + 1]);
         let (period, minimum, nothing) = (self.period(as_of), self.question.minimum, Group::default());
         // Who has not ended yet is missing in a period that is not over, and in no other.
         let side = |of, period: Period, workflow: &str, version| {

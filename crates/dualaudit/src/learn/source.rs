@@ -119,6 +119,11 @@ pub(super) fn wanted_counts(view: View, begins: Key, period: Period) -> WantedCe
     WantedCells { part: Part::Counts, ..wanted(view, begins, period) }
 }
 
+/// How executions ended, over the whole period.
+pub(super) fn wanted_ended(view: View, begins: Key, period: Period) -> WantedCells {
+    WantedCells { part: Part::Ended, ..wanted(view, begins, period) }
+}
+
 /// How executions ended, stretch by stretch.
 pub(super) fn wanted_series(view: View, begins: Key, period: Period) -> WantedCells {
     const DAY: i64 = 86_400_000_000;

@@ -22,6 +22,15 @@ pub(super) enum By {
     Workflow,
 }
 
+impl By {
+    fn name<'f>(self, workflow: &'f str, version: &'f str) -> &'f str {
+        match self {
+            Self::Version => version,
+            Self::Workflow => workflow,
+        }
+    }
+}
+
 /// Executions that are compared with others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group<'f> {
@@ -33,37 +42,37 @@ pub(super) struct Group<'f> {
     pub(super) successful: Sketch,
 }
 
-/// Groups by name, of those executions that are asked for.
+/// Groups by name, of those executions that are asked for: from the cells that tell all apart, and from those that say
+/// how long executions took.
 pub(super) fn groups<'f>(
     filters: &Filters,
     by: By,
-    found: &'f [FoundCell],
+    apart: &'f [FoundCell],
+    took: &'f [FoundCell],
 ) -> Result<BTreeMap<&'f str, Group<'f>>, LearnError> {
     let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
-    for FoundCell { log, key, cell, .. } in found {
-        let (ended, successful) = match cell {
-            Cell::Stratum(cell) => (&cell.ended, Some(&cell.successful)),
-            Cell::Runs(cell) => {
-                (&cell.ended, cell.durations.get(&Outcome::Success).map(|timed| &timed.sketch))
-            }
+    for FoundCell { log, key, cell, .. } in apart {
+        let ended = match cell {
+            Cell::Stratum(cell) => &cell.ended,
+            Cell::Runs(cell) => &cell.ended,
             Cell::Step(_) | Cell::Texts(_) => continue,
         };
         let of = kind(key, cell)?;
         if !filters.has(&of) {
             continue;
         }
-        let group = groups
-            .entry(match by {
-                By::Version => of.version,
-                By::Workflow => of.workflow,
-            })
-            .or_default();
+        let group = groups.entry(by.name(of.workflow, of.version)).or_default();
         ended.iter().for_each(|(&ended, count)| *group.ended.entry(ended).or_default() += count);
-        if let Some(successful) = successful {
-            group.successful.merge(successful, 1);
-        }
         let kind = group.kinds.entry((*log, Stratum { workflow: "", version: "", ..of })).or_default();
         *kind = kind.plus(Tally::of(ended).sample());
+    }
+    for FoundCell { key, cell, .. } in took {
+        let Cell::Runs(cell) = cell else { continue };
+        if let Some((workflow, version)) = filters.runs_key(key)?
+            && let Some(successful) = cell.durations.get(&Outcome::Success)
+        {
+            groups.entry(by.name(workflow, version)).or_default().successful.merge(&successful.sketch, 1);
+        }
     }
     Ok(groups)
 }
