@@ -48,6 +48,8 @@ impl Plot<'_> {
             .configure_mesh()
             .x_desc(self.x)
             .y_desc(self.y)
+            .x_label_formatter(&|x: &f64| format!("{x:.0}"))
+            .y_label_formatter(&|y: &f64| format!("{y:.0}"))
             .label_style(FONT)
             .light_line_style(WHITE)
             .draw()?;

@@ -21,6 +21,9 @@ pub(crate) struct Report {
     pub(crate) plots: PathBuf,
 }
 
+/// Adds what it is about to the text.
+type Part = fn(&Report, &mut String) -> anyhow::Result<()>;
+
 const RUNS: [u64; 4] = [50, 100, 200, 400];
 const LOGGED: [u64; 5] = [5, 10, 30, 100, 300];
 const WEATHERS: [(Weather, &str); 2] = [(Weather::Steady, "steady"), (Weather::Stormy, "stormy")];
@@ -33,7 +36,7 @@ impl Report {
              anybody would. Seeds are 0 to {}, unless a table says otherwise.\n",
             self.seeds - 1
         );
-        let parts: [(&str, fn(&Self, &mut String) -> anyhow::Result<()>); 7] = [
+        let parts: [(&str, Part); 7] = [
             ("Two versions", Self::compare),
             ("Days against the days before", Self::regressions),
             ("Days on which nothing changed", Self::false_alarms),
@@ -43,10 +46,11 @@ impl Report {
             ("Intervals", Self::intervals),
         ];
         for (title, part) in parts {
-            let started = Instant::now();
+            let (started, begins) = (Instant::now(), text.len());
             write!(text, "\n### {title}\n\n")?;
             part(self, &mut text)?;
-            eprintln!("{title}: {:.0} s", started.elapsed().as_secs_f64());
+            // The rest takes minutes.
+            println!("{}\n({:.0} s)", &text[begins..], started.elapsed().as_secs_f64());
         }
         Ok(text)
     }
