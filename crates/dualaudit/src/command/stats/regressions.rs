@@ -49,7 +49,7 @@ impl Present for Request {
         let mut notes = vec![format!("{comparisons} comparisons on {judged} days.")];
         let mut also = |count: u64, what: &str| {
             if count > 0 {
-                notes.push(format!("Not judged: {count} {what}."));
+                notes.push(format!("Not judged: {what} ({count})."));
             }
         };
         also(not_judged.days_not_over, "days that are not over yet");

@@ -46,8 +46,10 @@ impl Present for Request {
 }
 
 const TABLE: Cells<Workflow> = &[
-    ("WORKFLOW", |it| it.workflow.clone()),
-    ("VERSION", |it| it.version.clone().unwrap_or_default()),
+    ("WORKFLOW", |it| match &it.version {
+        Some(version) => format!("{} {version}", it.workflow),
+        None => it.workflow.clone(),
+    }),
     ("RUNS", |it| it.tally.executions.to_string()),
     ("SUCCESS", |it| plot::bar_and_rate(&it.success)),
     ("CHANGE", change),
@@ -75,7 +77,9 @@ fn change(it: &Workflow) -> String {
         (_, Some(upper)) if upper < 0.0 => " ▼",
         _ => "",
     };
-    format!("{:+.0}{arrow}", change.estimate * 100.0)
+    // Rounded first, so that nothing has no sign.
+    let points = (change.estimate * 100.0).round();
+    if points == 0.0 { "0".to_owned() } else { format!("{points:+.0}{arrow}") }
 }
 
 const CSV: Cells<Workflow> = &[
