@@ -12,6 +12,7 @@
 mod bucket;
 mod cell;
 mod contribution;
+mod daily;
 mod key;
 mod packed;
 mod pattern;
@@ -22,6 +23,7 @@ mod sums;
 pub use bucket::{Bucket, Hour, Kept, Level, Stretch};
 pub use cell::{Cell, Counts, Ended, Part, RunsCell, Scores, StepCell, StratumCell, TextsCell, Timed};
 pub use contribution::{About, Adjusted, Contribution, Run, StepRun, Stratum, Text};
+pub use daily::{Daily, MOST, StepDay, StepOf, WorkflowDay};
 pub use key::{Key, KeyError, Parts, Scope, View};
 pub use packed::{NotPacked, Packed};
 pub use pattern::{RULES, pattern};

@@ -334,6 +334,9 @@ impl Statistics for Faulty {
         self.pass().await?;
         self.inner.disagreements(wanted).await
     }
+    async fn asked_in_sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.inner.asked_in_sql(sql).await
+    }
 }
 
 #[async_trait]

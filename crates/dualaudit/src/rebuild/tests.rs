@@ -5,6 +5,7 @@ use dualaudit_record::{
     checkpoint::{Checkpoint, SignedCheckpoint},
     entry::Succession,
     selector::Selector,
+    statistics::{MOST, StepDay, WorkflowDay},
 };
 
 use super::*;
@@ -193,13 +194,14 @@ async fn statistics_are_found_to_differ_and_put_right(store: &impl Tampered) {
     full(store).await;
     open(&**store, MORE).await;
     let garbage = "(SELECT root FROM log WHERE name = 'empty')";
+    const ALL: &[&str] = &["statistics_page", "statistics_workflow_day", "statistics_step_day"];
     for sql in [
         "DELETE FROM statistics_pending".to_owned(),
         format!("UPDATE statistics_pending SET contributions = {garbage}"),
     ] {
         let more = batch([from_producer(record(&sql), None)]);
         store.append(MORE, more, at(100)).await.unwrap();
-        differs(store, MORE, &sql).await;
+        differs(store, MORE, &sql, ALL).await;
     }
     while store.fold(LOG).await.unwrap() == Folding::More {}
     for sql in [
@@ -211,18 +213,52 @@ async fn statistics_are_found_to_differ_and_put_right(store: &impl Tampered) {
         format!("UPDATE statistics_page SET first_key = {garbage} WHERE slice = 'runs'"),
         format!("UPDATE statistics_page SET cells = {garbage} WHERE slice = 'runs'"),
     ] {
-        differs(store, LOG, &sql).await;
+        differs(store, LOG, &sql, &ALL[..1]).await;
+    }
+    let keys = ["workflow", "version"].map(|text| (text, "|| '?'"));
+    let of_workflows = ["namespace", "incident_type", "target_kind"].map(|text| (text, "|| '?'"));
+    let of_steps = [("action", "|| '?'"), ("step_number", "+ 100")];
+    let sums = |sums: &[&'static str]| sums.iter().map(|sum| (*sum, "+ 1")).collect::<Vec<_>>();
+    for (table, columns) in [
+        (ALL[1], [&keys[..], &of_workflows, &sums(WorkflowDay::NAMES)].concat()),
+        (ALL[2], [&keys[..], &of_steps, &sums(StepDay::NAMES)].concat()),
+    ] {
+        store.tamper(&format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"));
+        for (column, change) in columns {
+            store.tamper(&format!("UPDATE {table} SET {column} = {column} {change}"));
+            let found = check(store, LOG).await;
+            let tables: Vec<_> = differing(&found).into_iter().map(|(table, _)| table).collect();
+            assert_eq!(tables, [table], "{column}: {found:?}");
+            store.tamper(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}"));
+        }
+    }
+    for sql in
+        ["DELETE FROM {}", "UPDATE {} SET day = day + 1", "UPDATE {} SET log = 'empty' WHERE log = 'default'"]
+    {
+        let sql = ALL[1..].iter().map(|table| sql.replace("{}", table)).collect::<Vec<_>>().join("; ");
+        differs(store, LOG, &sql, &ALL[1..]).await;
+    }
+    // A sum at its bound stops no fold.
+    let at_most = format!("UPDATE statistics_workflow_day SET duration_sum = {MOST}, score_sum = -{MOST}");
+    store.tamper(&at_most);
+    store.append(MORE, batch([from_producer(record("last"), None)]), at(200)).await.unwrap();
+    while store.fold(MORE).await.unwrap() == Folding::More {}
+    let found = check(store, MORE).await;
+    assert_eq!(differing(&found).len(), 1, "{found:?}");
+    for log in [MORE, LOG] {
+        let done = rebuild(store.rebuilds(), log, Mode::Replace, &[], |_, _| {}).await.unwrap();
+        assert!(done.is_clean() && check(store, log).await.is_clean(), "{log}: {done:?}");
     }
     assert_eq!(verify(&**store, None, |_| {}).await.unwrap().findings, []);
 }
 
-/// The statistics of a log differ after this, and can be put right.
-async fn differs(store: &impl Tampered, log: &str, sql: &str) {
+/// These tables of statistics of a log differ after this, and can be put right.
+async fn differs(store: &impl Tampered, log: &str, sql: &str, expected: &[&str]) {
     assert!(check(store, log).await.is_clean());
     store.tamper(sql);
     let found = check(store, log).await;
     let tables: Vec<_> = differing(&found).into_iter().map(|(table, _)| table).collect();
-    assert_eq!(tables, ["statistics_page"], "{sql}: {found:?}");
+    assert_eq!(tables, expected, "{sql}: {found:?}");
     for head in store.logs().await.unwrap() {
         let done = rebuild(store.rebuilds(), &head.log, Mode::Replace, &[], |_, _| {}).await.unwrap();
         assert!(done.is_clean(), "{sql}: {done:?}");

@@ -13,7 +13,11 @@ use serde::Serialize;
 
 use super::{
     Head, Store, StoreError, StoredEntry,
-    statistics::page::{self, BadPage, PageId, Reading},
+    statistics::{
+        Given,
+        days::{DayTable, STEP_DAYS, WORKFLOW_DAYS},
+        page::{self, BadPage, PageId, Reading},
+    },
 };
 
 /// What follows from a log's entries, and from nothing else.
@@ -113,21 +117,21 @@ const SUMMED: usize = 4096;
 /// Sums on their way into pages.
 #[derive(Default)]
 pub(super) struct Summing {
-    sums: Sums,
+    given: Given,
     entries: usize,
 }
 
 impl Summing {
     /// Takes what some entries give; answers what is due to go into pages.
-    pub(super) fn push(&mut self, entries: usize, sums: &Sums) -> Option<Sums> {
-        self.sums.merge(sums, 1);
+    pub(super) fn push(&mut self, entries: usize, given: &Given) -> Option<Given> {
+        self.given.merge(given, 1);
         self.entries += entries;
         (self.entries >= SUMMED).then(|| self.take())
     }
 
     /// What was not yet due.
-    pub(super) fn take(&mut self) -> Sums {
-        std::mem::take(self).sums
+    pub(super) fn take(&mut self) -> Given {
+        std::mem::take(self).given
     }
 }
 
@@ -136,6 +140,16 @@ pub(super) fn pages_like_stored(name: &str) -> String {
     format!(
         "CREATE TEMPORARY TABLE {name} AS SELECT * FROM statistics_page WHERE false;
         CREATE UNIQUE INDEX {name}_key ON {name} (log, level, start, slice, first_key)"
+    )
+}
+
+/// A table of days like the stored one, as long as the connection lasts.
+pub(super) fn days_like_stored(table: &DayTable) -> String {
+    let DayTable { name, rebuilt, key, .. } = table;
+    format!(
+        "CREATE TEMPORARY TABLE {rebuilt} AS SELECT * FROM {name} WHERE false;
+        CREATE UNIQUE INDEX {rebuilt}_key ON {rebuilt} (log, {})",
+        key.join(", ")
     )
 }
 
@@ -150,13 +164,13 @@ pub(super) struct TakingAway {
 
 impl TakingAway {
     /// What it takes to take what is not folded yet away.
-    pub(super) fn unfolded(&mut self, unfolded: Result<Sums, NotPacked>) -> Sums {
-        let mut sums = Sums::default();
+    pub(super) fn unfolded(&mut self, unfolded: Result<Given, NotPacked>) -> Given {
+        let mut given = Given::default();
         match unfolded {
-            Ok(unfolded) => sums.merge(&unfolded, -1),
+            Ok(unfolded) => given.merge(&unfolded, -1),
             Err(error) => self.bad.push(format!("not folded yet: {error}")),
         }
-        sums
+        given
     }
 
     /// What it takes to take the next pages, in the order of their names, away. Of buckets that are not kept, because
@@ -262,36 +276,52 @@ pub(super) struct DerivedTable {
     /// The column that names the log that the rows follow from.
     of: &'static str,
     key: &'static [&'static str],
-    columns: &'static str,
+    /// All other columns.
+    others: &'static [&'static str],
 }
 
 pub(super) const LEAF_HASHES: DerivedTable =
-    DerivedTable { name: "log_entry", of: "log", key: &["idx"], columns: "idx, leaf_hash" };
+    DerivedTable { name: "log_entry", of: "log", key: &["idx"], others: &["leaf_hash"] };
+
+/// Those of statistics, each beside what says how it is added to.
+pub(super) const DAYS: [(&DayTable, DerivedTable); 2] = [
+    (&WORKFLOW_DAYS, DerivedTable::of_days(&WORKFLOW_DAYS)),
+    (&STEP_DAYS, DerivedTable::of_days(&STEP_DAYS)),
+];
 
 /// All but the leaf hashes, which are columns of what is not derived.
 pub(super) const TABLES: [DerivedTable; 6] = [
-    DerivedTable { name: "log_tile", of: "log", key: &["level", "idx"], columns: "level, idx, hashes" },
+    DerivedTable { name: "log_tile", of: "log", key: &["level", "idx"], others: &["hashes"] },
     DerivedTable {
         name: "hold",
         of: "log",
         key: &["idx"],
-        columns: "idx, execution_id, selector, reason, actor, placed_at, released_at, released_idx",
+        others: &["execution_id", "selector", "reason", "actor", "placed_at", "released_at", "released_idx"],
     },
     DerivedTable {
         name: "review",
         of: "log",
         key: &["idx"],
-        columns: "idx, id, attempt, verdict, note, actor, recorded_at",
+        others: &["id", "attempt", "verdict", "note", "actor", "recorded_at"],
     },
-    DerivedTable { name: "purged", of: "log", key: &["last_idx"], columns: "last_idx, first_idx, idx" },
-    DerivedTable { name: "erased", of: "log", key: &["entry_idx"], columns: "entry_idx, idx" },
-    DerivedTable { name: "succession", of: "successor", key: &["log"], columns: "log" },
+    DerivedTable { name: "purged", of: "log", key: &["last_idx"], others: &["first_idx", "idx"] },
+    DerivedTable { name: "erased", of: "log", key: &["entry_idx"], others: &["idx"] },
+    DerivedTable { name: "succession", of: "successor", key: &["log"], others: &[] },
 ];
 
 impl DerivedTable {
+    const fn of_days(days: &DayTable) -> Self {
+        Self { name: days.name, of: "log", key: days.key, others: days.sums }
+    }
+
+    /// Its columns but for the log's, the key first.
+    fn columns(&self) -> String {
+        [self.key, self.others].concat().join(", ")
+    }
+
     /// Makes the table that is put to, empty, for the length of the connection.
     pub(super) fn create(&self) -> String {
-        let Self { name, columns, .. } = self;
+        let (name, columns) = (self.name, self.columns());
         format!("CREATE TEMPORARY TABLE rebuilt_{name} AS SELECT {columns} FROM {name} WHERE false")
     }
 
@@ -308,7 +338,8 @@ impl DerivedTable {
 
     /// Rows of the one that the other does not have.
     fn only(&self, rebuilt: bool) -> String {
-        let Self { name, of, columns, .. } = self;
+        let Self { name, of, .. } = self;
+        let columns = self.columns();
         let stored = format!("SELECT {columns} FROM {name} WHERE {of} = $1");
         let put = format!("SELECT {columns} FROM rebuilt_{name}");
         match rebuilt {
@@ -348,8 +379,8 @@ impl DerivedTable {
 
     /// Removes what differs, and adds what is missing then.
     pub(super) fn replace(&self) -> [String; 2] {
-        let Self { name, of, columns, .. } = self;
-        let key = self.key.join(", ");
+        let Self { name, of, .. } = self;
+        let (key, columns) = (self.key.join(", "), self.columns());
         [
             format!(
                 "DELETE FROM {name} WHERE {of} = $1 AND ({key}) IN (SELECT {key} FROM ({}) AS stray)",

@@ -11,13 +11,14 @@ use async_trait::async_trait;
 use dualaudit_record::{
     Time,
     statistics::{
-        Bucket, Cell, Contribution, Hour, Kept, Key, Level, NotPacked, Packed, Part, Slice, Stretch, Sums,
-        View,
+        Bucket, Cell, Contribution, Daily, Hour, Kept, Key, Level, NotPacked, Packed, Part, Slice, Stretch,
+        Sums, View,
     },
 };
 
 use super::{Disagreements, InFlight, InFlightFilter, StoreError, WantedDisagreements};
 
+pub(super) mod days;
 pub(super) mod page;
 pub(super) mod refold;
 pub(super) mod rolling;
@@ -59,6 +60,10 @@ pub trait Statistics: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Corrupt`] when what is stored makes no sense.
     async fn disagreements(&self, wanted: &WantedDisagreements) -> Result<Disagreements, StoreError>;
+
+    /// Every row of what people ask in SQL, each value as text; nothing where it is null.
+    #[cfg(test)]
+    async fn asked_in_sql(&self, sql: &str) -> Vec<Vec<Option<String>>>;
 }
 
 /// How far a fold came.
@@ -260,13 +265,36 @@ pub(super) enum BadStatistics {
     Pending(#[from] NotPacked),
 }
 
-/// What appends gave, in the buckets that are kept.
-pub(super) fn given(pending: &[Packed], kept: Kept) -> Result<Sums, NotPacked> {
-    let mut sums = Sums::default();
+/// What was given to the statistics.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    /// In the buckets that are kept.
+    pub(super) sums: Sums,
+    /// By days.
+    pub(super) daily: Daily,
+}
+
+impl Given {
+    /// Adds what an execution gives, `times` over.
+    pub(super) fn give(&mut self, contribution: &Contribution, times: i64, kept: Kept) {
+        self.sums.give(contribution, times, kept);
+        self.daily.give(contribution, times);
+    }
+
+    /// Adds all of another, `times` over.
+    pub(super) fn merge(&mut self, other: &Self, times: i64) {
+        self.sums.merge(&other.sums, times);
+        self.daily.merge(&other.daily, times);
+    }
+}
+
+/// What appends gave.
+pub(super) fn given(pending: &[Packed], kept: Kept) -> Result<Given, NotPacked> {
+    let mut given = Given::default();
     for packed in pending {
         for (times, contribution) in packed.unpack()? {
-            sums.give(&contribution, times, kept);
+            given.give(&contribution, times, kept);
         }
     }
-    Ok(sums)
+    Ok(given)
 }

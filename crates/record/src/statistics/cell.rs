@@ -360,7 +360,8 @@ fn change<K: Ord, V: Default + PartialEq>(values: &mut BTreeMap<K, V>, key: K, c
     }
 }
 
-fn total(numbers: impl IntoIterator<Item = u64>) -> i64 {
+/// The sum of numbers, bounded.
+pub(super) fn total(numbers: impl IntoIterator<Item = u64>) -> i64 {
     let sum = numbers.into_iter().fold(0, u64::saturating_add);
     // Never beyond what sums of many of them need.
     i64::try_from(sum).unwrap_or(i64::MAX).min(1 << 40)

@@ -228,3 +228,129 @@ proptest! {
         prop_assert_eq!(rolled, sums(&records, later));
     }
 }
+
+/// The row of executions that a cell of all of them makes.
+fn row_of(cell: &RunsCell) -> WorkflowDay {
+    let of_all = |which: &dyn Fn(Ended) -> bool| {
+        let ended = cell.ended.iter().filter(|(ended, _)| which(**ended));
+        ended.map(|(_, count)| i128::from(*count)).sum::<i128>()
+    };
+    let turned_out = |outcome| of_all(&|ended| ended.counts() && ended.outcome == outcome);
+    let ended_by = |status| of_all(&|ended| ended.status == status);
+    let said = |verdict| {
+        let said = cell.verdicts.iter().filter(|((said, _), _)| *said == verdict);
+        said.map(|(_, count)| i128::from(*count)).sum::<i128>()
+    };
+    WorkflowDay {
+        executions: of_all(&|_| true),
+        success: turned_out(Outcome::Success),
+        partial: turned_out(Outcome::Partial),
+        failed: turned_out(Outcome::Failed),
+        timed_out: ended_by(Status::TimedOut),
+        cancelled: ended_by(Status::Cancelled),
+        deleted: ended_by(Status::Deleted),
+        retried: cell.retried.into(),
+        retries: cell.retries.into(),
+        rolled_back: cell.rolled_back.into(),
+        rollbacks: cell.rollbacks.into(),
+        score_count: cell.scores.values().map(|scores| i128::from(scores.count)).sum(),
+        score_sum: cell.scores.values().map(|scores| i128::from(scores.sum)).sum(),
+        duration_sum: cell.durations.values().map(|timed| timed.sum).sum(),
+        successful_duration_sum: cell.durations.get(&Outcome::Success).map_or(0, |timed| timed.sum),
+        queued_count: cell.queued.sketch.count().into(),
+        queued_sum: cell.queued.sum,
+        effective: said(Verdict::Effective),
+        ineffective: said(Verdict::Ineffective),
+        harmful: said(Verdict::Harmful),
+    }
+}
+
+/// The row of a step that a cell makes.
+fn row_of_step(cell: &StepCell) -> StepDay {
+    let ended = |status| {
+        let ended = cell.ended.iter().filter(|((ended, _), _)| *ended == status);
+        ended.map(|(_, count)| i128::from(*count)).sum::<i128>()
+    };
+    StepDay {
+        reached: cell.reached.values().map(|count| i128::from(*count)).sum(),
+        completed: ended(StepStatus::Completed),
+        failed: ended(StepStatus::Failed),
+        timed_out: ended(StepStatus::TimedOut),
+        broke: cell.broke.into(),
+        retries: cell.retries.into(),
+        duration_sum: cell.time,
+    }
+}
+
+#[test]
+fn a_day_has_the_numbers_of_its_executions() {
+    let mut record = plain_record();
+    let of = |record: &WorkflowExecutionAudit| Contribution::of(record).reviewed(Some(Verdict::Harmful));
+    let mut daily = Daily::default();
+    daily.give(&of(&record), 2);
+    let ((day, stratum), row) = daily.workflows().first_key_value().unwrap();
+    assert_eq!((day.to_string().as_str(), stratum.version.as_str()), ("2025-06-01", "v2"));
+    let said = WorkflowDay::NAMES.iter().zip(row.values()).filter(|(_, number)| *number != 0);
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            (&"executions", 2),
+            (&"partial", 2),
+            (&"retried", 2),
+            (&"retries", 2),
+            (&"score_count", 2),
+            (&"score_sum", 800_000),
+            (&"duration_sum", 180_000_000),
+            (&"harmful", 2),
+        ]
+    );
+    let steps: Vec<_> = daily.steps().iter().map(|((_, of), row)| (of.number, row.values())).collect();
+    assert_eq!(steps, [(1, vec![2, 2, 0, 0, 0, 2, 60_000_000]), (2, vec![2, 0, 2, 0, 2, 0, 120_000_000])]);
+    record.status = Status::Deleted;
+    let mut daily = Daily::default();
+    daily.give(&of(&record), i64::MAX);
+    let row = daily.workflows().first_key_value().unwrap().1.values();
+    assert_eq!((row[0], row.iter().filter(|number| **number != 0).count()), (MOST, 3), "no more than that");
+    assert!(daily.steps().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn the_numbers_of_a_day_are_those_of_its_cells(
+        records in vec((testing::record(), 0..4_usize), 1..8),
+    ) {
+        let (mut daily, mut sums) = (Daily::default(), Sums::default());
+        for (record, verdict) in &records {
+            let verdict = Verdict::ALL.get(*verdict).copied();
+            let contribution = Contribution::of(record).reviewed(verdict);
+            daily.give(&contribution, 1);
+            sums.give_to(Bucket::of(contribution.hour, Level::Day), &contribution, 1);
+        }
+        let (mut rows, mut steps) = (0, 0);
+        for ((day, of), row) in daily.workflows() {
+            let key = Key::runs(Scope::NamespaceIncidentTypeAndTargetKind, of);
+            let bucket = Bucket::of(Hour::of(day.start()), Level::Day);
+            let cell = sums.iter().find(|((view, at, other), _)| (*view, *at, other) == (View::Runs, bucket, &key));
+            let Some((_, Cell::Runs(cell))) = cell else { panic!("{of:?}") };
+            prop_assert_eq!(*row, row_of(cell));
+            rows += row.executions;
+        }
+        for ((day, of), row) in daily.steps() {
+            let key = Key::version(&of.workflow, &of.version).number(of.number).text(&of.action);
+            let bucket = Bucket::of(Hour::of(day.start()), Level::Day);
+            let cell = sums.iter().find(|((view, at, other), _)| (*view, *at, other) == (View::Steps, bucket, &key));
+            let Some((_, Cell::Step(cell))) = cell else { panic!("{of:?}") };
+            prop_assert_eq!(*row, row_of_step(cell));
+            steps += 1;
+        }
+        prop_assert_eq!(rows, records.len() as i128);
+        let cells = sums.iter().filter(|((view, _, _), cell)| match cell {
+            Cell::Step(cell) => *view == View::Steps && row_of_step(cell) != StepDay::default(),
+            _ => false,
+        });
+        prop_assert_eq!(steps, cells.count());
+        let mut taken = daily.clone();
+        taken.merge(&daily, -1);
+        prop_assert_eq!(taken, Daily::default());
+    }
+}

@@ -17,7 +17,7 @@ pub(super) mod removal;
 pub(super) mod reviews;
 mod sameness;
 pub(crate) mod sample;
-pub(super) mod statistics;
+pub(crate) mod statistics;
 pub(super) mod strays;
 pub(crate) mod tampered;
 pub(super) mod tracking;
@@ -111,6 +111,8 @@ macro_rules! suite {
             list: a_page_of_large_rows_ends_early_and_says_so,
             list: pages_miss_and_repeat_nothing_while_others_insert,
             statistics: what_is_over_is_counted_in_longer_buckets,
+            statistics: what_is_amended_is_counted_on_its_day_alone,
+            statistics: the_documented_questions_are_answered_in_sql,
             strays: whatever_was_appended_is_vouched_for_and_looked_at_once,
             strays: what_is_appended_meanwhile_is_no_stray,
             ; maintained:

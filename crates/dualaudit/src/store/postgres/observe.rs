@@ -182,7 +182,8 @@ async fn privileges(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
                 ('log_tile', 'UPDATE', 'hashes')
             UNION ALL
             SELECT free, privilege, NULL
-            FROM unnest(ARRAY['tracked', 'statistics_log', 'statistics_pending', 'statistics_page']) AS free,
+            FROM unnest(ARRAY['tracked', 'statistics_log', 'statistics_pending', 'statistics_page', 'statistics_workflow_day',
+                    'statistics_step_day']) AS free,
                 unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
         ) AS needed
         WHERE NOT CASE WHEN part IS NULL THEN has_table_privilege(to_regclass(kept), privilege)

@@ -5,7 +5,7 @@ use dualaudit_record::{
     Time,
     entry::Review,
     proof,
-    statistics::{Kept, Sums},
+    statistics::{Daily, Kept},
 };
 use tokio_postgres::types::ToSql;
 
@@ -20,12 +20,16 @@ use super::{
 use crate::store::{
     Head, StoreError, StoredEntry, Which, names,
     rebuild::{
-        COPY_REBUILT, COUNT_REBUILT, Compared, DIFFERING_PAGES, Derived, DerivedTable, LEAF_HASHES, Mode,
-        REBUILT_PAGES, REPLACE_STATISTICS, Rebuild, Rebuilding, Summing, TABLES, TakingAway,
-        pages_like_stored,
+        COPY_REBUILT, COUNT_REBUILT, Compared, DAYS, DIFFERING_PAGES, Derived, DerivedTable, LEAF_HASHES,
+        Mode, REBUILT_PAGES, REPLACE_STATISTICS, Rebuild, Rebuilding, Summing, TABLES, TakingAway,
+        days_like_stored, pages_like_stored,
     },
     rows::Cells as _,
-    statistics::page::{BadPage, PageId},
+    statistics::{
+        Given,
+        days::Days,
+        page::{BadPage, PageId},
+    },
 };
 
 /// Whole tables are compared: in any order, and for as long as it takes.
@@ -63,6 +67,9 @@ impl Rebuild for PostgresStore {
             }
             session.batch_execute(&pages_like_stored(REBUILT_PAGES)).await?;
             session.batch_execute(&pages_like_stored(DIFFERING_PAGES)).await?;
+            for (days, _) in &DAYS {
+                session.batch_execute(&days_like_stored(days)).await?;
+            }
             let heads = read::logs(&session).await?;
             let head = heads.into_iter().find(|head| head.log == log);
             let head = head.ok_or_else(|| StoreError::Foreign(format!("there is no log {log:?}")))?;
@@ -101,9 +108,9 @@ impl Rebuilding for PostgresRebuilding {
     async fn contribute(&mut self, page: Vec<StoredEntry>) -> std::result::Result<(), StoreError> {
         let Self { session, head, kept, summing, .. } = self;
         let contribute = async {
-            let sums = statistics::refolded(session, &head.log, &page, *kept).await?;
-            match summing.push(page.len(), &sums) {
-                Some(due) => statistics::add(session, &head.log, REBUILT_PAGES, due).await,
+            let given = statistics::refolded(session, &head.log, &page, *kept).await?;
+            match summing.push(page.len(), &given) {
+                Some(due) => add(session, &head.log, due).await,
                 None => Ok(()),
             }
         };
@@ -192,9 +199,15 @@ async fn put(session: &Session, row: &Derived) -> Result<()> {
     }
 }
 
-async fn compare_all(session: &Session, head: &Head, kept: Kept, rest: Sums) -> Result<Vec<Compared>> {
+/// Adds to the statistics that are made anew.
+async fn add(session: &Session, log: &str, Given { sums, daily }: Given) -> Result<()> {
+    statistics::add(session, log, REBUILT_PAGES, sums).await?;
+    statistics::add_days(session, log, Days::Rebuilt, &daily).await
+}
+
+async fn compare_all(session: &Session, head: &Head, kept: Kept, rest: Given) -> Result<Vec<Compared>> {
     let log = head.log.as_str();
-    statistics::add(session, log, REBUILT_PAGES, rest).await?;
+    add(session, log, rest).await?;
     session.batch_execute(AT_LENGTH).await?;
     let mut compared = Vec::new();
     for table in &TABLES {
@@ -208,12 +221,12 @@ async fn compare_all(session: &Session, head: &Head, kept: Kept, rest: Sums) -> 
     compared.push(Compared { table: LEAF_HASHES.name, rows: 0, differing, first });
     // What is not yet folded of what was there before is no difference.
     if statistics::how_far(session, log).await?.is_none() {
-        compared.push(compare_statistics(session, log, kept).await?);
+        compared.extend(compare_statistics(session, log, kept).await?);
     }
     Ok(compared)
 }
 
-async fn compare_statistics(session: &Session, log: &str, kept: Kept) -> Result<Compared> {
+async fn compare_statistics(session: &Session, log: &str, kept: Kept) -> Result<Vec<Compared>> {
     const PAGES: &str = "
         -- rebuild: pages of statistics
         SELECT level, start, slice, first_key, cells
@@ -231,7 +244,7 @@ async fn compare_statistics(session: &Session, log: &str, kept: Kept) -> Result<
     session.batch_execute(COPY_REBUILT).await?;
     let mut taking = TakingAway::default();
     let unfolded = taking.unfolded(statistics::unfolded(session, log, kept).await?);
-    statistics::add(session, log, DIFFERING_PAGES, unfolded).await?;
+    statistics::add(session, log, DIFFERING_PAGES, unfolded.sums).await?;
     let mut after = (String::new(), 0, String::new(), Vec::new());
     loop {
         let found = session.rows(PAGES, &[&log, &after.0, &after.1, &after.2, &after.3]).await?;
@@ -249,7 +262,17 @@ async fn compare_statistics(session: &Session, log: &str, kept: Kept) -> Result<
     let left = session.rows(LEFT, &[&log]).await?;
     let left: Vec<(PageId, Vec<u8>)> = left.iter().map(statistics::read_page).collect::<Result<_>>()?;
     let rows = session.query_one(COUNT_REBUILT, &[]).await?.number(0)?;
-    taking.compared(rows, &left).map_err(damaged)
+    let mut compared = vec![taking.compared(rows, &left).map_err(damaged)?];
+    // What is not folded yet is not in them: it is taken out to compare, and is there again to replace.
+    statistics::add_days(session, log, Days::Rebuilt, &unfolded.daily).await?;
+    for (_, table) in &DAYS {
+        session.batch_execute(&format!("ANALYZE rebuilt_{}", table.name)).await?;
+        compared.push(compare(session, log, table).await?);
+    }
+    let mut back = Daily::default();
+    back.merge(&unfolded.daily, -1);
+    statistics::add_days(session, log, Days::Rebuilt, &back).await?;
+    Ok(compared)
 }
 
 async fn compare(session: &Session, log: &str, table: &DerivedTable) -> Result<Compared> {
@@ -286,6 +309,9 @@ async fn replace(session: &Session, log: &str, head: proof::Head, recorded_at: O
     }
     for replace in REPLACE_STATISTICS {
         session.execute(replace, &[&log]).await?;
+    }
+    for replace in DAYS.iter().flat_map(|(_, table)| table.replace()) {
+        session.execute(&replace, &[&log]).await?;
     }
     triggers(session, "log_entry", "DISABLE").await?;
     session.execute(LEAF, &[&log]).await?;

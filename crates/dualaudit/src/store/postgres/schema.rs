@@ -3,7 +3,8 @@
 //!
 //! What is there is put into one line an object, from the server's catalog, in words that are the same on
 //! every version of PostgreSQL. `migrations/postgres/schema.txt` has the lines of a database that was
-//! migrated and not touched. Whoever reads may add tables, views, and indexes that are not unique.
+//! migrated and not touched. Whoever reads may add tables, views, and indexes that are not unique. Of views of ours the
+//! columns are compared, not what they select, which each version of PostgreSQL words in its own way.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,8 @@ pub(super) async fn alterations(client: &Client) -> Result<Vec<String>> {
         let names = untouched.keys().filter_map(|object| object.strip_prefix(kind));
         names.map(|name| name.split('(').next().unwrap_or(name).to_owned()).collect()
     };
-    let found = objects(client, &named("table "), &named("function ")).await?;
+    let relations = [named("table "), named("view ")].concat();
+    let found = objects(client, &relations, &named("function ")).await?;
     Ok(compare(&untouched, &found))
 }
 
@@ -87,9 +89,9 @@ fn compare(untouched: &Objects, found: &Objects) -> Vec<String> {
     altered.chain(added.map(|(object, _)| format!("{object} was added"))).collect()
 }
 
-/// The objects of these tables and their partitions, and these functions.
-async fn objects(client: &Client, tables: &[String], functions: &[String]) -> Result<Objects> {
-    let rows = client.query(OBJECTS, &[&tables, &functions]).await?;
+/// The objects of these tables with their partitions, these views, and these functions.
+async fn objects(client: &Client, relations: &[String], functions: &[String]) -> Result<Objects> {
+    let rows = client.query(OBJECTS, &[&relations, &functions]).await?;
     let object = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
     rows.iter().map(object).collect()
 }
@@ -100,6 +102,7 @@ const OBJECTS: &str = "
     -- objects of the schema
     WITH ours AS (
         SELECT kept.oid, kept.relname AS name, kept.relnamespace AS space, kept.relispartition AS partition,
+            CASE kept.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END AS kind,
             CASE kept.relpersistence WHEN 'p' THEN 'permanent' ELSE 'lost in a crash' END
                 || CASE WHEN kept.relrowsecurity THEN ', with row security' ELSE '' END
                 || CASE WHEN kept.relkind = 'p' THEN ', with partitions' ELSE '' END
@@ -107,11 +110,11 @@ const OBJECTS: &str = "
         FROM pg_class AS kept
         LEFT JOIN pg_inherits ON inhrelid = kept.oid
         LEFT JOIN pg_class AS parent ON parent.oid = inhparent
-        WHERE kept.relkind IN ('r', 'p')
+        WHERE kept.relkind IN ('r', 'p', 'v')
             AND (kept.oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
                 OR inhparent IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name))
     )
-    SELECT 'table ' || name, what FROM ours
+    SELECT kind || name, what FROM ours
     UNION ALL
     SELECT 'column ' || name || '.' || attname,
         format_type(atttypid, atttypmod)
@@ -183,7 +186,7 @@ pub(super) mod tests {
         };
         let tables = names(
             "SELECT relname::text FROM pg_class
-             WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+             WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v')
                 AND (NOT relispartition OR relname LIKE '%\\_later')",
         );
         let functions =

@@ -25,15 +25,20 @@ use crate::store::{
     rows::Cells as _,
     rules::{self, Decision, Revision},
     statistics::{
-        BadStatistics, Behind, Folding, FoundCells, PENDING, PENDING_BYTES, REFOLDED, Run, Statistics,
-        WantedCells, found, given,
+        BadStatistics, Behind, Folding, FoundCells, Given, PENDING, PENDING_BYTES, REFOLDED, Run, Statistics,
+        WantedCells,
+        days::Days,
+        found, given,
         page::{self, Change, PageId},
         refold,
         rolling::Rolling,
     },
 };
 
+mod days;
 mod rolling;
+
+pub(super) use days::add_days;
 
 /// Gives to the statistics.
 pub(super) const CONTRIBUTIONS: &str = "
@@ -92,6 +97,17 @@ impl Statistics for PostgresStore {
             session.end(found).await
         })
         .await
+    }
+
+    #[cfg(test)]
+    async fn asked_in_sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let session = Session::new(&self.pools.readers).await.unwrap();
+        let found = session.simple_query(sql).await.unwrap();
+        let rows = found.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        rows.map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect()
     }
 }
 
@@ -207,13 +223,19 @@ async fn fold_some(session: &Session, log: &str, row: &Row, as_of: Time) -> Resu
             WHERE log = $1 AND idx <= $2";
         let last = last.integer(0)?;
         let packed = packed(&found, 1)?;
-        let sums = apart(move || given(&packed, kept).map_err(BadStatistics::from)).await?;
-        add(session, log, STORED, sums.map_err(|error| damaged(log, &error))?).await?;
+        let given = apart(move || given(&packed, kept).map_err(BadStatistics::from)).await?;
+        add_given(session, log, given.map_err(|error| damaged(log, &error))?).await?;
         let folded = session.prepare_cached(FOLDED).await?;
         session.execute(&folded, &[&log, &last]).await?;
         return Ok(Folding::More);
     }
     Ok(Folding::Done)
+}
+
+/// Adds what was given to what is stored.
+async fn add_given(session: &Session, log: &str, Given { sums, daily }: Given) -> Result<()> {
+    add(session, log, STORED, sums).await?;
+    add_days(session, log, Days::Stored, &daily).await
 }
 
 /// Folds the next entries of a log that was there before statistics were kept.
@@ -225,8 +247,7 @@ async fn refold_some(session: &Session, log: &str, behind: Behind, kept: Kept) -
         WHERE log = $1";
     let limit = REFOLDED.min(u32::try_from(behind.of - behind.folded).unwrap_or(REFOLDED));
     let page = entries::entries(session, log, Which::All, behind.folded, limit).await?;
-    let sums = refolded(session, log, &page, kept).await?;
-    add(session, log, STORED, sums).await?;
+    add_given(session, log, refolded(session, log, &page, kept).await?).await?;
     // An entry that is missing is `verify`'s to find.
     let to = page.last().map_or(behind.of, |last| (last.index + 1).min(behind.of));
     let update = session.prepare_cached(REFOLDED_TO).await?;
@@ -235,7 +256,12 @@ async fn refold_some(session: &Session, log: &str, behind: Behind, kept: Kept) -
 }
 
 /// What the entries of a page give.
-pub(super) async fn refolded(session: &Session, log: &str, page: &[StoredEntry], kept: Kept) -> Result<Sums> {
+pub(super) async fn refolded(
+    session: &Session,
+    log: &str,
+    page: &[StoredEntry],
+    kept: Kept,
+) -> Result<Given> {
     let mut ids: Vec<&String> =
         page.iter().filter(|it| refold::is_of_one(it)).filter_map(|it| it.execution_id.as_ref()).collect();
     ids.sort_unstable();
@@ -251,7 +277,7 @@ pub(super) async fn refolded(session: &Session, log: &str, page: &[StoredEntry],
         let found = entries::entries(session, log, wanted, 0, 1).await?;
         taken.extend(found.into_iter().map(|stored| (name.clone(), stored)));
     }
-    refold::sums(page, &known, &taken_back, &taken, kept).map_err(|error| damaged(log, &error.into()))
+    refold::given(page, &known, &taken_back, &taken, kept).map_err(|error| damaged(log, &error.into()))
 }
 
 /// Pages with these names, in no order.
@@ -480,7 +506,7 @@ pub(super) async fn unfolded(
     session: &Session,
     log: &str,
     kept: Kept,
-) -> Result<std::result::Result<Sums, NotPacked>> {
+) -> Result<std::result::Result<Given, NotPacked>> {
     Ok(given(&pending(session, log).await?, kept))
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use dualaudit_record::{
     Time, proof,
-    statistics::{Kept, Sums},
+    statistics::{Daily, Kept},
 };
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -17,11 +17,11 @@ use super::{
 use crate::store::{
     Head, StoreError, StoredEntry, names,
     rebuild::{
-        COPY_REBUILT, COUNT_REBUILT, Compared, DIFFERING_PAGES, Derived, DerivedTable, LEAF_HASHES, Mode,
-        REBUILT_PAGES, REPLACE_STATISTICS, Rebuild, Rebuilding, Summing, TABLES, TakingAway,
-        pages_like_stored,
+        COPY_REBUILT, COUNT_REBUILT, Compared, DAYS, DIFFERING_PAGES, Derived, DerivedTable, LEAF_HASHES,
+        Mode, REBUILT_PAGES, REPLACE_STATISTICS, Rebuild, Rebuilding, Summing, TABLES, TakingAway,
+        days_like_stored, pages_like_stored,
     },
-    statistics::page::BadPage,
+    statistics::{Given, days::Days, page::BadPage},
 };
 
 #[async_trait]
@@ -51,6 +51,9 @@ impl Rebuild for SqliteStore {
             }
             connection.execute_batch(&pages_like_stored(REBUILT_PAGES))?;
             connection.execute_batch(&pages_like_stored(DIFFERING_PAGES))?;
+            for (days, _) in &DAYS {
+                connection.execute_batch(&days_like_stored(days))?;
+            }
             Ok(connection)
         })
         .await?;
@@ -72,10 +75,15 @@ struct SqliteRebuilding {
 }
 
 impl SqliteRebuilding {
-    /// Adds sums to the pages that are made anew.
-    async fn add(&self, sums: Sums) -> std::result::Result<(), StoreError> {
+    /// Adds to the statistics that are made anew.
+    async fn add(&self, Given { sums, daily }: Given) -> std::result::Result<(), StoreError> {
         let log = self.head.log.clone();
-        self.held.with(move |connection| statistics::add(connection, &log, REBUILT_PAGES, sums)).await
+        self.held
+            .with(move |connection| {
+                statistics::add(connection, &log, REBUILT_PAGES, sums)?;
+                statistics::add_days(connection, &log, Days::Rebuilt, &daily)
+            })
+            .await
     }
 }
 
@@ -95,8 +103,8 @@ impl Rebuilding for SqliteRebuilding {
     async fn contribute(&mut self, page: Vec<StoredEntry>) -> std::result::Result<(), StoreError> {
         let (log, entries, kept) = (self.head.log.clone(), page.len(), self.kept);
         let refold = move |connection: &Connection| statistics::refolded(connection, &log, &page, kept);
-        let sums = self.held.with(refold).await?;
-        match self.summing.push(entries, &sums) {
+        let given = self.held.with(refold).await?;
+        match self.summing.push(entries, &given) {
             Some(due) => self.add(due).await,
             None => Ok(()),
         }
@@ -120,7 +128,7 @@ impl Rebuilding for SqliteRebuilding {
                 compared.push(Compared { table: LEAF_HASHES.name, rows: 0, differing, first });
                 // What is not yet folded of what was there before is no difference.
                 if statistics::behind(connection, &log)?.is_none() {
-                    compared.push(compare_statistics(connection, &log, kept)?);
+                    compared.extend(compare_statistics(connection, &log, kept)?);
                 }
                 Ok(compared)
             })
@@ -157,6 +165,9 @@ impl Rebuilding for SqliteRebuilding {
                 }
                 for replace in REPLACE_STATISTICS {
                     connection.execute(replace, [&log])?;
+                }
+                for replace in DAYS.iter().flat_map(|(_, table)| table.replace()) {
+                    connection.execute(&replace, [&log])?;
                 }
                 untriggered(connection, "log_entry", || {
                     connection.execute(LEAF, [&log])?;
@@ -231,7 +242,7 @@ fn compare(connection: &Connection, log: &str, table: &DerivedTable) -> Result<C
     })
 }
 
-fn compare_statistics(connection: &Connection, log: &str, kept: Kept) -> Result<Compared> {
+fn compare_statistics(connection: &Connection, log: &str, kept: Kept) -> Result<Vec<Compared>> {
     const PAGES: &str = "
         -- rebuild: pages of statistics
         SELECT level, start, slice, first_key, cells
@@ -249,7 +260,7 @@ fn compare_statistics(connection: &Connection, log: &str, kept: Kept) -> Result<
     connection.execute_batch(COPY_REBUILT)?;
     let mut taking = TakingAway::default();
     let unfolded = taking.unfolded(statistics::unfolded(connection, log, kept)?);
-    statistics::add(connection, log, DIFFERING_PAGES, unfolded)?;
+    statistics::add(connection, log, DIFFERING_PAGES, unfolded.sums)?;
     let mut after = (String::new(), 0, String::new(), Vec::new());
     loop {
         let of = params![log, after.0, after.1, after.2, after.3];
@@ -266,7 +277,16 @@ fn compare_statistics(connection: &Connection, log: &str, kept: Kept) -> Result<
     }
     let left = collect(connection, LEFT, [log], statistics::read_page)?;
     let rows = connection.query_row(COUNT_REBUILT, [], |row| row.get(0))?;
-    taking.compared(rows, &left).map_err(damaged)
+    let mut compared = vec![taking.compared(rows, &left).map_err(damaged)?];
+    // What is not folded yet is not in them: it is taken out to compare, and is there again to replace.
+    statistics::add_days(connection, log, Days::Rebuilt, &unfolded.daily)?;
+    for (_, table) in &DAYS {
+        compared.push(compare(connection, log, table)?);
+    }
+    let mut back = Daily::default();
+    back.merge(&unfolded.daily, -1);
+    statistics::add_days(connection, log, Days::Rebuilt, &back)?;
+    Ok(compared)
 }
 
 fn count(connection: &Connection, sql: &str, log: &str) -> Result<u64> {

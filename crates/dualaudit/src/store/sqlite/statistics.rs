@@ -23,13 +23,16 @@ use crate::store::{
     Which,
     rows::Cells as _,
     statistics::{
-        BadStatistics, Behind, Folding, FoundCells, Run, Statistics, WantedCells, found, given,
+        BadStatistics, Behind, Folding, FoundCells, Given, Run, Statistics, WantedCells, found, given,
         page::{self, Change, PageId},
         refold,
     },
 };
 
+mod days;
 mod folding;
+
+pub(super) use days::add_days;
 
 /// The table of pages.
 const STORED: &str = "statistics_page";
@@ -67,6 +70,21 @@ impl Statistics for SqliteStore {
     ) -> std::result::Result<Disagreements, StoreError> {
         let wanted = wanted.clone();
         self.ask(move |connection| reviews::disagreements(connection, &wanted)).await
+    }
+
+    #[cfg(test)]
+    async fn asked_in_sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let sql = sql.to_owned();
+        let text = |row: &Row<'_>, column| match row.get_ref(column).unwrap() {
+            rusqlite::types::ValueRef::Null => None,
+            rusqlite::types::ValueRef::Integer(number) => Some(number.to_string()),
+            rusqlite::types::ValueRef::Real(number) => Some(number.to_string()),
+            value => Some(value.as_str().unwrap().to_owned()),
+        };
+        let row = move |row: &Row<'_>| {
+            Ok((0..row.as_ref().column_count()).map(|column| text(row, column)).collect())
+        };
+        self.ask(move |connection| collect(connection, &sql, [], row)).await.unwrap()
     }
 }
 
@@ -111,7 +129,12 @@ pub(super) fn kept(connection: &Connection, log: &str) -> Result<Kept> {
 }
 
 /// What the entries of a page give.
-pub(super) fn refolded(connection: &Connection, log: &str, page: &[StoredEntry], kept: Kept) -> Result<Sums> {
+pub(super) fn refolded(
+    connection: &Connection,
+    log: &str,
+    page: &[StoredEntry],
+    kept: Kept,
+) -> Result<Given> {
     const REVIEWS: &str = "
         -- statistics: reviews of an execution
         SELECT idx, body
@@ -137,7 +160,7 @@ pub(super) fn refolded(connection: &Connection, log: &str, page: &[StoredEntry],
         let found = entries::entries(connection, log, &wanted, 0, 1)?;
         taken.extend(found.into_iter().map(|stored| (name.clone(), stored)));
     }
-    refold::sums(page, &known, &taken_back, &taken, kept).map_err(|error| damaged(log, &error.into()))
+    refold::given(page, &known, &taken_back, &taken, kept).map_err(|error| damaged(log, &error.into()))
 }
 
 /// The parameters that name a page.
@@ -312,7 +335,7 @@ pub(super) fn unfolded(
     connection: &Connection,
     log: &str,
     kept: Kept,
-) -> Result<std::result::Result<Sums, NotPacked>> {
+) -> Result<std::result::Result<Given, NotPacked>> {
     Ok(given(&pending(connection, log)?, kept))
 }
 

@@ -13,12 +13,13 @@ use dualaudit_record::{
     Entry, EntryKind,
     entry::{Review, Verdict},
     log::parse_body,
-    statistics::{Contribution, Kept, NotPacked, Sums},
+    statistics::{Contribution, Kept, NotPacked},
 };
 
 use crate::store::{
     RevisionName, StoredBody, StoredEntry,
     rules::{self, Counted, Revision},
+    statistics::Given,
 };
 
 /// All that a log has of the executions on a page, by their ids.
@@ -84,35 +85,35 @@ fn is_counted(stored: &StoredEntry, known: &Known) -> bool {
 
 /// What the entries of a page give to the buckets that are kept; `taken` are the entries of
 /// what they take back, by name.
-pub(in crate::store) fn sums(
+pub(in crate::store) fn given(
     page: &[StoredEntry],
     known: &Known,
     taken_back: &BTreeMap<u64, RevisionName>,
     taken: &HashMap<RevisionName, StoredEntry>,
     kept: Kept,
-) -> Result<Sums, NotPacked> {
-    let mut sums = Sums::default();
+) -> Result<Given, NotPacked> {
+    let mut given = Given::default();
     for stored in page {
         if let Some(name) = taken_back.get(&stored.index)
             && let Some(Entry::Execution(record)) = taken.get(name).and_then(|record| record.body.left())
         {
             let verdict = known.verdict(&name.id, name.attempt, stored.index);
             let before = Contribution::of(&record.record).reviewed(verdict);
-            sums.give(&before, -1, kept);
+            given.give(&before, -1, kept);
             if let Some(Entry::Review(review)) = stored.body.left() {
-                sums.give(&before.reviewed(Some(review.verdict)), 1, kept);
+                given.give(&before.reviewed(Some(review.verdict)), 1, kept);
             }
         }
         match &stored.body {
             StoredBody::Whole(entry, _) | StoredBody::Erased { rest: entry, .. } => match entry.as_ref() {
                 Entry::Execution(record) if is_counted(stored, known) => {
                     let verdict = known.verdict(&record.record.id, record.record.attempt, stored.index);
-                    sums.give(&Contribution::of(&record.record).reviewed(verdict), 1, kept);
+                    given.give(&Contribution::of(&record.record).reviewed(verdict), 1, kept);
                 }
                 Entry::Purge(purge) => {
                     let contributed = purge.contributed.as_ref().map(|packed| packed.unpack()).transpose()?;
                     for (times, contribution) in contributed.unwrap_or_default() {
-                        sums.give(&contribution, times, kept);
+                        given.give(&contribution, times, kept);
                     }
                 }
                 _ => {}
@@ -120,5 +121,5 @@ pub(in crate::store) fn sums(
             StoredBody::Purged { .. } | StoredBody::Unreadable(_) => {}
         }
     }
-    Ok(sums)
+    Ok(given)
 }

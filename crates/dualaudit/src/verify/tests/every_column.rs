@@ -37,6 +37,8 @@ const NOT_OF_THE_LOG: &[&str] = &[
     "statistics_log.*",
     "statistics_pending.*",
     "statistics_page.*",
+    "statistics_workflow_day.*",
+    "statistics_step_day.*",
 ];
 
 /// What can go without a trace, and why that is no harm.

@@ -14,6 +14,7 @@ use crate::store::{
             LOG, append, at, from_resource, gap, hold, open, quarantine, record, review, seen, stored,
             tracked,
         },
+        statistics::documented,
     },
     postgres::{Location, Options, PostgresStore, migrate},
 };
@@ -237,6 +238,35 @@ async fn the_role_that_runs_can_do_its_work_and_take_nothing_away() {
         "INSERT INTO erased VALUES ('default', 1, 8)",
     ] {
         refused(&runs, statement, &SqlState::RESTRICT_VIOLATION).await;
+    }
+    store.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
+}
+
+#[tokio::test]
+async fn whoever_may_read_the_views_asks_them_and_nothing_else() {
+    let store = full().await;
+    check_log(&*store, LOG).await;
+    let role = format!("{}_reader", store.database.name);
+    store.database.execute(&format!("CREATE ROLE {role} LOGIN")).unwrap();
+    let views = "learn_workflow_day, learn_step_day, learn_workflow_month";
+    store.database.execute(&format!("GRANT SELECT ON {views} TO {role}")).unwrap();
+    let reads = store.location().with_user(&role);
+    {
+        let (client, connection) = reads.config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        for question in documented() {
+            let within = "day BETWEEN '2000-01-01T00:00:00Z' AND '2100-01-01T00:00:00Z'";
+            let question = question.replace("$__timeFilter(day)", within);
+            client.simple_query(&question).await.unwrap_or_else(|error| panic!("{question}: {error:?}"));
+        }
+        let days = client.query_one("SELECT count(*), sum(executions)::bigint FROM learn_workflow_day", &[]);
+        let days = days.await.unwrap();
+        assert_eq!((days.get::<_, i64>(0), days.get::<_, i64>(1)), (1, 3));
+    }
+    for statement in
+        ["SELECT * FROM statistics_workflow_day", "SELECT * FROM log", "DELETE FROM learn_step_day"]
+    {
+        refused(&reads, statement, &SqlState::INSUFFICIENT_PRIVILEGE).await;
     }
     store.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
 }

@@ -1,10 +1,10 @@
 //! Folding what appends gave into pages. It is worked out beside the writer, which only makes the changes, if nobody folded
 //! meanwhile: appends wait for a few pages, and not for what is in them.
 
-use dualaudit_record::statistics::{Bucket, Hour, Kept, Packed};
+use dualaudit_record::statistics::{Bucket, Daily, Hour, Kept, Packed};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{STORED, changes, damaged, hour, load, make, page_id, refolded};
+use super::{STORED, add_days, changes, damaged, hour, load, make, page_id, refolded};
 use crate::store::{
     sqlite::{
         entries,
@@ -13,7 +13,9 @@ use crate::store::{
         tree,
     },
     statistics::{
-        PENDING, PENDING_BYTES, REFOLDED, given,
+        Given, PENDING, PENDING_BYTES, REFOLDED,
+        days::Days,
+        given,
         page::{self, Change, PageId},
         rolling::{self, After, GONE, ROLLED, Rolling},
     },
@@ -25,6 +27,8 @@ pub(super) struct Planned {
     seen: Seen,
     step: Step,
     changes: Vec<Change>,
+    /// What is added to the rows of days.
+    daily: Daily,
 }
 
 enum Step {
@@ -79,15 +83,16 @@ pub(super) fn plan(connection: &Connection, log: &str) -> Result<Option<Planned>
     let kept = Kept::at(seen.come_to);
     let rolling = seen.rolling.as_deref().and_then(Rolling::from_bytes);
     let planned = if let Some(rolling) = rolling.or_else(|| Rolling::begin(kept, as_of)) {
-        Some(roll(connection, log, kept, rolling)?)
+        let (step, changes) = roll(connection, log, kept, rolling)?;
+        Some((step, changes, Daily::default()))
     } else if has_gone(connection, log, kept)? {
-        Some((Step::Gone(kept), Vec::new()))
+        Some((Step::Gone(kept), Vec::new(), Daily::default()))
     } else if seen.refolded < seen.refold_until {
         Some(refold(connection, log, &seen, kept)?)
     } else {
         fold(connection, log, kept)?
     };
-    Ok(planned.map(|(step, changes)| Planned { seen, step, changes }))
+    Ok(planned.map(|(step, changes, daily)| Planned { seen, step, changes, daily }))
 }
 
 /// Does what was worked out, unless somebody else was faster.
@@ -117,7 +122,7 @@ pub(super) fn carry_out(connection: &mut Connection, log: &str, planned: Planned
             rolling = NULL
         WHERE log = ?1";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let Planned { seen, step, changes } = planned;
+    let Planned { seen, step, changes, daily } = planned;
     if Seen::now(&transaction, log)?.as_ref() != Some(&seen) {
         return Ok(());
     }
@@ -135,10 +140,11 @@ pub(super) fn carry_out(connection: &mut Connection, log: &str, planned: Planned
         Step::Gone(kept) => remove_gone(&transaction, log, kept)?,
     };
     make(&transaction, log, STORED, &changes)?;
+    add_days(&transaction, log, Days::Stored, &daily)?;
     Ok(transaction.commit()?)
 }
 
-fn fold(connection: &Connection, log: &str, kept: Kept) -> Result<Option<(Step, Vec<Change>)>> {
+fn fold(connection: &Connection, log: &str, kept: Kept) -> Result<Option<(Step, Vec<Change>, Daily)>> {
     const PENDING_ROWS: &str = "
         -- statistics: not folded yet
         SELECT idx, contributions
@@ -157,18 +163,19 @@ fn fold(connection: &Connection, log: &str, kept: Kept) -> Result<Option<(Step, 
     let Some((last, _)) = pending.last() else { return Ok(None) };
     let last = *last;
     let packed: Vec<Packed> = pending.into_iter().map(|(_, packed)| packed).collect();
-    let sums = given(&packed, kept).map_err(|error| damaged(log, &error.into()))?;
-    Ok(Some((Step::Folded(last), changes(connection, log, STORED, sums)?)))
+    let Given { sums, daily } = given(&packed, kept).map_err(|error| damaged(log, &error.into()))?;
+    Ok(Some((Step::Folded(last), changes(connection, log, STORED, sums)?, daily)))
 }
 
 /// Folds the next entries of a log that was there before statistics were kept.
-fn refold(connection: &Connection, log: &str, seen: &Seen, kept: Kept) -> Result<(Step, Vec<Change>)> {
+fn refold(connection: &Connection, log: &str, seen: &Seen, kept: Kept) -> Result<(Step, Vec<Change>, Daily)> {
     let limit = REFOLDED.min(u32::try_from(seen.refold_until - seen.refolded).unwrap_or(REFOLDED));
     let page = entries::entries(connection, log, &entries::Wanted::All, seen.refolded, limit)?;
-    let changes = changes(connection, log, STORED, refolded(connection, log, &page, kept)?)?;
+    let Given { sums, daily } = refolded(connection, log, &page, kept)?;
+    let changes = changes(connection, log, STORED, sums)?;
     // An entry that is missing is `verify`'s to find.
     let to = page.last().map_or(seen.refold_until, |last| (last.index + 1).min(seen.refold_until));
-    Ok((Step::Refolded(to), changes))
+    Ok((Step::Refolded(to), changes, daily))
 }
 
 /// Brings the buckets that are kept on to a later day, some pages at a time.
