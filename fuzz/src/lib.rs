@@ -9,8 +9,8 @@ use dualaudit_record::{
     checkpoint::{Checkpoint, SignedCheckpoint, SigningKey, VerifierKey},
     digest::Digest,
     entry::{
-        Covers, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Review, Succession,
-        Verdict,
+        Covers, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Review,
+        Succession, Verdict,
     },
     execution::{Outcome, Status, StoredExecution},
     log::{FORMAT, Leaf, Nonce, Tree, body, write_entry_bundle},
@@ -171,7 +171,10 @@ fn entries() -> Vec<Entry> {
                 status: Status::TimedOut,
                 executions: 3,
             }],
-            contributed: Some(Packed::of([(1, &Contribution::of(&record()).reviewed(Some(Verdict::Effective)))])),
+            contributed: Some(Packed::of([(
+                1,
+                &Contribution::of(&record()).reviewed(Some(Verdict::Effective)),
+            )])),
         }),
         Entry::Heartbeat(Heartbeat { size: 7 }),
         Entry::Succession(Succession {
