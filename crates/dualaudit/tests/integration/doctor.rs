@@ -160,10 +160,10 @@ fn a_disk_without_room_for_the_write_ahead_log_is_wrong() {
     }
 }
 
-/// A database that was migrated so many months of 30 days ago.
-async fn migrated(months_ago: i64) -> Database {
+/// A database that was migrated so many days ago.
+async fn migrated(days_ago: i64) -> Database {
     let database = Server::shared().database(None);
-    let then = Apart(months_ago * 30 * 24 * 3600).now();
+    let then = Apart(days_ago * 24 * 3600).now();
     let _ = migrate(&Location::parse(&database.url()).unwrap(), then, None).await.unwrap();
     database
 }
@@ -176,7 +176,8 @@ fn on(database: &Database, arguments: &[&str]) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_run_out_are_warned_of_until_the_database_is_maintained() {
-    let database = migrated(4).await;
+    // Four or five months, whatever the day: one or two of six are left.
+    let database = migrated(135).await;
     let serve = || Dualaudit::spawn(on(&database, &["run", "--api-only", "--listen", "127.0.0.1:0"]));
     let dualaudit = serve();
     let metrics = async |dualaudit: &Dualaudit| {
