@@ -1,8 +1,13 @@
 //! Reading statistics of very many executions, beside the same of few.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use dualaudit::clock::{Clock, SystemClock};
+
+use dualaudit_record::Time;
 
 use self::{fill::Database, questions::QUESTIONS};
 use crate::{
@@ -21,6 +26,10 @@ const SMALL: usize = 100_000;
 const SIZE: &str = "DUALAUDIT_BENCH_EXECUTIONS";
 /// The variable that names the one database to ask, where not both are.
 const ONLY: &str = "DUALAUDIT_BENCH_DATABASE";
+/// The variable that names the questions to ask, and no appends, where not all are.
+const QUESTION: &str = "DUALAUDIT_BENCH_QUESTION";
+/// The variable that names a directory to keep SQLite's files in, and to take them from: filling them takes long.
+const KEEP: &str = "DUALAUDIT_BENCH_KEEP";
 /// Of the server; all else is as PostgreSQL comes, `fsync=on` among it.
 const SETTINGS: [&str; 2] = ["shared_buffers=1GB", "max_wal_size=4GB"];
 /// How often each question is asked at most, and how long.
@@ -38,9 +47,13 @@ pub(crate) async fn answers_of_many_beside_few() {
     if asked_for("sqlite") {
         heading(&format!("statistics of {size} executions in SQLite, beside {SMALL}"));
         let directory = tempfile::tempdir().expect("a directory");
-        ask_both(size, async |size| Database::sqlite(directory.path(), size).await).await;
-        let database = Database::sqlite(directory.path(), 0).await;
-        appending::appends_with_and_without_folds("SQLite", &database).await;
+        let kept = std::env::var_os(KEEP).map_or_else(|| directory.path().to_owned(), PathBuf::from);
+        std::fs::create_dir_all(&kept).expect("a directory");
+        ask_both(size, async |size| Database::sqlite(&kept, size).await).await;
+        if std::env::var_os(QUESTION).is_none() {
+            let database = Database::sqlite(directory.path(), 0).await;
+            appending::appends_with_and_without_folds("SQLite", &database).await;
+        }
     }
     if asked_for("postgres") {
         heading(&format!("statistics of {size} executions in PostgreSQL, beside {SMALL}"));
@@ -49,22 +62,29 @@ pub(crate) async fn answers_of_many_beside_few() {
         let server: &'static Server =
             Box::leak(Box::new(Server::start_with(&SETTINGS, Disk::Real, |_, _| {})));
         ask_both(size, async |size| Database::postgres(server, size).await).await;
-        let database = Database::postgres(server, 0).await;
-        appending::appends_with_and_without_folds("PostgreSQL", &database).await;
+        if std::env::var_os(QUESTION).is_none() {
+            let database = Database::postgres(server, 0).await;
+            appending::appends_with_and_without_folds("PostgreSQL", &database).await;
+        }
     }
 }
 
 async fn ask_both(size: usize, database: impl AsyncFn(usize) -> Database) {
-    let ended = SystemClock.now();
+    let databases = [database(SMALL).await, database(size).await];
+    let filled = [databases[0].filled_until().await, databases[1].filled_until().await];
+    // Those that were kept are asked as they were when they were filled.
+    let ended = filled.into_iter().flatten().next().unwrap_or_else(late_in_a_day);
     let mut stores = Vec::new();
-    for size in [SMALL, size] {
-        let database = database(size).await;
-        database.fill(&fill::fleet(size, ended), ended).await;
+    for ((database, filled), size) in databases.into_iter().zip(filled).zip([SMALL, size]) {
+        if filled.is_none() {
+            database.fill(&fill::fleet(size, ended), ended).await;
+        }
         stores.push(database.store);
     }
     let drawn = fill::fleet(size, ended);
     println!("{:<40} {:>18}   {:>18}   {:>11}", "p50 and p99, ms", SMALL, size, "ratio");
-    for question in &QUESTIONS {
+    let asked = std::env::var(QUESTION).unwrap_or_default();
+    for question in QUESTIONS.iter().filter(|question| question.0.contains(&asked)) {
         let mut took = [Vec::new(), Vec::new()];
         let mut bytes = [0, 0];
         let began = Instant::now();
@@ -86,6 +106,13 @@ async fn ask_both(size: usize, database: impl AsyncFn(usize) -> Database) {
         let [few, many] = &mut took;
         print(question.0, few, many, bytes);
     }
+}
+
+/// Half past ten in the evening of UTC, the last one: of a day that is nearly over there are the most hours to read.
+fn late_in_a_day() -> Time {
+    const DAY: i64 = 86_400_000_000;
+    let since = (SystemClock.now().as_micros() - DAY / 24 * 45 / 2).rem_euclid(DAY);
+    SystemClock.now().saturating_add_micros(-since)
 }
 
 fn print(what: &str, few: &mut [Duration], many: &mut [Duration], bytes: [usize; 2]) {

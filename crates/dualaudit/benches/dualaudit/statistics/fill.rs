@@ -65,6 +65,12 @@ impl Database {
         Self { store: Arc::new(store.expect("a store")), noting: Noting::Postgres(client) }
     }
 
+    /// When the last execution ended that it was filled with, if it was.
+    pub(crate) async fn filled_until(&self) -> Option<Time> {
+        let heads = self.store.logs().await.expect("logs");
+        heads.into_iter().find(|head| head.log == LOG).and_then(|head| head.recorded_at)
+    }
+
     /// Fills it with so many executions, of which the last ended then.
     pub(crate) async fn fill(&self, fleet: &Fleet, ended: Time) {
         let began = Instant::now();
