@@ -32,12 +32,13 @@ pub use in_flight::Flights;
 pub use question::{Filters, Links, Period, Question, Unanswerable};
 pub use source::{Found, LearnError};
 
-use dualaudit_record::{Time, statistics::View};
+use dualaudit_record::{Time, statistics::Part};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::store::{Store, StoreError, WantedCells};
 use figures::InFlight;
-use source::{Source, wanted};
+use source::Source;
+use workflows::By;
 
 /// What can be asked: which cells it reads, and what they amount to. Both are plain functions; [`ask`] reads.
 pub trait Ask: Sized + Send + Sync {
@@ -111,12 +112,13 @@ pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answ
     let mut flights = source.flights(&in_flight, now).await?;
     let mut reads = asked.reads(as_of);
     if !flights.is_empty() {
-        reads.push(wanted(View::Runs, in_flight.runs_begin(), period));
+        reads.push(in_flight.runs(By::Workflow, period, Part::Successful));
     }
     let mut found = source.cells(&reads).await?;
     if !flights.is_empty() {
         let usual = found.cells.pop().unwrap_or_default();
-        flights.compare_with(&source::runs(&in_flight, &usual)?, *minimum);
+        let usual = source::of_log(filters, &found.logs, &usual);
+        flights.compare_with(&source::runs(usual)?, *minimum);
     }
     found.flights = flights;
     let then = asked.reads_then(as_of, &found)?;

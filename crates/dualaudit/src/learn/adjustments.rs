@@ -14,7 +14,11 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-use dualaudit_record::{Time, execution::AdjustmentType, statistics::View};
+use dualaudit_record::{
+    Time,
+    execution::AdjustmentType,
+    statistics::{Part, View},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -22,7 +26,6 @@ use super::{
     contrast::{Case, Contrast, Insufficient, Shown, adjust},
     figures::Rate,
     inference::proportion::Sample,
-    source::{wanted, wanted_counts},
 };
 use crate::store::WantedCells;
 use sums::{Summed, Sums};
@@ -61,13 +64,16 @@ impl Ask for Request {
 
     /// Executions with their steps by what they are, and what was said.
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        let (period, begins) = (self.period(as_of), self.question.filters.workflow_begin());
-        vec![wanted_counts(View::Strata, begins.clone(), period), wanted(View::Texts, begins, period)]
+        let (period, filters) = (self.period(as_of), &self.question.filters);
+        vec![
+            filters.wanted(View::Strata, period, Part::Counts),
+            filters.wanted(View::Texts, period, Part::All),
+        ]
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Adjustments, LearnError> {
         let filters = &self.question.filters;
-        let sums = Sums::of(filters, &found.cells[0], &found.cells[1])?;
+        let sums = Sums::of(&found.cells[0], &found.cells[1])?;
         Ok(answer(sums, self.question.minimum, &Links::to(filters, self.period(as_of))))
     }
 }
@@ -225,9 +231,11 @@ impl Said {
     fn of(texts: &sums::Texts<'_>) -> Self {
         let text =
             |(text, executions): (&&str, &u64)| Text { text: (*text).to_owned(), executions: *executions };
-        let mut most: Vec<Text> = texts.iter().map(text).collect();
+        // An empty one stands for those that were not told apart.
+        let untold = u64::from(texts.contains_key(""));
+        let mut most: Vec<Text> = texts.iter().filter(|(text, _)| !text.is_empty()).map(text).collect();
         most.sort_by_key(|it| std::cmp::Reverse(it.executions));
-        let others = most.split_off(SAID.min(most.len())).len() as u64;
+        let others = most.split_off(SAID.min(most.len())).len() as u64 + untold;
         Self { most, others }
     }
 }

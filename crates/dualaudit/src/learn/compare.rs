@@ -5,7 +5,12 @@ mod sides;
 #[cfg(test)]
 mod tests;
 
-use dualaudit_record::{Time, statistics::View};
+use std::iter;
+
+use dualaudit_record::{
+    Time,
+    statistics::{Part, View},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,14 +18,14 @@ use super::{
     contrast::{Contrast, Insufficient},
     figures::{Durations, Estimate, Rate, Tally},
     question::given,
-    source::{wanted, wanted_ended},
+    workflows::By,
 };
 use crate::{
     parameter::{BadParameter, time},
     store::WantedCells,
 };
 use judge::{Pair, Side, judged};
-use sides::{By, Group, groups};
+use sides::{Group, groups};
 
 /// The period unless another is asked for, in days.
 const DAYS: i64 = 28;
@@ -73,23 +78,22 @@ impl Ask for Request {
     }
 
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        let read = self.read();
-        let (view, begins) = match read.workflow {
-            Some(_) => (View::Strata, read.workflow_begin()),
-            // Of many workflows those can be sought that have what is asked for.
-            None => (View::Runs, read.kinds_begin()),
+        let (read, by) = (self.read(), self.by());
+        let of = |period| {
+            let ended = match read.workflow {
+                Some(_) => read.wanted(View::Strata, period, Part::Ended),
+                None => read.runs_by_kind(period),
+            };
+            [ended, read.runs(by, period, Part::Successful)]
         };
         let periods = [Some(self.period(as_of)), self.other_period(as_of)];
-        let of = |period| {
-            [wanted_ended(view, begins.clone(), period), wanted(View::Runs, read.runs_begin(), period)]
-        };
         periods.into_iter().flatten().flat_map(of).collect()
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Comparisons, LearnError> {
         let read = self.read();
-        let by = if matches!(self.against, Against::Version(_)) { By::Version } else { By::Workflow };
-        let of = |place: usize| groups(&read, by, &found.cells[2 * place], &found.cells[2 * place + 1]);
+        let by = self.by();
+        let of = |place: usize| groups(by, &found.cells[2 * place], &found.cells[2 * place + 1]);
         let (period, minimum, nothing) = (self.period(as_of), self.question.minimum, Group::default());
         // Who has not ended yet is missing in a period that is not over, and in no other.
         let side = |of, period: Period, workflow: &str, version| {
@@ -114,7 +118,11 @@ impl Ask for Request {
                 ],
             });
             let answer = judged(&read, pairs.collect(), minimum);
-            return Ok(Comparisons { against_period: Some(other_period), ..answer });
+            return Ok(Comparisons {
+                against_period: Some(other_period),
+                alike_by: self.alike_by(),
+                ..answer
+            });
         };
         let asked = self.question.filters.version.as_deref();
         let versions = sides::versions(&one, asked, baseline.as_deref());
@@ -125,7 +133,7 @@ impl Ask for Request {
             sides: versions
                 .map(|version| side(one.get(version).unwrap_or(&nothing), period, workflow, Some(version))),
         });
-        Ok(judged(&read, pairs.collect(), minimum))
+        Ok(Comparisons { alike_by: self.alike_by(), ..judged(&read, pairs.collect(), minimum) })
     }
 }
 
@@ -137,6 +145,22 @@ impl Request {
             read.version = None;
         }
         read
+    }
+
+    /// Whether executions are told apart by their namespaces: of many workflows they would be nearly as many sums.
+    fn by_namespace(&self) -> bool {
+        self.question.filters.workflow.is_some() || self.question.filters.namespace.is_some()
+    }
+
+    fn alike_by(&self) -> Vec<String> {
+        let namespace = self.by_namespace().then_some("namespace");
+        let names = iter::once("log").chain(namespace).chain(["incident_type", "target_kind"]);
+        names.map(str::to_owned).collect()
+    }
+
+    /// What groups are made of.
+    fn by(&self) -> By {
+        if matches!(self.against, Against::Version(_)) { By::Version } else { By::Workflow }
     }
 
     /// The period that is compared with, if periods are: without what the other one has.
@@ -223,6 +247,9 @@ pub struct Comparisons {
     /// The period that is compared with, where periods are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against_period: Option<Period>,
+    /// What executions have in common that are compared: `log`, `namespace`, `incident_type`, `target_kind`; where all
+    /// workflows are compared and no namespace is asked for, not the namespace.
+    pub alike_by: Vec<String>,
     /// How many have enough data to be judged. Verdicts are adjusted for so many.
     pub judged: u64,
     /// One a version, or workflow.

@@ -191,6 +191,20 @@ impl Tally {
         }
     }
 
+    /// Both together.
+    #[must_use]
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            executions: self.executions + other.executions,
+            success: self.success + other.success,
+            partial: self.partial + other.partial,
+            failed: self.failed + other.failed,
+            timed_out: self.timed_out + other.timed_out,
+            cancelled: self.cancelled + other.cancelled,
+            deleted: self.deleted + other.deleted,
+        }
+    }
+
     /// Success, and all else that counts.
     pub fn sample(self) -> Sample {
         Sample { successes: self.success, failures: self.executions - self.success }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::{Time, execution::Outcome, statistics::Sketch};
 
-use super::{Filters, figures::InFlight, source::Runs};
+use super::{
+    Filters,
+    figures::InFlight,
+    source::{Row, Runs},
+};
 use crate::store::{self, InFlightFilter, Running, Underway};
 
 /// Executions in flight that one log is asked for at most.
@@ -49,11 +53,11 @@ impl Flights {
     }
 
     /// Learns how long executions take; of a workflow with fewer successful ones than `minimum`, nothing.
-    pub(super) fn compare_with(&mut self, runs: &Runs, minimum: u64) {
+    pub(super) fn compare_with(&mut self, runs: &Runs<'_>, minimum: u64) {
         let mut successful = BTreeMap::new();
         for ((workflow, _), cell) in runs {
             let Some(timed) = cell.durations.get(&Outcome::Success) else { continue };
-            let sketch: &mut Sketch = successful.entry(workflow.clone()).or_default();
+            let sketch: &mut Sketch = successful.entry((*workflow).to_owned()).or_default();
             sketch.merge(&timed.sketch, 1);
         }
         self.usual = successful
@@ -65,6 +69,13 @@ impl Flights {
                 Some((workflow, usual))
             })
             .collect();
+    }
+
+    /// The workflows that there are any of, and which versions, if these are told apart.
+    pub(super) fn rows(&self, by_version: bool) -> impl Iterator<Item = Row<'_>> {
+        self.underway.iter().flat_map(move |(workflow, of)| {
+            of.iter().map(move |(version, _)| (workflow.as_str(), by_version.then_some(version.as_str())))
+        })
     }
 
     /// All of them.

@@ -10,7 +10,7 @@ use dualaudit_record::{
     Time,
     entry::Verdict,
     execution::Outcome,
-    statistics::{Hour, Kept, RunsCell, Sketch, View},
+    statistics::{Hour, Kept, Part, RunsCell, Sketch, View},
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,8 @@ use super::{
         proportion::Sample,
     },
     question::given,
-    source::{FoundCell, Runs, runs, wanted, wanted_counts},
+    source::{FoundCell, Runs, of_log, runs},
+    workflows::By,
 };
 use crate::{parameter, store::WantedCells};
 
@@ -75,27 +76,29 @@ impl Ask for Request {
     }
 
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        let Parts { earlier, lately } = Parts::of(self.period(as_of), as_of);
-        let mut levels = self.levels();
-        let last = levels.pop().expect("what was asked for is a level");
-        let mut reads: Vec<_> = levels.iter().map(|level| counts(level, self.period(as_of))).collect();
-        reads.extend([counts(&last, earlier), counts(&last, lately)]);
-        reads.extend(self.alike().iter().map(|(_, filters)| counts(filters, lately)));
-        reads
+        let period = self.period(as_of);
+        let levels = self.levels().into_iter().map(|level| level.runs(By::Workflow, period, Part::Counts));
+        let lately = lately(period, as_of);
+        let alike = self.alike().into_iter().map(|(_, filters)| counts(&filters, lately));
+        levels.chain(alike).collect()
     }
 
-    /// Of the workflows that are named: how long they take, and their steps. And all workflows, where too few are known
-    /// for what is alike.
+    /// Of the workflows that are named: their versions, how long they take, and their steps. And all workflows, where too
+    /// few are known for what is alike.
     fn reads_then(&self, as_of: Time, found: &Found) -> Result<Vec<WantedCells>, LearnError> {
         let Sorted { named, untested, .. } = self.sorted(found)?;
         let period = self.period(as_of);
+        let lately = lately(period, as_of);
         let mut reads = Vec::new();
         for Ranked { candidate, .. } in &named {
-            reads.push(wanted(View::Runs, self.timed(candidate).runs_begin(), period));
-            reads.push(wanted(View::Steps, candidate.of_version().workflow_begin(), period));
+            let versions = self.widest().of(&candidate.workflow, None);
+            reads.push(versions.runs(By::Version, lately, Part::Ended));
+            reads.push(versions.runs(By::Version, period, Part::Ended));
+            reads.push(self.timed(candidate).runs(By::Workflow, period, Part::Successful));
+            reads.push(candidate.anywhere().wanted(View::Steps, period, Part::All));
         }
         if untested.len() < self.limit {
-            reads.push(counts(&self.everywhere(), Parts::of(period, as_of).lately));
+            reads.push(counts(&self.everywhere(), lately));
         }
         Ok(reads)
     }
@@ -107,15 +110,13 @@ impl Ask for Request {
         let mut next = || then.next().map(Vec::as_slice).unwrap_or_default();
         let mut recommended = Vec::new();
         for ranked in named {
-            let (timed, steps) = (next(), next());
-            recommended.push(self.recommendation(ranked, period, found, timed, steps)?);
+            let own = Own { lately: next(), all: next(), timed: next(), steps: next() };
+            recommended.push(self.recommendation(ranked, period, found, &own)?);
         }
         if untested.len() < self.limit {
-            let everywhere = self.everywhere();
-            untested.add(Why::InUse, &everywhere, &runs(&everywhere, next())?);
+            untested.add(Why::InUse, &self.everywhere(), &runs(next())?);
         }
-        let lately = Parts::of(period, as_of).lately;
-        let untested = untested.first(self.limit, self.question.minimum, lately);
+        let untested = untested.first(self.limit, self.question.minimum, lately(period, as_of));
         Ok(Recommended { explore: self.explore, candidates: tested as u64, recommended, untested })
     }
 }
@@ -126,7 +127,8 @@ pub struct Recommended {
     /// The seed of the draws that workflows are ranked by; none where they are ranked by lower bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explore: Option<u32>,
-    /// How many workflows were run for this incident type, and so ranked.
+    /// How many workflows were run for this incident type, and so ranked; those too of which nothing counts, because all
+    /// was cancelled or deleted.
     pub candidates: u64,
     /// The first of them, as many as asked for.
     pub recommended: Vec<Recommendation>,
@@ -191,16 +193,15 @@ pub struct Evidence {
 /// A workflow that was run for the incident type.
 struct Candidate {
     workflow: String,
-    version: String,
     /// By level, each without those before.
     evidence: Vec<Sample>,
     harmful: u64,
 }
 
 impl Candidate {
-    /// What its version was run for, whatever it was.
-    fn of_version(&self) -> Filters {
-        Filters::default().of(&self.workflow, Some(&self.version))
+    /// Whatever it was run for.
+    fn anywhere(&self) -> Filters {
+        Filters::default().of(&self.workflow, None)
     }
 }
 
@@ -221,23 +222,26 @@ struct Sorted {
     untested: Others,
 }
 
-/// A period in two.
-struct Parts {
-    earlier: Period,
-    lately: Period,
+/// What was found of a workflow that is named.
+struct Own<'f> {
+    /// Its versions, lately and in all of the period.
+    lately: &'f [FoundCell],
+    all: &'f [FoundCell],
+    /// How long it takes.
+    timed: &'f [FoundCell],
+    /// The steps of all versions.
+    steps: &'f [FoundCell],
 }
 
-impl Parts {
-    /// They meet where a bucket begins, so that none is in both.
-    fn of(period: Period, as_of: Time) -> Self {
-        let begins = Hour::of(period.until.saturating_add_micros(-LATELY).max(period.since));
-        let meet = Kept::by(as_of).shortest(begins).start.start().max(period.since);
-        Self { earlier: Period { until: meet, ..period }, lately: Period { since: meet, ..period } }
-    }
+/// The last days of a period, from where a bucket begins.
+fn lately(period: Period, as_of: Time) -> Period {
+    let begins = Hour::of(period.until.saturating_add_micros(-LATELY).max(period.since));
+    let since = Kept::by(as_of).shortest(begins).start.start().max(period.since);
+    Period { since, ..period }
 }
 
 fn counts(filters: &Filters, period: Period) -> WantedCells {
-    wanted_counts(View::Runs, filters.runs_begin(), period)
+    filters.runs(By::Workflow, period, Part::Counts)
 }
 
 impl Request {
@@ -250,6 +254,11 @@ impl Request {
         let mut levels = vec![asked.clone(), anywhere, any_target];
         levels.dedup();
         levels
+    }
+
+    /// All for the incident type.
+    fn widest(&self) -> Filters {
+        self.levels().pop().expect("there is a level")
     }
 
     /// Where workflows are looked for that were never run for the incident type.
@@ -270,37 +279,22 @@ impl Request {
     /// Ranks what was found of [`Ask::reads`].
     fn sorted(&self, found: &Found) -> Result<Sorted, LearnError> {
         let levels = self.levels();
-        let last = levels.len() - 1;
-        let of = |filters: &Filters, place: usize| {
-            runs(filters, of_log(filters, &found.logs, &found.cells[place]))
-        };
-        let (earlier, lately) = (of(&levels[last], last)?, of(&levels[last], last + 1)?);
         let mut by_level = Vec::new();
-        for (place, filters) in levels[..last].iter().enumerate() {
-            by_level.push(by_workflow(&of(filters, place)?));
+        for (filters, cells) in levels.iter().zip(&found.cells) {
+            by_level.push(by_workflow(&runs(of_log(filters, &found.logs, cells))?));
         }
-        let mut all = earlier.clone();
-        lately.iter().for_each(|(key, cell)| all.entry(key.clone()).or_default().merge(cell, 1));
-        let tested = by_workflow(&all);
-        by_level.push(tested.clone());
-
-        let mut candidates = BTreeMap::new();
-        for (workflow, known) in &tested {
+        let tested = by_level.last().expect("there is a level");
+        let mut untested = Others::but(tested.keys().cloned());
+        for ((why, filters), cells) in self.alike().into_iter().zip(&found.cells[levels.len()..]) {
+            untested.add(why, &filters, &runs(cells)?);
+        }
+        let candidates = tested.iter().map(|(workflow, known)| {
             let samples =
                 by_level.iter().map(|level| level.get(workflow).map(|it| it.sample).unwrap_or_default());
-            let candidate = Candidate {
-                workflow: workflow.clone(),
-                version: version(workflow, &lately, &all),
-                evidence: each_without_those_before(samples),
-                harmful: known.harmful,
-            };
-            candidates.insert(workflow.clone(), candidate);
-        }
-        let mut untested = Others::but(tested.keys().cloned());
-        for ((why, filters), place) in self.alike().into_iter().zip(last + 2..) {
-            untested.add(why, &filters, &runs(&filters, &found.cells[place])?);
-        }
-        Ok(Sorted { named: self.ranked(candidates), tested: tested.len(), untested })
+            let evidence = each_without_those_before(samples);
+            (workflow.clone(), Candidate { workflow: workflow.clone(), evidence, harmful: known.harmful })
+        });
+        Ok(Sorted { named: self.ranked(candidates.collect()), tested: tested.len(), untested })
     }
 
     /// The first candidates, as many as asked for.
@@ -335,14 +329,13 @@ impl Request {
         ranked: Ranked,
         period: Period,
         found: &Found,
-        timed: &[FoundCell],
-        steps: &[FoundCell],
+        own: &Own<'_>,
     ) -> Result<Recommendation, LearnError> {
         let Ranked { candidate, posterior, score } = ranked;
         let minimum = self.question.minimum;
         let duration_of = self.timed(&candidate);
         let mut successful = Sketch::default();
-        for cell in runs(&duration_of, of_log(&duration_of, &found.logs, timed))?.values() {
+        for cell in runs(of_log(&duration_of, &found.logs, own.timed))?.values() {
             if let Some(timed) = cell.durations.get(&Outcome::Success) {
                 successful.merge(&timed.sketch, 1);
             }
@@ -355,6 +348,7 @@ impl Request {
         });
         let narrow = evidence.next().expect("there is a level");
         let wide = evidence.collect();
+        let version = version(&runs(own.lately)?, &runs(own.all)?);
         Ok(Recommendation {
             score,
             success: Success {
@@ -369,9 +363,9 @@ impl Request {
             in_flight: found.flights.of(&candidate.workflow, None),
             duration: Durations::of(&successful, minimum),
             duration_of,
-            timeouts: Timeouts::of(&candidate.of_version(), steps, minimum)?,
+            timeouts: Timeouts::of(own.steps, &version, minimum)?,
             workflow: candidate.workflow,
-            version: candidate.version,
+            version,
         })
     }
 }
@@ -383,15 +377,14 @@ struct Known {
     harmful: u64,
 }
 
-/// All versions together, of the workflows of which anything counts.
-fn by_workflow(runs: &Runs) -> BTreeMap<String, Known> {
+/// All versions together, of the workflows that were run.
+fn by_workflow(runs: &Runs<'_>) -> BTreeMap<String, Known> {
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
     for ((workflow, _), cell) in runs {
-        let known = known.entry(workflow.clone()).or_default();
+        let known = known.entry((*workflow).to_owned()).or_default();
         known.sample = known.sample.plus(Tally::of(&cell.ended).sample());
         known.harmful += harmful(cell);
     }
-    known.retain(|_, known| known.sample.count() > 0);
     known
 }
 
@@ -415,21 +408,12 @@ fn each_without_those_before(samples: impl IntoIterator<Item = Sample>) -> Vec<S
 }
 
 /// The version of a workflow that was run most lately; of several, the one that was run most at all.
-fn version(workflow: &str, lately: &Runs, all: &Runs) -> String {
+fn version(lately: &Runs<'_>, all: &Runs<'_>) -> String {
     let executions = |cell: &RunsCell| Tally::of(&cell.ended).executions;
-    let versions = all.iter().filter(|((of, _), _)| of == workflow);
-    let most = versions.max_by_key(|(key, cell)| (lately.get(*key).map_or(0, executions), executions(cell)));
-    most.map(|((_, version), _)| version.clone()).unwrap_or_default()
-}
-
-/// Cells of the log that is asked for, if one is.
-fn of_log<'f>(
-    filters: &Filters,
-    logs: &'f [String],
-    cells: &'f [FoundCell],
-) -> impl Iterator<Item = &'f FoundCell> {
-    let log = filters.log.as_ref().and_then(|log| logs.iter().position(|it| it == log));
-    cells.iter().filter(move |cell| log.is_none_or(|log| log == cell.log))
+    let most = all
+        .iter()
+        .max_by_key(|(row, cell)| (lately.get(*row).map_or(0, |cell| executions(cell)), executions(cell)));
+    most.and_then(|((_, version), _)| *version).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use dualaudit_record::{
     Time,
     day::Day,
     execution::Outcome,
-    statistics::{Cell, Kept, Level, Sketch, View},
+    statistics::{Cell, Kept, Level, Part, Sketch},
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ use super::{
         quantile_shift::{quantile, ratio},
     },
     question::given,
-    source::{FoundCell, wanted},
+    source::{FoundCell, row},
     workflows::By,
 };
 use crate::{parameter::one_of, store::WantedCells};
@@ -72,7 +72,7 @@ impl Ask for Request {
     }
 
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        let days = wanted(View::Runs, self.judged().runs_begin(), self.read(as_of));
+        let days = self.judged().runs(self.by, self.read(as_of), Part::Successful);
         vec![WantedCells { by: Some(Level::Day), ..days }]
     }
 
@@ -204,12 +204,10 @@ impl Request {
     /// What each series did on each of the days that were read.
     fn fleet(&self, read: Period, cells: &[FoundCell]) -> Result<BTreeMap<Series, Daily>, LearnError> {
         let days = days_between(read.since, read.until);
-        let filters = self.judged();
         let mut fleet: BTreeMap<Series, Vec<(Sample, Sketch)>> = BTreeMap::new();
         for FoundCell { log, stretch, key, cell } in cells {
-            let (Cell::Runs(cell), Some((workflow, version))) = (cell, filters.runs_key(key)?) else {
-                continue;
-            };
+            let Cell::Runs(cell) = cell else { continue };
+            let (workflow, version) = row(key)?;
             let begins = stretch.from.start();
             let day = days_between(read.since, begins);
             // What is kept by months is no day.
@@ -219,8 +217,7 @@ impl Request {
             {
                 continue;
             }
-            let version = (self.by == By::Version).then(|| version.to_owned());
-            let series = fleet.entry((*log, workflow.to_owned(), version));
+            let series = fleet.entry((*log, workflow.to_owned(), version.map(str::to_owned)));
             let (sample, successful) = &mut series.or_insert_with(|| vec![Default::default(); days])[day];
             *sample = sample.plus(Tally::of(&cell.ended).sample());
             if let Some(timed) = cell.durations.get(&Outcome::Success) {

@@ -1,15 +1,18 @@
 //! Where answers come from: the statistics of the logs that are asked about.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
+};
 
 use dualaudit_record::{
     Time,
     statistics::{
-        Cell, Key, KeyError, Level, Part, Parts, RunsCell, Scope, Stratum, StratumCell, Stretch, View,
+        Cell, Key, KeyError, Keys, Level, Part, Parts, RunsCell, Scope, Stratum, StratumCell, Stretch, View,
     },
 };
 
-use super::{Filters, Flights, Incomplete, Period, in_flight};
+use super::{Filters, Flights, Incomplete, Period, in_flight, workflows::By};
 use crate::store::{Behind, FoundCells, Head, NoSuchLog, Store, StoreError, WantedCells, meant};
 
 /// Why there is no answer.
@@ -108,34 +111,58 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The cells of one view, each over the whole period.
-pub(super) fn wanted(view: View, begins: Key, period: Period) -> WantedCells {
+/// Some part of the cells of one view, each over the whole period.
+pub(super) fn wanted(view: View, keys: Keys, period: Period, part: Part) -> WantedCells {
     let (from, until) = period.hours();
-    WantedCells { view, begins, from, until, by: None, part: Part::All }
-}
-
-/// The counts of one view, without how durations are spread, each over the whole period.
-pub(super) fn wanted_counts(view: View, begins: Key, period: Period) -> WantedCells {
-    WantedCells { part: Part::Counts, ..wanted(view, begins, period) }
-}
-
-/// How executions ended, over the whole period.
-pub(super) fn wanted_ended(view: View, begins: Key, period: Period) -> WantedCells {
-    WantedCells { part: Part::Ended, ..wanted(view, begins, period) }
-}
-
-/// How executions ended, stretch by stretch.
-pub(super) fn wanted_series(view: View, begins: Key, period: Period) -> WantedCells {
-    const DAY: i64 = 86_400_000_000;
-    let by = match period.until.micros_since(period.since) / DAY {
-        0..3 => Level::Hour,
-        3..100 => Level::Day,
-        _ => Level::Month,
-    };
-    WantedCells { by: Some(by), part: Part::Ended, ..wanted(view, begins, period) }
+    WantedCells { view, keys, from, until, by: None, part }
 }
 
 impl Filters {
+    /// Executions that are asked for, summed by workflow, or by version of it.
+    pub(super) fn runs(&self, by: By, period: Period, part: Part) -> WantedCells {
+        // Sums of all versions tell none apart.
+        let by = if self.version.is_some() { By::Version } else { by };
+        let view = if by == By::Version { View::Runs } else { View::Workflows };
+        let mut texts = self.scoped();
+        texts.push(self.workflow.as_deref());
+        texts.extend((by == By::Version).then_some(self.version.as_deref()));
+        wanted(view, Keys::of(Key::scope(self.scope(), &[]), &texts), period, part)
+    }
+
+    /// How executions ended that are asked for, summed by workflow, or version, and what they were for: of those of a
+    /// namespace, if one is asked for.
+    pub(super) fn runs_by_kind(&self, period: Period) -> WantedCells {
+        let Self { workflow, version, namespace, incident_type, target_kind, .. } = self;
+        let scope = match namespace {
+            Some(_) => Scope::NamespaceIncidentTypeAndTargetKind,
+            None => Scope::IncidentTypeAndTargetKind,
+        };
+        let view = if version.is_some() { View::Runs } else { View::Workflows };
+        let texts = namespace.is_some().then_some(namespace).into_iter();
+        let texts = texts.chain([incident_type, target_kind, workflow]);
+        let texts = texts.chain(version.is_some().then_some(version)).map(Option::as_deref);
+        wanted(view, Keys::of(Key::scope(scope, &[]), &texts.collect::<Vec<_>>()), period, Part::Ended)
+    }
+
+    /// How executions ended that are asked for, summed by workflow, or by version of it, stretch by stretch.
+    pub(super) fn series(&self, by: By, period: Period) -> WantedCells {
+        const DAY: i64 = 86_400_000_000;
+        let level = match period.until.micros_since(period.since) / DAY {
+            0..3 => Level::Hour,
+            3..100 => Level::Day,
+            _ => Level::Month,
+        };
+        WantedCells { by: Some(level), ..self.runs(by, period, Part::Ended) }
+    }
+
+    /// Cells of another view that are asked for.
+    pub(super) fn wanted(&self, view: View, period: Period, part: Part) -> WantedCells {
+        let Self { workflow, version, namespace, incident_type, target_kind, .. } = self;
+        let texts = [workflow, version, namespace, incident_type, target_kind].map(Option::as_deref);
+        let texts = if view == View::Steps { &texts[..2] } else { &texts };
+        wanted(view, Keys::of(Key::default(), texts), period, part)
+    }
+
     /// The scope whose sums tell executions apart by what is asked for.
     fn scope(&self) -> Scope {
         match (&self.namespace, &self.incident_type, &self.target_kind) {
@@ -162,40 +189,6 @@ impl Filters {
         values.into_iter().map(Option::as_deref).collect()
     }
 
-    /// What the keys of [`View::Runs`] begin with that have what is asked for; others may begin so, too.
-    pub(super) fn runs_begin(&self) -> Key {
-        let parts = self.scoped().into_iter().chain([self.workflow.as_deref(), self.version.as_deref()]);
-        parts.map_while(|part| part).fold(Key::scope(self.scope(), &[]), Key::text)
-    }
-
-    /// The workflow and version of a key of [`View::Runs`], if it has what is asked for.
-    pub(super) fn runs_key<'k>(&self, key: &'k Key) -> Result<Option<(&'k str, &'k str)>, KeyError> {
-        let mut parts = key.parts();
-        parts.scope()?;
-        for asked in self.scoped() {
-            let value = parts.text(View::Runs)?;
-            if asked.is_some_and(|asked| asked != value) {
-                return Ok(None);
-            }
-        }
-        let (workflow, version) = (parts.text(View::Runs)?, parts.text(View::Runs)?);
-        Ok(self.is_of(workflow, version).then_some((workflow, version)))
-    }
-
-    /// What the keys of [`View::Runs`] begin with whose sums tell executions apart by all there is, and that have what is
-    /// asked for; others may begin so, too.
-    pub(super) fn kinds_begin(&self) -> Key {
-        let parts = [&self.namespace, &self.incident_type, &self.target_kind, &self.workflow, &self.version];
-        let parts = parts.into_iter().map_while(|part| part.as_deref());
-        parts.fold(Key::scope(Scope::NamespaceIncidentTypeAndTargetKind, &[]), Key::text)
-    }
-
-    /// What the keys of the other views begin with that have what is asked for; others may begin so, too.
-    pub(super) fn workflow_begin(&self) -> Key {
-        let parts = [self.workflow.as_deref(), self.version.as_deref()].into_iter();
-        parts.map_while(|part| part).fold(Key::default(), Key::text)
-    }
-
     /// Whether an execution is asked for.
     pub(super) fn has(&self, of: &Stratum<&str>) -> bool {
         self.is_of(of.workflow, of.version)
@@ -219,38 +212,53 @@ fn is(asked: &Option<String>, value: &str) -> bool {
     asked.as_deref().is_none_or(|asked| asked == value)
 }
 
-/// Sums of runs by workflow and version.
-pub(super) type Runs = BTreeMap<(String, String), RunsCell>;
+/// What a sum of executions is of: a workflow, and which version, if they are told apart.
+pub(super) type Row<'f> = (&'f str, Option<&'f str>);
 
-/// Sums the cells of [`View::Runs`] that are asked for by workflow and version.
-pub(super) fn runs<'f>(
-    filters: &Filters,
-    found: impl IntoIterator<Item = &'f FoundCell>,
-) -> Result<Runs, LearnError> {
+/// Sums of executions.
+pub(super) type Runs<'f> = BTreeMap<Row<'f>, Cow<'f, RunsCell>>;
+
+/// Sums the cells of [`View::Workflows`], or of [`View::Runs`], by workflow, or by version of it.
+pub(super) fn runs<'f>(found: impl IntoIterator<Item = &'f FoundCell>) -> Result<Runs<'f>, LearnError> {
     let mut runs = Runs::new();
     for FoundCell { key, cell, .. } in found {
         let Cell::Runs(cell) = cell else { continue };
-        if let Some((workflow, version)) = filters.runs_key(key)? {
-            runs.entry((workflow.to_owned(), version.to_owned())).or_default().merge(cell, 1);
+        match runs.entry(row(key)?) {
+            Entry::Vacant(place) => drop(place.insert(Cow::Borrowed(cell))),
+            Entry::Occupied(mut place) => place.get_mut().to_mut().merge(cell, 1),
         }
     }
     Ok(runs)
 }
 
+/// What a cell of [`View::Workflows`], or of [`View::Runs`], is of.
+pub(super) fn row(key: &Key) -> Result<Row<'_>, KeyError> {
+    let mut parts = key.parts();
+    for _ in 0..parts.scope()?.values() {
+        parts.text(View::Runs)?;
+    }
+    Ok((parts.text(View::Runs)?, parts.last_text(View::Runs)?))
+}
+
+/// Cells of the log that is asked for, if one is.
+pub(super) fn of_log<'f>(
+    filters: &Filters,
+    logs: &'f [String],
+    cells: &'f [FoundCell],
+) -> impl Iterator<Item = &'f FoundCell> {
+    let log = filters.log.as_ref().and_then(|log| logs.iter().position(|it| it == log));
+    cells.iter().filter(move |cell| log.is_none_or(|log| log == cell.log))
+}
+
 /// A cell of [`View::Strata`], with the log and the executions that it is of.
 pub(super) type OfStratum<'f> = (usize, Stratum<&'f str>, &'f StratumCell);
 
-/// The cells of [`View::Strata`] that are asked for.
-pub(super) fn strata<'f>(
-    filters: &Filters,
-    found: &'f [FoundCell],
-) -> Result<Vec<OfStratum<'f>>, LearnError> {
-    let mut strata = Vec::new();
+/// The cells of [`View::Strata`].
+pub(super) fn strata(found: &[FoundCell]) -> Result<Vec<OfStratum<'_>>, LearnError> {
+    let mut strata = Vec::with_capacity(found.len());
     for FoundCell { log, key, cell, .. } in found {
-        let Cell::Stratum(cell) = cell else { continue };
-        let of = stratum(&mut key.parts(), View::Strata)?;
-        if filters.has(&of) {
-            strata.push((*log, of, cell.as_ref()));
+        if let Cell::Stratum(cell) = cell {
+            strata.push((*log, stratum(&mut key.parts(), View::Strata)?, cell.as_ref()));
         }
     }
     Ok(strata)
@@ -267,13 +275,16 @@ pub(super) fn stratum<'k>(parts: &mut Parts<'k>, view: View) -> Result<Stratum<&
     })
 }
 
-/// What executions have in common, of a cell that tells them apart by all there is.
+/// What executions have in common, of a cell of those or of [`Filters::runs_by_kind`].
 pub(super) fn kind<'k>(key: &'k Key, cell: &Cell) -> Result<Stratum<&'k str>, KeyError> {
     let mut parts = key.parts();
-    let Cell::Runs(_) = cell else { return stratum(&mut parts, cell.view()) };
-    parts.scope()?;
-    let (namespace, incident_type, target_kind) =
-        (parts.text(View::Runs)?, parts.text(View::Runs)?, parts.text(View::Runs)?);
-    let (workflow, version) = (parts.text(View::Runs)?, parts.text(View::Runs)?);
+    let Cell::Runs(_) = cell else { return stratum(&mut parts, View::Strata) };
+    let namespace = match parts.scope()? {
+        Scope::NamespaceIncidentTypeAndTargetKind => parts.text(View::Runs)?,
+        _ => "",
+    };
+    let (incident_type, target_kind) = (parts.text(View::Runs)?, parts.text(View::Runs)?);
+    let workflow = parts.text(View::Runs)?;
+    let version = parts.last_text(View::Runs)?.unwrap_or_default();
     Ok(Stratum { workflow, version, namespace, incident_type, target_kind })
 }

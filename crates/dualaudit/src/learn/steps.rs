@@ -6,15 +6,16 @@ use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     day::Day,
     execution::{Outcome, StepStatus, StoredExecution},
-    statistics::{About, Cell, Counts, Ended, Hour, StepCell, TextsCell, View, pattern},
+    statistics::{About, Cell, Counts, Hour, Part, StepCell, TextsCell, View, pattern},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ask, Filters, Found, LearnError, Links, Period, Question, Unanswerable,
+    Ask, Found, LearnError, Links, Period, Question, Unanswerable,
     figures::{Durations, Rate, Tally, whole},
     question::{boolean, given},
-    source::{FoundCell, runs, strata, stratum, wanted},
+    source::{FoundCell, runs, strata, stratum},
+    workflows::By,
 };
 use crate::{
     parameter::one_of,
@@ -78,9 +79,9 @@ impl Ask for Request {
         let period = self.period(as_of);
         let steps = if filters.is_narrow() { View::Strata } else { View::Steps };
         vec![
-            wanted(View::Runs, filters.runs_begin(), period),
-            wanted(steps, filters.workflow_begin(), period),
-            wanted(View::Texts, filters.workflow_begin(), period),
+            filters.runs(By::Workflow, period, Part::Ended),
+            filters.wanted(steps, period, Part::All),
+            filters.wanted(View::Texts, period, Part::All),
         ]
     }
 
@@ -88,13 +89,11 @@ impl Ask for Request {
         let Self { question: Question { filters, minimum, .. }, sort, .. } = self;
         let [of_runs, of_steps, of_texts] = &found.cells[..] else { unreachable!("three were read") };
         let period = self.period(as_of);
-        let mut ended = Counts::<Ended>::new();
-        for cell in runs(filters, of_runs)?.values() {
-            cell.ended.iter().for_each(|(&ended_so, count)| *ended.entry(ended_so).or_default() += count);
-        }
-        let cells = steps(filters, of_steps)?;
-        let errors = errors(filters, of_texts, period)?;
-        Ok(answer(&Tally::of(&ended), cells, errors, *sort, *minimum, Links::to(filters, period)))
+        let tallies = runs(of_runs)?.into_values().map(|cell| Tally::of(&cell.ended));
+        let tally = tallies.fold(Tally::default(), Tally::plus);
+        let cells = steps(of_steps, None)?;
+        let errors = errors(of_texts, period)?;
+        Ok(answer(&tally, cells, errors, *sort, *minimum, Links::to(filters, period)))
     }
 
     async fn look_up(&self, store: &dyn Store, period: Period, answer: &mut Steps) -> Result<(), StoreError> {
@@ -221,13 +220,16 @@ impl Steps {
 /// Names a step: its number, and what it does.
 pub(super) type StepName = (u32, String);
 
-/// Sums of steps, over versions and whatever else is not asked for.
+/// Sums of steps, of one version, or of all.
 pub(super) fn steps(
-    filters: &Filters,
     found: &[FoundCell],
+    version: Option<&str>,
 ) -> Result<BTreeMap<StepName, StepCell>, LearnError> {
     let mut steps: BTreeMap<StepName, StepCell> = BTreeMap::new();
-    for (_, _, cell) in strata(filters, found)? {
+    for (_, of, cell) in strata(found)? {
+        if version.is_some_and(|version| version != of.version) {
+            continue;
+        }
         for (name, step) in &cell.steps {
             steps.entry(name.clone()).or_default().merge(step, 1);
         }
@@ -235,8 +237,9 @@ pub(super) fn steps(
     for FoundCell { key, cell, .. } in found {
         let Cell::Step(cell) = cell else { continue };
         let mut parts = key.parts();
-        let (workflow, version) = (parts.text(View::Steps)?, parts.text(View::Steps)?);
-        if filters.is_of(workflow, version) {
+        parts.text(View::Steps)?;
+        let of = parts.text(View::Steps)?;
+        if version.is_none_or(|version| version == of) {
             let name = (parts.number(View::Steps)?, parts.text(View::Steps)?.to_owned());
             steps.entry(name).or_default().merge(cell, 1);
         }
@@ -246,7 +249,6 @@ pub(super) fn steps(
 
 /// How often each pattern of an error was said, by step and day; of the execution as a whole, step 0 of no action.
 fn errors(
-    filters: &Filters,
     found: &[FoundCell],
     period: Period,
 ) -> Result<BTreeMap<StepName, BTreeMap<String, Counts<Hour>>>, LearnError> {
@@ -254,9 +256,7 @@ fn errors(
     for FoundCell { key, cell, .. } in found {
         let Cell::Texts(TextsCell { days }) = cell else { continue };
         let mut parts = key.parts();
-        if !filters.has(&stratum(&mut parts, View::Texts)?) {
-            continue;
-        }
+        stratum(&mut parts, View::Texts)?;
         let name = (parts.number(View::Texts)?, parts.text(View::Texts)?.to_owned());
         if parts.about()? != About::Error {
             continue;
@@ -266,7 +266,7 @@ fn errors(
         // A day may begin before the period does, whose first hours it has.
         let within = |day: &Hour| day.number() + 24 > period.hours().0.number() && day.start() < period.until;
         for (&day, count) in days.iter().filter(|(day, _)| within(day)) {
-            *counts.entry(day).or_default() += count;
+            counts.add(day, *count);
         }
     }
     Ok(errors)
@@ -280,7 +280,10 @@ impl Errors {
         }
     }
 
-    fn of(patterns: BTreeMap<String, Counts<Hour>>) -> Self {
+    fn of(mut patterns: BTreeMap<String, Counts<Hour>>) -> Self {
+        // Those that were not told apart.
+        let others = patterns.remove("").unwrap_or_default();
+        let untold: u64 = others.values().map(|&count| whole(count)).sum();
         let mut all: Vec<Pattern> = patterns
             .into_iter()
             .filter_map(|(pattern, days)| {
@@ -296,7 +299,7 @@ impl Errors {
         Self {
             patterns: all,
             other_patterns: others.len() as u64,
-            other_executions: others.iter().map(|pattern| pattern.executions).sum(),
+            other_executions: untold + others.iter().map(|pattern| pattern.executions).sum::<u64>(),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What people said of executions: their verdicts, as a proportion of what was reviewed, and where they disagree with
 //! how the execution turned out.
 
+use std::borrow::Cow;
+
 use dualaudit_record::{
     Time,
     entry::{Review, Verdict},
     execution::Outcome,
-    statistics::{RunsCell, Stratum, View},
+    statistics::{Part, RunsCell, Stratum},
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +15,8 @@ use super::{
     Ask, Found, LearnError, Links, Period, Question, Unanswerable,
     figures::{Rate, Tally, whole},
     question::given,
-    source::{runs, wanted_counts},
-    workflows::{By, Row, grouped},
+    source::{Row, runs},
+    workflows::By,
 };
 use crate::{
     parameter::one_of,
@@ -52,22 +54,22 @@ impl Ask for Request {
     }
 
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        vec![wanted_counts(View::Runs, self.question.filters.runs_begin(), self.period(as_of))]
+        vec![self.question.filters.runs(self.by, self.period(as_of), Part::Counts)]
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Verdicts, LearnError> {
         let Self { question: Question { filters, minimum, .. }, by } = self;
-        let rows = grouped(*by, runs(filters, &found.cells[0])?);
+        let rows = runs(&found.cells[0])?;
         let period = self.period(as_of);
         let mut total = RunsCell::default();
         rows.values().for_each(|cell| total.merge(cell, 1));
-        let of_row = |((workflow, version), cell): (Row, RunsCell)| OfWorkflow {
-            judged: Judged::of(&cell, *minimum),
-            executions: Links::to(&filters.of(&workflow, version.as_deref()), period),
-            workflow,
-            version,
+        let of_row = |(&(workflow, version), cell): (&Row<'_>, &Cow<'_, RunsCell>)| OfWorkflow {
+            workflow: workflow.to_owned(),
+            version: version.filter(|_| *by == By::Version).map(str::to_owned),
+            judged: Judged::of(cell, *minimum),
+            executions: Links::to(&filters.of(workflow, version), period),
         };
-        let mut workflows: Vec<OfWorkflow> = rows.into_iter().map(of_row).collect();
+        let mut workflows: Vec<OfWorkflow> = rows.iter().map(of_row).collect();
         workflows.retain(|row| row.judged.reviewed.count > 0);
         workflows.sort_by_key(|row| {
             std::cmp::Reverse((row.judged.harmful.count, row.judged.disagreeing, row.judged.reviewed.count))

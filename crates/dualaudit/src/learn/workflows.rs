@@ -1,30 +1,37 @@
 //! How workflows do: success, effectiveness, time, retries and rollbacks, and what changed since the period before.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use dualaudit_record::{
     Time,
     execution::{Outcome, ScoreSource},
-    statistics::{Cell, Counts, Ended, RunsCell, Scores, Stretch, View},
+    statistics::{Cell, Counts, Ended, Part, RunsCell, Scores, Sketch, Stretch},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ask, Filters, Flights, Found, LearnError, Links, Period, Question, Unanswerable,
+    Ask, Flights, Found, LearnError, Links, Period, Question, Unanswerable,
     figures::{CONFIDENCE, Durations, Estimate, InFlight, Rate, Tally, all_durations, whole},
     inference::{
         proportion::difference,
         shrinkage::{self, Shrinkage, shrink},
     },
     question::{boolean, given},
-    source::{FoundCell, runs, wanted, wanted_series},
+    source::{FoundCell, Row, Runs, row, runs},
 };
-use crate::{parameter::one_of, store::WantedCells};
+use crate::{
+    parameter::{one_of, whole as whole_number},
+    store::WantedCells,
+};
 
 /// The period unless another is asked for, in days.
 const DAYS: i64 = 28;
 /// The parameters beside those of every answer.
-const ALSO: [&str; 2] = ["by", "series"];
+const ALSO: [&str; 3] = ["by", "series", "limit"];
+/// How many rows are told unless asked otherwise,
+const LIMIT: u32 = 200;
+/// and at most.
+const MOST: u32 = 1000;
 
 /// What is asked of workflows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +42,8 @@ pub struct Request {
     pub by: By,
     /// Whether rows say how they came about, bucket by bucket.
     pub series: bool,
+    /// How many rows are told at most.
+    pub limit: usize,
 }
 
 /// What a row is of.
@@ -56,7 +65,13 @@ impl Ask for Request {
         let question = Question::parse(pairs, &ALSO, DAYS, now)?;
         let by = given(pairs, "by", |value| one_of(value, "workflow or version"))?;
         let series = given(pairs, "series", boolean)?;
-        Ok(Self { question, by: by.unwrap_or_default(), series: series.unwrap_or_default() })
+        let limit = given(pairs, "limit", |value| whole_number(value, MOST))?.unwrap_or(LIMIT);
+        Ok(Self {
+            question,
+            by: by.unwrap_or_default(),
+            series: series.unwrap_or_default(),
+            limit: limit as usize,
+        })
     }
 
     fn question(&self) -> &Question {
@@ -66,22 +81,22 @@ impl Ask for Request {
     /// The period, and the one before; and the period as a series.
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
         let period = self.period(as_of);
-        let begins = self.question.filters.runs_begin();
-        let mut reads = vec![
-            wanted(View::Runs, begins.clone(), period),
-            wanted(View::Runs, begins.clone(), period.before(as_of)),
-        ];
-        reads.extend(self.series.then(|| wanted_series(View::Runs, begins, period)));
+        let Self { question: Question { filters, .. }, by, series, .. } = self;
+        let mut reads =
+            vec![filters.runs(*by, period, Part::All), filters.runs(*by, period.before(as_of), Part::Ended)];
+        reads.extend(series.then(|| filters.series(*by, period)));
         reads
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Workflows, LearnError> {
-        let Self { question, by, series } = self;
         let period = self.period(as_of);
-        let of = |place: usize| runs(&question.filters, &found.cells[place]).map(|runs| grouped(*by, runs));
-        let sums = Sums { runs: of(0)?, before: of(1)? };
-        let points = if *series { points(*by, &question.filters, &found.cells[2])? } else { BTreeMap::new() };
-        Ok(answer(question, period, period.before(as_of), &sums, &found.flights, points))
+        let mut sums = Sums { runs: runs(&found.cells[0])?, before: runs(&found.cells[1])? };
+        // Of what only hangs nothing ended, and it must be seen all the same.
+        for row in found.flights.rows(self.by == By::Version || self.question.filters.version.is_some()) {
+            sums.runs.entry(row).or_default();
+        }
+        let series = if self.series { ended_by_stretch(&found.cells[2])? } else { BTreeMap::new() };
+        Ok(self.told(period, period.before(as_of), &sums, &found.flights, &series))
     }
 }
 
@@ -94,6 +109,9 @@ pub struct Workflows {
     pub total: Tally,
     /// One a workflow, or version.
     pub workflows: Vec<Workflow>,
+    /// There are more than were asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// How a workflow, or one version of it, does.
@@ -198,93 +216,90 @@ pub struct Point {
     pub success: u64,
 }
 
-/// What a row is of: a workflow, and which version, if they are told apart.
-pub(super) type Row = (String, Option<String>);
+/// How executions ended in each stretch of time, by row.
+type Series<'f> = BTreeMap<Row<'f>, BTreeMap<Stretch, Counts<Ended>>>;
 
-/// Sums of runs by row.
-pub(super) fn grouped(by: By, runs: BTreeMap<(String, String), RunsCell>) -> BTreeMap<Row, RunsCell> {
-    let mut rows: BTreeMap<Row, RunsCell> = BTreeMap::new();
-    for ((workflow, version), cell) in runs {
-        rows.entry((workflow, (by == By::Version).then_some(version))).or_default().merge(&cell, 1);
+fn ended_by_stretch(cells: &[FoundCell]) -> Result<Series<'_>, LearnError> {
+    let mut ended = Series::new();
+    for FoundCell { stretch, key, cell, .. } in cells {
+        let Cell::Runs(cell) = cell else { continue };
+        let counts = ended.entry(row(key)?).or_default().entry(*stretch).or_default();
+        counts.merge(&cell.ended, |all, count| *all += count);
     }
-    rows
+    Ok(ended)
 }
 
-/// How executions ended in each stretch of time, by row.
-fn points(by: By, filters: &Filters, cells: &[FoundCell]) -> Result<BTreeMap<Row, Vec<Point>>, LearnError> {
-    let mut ended: BTreeMap<Row, BTreeMap<Stretch, Counts<Ended>>> = BTreeMap::new();
-    for FoundCell { stretch, key, cell, .. } in cells {
-        let (Cell::Runs(cell), Some((workflow, version))) = (cell, filters.runs_key(key)?) else { continue };
-        let row = (workflow.to_owned(), (by == By::Version).then(|| version.to_owned()));
-        let counts = ended.entry(row).or_default().entry(*stretch).or_default();
-        cell.ended.iter().for_each(|(&ended, count)| *counts.entry(ended).or_default() += count);
-    }
-    let series = |stretches: BTreeMap<Stretch, Counts<Ended>>| {
-        let points = stretches.into_iter().map(|(stretch, ended)| {
-            let Tally { executions, success, .. } = Tally::of(&ended);
-            let period = Period { since: stretch.from.start(), until: stretch.until.start() };
-            Point { period, executions, success }
-        });
-        points.collect()
+fn points(stretches: &BTreeMap<Stretch, Counts<Ended>>) -> Vec<Point> {
+    let point = |(stretch, ended): (&Stretch, &Counts<Ended>)| {
+        let Tally { executions, success, .. } = Tally::of(ended);
+        let period = Period { since: stretch.from.start(), until: stretch.until.start() };
+        Point { period, executions, success }
     };
-    Ok(ended.into_iter().map(|(row, buckets)| (row, series(buckets))).collect())
+    stretches.iter().map(point).collect()
 }
 
 /// What the answer is made of, by row.
-struct Sums {
-    runs: BTreeMap<Row, RunsCell>,
-    before: BTreeMap<Row, RunsCell>,
+struct Sums<'f> {
+    runs: Runs<'f>,
+    before: Runs<'f>,
 }
 
-/// The answer, from sums of the period and of the one before.
-fn answer(
-    question: &Question,
-    period: Period,
-    before: Period,
-    sums: &Sums,
-    flights: &Flights,
-    mut series: BTreeMap<Row, Vec<Point>>,
-) -> Workflows {
-    let minimum = question.minimum;
-    let scores: Vec<Scores> = sums.runs.values().map(scores).collect();
-    let group = shrunk(question.filters.incident_type.is_some(), &scores);
-    let mut rows = Vec::new();
-    let mut total = Counts::<Ended>::new();
-    for (place, (row, cell)) in sums.runs.iter().enumerate() {
-        cell.ended.iter().for_each(|(&ended, count)| *total.entry(ended).or_default() += count);
-        let tally = Tally::of(&cell.ended);
-        let earlier = sums.before.get(row).map(|cell| Tally::of(&cell.ended)).unwrap_or_default();
-        let rate = |count| Rate::new(count, tally.executions, minimum);
-        let successful = cell.durations.get(&Outcome::Success).map(|timed| timed.sketch.clone());
-        let reported = cell.scores.get(&ScoreSource::Reported).map_or(0, |scores| whole(scores.count));
-        let effectiveness = effectiveness(&scores[place], reported, &group, place, minimum);
-        let repeated =
-            |executions, total| Repeated { executions: rate(whole(executions)), total: whole(total) };
-        let (workflow, version) = row.clone();
-        rows.push(Workflow {
-            tally,
-            success: rate(tally.success),
-            partial: rate(tally.partial),
-            failed: rate(tally.failed),
-            effectiveness,
-            duration: Durations::of(&successful.unwrap_or_default(), minimum),
-            duration_of_all: Durations::of(&all_durations(cell), minimum),
-            queued: Durations::of(&cell.queued.sketch, minimum),
-            retries: repeated(cell.retried, cell.retries),
-            rollbacks: repeated(cell.rolled_back, cell.rollbacks),
-            change: Change {
-                before: Rate::new(earlier.success, earlier.executions, minimum),
-                difference: difference(tally.sample(), earlier.sample(), CONFIDENCE).map(Estimate::from),
-            },
-            in_flight: flights.of(&row.0, row.1.as_deref()),
-            series: series.remove(row).unwrap_or_default(),
-            executions: Links::to(&question.filters.of(&workflow, version.as_deref()), period),
-            workflow,
-            version,
-        });
+impl Request {
+    /// The answer, from sums of the period and of the one before.
+    fn told(
+        &self,
+        period: Period,
+        before: Period,
+        sums: &Sums<'_>,
+        flights: &Flights,
+        series: &Series<'_>,
+    ) -> Workflows {
+        let Self { question: Question { filters, minimum, .. }, limit, .. } = self;
+        let minimum = *minimum;
+        let scores: Vec<Scores> = sums.runs.values().map(|cell| scores(cell)).collect();
+        let group = shrunk(filters.incident_type.is_some(), &scores);
+        let tallies: Vec<Tally> = sums.runs.values().map(|cell| Tally::of(&cell.ended)).collect();
+        let mut ranked: Vec<_> = sums.runs.iter().enumerate().collect();
+        // Stable, so equals stay in the order of their names.
+        ranked.sort_by_key(|(place, _)| std::cmp::Reverse(tallies[*place].executions));
+        let more = ranked.len() > *limit;
+        let told = |(place, (row, cell)): (usize, (&Row<'_>, &Cow<'_, RunsCell>))| {
+            let (tally, (workflow, version)) = (tallies[place], *row);
+            let earlier = sums.before.get(row).map(|cell| Tally::of(&cell.ended)).unwrap_or_default();
+            let rate = |count| Rate::new(count, tally.executions, minimum);
+            let successful = cell.durations.get(&Outcome::Success).map(|timed| &timed.sketch);
+            let reported = cell.scores.get(&ScoreSource::Reported).map_or(0, |scores| whole(scores.count));
+            let repeated =
+                |executions, total| Repeated { executions: rate(whole(executions)), total: whole(total) };
+            Workflow {
+                workflow: workflow.to_owned(),
+                version: version.filter(|_| self.by == By::Version).map(str::to_owned),
+                tally,
+                success: rate(tally.success),
+                partial: rate(tally.partial),
+                failed: rate(tally.failed),
+                effectiveness: effectiveness(&scores[place], reported, &group, place, minimum),
+                duration: Durations::of(successful.unwrap_or(&Sketch::default()), minimum),
+                duration_of_all: Durations::of(&all_durations(cell), minimum),
+                queued: Durations::of(&cell.queued.sketch, minimum),
+                retries: repeated(cell.retried, cell.retries),
+                rollbacks: repeated(cell.rolled_back, cell.rollbacks),
+                change: Change {
+                    before: Rate::new(earlier.success, earlier.executions, minimum),
+                    difference: difference(tally.sample(), earlier.sample(), CONFIDENCE).map(Estimate::from),
+                },
+                in_flight: flights.of(workflow, version),
+                series: series.get(row).map(points).unwrap_or_default(),
+                executions: Links::to(&filters.of(workflow, version), period),
+            }
+        };
+        Workflows {
+            before,
+            total: tallies.iter().copied().fold(Tally::default(), Tally::plus),
+            workflows: ranked.into_iter().take(*limit).map(told).collect(),
+            more,
+        }
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.tally.executions));
-    Workflows { before, total: Tally::of(&total), workflows: rows }
 }
 
 /// All scores of a cell, wherever they come from.

@@ -1,8 +1,8 @@
 //! Statistics as they are stored: what each append gives, until it is folded into pages of cells.
 //!
 //! An append writes what it gives to the statistics in the same transaction, as one small row. A fold takes many
-//! such rows and adds them to the pages that hold their cells; and once a day is over, it puts the cells of its hours
-//! together to those of the day, and so on to weeks and months. So the statistics are at every moment the cells of all
+//! such rows and adds them to the pages that hold their cells; and once six hours are over, it puts the cells of these
+//! together, and so on to days, weeks and months. So the statistics are at every moment the cells of all
 //! pages and what is yet to be folded, and what an append costs does not depend on how much there is.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use dualaudit_record::{
     Time,
     statistics::{
-        Bucket, Cell, Contribution, Daily, Hour, Kept, Key, Level, NotPacked, Packed, Part, Slice, Stretch,
-        Sums, View,
+        Bucket, Cell, Contribution, Daily, Hour, Kept, Key, KeyError, Keys, Level, NotPacked, Packed, Part,
+        Slice, Stretch, Sums, View,
     },
 };
 
@@ -30,6 +30,12 @@ pub(super) const PENDING: u32 = 1024;
 pub(super) const PENDING_BYTES: i64 = 128 * 1024;
 /// Entries that are read again at once.
 pub(super) const REFOLDED: u32 = 64;
+/// Cells that one ask may find in a log, and bytes of pages that it may read for them. Of 10 million executions of 600
+/// versions in 50 namespaces none of our answers needs a tenth.
+const MOST_CELLS: usize = 250_000;
+/// Patterns that one question tells apart. There may be as many as messages, where these have nothing in common.
+const MOST_PATTERNS: usize = 20_000;
+pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// Statistics of logs.
 #[async_trait]
@@ -43,6 +49,7 @@ pub trait Statistics: Send + Sync + 'static {
     /// Cells of the statistics of a log; of each question in its order, all of one snapshot.
     ///
     /// # Errors
+    /// [`StoreError::TooSlow`] when more would have to be read than one question may,
     /// [`StoreError::Corrupt`] when what is stored makes no sense.
     async fn cells(&self, log: &str, wanted: &[WantedCells]) -> Result<FoundCells, StoreError>;
 
@@ -80,8 +87,8 @@ pub enum Folding {
 pub struct WantedCells {
     /// Of which view.
     pub view: View,
-    /// Their keys begin with this.
-    pub begins: Key,
+    /// Which of its keys.
+    pub keys: Keys,
     /// Their buckets end after the beginning of this hour,
     pub from: Hour,
     /// and begin before this one.
@@ -118,7 +125,7 @@ pub struct Behind {
 impl WantedCells {
     /// All of each cell, by the buckets that are kept.
     pub fn all(view: View, begins: Key, from: Hour, until: Hour) -> Self {
-        Self { view, begins, from, until, by: Some(Level::Hour), part: Part::All }
+        Self { view, keys: begins.into(), from, until, by: Some(Level::Hour), part: Part::All }
     }
 
     /// The period, outward to the shortest buckets of a log that has come to `as_of`.
@@ -145,6 +152,46 @@ pub(super) struct Run {
     pub(super) of: Stretch,
 }
 
+/// Sums what questions ask for.
+pub(super) struct Findings<'w> {
+    findings: Vec<Finding<'w>>,
+    bytes: usize,
+    most_cells: usize,
+    most_bytes: usize,
+}
+
+impl<'w> Findings<'w> {
+    /// Of questions to a log that has come to `as_of`.
+    pub(super) fn new(wanted: &'w [WantedCells], as_of: Time) -> Self {
+        let findings = wanted.iter().map(|wanted| Finding::new(wanted, as_of)).collect();
+        Self { findings, bytes: 0, most_cells: MOST_CELLS, most_bytes: MOST_BYTES }
+    }
+
+    /// Adds the cells of a page that was read for the question with this place.
+    pub(super) fn page(&mut self, place: usize, id: &PageId, bytes: &[u8]) -> Result<(), NotFound> {
+        self.bytes += bytes.len();
+        self.findings[place].page(id, bytes)?;
+        let cells = self.findings.iter().map(Finding::len).sum::<usize>();
+        let is_too_much = cells > self.most_cells || self.bytes > self.most_bytes;
+        if is_too_much { Err(NotFound::TooMuch) } else { Ok(()) }
+    }
+
+    /// Adds what is not folded yet.
+    pub(super) fn pending(&mut self, pending: &[Packed]) -> Result<(), NotFound> {
+        for packed in pending {
+            for (times, contribution) in packed.unpack().map_err(BadStatistics::from)? {
+                self.findings.iter_mut().for_each(|finding| finding.give(&contribution, times));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was found, of each question.
+    pub(super) fn found(self) -> Vec<Vec<Placed>> {
+        self.findings.into_iter().map(Finding::found).collect()
+    }
+}
+
 /// Sums what a question asks for.
 struct Finding<'w> {
     wanted: &'w WantedCells,
@@ -158,6 +205,10 @@ impl<'w> Finding<'w> {
         Self { wanted, period: wanted.period(as_of), kept: Kept::by(as_of), cells: BTreeMap::new() }
     }
 
+    fn len(&self) -> usize {
+        self.cells.values().map(HashMap::len).sum()
+    }
+
     /// What the cells of a bucket, or of an hour, are told apart by.
     fn stretch(&self, start: Hour) -> Stretch {
         let Some(level) = self.wanted.by else { return self.period };
@@ -166,24 +217,29 @@ impl<'w> Finding<'w> {
     }
 
     /// Adds the cells of a page that are asked for.
-    fn page(&mut self, id: &PageId, bytes: &[u8]) -> Result<(), BadPage> {
-        let (begins, part) = (self.wanted.begins.as_bytes(), self.wanted.part);
+    fn page(&mut self, id: &PageId, bytes: &[u8]) -> Result<(), BadStatistics> {
+        let WantedCells { keys, part, .. } = self.wanted;
         let cells = self.cells.entry(self.stretch(id.bucket.start)).or_default();
         let mut reading = Reading::new(id, bytes)?;
         while let Some(bytes) = reading.next()? {
             let key = reading.key();
-            if !key.starts_with(begins) {
-                if key > begins {
+            if !keys.has(key) {
+                if key > keys.begins().as_bytes() && !key.starts_with(keys.begins().as_bytes()) {
                     break;
                 }
                 continue;
             }
             if let Some(cell) = cells.get_mut(key) {
-                reading.add(bytes, part, cell)?;
+                reading.add(bytes, *part, cell)?;
             } else {
                 let mut cell = id.slice.view().zero();
-                reading.add(bytes, part, &mut cell)?;
-                cells.insert(key.to_vec(), cell);
+                reading.add(bytes, *part, &mut cell)?;
+                if id.slice == Slice::Texts && cells.len() >= MOST_PATTERNS {
+                    let others = Key::from_bytes(key.to_vec()).other_patterns()?.into_bytes();
+                    cells.entry(others).or_insert_with(|| id.slice.view().zero()).merge(&cell, 1);
+                } else {
+                    cells.insert(key.to_vec(), cell);
+                }
             }
         }
         Ok(())
@@ -204,8 +260,7 @@ impl<'w> Finding<'w> {
     /// Adds a cell of one of the shortest buckets, if it is asked for.
     fn add(&mut self, view: View, bucket: Bucket, key: &Key, cell: &Cell) {
         let is_within = bucket.end() > self.period.from && bucket.start < self.period.until;
-        if is_within && view == self.wanted.view && key.as_bytes().starts_with(self.wanted.begins.as_bytes())
-        {
+        if is_within && view == self.wanted.view && self.wanted.keys.has(key.as_bytes()) {
             let cells = self.cells.entry(self.stretch(bucket.start)).or_default();
             cells.entry(key.as_bytes().to_vec()).or_insert_with(|| view.zero()).merge(cell, 1);
         }
@@ -227,26 +282,6 @@ impl<'w> Finding<'w> {
     }
 }
 
-/// Takes the cells that are wanted out of pages, each beside the place of the question that it was read for, and of what
-/// is not folded yet.
-pub(super) fn found(
-    wanted: &[WantedCells],
-    pages: &[(usize, PageId, Vec<u8>)],
-    pending: &[Packed],
-    as_of: Time,
-) -> Result<Vec<Vec<Placed>>, BadStatistics> {
-    let mut findings: Vec<Finding<'_>> = wanted.iter().map(|wanted| Finding::new(wanted, as_of)).collect();
-    for (place, id, bytes) in pages {
-        findings[*place].page(id, bytes)?;
-    }
-    for packed in pending {
-        for (times, contribution) in packed.unpack()? {
-            findings.iter_mut().for_each(|finding| finding.give(&contribution, times));
-        }
-    }
-    Ok(findings.into_iter().map(Finding::found).collect())
-}
-
 /// Takes the cells that are wanted out of sums in the shortest buckets alone.
 pub(crate) fn found_in(wanted: &[WantedCells], sums: &Sums, as_of: Time) -> Vec<Vec<Placed>> {
     let mut findings: Vec<Finding<'_>> = wanted.iter().map(|wanted| Finding::new(wanted, as_of)).collect();
@@ -256,6 +291,18 @@ pub(crate) fn found_in(wanted: &[WantedCells], sums: &Sums, as_of: Time) -> Vec<
     findings.into_iter().map(Finding::found).collect()
 }
 
+/// Why cells were not found.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotFound {
+    #[error(transparent)]
+    Bad(#[from] BadStatistics),
+    #[error(
+        "the answer would be put together from more than one question may read: ask about a workflow, a namespace \
+        or a shorter period"
+    )]
+    TooMuch,
+}
+
 /// What is stored of statistics makes no sense.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BadStatistics {
@@ -263,6 +310,8 @@ pub(super) enum BadStatistics {
     Page(#[from] BadPage),
     #[error(transparent)]
     Pending(#[from] NotPacked),
+    #[error("they hold {0}")]
+    Key(#[from] KeyError),
 }
 
 /// What was given to the statistics.
@@ -298,3 +347,6 @@ pub(super) fn given(pending: &[Packed], kept: Kept) -> Result<Given, NotPacked> 
     }
     Ok(given)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The stretches of time that statistics are kept by: hours of UTC, then days, then months.
+//! The stretches of time that statistics are kept by: hours of UTC, then days, then months, and others between them.
 //!
 //! Longer buckets are kept beside the shorter ones once they are over, so that a question about a long time reads few of
 //! them; and the shorter ones go when nobody needs to tell them apart any more.
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Time, names::named};
 
 const MICROS: i64 = 3_600_000_000;
+const SIX_HOURS: i32 = 6;
 const DAY: i32 = 24;
 const WEEK: i32 = 7 * DAY;
 /// Hours are told apart until this long after the end of their day.
@@ -60,14 +61,15 @@ impl Hour {
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Level {
     Hour,
+    SixHours,
     Day,
     Week,
     Month,
 }
 
-named!(Level { Hour = "hour", Day = "day", Week = "week", Month = "month" });
+named!(Level { Hour = "hour", SixHours = "six_hours", Day = "day", Week = "week", Month = "month" });
 
-/// An hour, a day, a week (ISO 8601: from Monday on) or a month of UTC.
+/// An hour, six hours (from 0, 6, 12 or 18 o'clock on), a day, a week (ISO 8601: from Monday on) or a month of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bucket {
     /// How long it is.
@@ -81,6 +83,7 @@ impl Bucket {
     pub fn of(hour: Hour, level: Level) -> Self {
         let start = match level {
             Level::Hour => hour.0,
+            Level::SixHours => hour.0.div_euclid(SIX_HOURS) * SIX_HOURS,
             Level::Day => hour.0.div_euclid(DAY) * DAY,
             // The first day of 1970 was a Thursday.
             Level::Week => (hour.0 + 3 * DAY).div_euclid(WEEK) * WEEK - 3 * DAY,
@@ -93,6 +96,7 @@ impl Bucket {
     pub fn end(self) -> Hour {
         Hour(match self.level {
             Level::Hour => self.start.0 + 1,
+            Level::SixHours => self.start.0 + SIX_HOURS,
             Level::Day => self.start.0 + DAY,
             Level::Week => self.start.0 + WEEK,
             Level::Month => self.start.0 + i32::from(self.start.date().days_in_month()) * DAY,
@@ -100,16 +104,17 @@ impl Bucket {
     }
 }
 
-/// Which buckets a log's statistics have, once they have come to the beginning of a day.
+/// Which buckets a log's statistics have, once they have come to the beginning of six hours.
 ///
 /// - Hours are there from the first on, and until two days after their day.
+/// - Six hours are there once they are over, and until two days after their day.
 /// - Days and weeks are there once they are over, and until a hundred days after the month that they begin in.
 /// - Months are there once they are over, for ever.
 ///
 /// So each hour is in one bucket at least, and those that it is in contain each other, but for weeks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kept {
-    /// The first hour of a day.
+    /// The first of six hours.
     at: i32,
 }
 
@@ -119,19 +124,19 @@ impl Kept {
         Self::at(Hour::of(as_of))
     }
 
-    /// Once they have come to the day of an hour.
+    /// Once they have come to the six hours that an hour is in.
     pub fn at(hour: Hour) -> Self {
-        Self { at: Bucket::of(hour, Level::Day).start.0 }
+        Self { at: Bucket::of(hour, Level::SixHours).start.0 }
     }
 
-    /// The first hour of the day that they have come to.
+    /// The first of the six hours that they have come to.
     pub fn hour(self) -> Hour {
         Hour(self.at)
     }
 
     /// Hours before this one are told apart no more.
     pub fn hours_from(self) -> Hour {
-        Hour(self.at - HOURS_KEPT)
+        Hour(Bucket::of(Hour(self.at), Level::Day).start.0 - HOURS_KEPT)
     }
 
     /// Days and weeks that begin before this hour are told apart no more.
@@ -143,6 +148,7 @@ impl Kept {
     pub fn has(self, bucket: Bucket) -> bool {
         match bucket.level {
             Level::Hour => bucket.start >= self.hours_from(),
+            Level::SixHours => bucket.start >= self.hours_from() && bucket.end().0 <= self.at,
             Level::Day | Level::Week => bucket.start >= self.days_from() && bucket.end().0 <= self.at,
             Level::Month => bucket.end().0 <= self.at,
         }
@@ -174,9 +180,10 @@ impl Kept {
     /// lie in buckets of the level `within`; of `None`, they are as long as can be.
     pub fn cover(self, stretch: Stretch, within: Option<Level>) -> Vec<(Level, Stretch)> {
         let levels: &[Level] = match within {
-            None => &[Level::Month, Level::Week, Level::Day],
-            Some(Level::Month) => &[Level::Month, Level::Day],
-            Some(Level::Week | Level::Day) => &[Level::Day],
+            None => &[Level::Month, Level::Week, Level::Day, Level::SixHours],
+            Some(Level::Month) => &[Level::Month, Level::Day, Level::SixHours],
+            Some(Level::Week | Level::Day) => &[Level::Day, Level::SixHours],
+            Some(Level::SixHours) => &[Level::SixHours],
             Some(Level::Hour) => &[],
         };
         let mut runs: Vec<(Level, Stretch)> = Vec::new();
@@ -270,8 +277,9 @@ mod tests {
         };
         // A Friday.
         let hour = "2024-03-01T13:45:00Z";
-        assert_eq!(levels(hour, "2024-03-01T20:00:00Z"), [Level::Hour]);
-        assert_eq!(levels(hour, "2024-03-02T00:00:00Z"), [Level::Hour, Level::Day]);
+        assert_eq!(levels(hour, "2024-03-01T17:59:59Z"), [Level::Hour]);
+        assert_eq!(levels(hour, "2024-03-01T18:00:00Z"), [Level::Hour, Level::SixHours]);
+        assert_eq!(levels(hour, "2024-03-02T00:00:00Z"), [Level::Hour, Level::SixHours, Level::Day]);
         assert_eq!(levels(hour, "2024-03-04T00:00:00Z"), [Level::Day, Level::Week]);
         assert_eq!(levels(hour, "2024-04-01T00:00:00Z"), [Level::Day, Level::Week, Level::Month]);
         assert_eq!(levels(hour, "2024-07-10T00:00:00Z"), [Level::Month]);
@@ -279,8 +287,9 @@ mod tests {
 
     #[test]
     fn a_long_time_is_few_buckets() {
-        let kept = Kept::by(at("2026-11-28T13:00:00Z"));
-        let hours = |days: i32| Stretch { from: Hour(kept.at - days * DAY), until: Hour(kept.at + 14) };
+        let now = Hour::of(at("2026-11-28T22:30:00Z")).0 + 1;
+        let kept = Kept::by(at("2026-11-28T22:30:00Z"));
+        let hours = |days: i32| Stretch { from: Hour(now - days * DAY), until: Hour(now) };
         let buckets = |days| -> usize {
             let runs = kept.cover(kept.outward(hours(days)), None);
             let levels = runs.iter().map(|(level, run)| {
@@ -294,7 +303,7 @@ mod tests {
             });
             levels.sum()
         };
-        assert_eq!([7, 28, 90, 365].map(buckets), [21, 24, 32, 35]);
+        assert_eq!([7, 28, 90, 365].map(buckets), [15, 18, 26, 29]);
     }
 
     #[test]

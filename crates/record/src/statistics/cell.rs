@@ -1,11 +1,9 @@
 //! What is summed for each key of a view.
 
-use std::{collections::BTreeMap, ops::AddAssign};
-
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Hour, Sketch,
+    Hour, Sketch, Sorted,
     contribution::{Run, StepRun},
 };
 use crate::{
@@ -42,18 +40,21 @@ impl Run {
 /// How much of a cell is needed: the less, the faster it is read. Each part has in it what those before it have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// How many executions ended how: of [`View::Runs`](super::View::Runs) and [`View::Strata`](super::View::Strata)
-    /// nothing else, of other views as much as [`Self::Counts`].
+    /// How many executions ended how, and nothing else; of [`View::Steps`](super::View::Steps) and
+    /// [`View::Texts`](super::View::Texts) as much as [`Self::Counts`].
     Ended,
     /// All but how durations are spread: no [`Timed`] and no [`Sketch`].
     Counts,
+    /// Of durations those alone of what succeeded; of other views than [`View::Runs`](super::View::Runs) and
+    /// [`View::Workflows`](super::View::Workflows) there are no others.
+    Successful,
     /// All of it.
     #[default]
     All,
 }
 
 /// Counts by something; those of which there are none are left out.
-pub type Counts<K> = BTreeMap<K, i64>;
+pub type Counts<K> = Sorted<K, i64>;
 
 /// A sum of what executions gave. All numbers may be negative in what is to be taken back, and none is in a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +67,12 @@ pub enum Cell {
 }
 
 /// Executions of a version of a workflow.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunsCell {
     /// How many ended how.
     pub ended: Counts<Ended>,
     /// Effectiveness of those that count, by where the score comes from.
-    pub scores: BTreeMap<ScoreSource, Scores>,
+    pub scores: Sorted<ScoreSource, Scores>,
     /// Steps rolled back, by those that count.
     pub rollbacks: i64,
     /// How many of those that count rolled any back.
@@ -83,13 +84,13 @@ pub struct RunsCell {
     /// How all those that somebody judged turned out.
     pub verdicts: Counts<(Verdict, Outcome)>,
     /// From start to end, of those that count.
-    pub durations: BTreeMap<Outcome, Timed>,
+    pub durations: Sorted<Outcome, Timed>,
     /// From creation to start, of all of which it is known.
     pub queued: Timed,
 }
 
 /// Scores in millionths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scores {
     /// How many.
     pub count: i64,
@@ -100,7 +101,7 @@ pub struct Scores {
 }
 
 /// Durations: how they are spread, and their sum.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timed {
     /// How they are spread.
     pub sketch: Sketch,
@@ -109,7 +110,7 @@ pub struct Timed {
 }
 
 /// A step of a version of a workflow, in the executions that count. Each execution counts once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepCell {
     /// How the executions that reached it turned out.
     pub reached: Counts<Outcome>,
@@ -126,20 +127,20 @@ pub struct StepCell {
 }
 
 /// Executions that have all in common that they are told apart by.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StratumCell {
     /// How many ended how.
     pub ended: Counts<Ended>,
     /// How long the successful took.
     pub successful: Sketch,
     /// Each step, by number and action.
-    pub steps: BTreeMap<(u32, String), StepCell>,
+    pub steps: Sorted<(u32, String), StepCell>,
     /// How the executions that count turned out whose step was adjusted in this way.
-    pub adjusted: BTreeMap<(u32, String, AdjustmentType), Counts<Outcome>>,
+    pub adjusted: Sorted<(u32, String, AdjustmentType), Counts<Outcome>>,
 }
 
 /// How many executions that ended on each day said it, by the day's first hour.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextsCell {
     /// How many.
     pub days: Counts<Hour>,
@@ -162,16 +163,23 @@ impl Cell {
 
     /// Leaves of it what is in a part.
     pub fn keep(&mut self, part: Part) {
-        if part < Part::All {
-            match self {
-                Self::Runs(cell) => {
-                    cell.durations.clear();
-                    cell.queued = Timed::default();
+        if part < Part::All
+            && let Self::Runs(cell) = self
+        {
+            cell.durations.change_all(|outcome, timed| {
+                if *outcome != Outcome::Success {
+                    *timed = Timed::default();
                 }
+            });
+            cell.queued = Timed::default();
+        }
+        if part < Part::Successful {
+            match self {
+                Self::Runs(cell) => cell.durations.clear(),
                 Self::Step(cell) => cell.completed = Sketch::default(),
                 Self::Stratum(cell) => {
                     cell.successful = Sketch::default();
-                    cell.steps.values_mut().for_each(|step| step.completed = Sketch::default());
+                    cell.steps.change_all(|_, step| step.completed = Sketch::default());
                 }
                 Self::Texts(_) => {}
             }
@@ -206,23 +214,23 @@ impl Cell {
 impl RunsCell {
     /// Adds one execution, `times` over.
     pub fn give(&mut self, run: &Run, times: i64) {
-        bump(&mut self.ended, run.ended(), times);
+        self.ended.add(run.ended(), times);
         if let Some(queued) = run.queued {
             self.queued.add(queued, times);
         }
         if let Some(verdict) = run.verdict {
-            bump(&mut self.verdicts, (verdict, run.outcome), times);
+            self.verdicts.add((verdict, run.outcome), times);
         }
         if !run.ended().counts() {
             return;
         }
         let retries = total(run.steps.iter().map(|step| step.retries));
-        change(&mut self.scores, run.score_source, |scores| scores.merge(&Scores::of(run.score), times));
+        self.scores.change(run.score_source, |scores| scores.merge(&Scores::of(run.score), times));
         self.rollbacks += i64::from(run.rollbacks) * times;
         self.rolled_back += i64::from(run.rollbacks > 0) * times;
         self.retries += retries * times;
         self.retried += i64::from(retries > 0) * times;
-        change(&mut self.durations, run.outcome, |timed| timed.add(run.duration, times));
+        self.durations.change(run.outcome, |timed| timed.add(run.duration, times));
     }
 
     /// Adds all of another, `times` over.
@@ -230,12 +238,12 @@ impl RunsCell {
         let Self { ended, scores, rollbacks, rolled_back, retries, retried, verdicts, durations, queued } =
             other;
         add(&mut self.ended, ended, times);
-        merge(&mut self.scores, scores, |mine, theirs| mine.merge(theirs, times));
+        self.scores.merge(scores, |mine, theirs| mine.merge(theirs, times));
         self.rollbacks += rollbacks * times;
         self.rolled_back += rolled_back * times;
         self.retries += retries * times;
         self.retried += retried * times;
-        merge(&mut self.durations, durations, |mine, theirs| mine.merge(theirs, times));
+        self.durations.merge(durations, |mine, theirs| mine.merge(theirs, times));
         self.queued.merge(queued, times);
         add(&mut self.verdicts, verdicts, times);
     }
@@ -274,9 +282,9 @@ impl StepCell {
         let retries = u8::try_from(step.retries).unwrap_or(MANY_RETRIES).min(MANY_RETRIES);
         let failed = matches!(step.status, StepStatus::Failed | StepStatus::TimedOut);
         if step.reached {
-            bump(&mut self.reached, outcome, times);
+            self.reached.add(outcome, times);
         }
-        bump(&mut self.ended, (step.status, retries), times);
+        self.ended.add((step.status, retries), times);
         self.broke += i64::from(failed && outcome != Outcome::Success) * times;
         self.retries += total([step.retries]) * times;
         self.time += i128::from(step.duration) * i128::from(times);
@@ -300,7 +308,7 @@ impl StepCell {
 impl StratumCell {
     /// Adds one execution, `times` over.
     pub fn give(&mut self, run: &Run, times: i64) {
-        bump(&mut self.ended, run.ended(), times);
+        self.ended.add(run.ended(), times);
         if !run.ended().counts() {
             return;
         }
@@ -309,11 +317,11 @@ impl StratumCell {
         }
         for step in &run.steps {
             let place = (step.number, step.action.clone());
-            change(&mut self.steps, place, |cell| cell.give(step, run.outcome, times));
+            self.steps.change(place, |cell| cell.give(step, run.outcome, times));
         }
         for it in &run.adjustments {
             let place = (it.number, it.action.clone(), it.kind);
-            change(&mut self.adjusted, place, |counts| bump(counts, run.outcome, times));
+            self.adjusted.change(place, |counts| counts.add(run.outcome, times));
         }
     }
 
@@ -322,41 +330,20 @@ impl StratumCell {
         let Self { ended, successful, steps, adjusted } = other;
         add(&mut self.ended, ended, times);
         self.successful.merge(successful, times);
-        merge(&mut self.steps, steps, |mine, theirs| mine.merge(theirs, times));
-        merge(&mut self.adjusted, adjusted, |mine, theirs| add(mine, theirs, times));
+        self.steps.merge(steps, |mine, theirs| mine.merge(theirs, times));
+        self.adjusted.merge(adjusted, |mine, theirs| add(mine, theirs, times));
     }
 }
 
 impl TextsCell {
     /// Adds one execution, `times` over, that ended on the day that begins with this hour.
     pub fn give(&mut self, day: Hour, times: i64) {
-        bump(&mut self.days, day, times);
+        self.days.add(day, times);
     }
 
     /// Adds all of another, `times` over.
     pub fn merge(&mut self, other: &Self, times: i64) {
         add(&mut self.days, &other.days, times);
-    }
-}
-
-/// Counts something `times` more often, and leaves out what comes to nothing.
-pub(super) fn bump<K: Ord>(counts: &mut Counts<K>, key: K, times: i64) {
-    change(counts, key, |count| *count += times);
-}
-
-/// Changes a value, and leaves out what comes to nothing.
-fn change<K: Ord, V: Default + PartialEq>(values: &mut BTreeMap<K, V>, key: K, change: impl FnOnce(&mut V)) {
-    if let Some(value) = values.get_mut(&key) {
-        change(value);
-        if *value == V::default() {
-            values.remove(&key);
-        }
-    } else {
-        let mut value = V::default();
-        change(&mut value);
-        if value != V::default() {
-            values.insert(key, value);
-        }
     }
 }
 
@@ -368,23 +355,5 @@ pub(super) fn total(numbers: impl IntoIterator<Item = u64>) -> i64 {
 }
 
 fn add<K: Ord + Clone>(counts: &mut Counts<K>, more: &Counts<K>, times: i64) {
-    merge(counts, more, |mine, theirs| mine.add_assign(theirs * times));
-}
-
-/// Adds the values of a map to those of another, and leaves out what comes to nothing.
-fn merge<K: Ord + Clone, V: Default + PartialEq>(
-    values: &mut BTreeMap<K, V>,
-    more: &BTreeMap<K, V>,
-    mut add: impl FnMut(&mut V, &V),
-) {
-    for (key, theirs) in more {
-        let Some(mine) = values.get_mut(key) else {
-            change(values, key.clone(), |mine| add(mine, theirs));
-            continue;
-        };
-        add(mine, theirs);
-        if *mine == V::default() {
-            values.remove(key);
-        }
-    }
+    counts.merge(more, |mine, theirs| *mine += theirs * times);
 }

@@ -9,6 +9,8 @@ use crate::{execution::AdjustmentType, names::named};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum View {
+    /// Executions, by scope and workflow.
+    Workflows,
     /// Executions, by scope, workflow and version.
     Runs,
     /// Steps, by workflow, version, number and action.
@@ -19,9 +21,9 @@ pub enum View {
     Texts,
 }
 
-named!(View { Runs = "runs", Steps = "steps", Strata = "strata", Texts = "texts" });
+named!(View { Workflows = "workflows", Runs = "runs", Steps = "steps", Strata = "strata", Texts = "texts" });
 
-/// Which executions of a workflow a sum in [`View::Runs`] is over. Each execution is in one sum of each scope, so that
+/// Which executions of a workflow a sum in [`View::Workflows`] or [`View::Runs`] is over. Each execution is in one sum of each scope, so that
 /// a question about any of these has an answer of few sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "by what executions are told apart beside workflow and version")]
@@ -45,8 +47,18 @@ impl Scope {
         Self::NamespaceIncidentTypeAndTargetKind,
     ];
 
+    /// How many values its keys begin with.
+    pub fn values(self) -> usize {
+        match self {
+            Self::All => 0,
+            Self::Namespace | Self::IncidentType | Self::TargetKind => 1,
+            Self::IncidentTypeAndTargetKind => 2,
+            Self::NamespaceIncidentTypeAndTargetKind => 3,
+        }
+    }
+
     /// What executions are told apart by in it, in the order of its keys.
-    fn values(self, of: &Stratum) -> Vec<&str> {
+    fn values_of(self, of: &Stratum) -> Vec<&str> {
         let Stratum { namespace, incident_type, target_kind, .. } = of;
         match self {
             Self::All => vec![],
@@ -76,21 +88,21 @@ pub struct KeyError {
 }
 
 impl Key {
-    /// Of [`View::Runs`]: a scope, with the first of its values.
+    /// Of [`View::Workflows`] and [`View::Runs`]: a scope, with the first of its values.
     pub fn scope(scope: Scope, values: &[&str]) -> Self {
         let tag = Scope::ALL.iter().position(|&other| other == scope).expect("it is one of all");
         let key = Self(vec![u8::try_from(tag).expect("there are six")]);
         values.iter().fold(key, |key, value| key.text(value))
     }
 
-    /// Of [`View::Runs`]: an execution's in a scope.
-    pub fn runs(scope: Scope, of: &Stratum) -> Self {
-        let values = scope.values(of);
+    /// Of [`View::Workflows`]: an execution's in a scope. Of [`View::Runs`]: all versions of its workflow.
+    pub fn scoped(scope: Scope, of: &Stratum) -> Self {
+        let values = scope.values_of(of);
         let length = values.iter().map(|value| value.len() + 1).sum::<usize>();
         // Many are made: of one piece.
         let mut key = Vec::with_capacity(length + of.workflow.len() + of.version.len() + 3);
         key.extend(Self::scope(scope, &[]).0);
-        values.into_iter().fold(Self(key), Self::text).text(&of.workflow).text(&of.version)
+        values.into_iter().fold(Self(key), Self::text).text(&of.workflow)
     }
 
     /// Of [`View::Steps`]: all of a version.
@@ -143,6 +155,11 @@ impl Key {
         &self.0
     }
 
+    /// Its bytes, and no more of it.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     /// The key with these bytes.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -156,9 +173,72 @@ impl Key {
         Some(Self(end))
     }
 
+    /// No key, but one that sorts after all: no part begins with its byte.
+    pub fn last() -> Self {
+        Self(vec![u8::MAX])
+    }
+
+    /// Of [`View::Texts`]: the one of all patterns together that are not told apart, which no pattern has.
+    ///
+    /// # Errors
+    /// When it is no key of that view.
+    pub fn other_patterns(&self) -> Result<Self, KeyError> {
+        let mut parts = self.parts();
+        for _ in 0..5 {
+            parts.text(View::Texts)?;
+        }
+        parts.number(View::Texts)?;
+        parts.text(View::Texts)?;
+        parts.about()?;
+        Ok(Self(self.0[..parts.at].to_vec()).text(""))
+    }
+
     /// Reads its parts.
     pub fn parts(&self) -> Parts<'_> {
         Parts { bytes: &self.0, at: 0 }
+    }
+}
+
+/// Which keys: those that begin with one, and of whose texts behind it some are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    begins: Key,
+    then: Vec<Option<Vec<u8>>>,
+}
+
+impl Keys {
+    /// Those that begin with `first`, and have these texts behind it; `None` is any.
+    pub fn of(first: Key, texts: &[Option<&str>]) -> Self {
+        let given = texts.iter().take_while(|text| text.is_some()).count();
+        let last = texts.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let begins = texts[..given].iter().flatten().fold(first, |key, text| key.text(text));
+        let then = texts[given..last.max(given)].iter().map(|text| text.map(|text| text.as_bytes().to_vec()));
+        Self { begins, then: then.collect() }
+    }
+
+    /// What they begin with; others may begin so, too.
+    pub fn begins(&self) -> &Key {
+        &self.begins
+    }
+
+    /// Whether the key with these bytes is one of them.
+    pub fn has(&self, key: &[u8]) -> bool {
+        key.strip_prefix(self.begins.as_bytes()).is_some_and(|rest| self.has_then(rest))
+    }
+
+    fn has_then(&self, mut rest: &[u8]) -> bool {
+        self.then.iter().all(|asked| {
+            let Some(end) = rest.iter().position(|&byte| byte == 0) else { return false };
+            let text = &rest[..end];
+            rest = &rest[end + 1..];
+            asked.as_deref().is_none_or(|asked| asked == text)
+        })
+    }
+}
+
+impl From<Key> for Keys {
+    fn from(begins: Key) -> Self {
+        Self { begins, then: Vec::new() }
     }
 }
 
@@ -181,6 +261,14 @@ impl<'a> Parts<'a> {
         let text = text.ok_or_else(|| self.error(view))?;
         self.at += text.len() + 1;
         Ok(text)
+    }
+
+    /// The next part, which is a text, unless the key has no more.
+    ///
+    /// # Errors
+    /// When there is something else.
+    pub fn last_text(&mut self, view: View) -> Result<Option<&'a str>, KeyError> {
+        if self.at == self.bytes.len() { Ok(None) } else { self.text(view).map(Some) }
     }
 
     /// The next part, which is a number.

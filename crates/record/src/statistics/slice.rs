@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Part, RunsCell, StepCell, StratumCell, View};
+use super::{Cell, Part, RunsCell, Sorted, StepCell, StratumCell, View};
 use crate::names::named;
 
 mod bytes;
@@ -13,6 +13,10 @@ pub use bytes::{NoSlice, Texts};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Slice {
+    /// Of [`View::Workflows`]: all but the next.
+    Workflows,
+    /// How their durations are spread.
+    WorkflowsSpread,
     /// Of [`View::Runs`]: all but the next.
     Runs,
     /// How their durations are spread.
@@ -32,6 +36,8 @@ pub enum Slice {
 }
 
 named!(Slice {
+    Workflows = "workflows",
+    WorkflowsSpread = "workflows_spread",
     Runs = "runs",
     RunsSpread = "runs_spread",
     Steps = "steps",
@@ -47,13 +53,14 @@ impl View {
     pub fn slices(self, part: Part) -> &'static [Slice] {
         use Slice as S;
         let all: &[S] = match self {
+            Self::Workflows => &[S::Workflows, S::WorkflowsSpread],
             Self::Runs => &[S::Runs, S::RunsSpread],
             Self::Steps => &[S::Steps, S::StepsSpread],
             Self::Strata => &[S::Strata, S::StrataSteps, S::StrataSpread],
             Self::Texts => &[S::Texts],
         };
         match (self, part) {
-            (Self::Texts, _) | (_, Part::All) => all,
+            (Self::Texts, _) | (_, Part::Successful | Part::All) => all,
             (Self::Strata, Part::Ended) => &all[..1],
             (_, Part::Ended | Part::Counts) => &all[..all.len() - 1],
         }
@@ -64,6 +71,7 @@ impl Slice {
     /// The view whose cells it is of.
     pub fn view(self) -> View {
         match self {
+            Self::Workflows | Self::WorkflowsSpread => View::Workflows,
             Self::Runs | Self::RunsSpread => View::Runs,
             Self::Steps | Self::StepsSpread => View::Steps,
             Self::Strata | Self::StrataSteps | Self::StrataSpread => View::Strata,
@@ -73,14 +81,19 @@ impl Slice {
 }
 
 impl Cell {
-    /// Its slices, each a cell in which there is nothing else; those of which there is nothing are left out.
-    pub fn sliced(self) -> impl Iterator<Item = (Slice, Self)> {
+    /// Its slices, of a cell of this view, each a cell in which there is nothing else; those of which there is nothing are
+    /// left out.
+    pub fn sliced(self, view: View) -> impl Iterator<Item = (Slice, Self)> {
         let slices: Vec<(Slice, Self)> = match self {
             Self::Runs(mut cell) => {
+                let [counts, spreads] = match view {
+                    View::Workflows => [Slice::Workflows, Slice::WorkflowsSpread],
+                    _ => [Slice::Runs, Slice::RunsSpread],
+                };
                 let durations = std::mem::take(&mut cell.durations);
                 let queued = std::mem::take(&mut cell.queued);
                 let spread = RunsCell { durations, queued, ..RunsCell::default() };
-                vec![(Slice::Runs, Self::Runs(cell)), (Slice::RunsSpread, Self::Runs(spread))]
+                vec![(counts, Self::Runs(cell)), (spreads, Self::Runs(spread))]
             }
             Self::Step(mut cell) => {
                 let spread = spread(&mut cell);
@@ -88,9 +101,8 @@ impl Cell {
             }
             Self::Stratum(cell) => {
                 let StratumCell { ended, successful, mut steps, adjusted } = *cell;
-                let spreads = steps.iter_mut().map(|(step, cell)| (step.clone(), spread(cell)));
-                let spreads = spreads.filter(|(_, cell)| !cell.completed.is_zero()).collect();
-                steps.retain(|_, cell| *cell != StepCell::default());
+                let mut spreads = Sorted::new();
+                steps.change_all(|step, cell| spreads.change(step.clone(), |to| *to = spread(cell)));
                 let none = StratumCell::default;
                 let cell = |cell| Self::Stratum(Box::new(cell));
                 vec![

@@ -23,10 +23,14 @@ impl Sums {
         let of = &contribution.of;
         if let Some(run) = &contribution.run {
             for scope in Scope::ALL {
-                self.change(View::Runs, bucket, Key::runs(scope, of), |cell| match cell {
-                    Cell::Runs(cell) => cell.give(run, times),
-                    _ => unreachable!("a cell of runs"),
-                });
+                let workflow = Key::scoped(scope, of);
+                let version = workflow.clone().text(&of.version);
+                for (view, key) in [(View::Workflows, workflow), (View::Runs, version)] {
+                    self.change(view, bucket, key, |cell| match cell {
+                        Cell::Runs(cell) => cell.give(run, times),
+                        _ => unreachable!("a cell of runs"),
+                    });
+                }
             }
             if run.ended().counts() {
                 for step in &run.steps {
@@ -111,22 +115,10 @@ impl View {
     /// A cell of this view that nothing was added to.
     pub fn zero(self) -> Cell {
         match self {
-            Self::Runs => Cell::Runs(Default::default()),
+            Self::Workflows | Self::Runs => Cell::Runs(Default::default()),
             Self::Steps => Cell::Step(Default::default()),
             Self::Strata => Cell::Stratum(Box::default()),
             Self::Texts => Cell::Texts(Default::default()),
-        }
-    }
-}
-
-impl Cell {
-    /// The view that it is of.
-    pub fn view(&self) -> View {
-        match self {
-            Self::Runs(_) => View::Runs,
-            Self::Step(_) => View::Steps,
-            Self::Stratum(_) => View::Strata,
-            Self::Texts(_) => View::Texts,
         }
     }
 }

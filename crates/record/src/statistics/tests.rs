@@ -108,8 +108,10 @@ fn a_step_that_is_there_twice_counts_once_and_one_that_was_not_begun_was_not_rea
 fn an_execution_is_in_one_cell_of_each_scope_and_in_its_steps() {
     let record = plain_record();
     let sums = sums(std::slice::from_ref(&record), now());
-    let runs = sums.iter().filter(|((view, ..), _)| *view == View::Runs).count();
-    assert_eq!(runs, Scope::ALL.len());
+    for view in [View::Workflows, View::Runs] {
+        let cells = sums.iter().filter(|((of, ..), _)| *of == view);
+        assert_eq!(cells.count(), Scope::ALL.len());
+    }
     let Cell::Runs(runs) = cell(&sums, View::Runs, &Key::scope(Scope::All, &[])) else { unreachable!() };
     assert_eq!(runs.ended[&Ended { outcome: Outcome::Partial, status: Status::Failed }], 1);
     assert_eq!(runs.scores[&ScoreSource::Reported], Scores { count: 1, sum: 400_000, squares: 160_000 });
@@ -143,13 +145,14 @@ fn a_verdict_is_counted_by_how_the_execution_turned_out_and_changes_nothing_else
         let record = WorkflowExecutionAudit { status, ..plain_record() };
         let mut reviewed = Sums::default();
         let contribution = Contribution::of(&record).reviewed(Some(Verdict::Harmful));
-        reviewed.give(&contribution, 1, Kept::by(now()));
+        let hour = Bucket::of(contribution.hour, Level::Hour);
+        reviewed.give_to(hour, &contribution, 1);
         let all = Key::scope(Scope::All, &[]);
         let Cell::Runs(runs) = cell(&reviewed, View::Runs, &all) else { unreachable!() };
         assert_eq!(runs.verdicts, [((Verdict::Harmful, Outcome::Partial), 1)].into());
         let Cell::Runs(before) = cell(&sums(&[record], now()), View::Runs, &all) else { unreachable!() };
         assert_eq!(RunsCell { verdicts: Counts::new(), ..runs }, before);
-        reviewed.give(&contribution, -1, Kept::by(now()));
+        reviewed.give_to(hour, &contribution, -1);
         assert!(reviewed.is_zero());
     }
 }
@@ -179,8 +182,38 @@ fn the_parts_of_a_key_can_be_read() {
     assert_eq!(parts.about().unwrap(), about);
     assert_eq!(parts.text(View::Texts).unwrap(), "é");
     assert!(parts.text(View::Texts).is_err() && parts.number(View::Texts).is_err() && parts.about().is_err());
-    let key = Key::runs(Scope::IncidentType, &of);
-    assert_eq!(key.parts().scope().unwrap(), Scope::IncidentType);
+    let others = Key::stratum(&of).number(7).text("scale").about(about).text("");
+    assert_eq!(key.other_patterns().unwrap(), others);
+    assert!(Key::stratum(&of).other_patterns().is_err());
+    let key = Key::scoped(Scope::IncidentType, &of);
+    for (key, version) in [(key.clone(), None), (key.text("v2"), Some("v2"))] {
+        let mut parts = key.parts();
+        assert_eq!(parts.scope().unwrap(), Scope::IncidentType);
+        assert_eq!(parts.text(View::Runs).unwrap(), of.incident_type);
+        assert_eq!(parts.text(View::Runs).unwrap(), of.workflow);
+        assert_eq!(parts.last_text(View::Runs).unwrap(), version);
+        assert_eq!(parts.last_text(View::Runs).unwrap(), None);
+    }
+}
+
+#[test]
+fn keys_are_those_that_have_what_is_asked_for() {
+    let key = |parts: &[&str]| parts.iter().fold(Key::default(), |key, part| key.text(part));
+    let all =
+        [key(&["a", "b", "c"]), key(&["a", "", "c"]), key(&["a", "b"]), key(&["aa", "b", "c"]), key(&["b"])];
+    let asked = |parts: &[Option<&str>]| -> Vec<usize> {
+        let keys = Keys::of(Key::default(), parts);
+        let has = |place: &usize| keys.has(all[*place].as_bytes());
+        (0..all.len()).filter(has).collect()
+    };
+    assert_eq!(asked(&[]), [0, 1, 2, 3, 4]);
+    assert_eq!(asked(&[None, None]), [0, 1, 2, 3, 4]);
+    assert_eq!(asked(&[Some("a")]), [0, 1, 2]);
+    assert_eq!(asked(&[Some("a"), Some("b")]), [0, 2]);
+    assert_eq!(asked(&[Some("a"), None, Some("c")]), [0, 1]);
+    assert_eq!(asked(&[None, Some("b")]), [0, 2, 3]);
+    assert_eq!(asked(&[None, Some("")]), [1]);
+    assert_eq!(Keys::of(Key::default(), &[Some("a"), None, Some("c")]).begins(), &key(&["a"]));
 }
 
 proptest! {
@@ -328,7 +361,7 @@ proptest! {
         }
         let (mut rows, mut steps) = (0, 0);
         for ((day, of), row) in daily.workflows() {
-            let key = Key::runs(Scope::NamespaceIncidentTypeAndTargetKind, of);
+            let key = Key::scoped(Scope::NamespaceIncidentTypeAndTargetKind, of).text(&of.version);
             let bucket = Bucket::of(Hour::of(day.start()), Level::Day);
             let cell = sums.iter().find(|((view, at, other), _)| (*view, *at, other) == (View::Runs, bucket, &key));
             let Some((_, Cell::Runs(cell))) = cell else { panic!("{of:?}") };

@@ -1,5 +1,7 @@
 //! `dualaudit stats workflows`.
 
+use std::iter;
+
 use super::{Common, Present, given, plot};
 use crate::{
     command::pages::{Cells, Shape},
@@ -18,13 +20,16 @@ pub(super) struct Args {
     /// What a row is of: workflow or version.
     #[arg(long, value_name = "WHAT")]
     by: Option<String>,
+    /// How many rows to tell, up to 1000: those with the most executions [default: 200].
+    #[arg(long, value_name = "N")]
+    limit: Option<String>,
 }
 
 impl Args {
     /// The parameters beside those of every answer.
     pub(super) fn pairs(&self) -> Vec<(String, String)> {
         let series = Some("true".to_owned());
-        given([("by", &self.by), ("series", &series)])
+        given([("by", &self.by), ("limit", &self.limit), ("series", &series)])
     }
 }
 
@@ -38,10 +43,12 @@ impl Present for Request {
     }
 
     fn notes(answer: &Answer<Workflows>) -> Vec<String> {
-        let Tally { executions, cancelled, deleted, .. } = answer.answer.total;
-        vec![format!(
+        let Workflows { total: Tally { executions, cancelled, deleted, .. }, more, .. } = answer.answer;
+        let counted = format!(
             "{executions} executions; {cancelled} cancelled and {deleted} deleted ones are in no rate."
-        )]
+        );
+        let more = more.then(|| "There are more rows: --limit says how many are told.".to_owned());
+        iter::once(counted).chain(more).collect()
     }
 }
 

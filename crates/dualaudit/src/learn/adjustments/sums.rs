@@ -9,7 +9,7 @@ use dualaudit_record::{
 
 use super::Broken;
 use crate::learn::{
-    Filters, LearnError,
+    LearnError,
     contrast::{Groups, Kind},
     figures::{sample, whole},
     inference::{proportion::Sample, stratified},
@@ -43,13 +43,9 @@ pub(super) struct Summed<'f> {
 }
 
 impl<'f> Sums<'f> {
-    pub(super) fn of(
-        filters: &Filters,
-        of_strata: &'f [FoundCell],
-        of_texts: &'f [FoundCell],
-    ) -> Result<Self, LearnError> {
+    pub(super) fn of(of_strata: &'f [FoundCell], of_texts: &'f [FoundCell]) -> Result<Self, LearnError> {
         let mut sums = Self::default();
-        for (log, of, cell) in strata(filters, of_strata)? {
+        for (log, of, cell) in strata(of_strata)? {
             // The workflow is the same of all.
             let kind = (log, Stratum { workflow: "", ..of });
             for ((number, action), step) in &cell.steps {
@@ -67,9 +63,7 @@ impl<'f> Sums<'f> {
         for FoundCell { key, cell, .. } in of_texts {
             let Cell::Texts(cell) = cell else { continue };
             let mut parts = key.parts();
-            if !filters.has(&stratum(&mut parts, View::Texts)?) {
-                continue;
-            }
+            stratum(&mut parts, View::Texts)?;
             let (number, action, about) =
                 (parts.number(View::Texts)?, parts.text(View::Texts)?, parts.about()?);
             let texts = match about {

@@ -82,7 +82,7 @@ pub(super) fn judged(filters: &Filters, pairs: Vec<Pair<'_>>, minimum: u64) -> C
     });
     let more = comparisons.len() > COMPARISONS;
     comparisons.truncate(COMPARISONS);
-    Comparisons { against_period: None, judged, comparisons, more }
+    Comparisons { against_period: None, alike_by: Vec::new(), judged, comparisons, more }
 }
 
 fn compared(

@@ -8,28 +8,13 @@ use dualaudit_record::{
 };
 
 use crate::learn::{
-    Filters, LearnError,
+    LearnError,
     contrast::Kind,
     figures::Tally,
     inference::proportion::Sample,
-    source::{FoundCell, kind},
+    source::{FoundCell, kind, runs},
+    workflows::By,
 };
-
-/// What groups are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
-    Version,
-    Workflow,
-}
-
-impl By {
-    fn name<'f>(self, workflow: &'f str, version: &'f str) -> &'f str {
-        match self {
-            Self::Version => version,
-            Self::Workflow => workflow,
-        }
-    }
-}
 
 /// Executions that are compared with others.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +27,9 @@ pub(super) struct Group<'f> {
     pub(super) successful: Sketch,
 }
 
-/// Groups by name, of those executions that are asked for: from the cells that tell all apart, and from those that say
+/// Groups by name: from the cells that tell all apart, and from those that say
 /// how long executions took.
 pub(super) fn groups<'f>(
-    filters: &Filters,
     by: By,
     apart: &'f [FoundCell],
     took: &'f [FoundCell],
@@ -58,20 +42,15 @@ pub(super) fn groups<'f>(
             Cell::Step(_) | Cell::Texts(_) => continue,
         };
         let of = kind(key, cell)?;
-        if !filters.has(&of) {
-            continue;
-        }
-        let group = groups.entry(by.name(of.workflow, of.version)).or_default();
-        ended.iter().for_each(|(&ended, count)| *group.ended.entry(ended).or_default() += count);
+        let group = groups.entry(if by == By::Version { of.version } else { of.workflow }).or_default();
+        group.ended.merge(ended, |all, count| *all += count);
         let kind = group.kinds.entry((*log, Stratum { workflow: "", version: "", ..of })).or_default();
         *kind = kind.plus(Tally::of(ended).sample());
     }
-    for FoundCell { key, cell, .. } in took {
-        let Cell::Runs(cell) = cell else { continue };
-        if let Some((workflow, version)) = filters.runs_key(key)?
-            && let Some(successful) = cell.durations.get(&Outcome::Success)
-        {
-            groups.entry(by.name(workflow, version)).or_default().successful.merge(&successful.sketch, 1);
+    for ((workflow, version), cell) in runs(took)? {
+        if let Some(successful) = cell.durations.get(&Outcome::Success) {
+            let name = version.filter(|_| by == By::Version).unwrap_or(workflow);
+            groups.entry(name).or_default().successful.merge(&successful.sketch, 1);
         }
     }
     Ok(groups)

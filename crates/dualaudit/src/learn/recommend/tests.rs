@@ -79,6 +79,36 @@ fn what_is_proven_comes_before_what_was_lucky() {
 }
 
 #[test]
+fn each_execution_counts_once_however_long_the_period_is() {
+    let mut given = Given::nothing(now());
+    for day in [71, 72, 92, 97] {
+        for (outcome, times) in [(Outcome::Success, 3), (Outcome::Failed, 1)] {
+            given.give(HERE.log, &Contribution::of(&record("a", HERE, outcome, day)), times);
+        }
+    }
+    for (since, (count, of)) in [("3d", (3, 4)), ("8d", (6, 8)), ("28d", (9, 12)), ("29d", (12, 16))] {
+        let answer = ask(&given, &[("incident_type", "oom"), ("since", since)]);
+        let it = &answer.recommended[0].narrow.success;
+        assert_eq!((it.count, it.of), (count, of), "{since}");
+    }
+}
+
+#[test]
+fn what_was_cancelled_was_tried_and_flags() {
+    let mut given = Given::nothing(now());
+    ran(&mut given, "a", HERE, 1, 1);
+    ran(&mut given, "b", Place { incident: "crash", ..HERE }, 9, 1);
+    let cancelled =
+        WorkflowExecutionAudit { status: Status::Cancelled, ..record("b", HERE, Outcome::Failed, 99) };
+    given.give(HERE.log, &Contribution::of(&cancelled).reviewed(Some(Verdict::Harmful)), 1);
+    let answer = ask_here(&given);
+    assert_eq!((names(&answer), answer.candidates), (vec!["a", "b"], 2));
+    let it = &answer.recommended[1];
+    assert_eq!((it.harmful, it.narrow.success.of, it.success.insufficient_data), (1, 0, true));
+    assert_eq!(answer.untested, []);
+}
+
+#[test]
 fn wide_evidence_is_what_is_not_narrow_and_counts_as_20_executions() {
     let mut given = Given::nothing(now());
     ran(&mut given, "a", HERE, 1, 1);

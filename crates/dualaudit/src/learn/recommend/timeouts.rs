@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::LearnError;
 use crate::learn::{
-    Filters,
     figures::{Durations, Rate, whole},
     source::FoundCell,
     steps::steps,
@@ -57,9 +56,9 @@ pub struct StepTimeout {
 }
 
 impl Timeouts {
-    /// Of cells of a version.
-    pub(super) fn of(version: &Filters, cells: &[FoundCell], minimum: u64) -> Result<Self, LearnError> {
-        let steps = steps(version, cells)?;
+    /// Of a version, from cells of all.
+    pub(super) fn of(cells: &[FoundCell], version: &str, minimum: u64) -> Result<Self, LearnError> {
+        let steps = steps(cells, Some(version))?;
         let steps_left_out = steps.len().saturating_sub(MOST) as u64;
         let told = |((number, action), cell)| timeout(number, action, &cell, minimum);
         Ok(Self { steps: steps.into_iter().take(MOST).map(told).collect(), steps_left_out })

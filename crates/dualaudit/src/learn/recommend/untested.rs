@@ -66,7 +66,7 @@ impl Others {
     }
 
     /// Adds the workflows of runs that `filters` ask for.
-    pub(super) fn add(&mut self, why: Why, filters: &Filters, runs: &Runs) {
+    pub(super) fn add(&mut self, why: Why, filters: &Filters, runs: &Runs<'_>) {
         for (workflow, known) in by_workflow(runs) {
             if !self.tested.contains(&workflow) {
                 let filters = filters.of(&workflow, None);

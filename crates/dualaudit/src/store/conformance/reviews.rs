@@ -81,11 +81,8 @@ async fn verdicts(store: &dyn Store) -> Counts<(Verdict, Outcome)> {
     let mut verdicts = Counts::new();
     for (_, _, cell) in store.cells(LOG, &[wanted]).await.unwrap().cells.remove(0) {
         let Cell::Runs(cell) = cell else { panic!("{cell:?}") };
-        for (of, count) in cell.verdicts {
-            *verdicts.entry(of).or_default() += count;
-        }
+        verdicts.merge(&cell.verdicts, |all, count| *all += count);
     }
-    verdicts.retain(|_, count| *count != 0);
     verdicts
 }
 

@@ -6,7 +6,7 @@ use dualaudit_record::{
     Entry, WorkflowExecutionAudit,
     entry::Verdict,
     statistics::{
-        Bucket, Cell, Contribution, Daily, Hour, Kept, Key, Level, Part, StepDay, Stratum, Sums, View,
+        Bucket, Cell, Contribution, Daily, Hour, Kept, Key, Keys, Level, Part, StepDay, Stratum, Sums, View,
         WorkflowDay,
     },
     time::{MAX, ZERO},
@@ -178,15 +178,16 @@ async fn parts_and_periods(store: &dyn Store, head: &Head, expected: &Sums) {
     let days = |days: i32| Hour::from_number(last.number() - days * 24).expect("an hour");
     let (first, end) = (Hour::of(ZERO), Bucket::of(Hour::of(MAX), Level::Hour).end());
     let periods = [(first, end), (days(28), end), (days(90), days(2)), (days(400), days(17))];
-    let begins = expected.iter().find(|((view, _, _), _)| *view == View::Runs).map(|((_, _, key), _)| key);
-    let begins = [Key::default(), begins.cloned().unwrap_or_default()];
     let mut questions = Vec::new();
     for (&view, (from, until)) in View::ALL.iter().flat_map(|view| periods.map(|period| (view, period))) {
-        for (begins, by) in begins.iter().flat_map(|begins| [None, Some(Level::Day)].map(|by| (begins, by))) {
-            questions.extend([Part::Ended, Part::Counts, Part::All].map(|part| {
-                let begins = begins.clone();
-                WantedCells { view, begins, from, until, by, part }
-            }));
+        let key = expected.iter().find(|((of, _, _), _)| *of == view).map(|((_, _, key), _)| key);
+        let keys = some_keys(view, &key.cloned().unwrap_or_default());
+        for by in [None, Some(Level::SixHours), Some(Level::Day)] {
+            for part in [Part::Ended, Part::Counts, Part::Successful, Part::All] {
+                // In turn, so that each comes with most of the others.
+                let keys = keys[questions.len() % keys.len()].clone();
+                questions.push(WantedCells { view, keys, from, until, by, part });
+            }
         }
     }
     let found = store.cells(&head.log, &questions).await.unwrap().cells;
@@ -201,6 +202,21 @@ async fn parts_and_periods(store: &dyn Store, head: &Head, expected: &Sums) {
     }
 }
 
+/// All keys; those that have the texts of one but for its second; and those that begin with it.
+fn some_keys(view: View, key: &Key) -> [Keys; 3] {
+    let mut parts = key.parts();
+    let first = match view {
+        View::Workflows | View::Runs => parts.scope().map(|scope| Key::scope(scope, &[])).unwrap_or_default(),
+        _ => Key::default(),
+    };
+    let mut texts = vec![parts.text(view).ok(), None];
+    if view != View::Steps {
+        let _ = parts.text(view);
+        texts.push(parts.text(view).ok());
+    }
+    [Key::default().into(), Keys::of(first, &texts), key.clone().into()]
+}
+
 /// The cells that a question asks for, by the first hour of their stretches where they are told apart by days.
 fn plain_cells(expected: &Sums, wanted: &WantedCells) -> BTreeMap<(Option<Hour>, Key), Cell> {
     let mut cells: BTreeMap<(Option<Hour>, Key), Cell> = BTreeMap::new();
@@ -208,7 +224,7 @@ fn plain_cells(expected: &Sums, wanted: &WantedCells) -> BTreeMap<(Option<Hour>,
         if *view != wanted.view
             || bucket.end() <= wanted.from
             || bucket.start >= wanted.until
-            || !key.as_bytes().starts_with(wanted.begins.as_bytes())
+            || !wanted.keys.has(key.as_bytes())
         {
             continue;
         }

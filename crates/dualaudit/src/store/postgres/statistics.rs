@@ -1,12 +1,16 @@
 //! Statistics: what appends give, folded into pages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    pin::pin,
+};
 
 use async_trait::async_trait;
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     statistics::{Bucket, Hour, Kept, Key, NotPacked, Packed, Sums},
 };
+use futures::TryStreamExt;
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
@@ -25,10 +29,10 @@ use crate::store::{
     rows::Cells as _,
     rules::{self, Decision, Revision},
     statistics::{
-        BadStatistics, Behind, Folding, FoundCells, Given, PENDING, PENDING_BYTES, REFOLDED, Run, Statistics,
-        WantedCells,
+        BadStatistics, Behind, Findings, Folding, FoundCells, Given, MOST_BYTES, NotFound, PENDING,
+        PENDING_BYTES, REFOLDED, Run, Statistics, WantedCells,
         days::Days,
-        found, given,
+        given,
         page::{self, Change, PageId},
         refold,
         rolling::Rolling,
@@ -445,21 +449,46 @@ async fn cells(session: &Session, log: &str, wanted: &[WantedCells]) -> Result<F
     let slices: Vec<&str> = runs.iter().map(|(_, run)| run.slice.as_str()).collect();
     let from: Vec<i32> = runs.iter().map(|(_, run)| run.of.from.number()).collect();
     let last: Vec<i32> = runs.iter().map(|(_, run)| run.of.until.number() - 1).collect();
-    let begins: Vec<&[u8]> = runs.iter().map(|(place, _)| wanted[*place].begins.as_bytes()).collect();
-    // No key begins with this byte.
-    let end = |place: &usize| wanted[*place].begins.end().unwrap_or_else(|| Key::from_bytes(vec![u8::MAX]));
+    let begins: Vec<&[u8]> = runs.iter().map(|(place, _)| wanted[*place].keys.begins().as_bytes()).collect();
+    let end = |place: &usize| wanted[*place].keys.begins().end().unwrap_or_else(Key::last);
     let ends: Vec<Key> = runs.iter().map(|(place, _)| end(place)).collect();
     let ends: Vec<&[u8]> = ends.iter().map(Key::as_bytes).collect();
     let of: [&(dyn ToSql + Sync); 8] = [&log, &places, &levels, &slices, &from, &last, &begins, &ends];
-    let (found_pages, pending) = tokio::try_join!(session.rows(PAGES, &of), pending(session, log))?;
-    let page = |row: &Row| {
-        let (id, bytes) = read_page(row)?;
-        Ok((row.number::<usize>(5)?, id, bytes))
-    };
-    let pages: Vec<(usize, PageId, Vec<u8>)> = found_pages.iter().map(page).collect::<Result<_>>()?;
+    let (pages, pending) = tokio::try_join!(pages(session, PAGES, &of), pending(session, log))?;
     let wanted = wanted.to_owned();
-    let cells = apart(move || found(&wanted, &pages, &pending, as_of)).await?;
-    Ok(FoundCells { cells: cells.map_err(|error| damaged(log, &error))?, behind })
+    let found = apart(move || {
+        let mut findings = Findings::new(&wanted, as_of);
+        for (place, id, bytes) in &pages {
+            findings.page(*place, id, bytes)?;
+        }
+        findings.pending(&pending)?;
+        Ok(findings.found())
+    });
+    let cells = found.await?.map_err(|error| match error {
+        NotFound::Bad(error) => damaged(log, &error),
+        NotFound::TooMuch => StoreError::TooSlow(error.to_string()).into(),
+    })?;
+    Ok(FoundCells { cells, behind })
+}
+
+/// Pages, each beside the place of the question that it is read for, in column 5; none beyond what a question may read.
+async fn pages(
+    session: &Session,
+    sql: &str,
+    of: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<(usize, PageId, Vec<u8>)>> {
+    let statement = session.prepare_cached(sql).await?;
+    let mut rows = pin!(session.query_raw(&statement, of.iter().copied()).await?);
+    let (mut pages, mut read) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let (id, bytes) = read_page(&row)?;
+        read += bytes.len();
+        if read > MOST_BYTES {
+            return Err(StoreError::TooSlow(NotFound::TooMuch.to_string()).into());
+        }
+        pages.push((row.number::<usize>(5)?, id, bytes));
+    }
+    Ok(pages)
 }
 
 /// Reads contributions from a column.

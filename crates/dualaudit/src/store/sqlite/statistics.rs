@@ -23,7 +23,8 @@ use crate::store::{
     Which,
     rows::Cells as _,
     statistics::{
-        BadStatistics, Behind, Folding, FoundCells, Given, Run, Statistics, WantedCells, found, given,
+        BadStatistics, Behind, Findings, Folding, FoundCells, Given, NotFound, Run, Statistics, WantedCells,
+        given,
         page::{self, Change, PageId},
         refold,
     },
@@ -254,15 +255,16 @@ fn cells(connection: &Connection, log: &str, wanted: &[WantedCells]) -> Result<F
         return Ok(FoundCells { cells: vec![Vec::new(); wanted.len()], behind: None });
     };
     let kept = kept(connection, log)?;
-    let mut pages = Vec::new();
+    let mut findings = Findings::new(wanted, as_of);
     for (place, wanted) in wanted.iter().enumerate() {
         for run in wanted.runs(kept, as_of) {
-            run_pages(connection, log, run, &wanted.begins, |id, bytes| pages.push((place, id, bytes)))?;
+            run_pages(connection, log, run, wanted.keys.begins(), |id, bytes| {
+                findings.page(place, &id, bytes).map_err(|error| not_found(log, error))
+            })?;
         }
     }
-    let pending = pending(connection, log)?;
-    let cells = found(wanted, &pages, &pending, as_of).map_err(|error| damaged(log, &error))?;
-    Ok(FoundCells { cells, behind: behind(connection, log)? })
+    findings.pending(&pending(connection, log)?).map_err(|error| not_found(log, error))?;
+    Ok(FoundCells { cells: findings.found(), behind: behind(connection, log)? })
 }
 
 /// The pages of a run of buckets that hold the keys that begin so.
@@ -271,7 +273,7 @@ fn run_pages(
     log: &str,
     run: Run,
     begins: &Key,
-    mut take: impl FnMut(PageId, Vec<u8>),
+    mut take: impl FnMut(PageId, &[u8]) -> Result<()>,
 ) -> Result<()> {
     const NEXT: &str = "
         -- statistics: oldest bucket in a stretch
@@ -287,11 +289,10 @@ fn run_pages(
                 SELECT max(first_key)
                 FROM statistics_page
                 WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4 AND first_key <= ?5), ?5)
-            AND (?6 IS NULL OR first_key < ?6)
+            AND first_key < ?6
         ORDER BY first_key";
     let Run { slice, level, mut of } = run;
-    let end = begins.end();
-    let end = end.as_ref().map(Key::as_bytes);
+    let end = begins.end().unwrap_or_else(Key::last);
     let mut next = connection.prepare_cached(NEXT)?;
     let mut pages = connection.prepare_cached(PAGES)?;
     loop {
@@ -299,10 +300,12 @@ fn run_pages(
         let start: Option<i32> = next.query_row(within, |row| row.get(0))?;
         let Some(start) = start.and_then(Hour::from_number) else { return Ok(()) };
         let bucket = Bucket { level, start };
-        let named = params![log, level.as_str(), start.number(), slice.as_str(), begins.as_bytes(), end];
+        let named =
+            params![log, level.as_str(), start.number(), slice.as_str(), begins.as_bytes(), end.as_bytes()];
         let mut rows = pages.query(named)?;
         while let Some(row) = rows.next()? {
-            take(PageId { slice, bucket, first: Key::from_bytes(row.get(0)?) }, row.get(1)?);
+            let id = PageId { slice, bucket, first: Key::from_bytes(row.get(0)?) };
+            take(id, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
         }
         of.from = bucket.end();
     }
@@ -322,6 +325,13 @@ fn page_id(row: &Row<'_>) -> Result<PageId> {
 fn hour(row: &Row<'_>, column: usize) -> Result<Hour> {
     let hour = Hour::from_number(row.number(column)?);
     hour.ok_or_else(|| row.unreadable(column, "its year is not from 1 to 9999"))
+}
+
+fn not_found(log: &str, error: NotFound) -> Error {
+    match error {
+        NotFound::Bad(error) => damaged(log, &error),
+        NotFound::TooMuch => StoreError::TooSlow(error.to_string()).into(),
+    }
 }
 
 pub(super) fn damaged(log: &str, error: &BadStatistics) -> Error {

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use dualaudit_record::statistics::{Bucket, Cell, Key, Part, Slice, Sums, Texts, View};
+use dualaudit_record::statistics::{Bucket, Cell, Key, Part, Slice, Sums, Texts};
 
 /// The version of the form.
 const FORM: u8 = 2;
-/// A page that is longer is divided.
-const FULL: usize = 16 * 1024;
+/// A page that is longer is divided. Its row fits into a page of SQLite's file, which has 4 KiB, so that who looks for few
+/// keys reads one of these and no chain of them.
+const FULL: usize = 3500;
 /// Into pages of about this length, so that each has room to grow.
 const HALF: usize = FULL / 2;
 
@@ -71,8 +72,8 @@ pub(crate) fn add(
     sums: Sums,
 ) -> Result<Vec<Change>, BadPage> {
     let mut pages: BTreeMap<PageId, BTreeMap<Key, Cell>> = BTreeMap::new();
-    for ((_, bucket, key), cell) in sums.into_cells() {
-        for (slice, cell) in cell.sliced() {
+    for ((view, bucket, key), cell) in sums.into_cells() {
+        for (slice, cell) in cell.sliced(view) {
             let first =
                 page_of(known, slice, bucket, &key).map_or_else(Key::default, |page| page.first.clone());
             pages.entry(PageId { slice, bucket, first }).or_default().insert(key.clone(), cell);
@@ -86,7 +87,7 @@ pub(crate) fn add(
             None => BTreeMap::new(),
         };
         for (key, cell) in more {
-            merge(&mut cells, id.slice.view(), key, cell);
+            merge(&mut cells, key, cell);
         }
         if cells.is_empty() {
             changes.extend(is_there.then_some(Change::Remove(id)));
@@ -97,9 +98,8 @@ pub(crate) fn add(
     Ok(changes)
 }
 
-fn merge(cells: &mut BTreeMap<Key, Cell>, view: View, key: Key, cell: Cell) {
+fn merge(cells: &mut BTreeMap<Key, Cell>, key: Key, cell: Cell) {
     use std::collections::btree_map::Entry;
-    debug_assert_eq!(cell.view(), view);
     match cells.entry(key) {
         Entry::Vacant(place) => {
             place.insert(cell);

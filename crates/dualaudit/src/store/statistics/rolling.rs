@@ -1,5 +1,5 @@
-//! How the buckets of one day become those of a later one: each bucket that is over by then is put together from shorter
-//! ones, page by page; and once all are, the log's statistics have come to that day, and what is not kept any more goes.
+//! How the buckets of one time become those of a later one, six hours or more after: each bucket that is over by then is put together from shorter
+//! ones, page by page; and once all are, the log's statistics have come to that time, and what is not kept any more goes.
 //!
 //! Meanwhile nothing else is folded, so the shorter buckets stay as they are; and nobody reads the longer ones.
 
@@ -15,12 +15,13 @@ use super::page::{self, BadPage, PageId};
 pub(in crate::store) const ROLLED: u32 = 64;
 pub(in crate::store) const GONE: u32 = 256;
 
-/// How far the buckets of a later day have come.
+/// How far the buckets of a later time have come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct Rolling {
-    /// Its first hour.
+    /// The first of its six hours.
     to: Hour,
-    /// How long those are that are put together now: first days, of hours; then weeks and months, of days.
+    /// How long those are that are put together now: first six hours, of hours; then days, of these; then weeks and
+    /// months, of days.
     level: Level,
     /// Those of this length that begin before are done.
     pub(in crate::store) from: Hour,
@@ -44,20 +45,24 @@ impl After {
 }
 
 impl Rolling {
-    /// On to the day of `as_of`; `None` where the statistics have come to it.
+    /// On to the six hours of `as_of`; `None` where the statistics have come to it.
     pub(in crate::store) fn begin(kept: Kept, as_of: Time) -> Option<Self> {
         let to = Kept::by(as_of);
-        (to > kept).then(|| Self { to: to.hour(), level: Level::Day, from: kept.hour(), after: None })
+        (to > kept).then(|| Self { to: to.hour(), level: Level::SixHours, from: kept.hour(), after: None })
     }
 
-    /// The day that they come to.
+    /// The time that they come to.
     pub(in crate::store) fn to(&self) -> Kept {
         Kept::at(self.to)
     }
 
     /// How long those are that others are put together from.
     pub(in crate::store) fn source(&self) -> Level {
-        if self.level == Level::Day { Level::Hour } else { Level::Day }
+        match self.level {
+            Level::Hour | Level::SixHours => Level::Hour,
+            Level::Day => Level::SixHours,
+            Level::Week | Level::Month => Level::Day,
+        }
     }
 
     /// The bucket that one of these belongs to; `None` where it is not over.
@@ -70,7 +75,9 @@ impl Rolling {
     /// `kept` is where the statistics come from.
     pub(in crate::store) fn longer(&mut self, kept: Kept) -> bool {
         self.level = match self.level {
-            Level::Hour | Level::Day => Level::Week,
+            Level::Hour => Level::SixHours,
+            Level::SixHours => Level::Day,
+            Level::Day => Level::Week,
             Level::Week => Level::Month,
             Level::Month => return false,
         };
@@ -113,6 +120,11 @@ pub(in crate::store) fn put_together(pages: &[(PageId, Vec<u8>)], into: Bucket) 
 }
 
 /// The shorter buckets that are not kept: how long they are, and the hour that they begin before.
-pub(in crate::store) fn gone(kept: Kept) -> [(Level, Hour); 3] {
-    [(Level::Hour, kept.hours_from()), (Level::Day, kept.days_from()), (Level::Week, kept.days_from())]
+pub(in crate::store) fn gone(kept: Kept) -> [(Level, Hour); 4] {
+    [
+        (Level::Hour, kept.hours_from()),
+        (Level::SixHours, kept.hours_from()),
+        (Level::Day, kept.days_from()),
+        (Level::Week, kept.days_from()),
+    ]
 }

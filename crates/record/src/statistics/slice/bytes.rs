@@ -1,14 +1,14 @@
 //! Slices as bytes: numbers as in postcard (LEB128, signed ones in zigzag), lists with their length before them, and
 //! texts as the numbers that [`Texts`] gives them. They are read by adding them to a cell.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::Slice;
 use crate::{
     entry::Verdict,
     execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus},
     statistics::{
-        Cell, Counts, Ended, Hour, Part, RunsCell, Scores, Sketch, StepCell, StratumCell, Timed, cell::bump,
+        Cell, Counts, Ended, Hour, Part, RunsCell, Scores, Sketch, Sorted, StepCell, StratumCell, Timed,
     },
 };
 
@@ -49,8 +49,8 @@ impl Slice {
     pub fn write(self, cell: &Cell, texts: &mut Texts, bytes: &mut Vec<u8>) {
         let mut to = Writer { bytes };
         match (self, cell) {
-            (Self::Runs, Cell::Runs(cell)) => to.runs(cell),
-            (Self::RunsSpread, Cell::Runs(cell)) => {
+            (Self::Workflows | Self::Runs, Cell::Runs(cell)) => to.runs(cell),
+            (Self::WorkflowsSpread | Self::RunsSpread, Cell::Runs(cell)) => {
                 to.list(&cell.durations, |to, outcome, timed| {
                     to.outcome(*outcome);
                     to.timed(timed);
@@ -93,7 +93,7 @@ impl Slice {
         }
     }
 
-    /// Adds what was written of a cell of its view to a cell; of [`Part::Ended`] perhaps not all of it.
+    /// Adds what was written of a cell of its view to a cell; of a part, perhaps no more than that.
     ///
     /// # Errors
     /// When the bytes are no such slice. Some of it may have been added.
@@ -103,19 +103,26 @@ impl Slice {
     pub fn add(self, bytes: &[u8], texts: &[&str], part: Part, cell: &mut Cell) -> Result<(), NoSlice> {
         let mut from = Reader { bytes, texts };
         match (self, cell) {
-            (Self::Runs, Cell::Runs(cell)) => {
+            (Self::Workflows | Self::Runs, Cell::Runs(cell)) => {
                 if from.runs(part, cell)? == Read::Enough {
                     return Ok(());
                 }
             }
-            (Self::RunsSpread, Cell::Runs(cell)) => {
+            (Self::WorkflowsSpread | Self::RunsSpread, Cell::Runs(cell)) => {
                 for _ in 0..from.length()? {
                     let outcome = from.one_of(Outcome::ALL)?;
-                    let timed = cell.durations.entry(outcome).or_default();
-                    from.timed(timed)?;
-                    if *timed == Timed::default() {
-                        cell.durations.remove(&outcome);
+                    if part == Part::Successful && outcome != Outcome::Success {
+                        // The others follow.
+                        return Ok(());
                     }
+                    cell.durations.try_change(
+                        |it| it.cmp(&outcome),
+                        || outcome,
+                        |timed| from.timed(timed),
+                    )?;
+                }
+                if part == Part::Successful {
+                    return Ok(());
                 }
                 from.timed(&mut cell.queued)?;
             }
@@ -126,12 +133,14 @@ impl Slice {
                 from.steps(cell, Reader::step)?;
                 for _ in 0..from.length()? {
                     let (number, action) = (from.small()?, from.text()?);
-                    let place = (number, action.to_owned(), from.one_of(AdjustmentType::ALL)?);
-                    let counts = cell.adjusted.entry(place.clone()).or_default();
-                    from.counts(counts, Reader::outcome)?;
-                    if counts.is_empty() {
-                        cell.adjusted.remove(&place);
-                    }
+                    let kind = from.one_of(AdjustmentType::ALL)?;
+                    cell.adjusted.try_change(
+                        |(other, of, other_kind)| {
+                            (*other, of.as_str(), *other_kind).cmp(&(number, action, kind))
+                        },
+                        || (number, action.to_owned(), kind),
+                        |counts| from.counts(counts, Reader::outcome),
+                    )?;
                 }
             }
             (Self::StrataSpread, Cell::Stratum(cell)) => {
@@ -143,7 +152,7 @@ impl Slice {
                 for _ in 0..from.length()? {
                     last = last.checked_add(from.signed()?).ok_or(NoSlice)?;
                     let day = i32::try_from(last).ok().and_then(Hour::from_number).ok_or(NoSlice)?;
-                    bump(&mut cell.days, day, from.signed()?);
+                    cell.days.add(day, from.signed()?);
                 }
             }
             _ => unreachable!("a slice of the cells of another view"),
@@ -194,7 +203,7 @@ impl Writer<'_> {
         self.one_of(Outcome::ALL, &outcome);
     }
 
-    fn list<K, V>(&mut self, map: &BTreeMap<K, V>, mut write: impl FnMut(&mut Self, &K, &V)) {
+    fn list<K, V>(&mut self, map: &Sorted<K, V>, mut write: impl FnMut(&mut Self, &K, &V)) {
         self.number(map.len() as u64);
         map.iter().for_each(|(key, value)| write(self, key, value));
     }
@@ -336,7 +345,7 @@ impl<'a> Reader<'a> {
     ) -> Result<(), NoSlice> {
         for _ in 0..self.length()? {
             let key = key(self)?;
-            bump(counts, key, self.signed()?);
+            counts.add(key, self.signed()?);
         }
         Ok(())
     }
@@ -353,11 +362,7 @@ impl<'a> Reader<'a> {
         for _ in 0..self.length()? {
             let source = self.one_of(ScoreSource::ALL)?;
             let more = Scores { count: self.signed()?, sum: self.signed()?, squares: self.signed()? };
-            let scores = cell.scores.entry(source).or_default();
-            scores.merge(&more, 1);
-            if *scores == Scores::default() {
-                cell.scores.remove(&source);
-            }
+            cell.scores.change(source, |scores| scores.merge(&more, 1));
         }
         for sum in [&mut cell.rollbacks, &mut cell.rolled_back, &mut cell.retries, &mut cell.retried] {
             *sum += self.signed()?;
@@ -382,17 +387,12 @@ impl<'a> Reader<'a> {
         add: impl Fn(&mut Self, &mut StepCell) -> Result<(), NoSlice>,
     ) -> Result<(), NoSlice> {
         for _ in 0..self.length()? {
-            let place = (self.small()?, self.text()?.to_owned());
-            if let Some(step) = cell.steps.get_mut(&place) {
-                add(self, step)?;
-                if *step == StepCell::default() {
-                    cell.steps.remove(&place);
-                }
-            } else {
-                let mut step = StepCell::default();
-                add(self, &mut step)?;
-                cell.steps.insert(place, step);
-            }
+            let (number, action) = (self.small()?, self.text()?);
+            cell.steps.try_change(
+                |(other, of)| (*other, of.as_str()).cmp(&(number, action)),
+                || (number, action.to_owned()),
+                |step| add(self, step),
+            )?;
         }
         Ok(())
     }
@@ -437,7 +437,7 @@ mod tests {
     /// A cell as it comes back from the bytes of its slices.
     fn read(view: View, cell: &Cell, part: Part) -> Cell {
         let mut read = view.zero();
-        for (slice, sliced) in cell.clone().sliced() {
+        for (slice, sliced) in cell.clone().sliced(view) {
             assert_eq!(slice.view(), view);
             let (mut texts, mut bytes) = (Texts::default(), Vec::new());
             slice.write(&sliced, &mut texts, &mut bytes);
@@ -471,7 +471,7 @@ mod tests {
         #[test]
         fn cells_come_back_from_the_bytes_of_their_slices(records in vec(testing::record(), 1..5)) {
             for ((view, ..), cell) in sums(&records).iter() {
-                for part in [Part::Ended, Part::Counts, Part::All] {
+                for part in [Part::Ended, Part::Counts, Part::Successful, Part::All] {
                     let mut expected = cell.clone();
                     expected.keep(part);
                     let mut read = read(*view, cell, part);
@@ -492,7 +492,7 @@ mod tests {
                 negative.merge(cell, -1);
                 let mut sum = view.zero();
                 for cell in [cell, cell, &negative, &negative] {
-                    for (slice, sliced) in cell.clone().sliced() {
+                    for (slice, sliced) in cell.clone().sliced(*view) {
                         let (mut texts, mut bytes) = (Texts::default(), Vec::new());
                         slice.write(&sliced, &mut texts, &mut bytes);
                         let texts: Vec<&str> = texts.all().iter().map(String::as_str).collect();
