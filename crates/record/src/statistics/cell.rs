@@ -9,6 +9,7 @@ use super::{
 use crate::{
     entry::Verdict,
     execution::{AdjustmentType, Outcome, ScoreSource, Status, StepStatus},
+    submitted::MAX_COUNT,
 };
 
 /// Retries from here on are counted together.
@@ -57,6 +58,9 @@ pub enum Part {
 pub type Counts<K> = Sorted<K, i64>;
 
 /// A sum of what executions gave. All numbers may be negative in what is to be taken back, and none is in a whole.
+///
+/// No sum of 2^32 executions overflows: one gives at most [`MAX_COUNT`] to any number, but to sums of durations, which
+/// have 128 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see what they hold")]
 pub enum Cell {
@@ -347,11 +351,11 @@ impl TextsCell {
     }
 }
 
-/// The sum of numbers, bounded.
-pub(super) fn total(numbers: impl IntoIterator<Item = u64>) -> i64 {
-    let sum = numbers.into_iter().fold(0, u64::saturating_add);
-    // Never beyond what sums of many of them need.
-    i64::try_from(sum).unwrap_or(i64::MAX).min(1 << 40)
+/// What the retries of one execution, or of a step in it, come to: no more than any other count, of which a sum over
+/// 2^32 executions fits in 64 bits.
+pub(super) fn total(retries: impl IntoIterator<Item = u64>) -> i64 {
+    let sum = retries.into_iter().fold(0, u64::saturating_add);
+    sum.min(MAX_COUNT.into()).cast_signed()
 }
 
 fn add<K: Ord + Clone>(counts: &mut Counts<K>, more: &Counts<K>, times: i64) {

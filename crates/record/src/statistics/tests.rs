@@ -8,6 +8,7 @@ use crate::{
     execution::{
         AdjustmentType, Outcome, ScoreSource, Status, StepExecutionAudit, StepStatus, StoredExecution,
     },
+    submitted::{MAX_COUNT, MAX_DURATION},
     testing::{self, now, plain_record},
 };
 
@@ -127,6 +128,38 @@ fn an_execution_is_in_one_cell_of_each_scope_and_in_its_steps() {
     assert_eq!(stratum.steps.len(), 2);
     let adjusted = (1, "restart".to_owned(), AdjustmentType::Timeout);
     assert_eq!(stratum.adjusted[&adjusted][&Outcome::Partial], 1);
+}
+
+#[test]
+fn no_sum_of_four_billion_executions_overflows_whatever_they_say() {
+    let mut record = WorkflowExecutionAudit {
+        effectiveness_score: 1.0,
+        rollbacks_performed: MAX_COUNT,
+        total_duration: MAX_DURATION,
+        queued_duration: Some(MAX_DURATION),
+        ..plain_record()
+    };
+    let step = &mut record.step_executions[0];
+    (step.retries_attempted, step.duration) = (MAX_COUNT, MAX_DURATION);
+    let step = step.clone();
+    record.step_executions.extend(std::iter::repeat_n(step, 1000));
+    let contribution = Contribution::of(&record);
+    let most = i64::from(MAX_COUNT) << 32;
+
+    let mut sums = Sums::default();
+    give(&mut sums, &contribution, 1 << 31, now());
+    let other = sums.clone();
+    sums.merge(&other, 1);
+    let Cell::Runs(runs) = cell(&sums, View::Runs, &Key::scope(Scope::All, &[])) else { unreachable!() };
+    assert_eq!((runs.rollbacks, runs.retries, runs.retried), (most, most, 1 << 32));
+    let micros = i128::from(MAX_DURATION / 1000) << 32;
+    assert_eq!((runs.durations[&Outcome::Partial].sum, runs.queued.sum), (micros, micros));
+    let step = Key::version("restart-and-scale", "v2").number(1);
+    let Cell::Step(step) = cell(&sums, View::Steps, &step) else { unreachable!() };
+    assert_eq!((step.retries, step.time), (most, 1001 * micros));
+    // And all of it can be taken back.
+    give(&mut sums, &contribution, -(1 << 32), now());
+    assert!(sums.is_zero());
 }
 
 #[test]
