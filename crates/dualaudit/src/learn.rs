@@ -85,13 +85,15 @@ pub trait Ask: Sized + Send + Sync {
     /// When a key that was found makes no sense.
     fn answer(&self, as_of: Time, found: &Found) -> Result<Self::Answer, LearnError>;
 
-    /// Adds what statistics do not have, such as which executions they are about: a few of them.
+    /// Adds what statistics do not have, such as which executions they are about: a few of them, in the logs that were
+    /// read.
     ///
     /// # Errors
     /// Those of the store.
     fn look_up(
         &self,
         _store: &dyn Store,
+        _logs: &[String],
         _period: Period,
         _answer: &mut Self::Answer,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
@@ -126,7 +128,7 @@ pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answ
         found.cells.extend(source.cells(&then).await?.cells);
     }
     let mut answer = asked.answer(as_of, &found)?;
-    asked.look_up(store, period, &mut answer).await?;
+    asked.look_up(store, &found.logs, period, &mut answer).await?;
     Ok(Answer {
         period,
         filters: filters.clone(),

@@ -252,6 +252,8 @@ mod tests {
             "recommend",
             "recommend?incident_type=a&limit=11",
             "recommend?incident_type=a&explore=x",
+            "verdicts?limit=0",
+            "verdicts?limit=1001",
         ] {
             let answered = served.get(&format!("/api/v1/learn/{path}")).await;
             assert_eq!(
@@ -278,6 +280,7 @@ mod tests {
             "regressions?since=400d&by=version",
             "recommend?incident_type=&namespace=none&minimum=1000000",
             "recommend?incident_type=oom&explore=7",
+            "verdicts?limit=1000",
         ] {
             let answered = served.get(&format!("/api/v1/learn/{path}")).await;
             assert_eq!(answered.status, 200, "{}", answered.text);

@@ -96,7 +96,13 @@ impl Ask for Request {
         Ok(answer(&tally, cells, errors, *sort, *minimum, Links::to(filters, period)))
     }
 
-    async fn look_up(&self, store: &dyn Store, period: Period, answer: &mut Steps) -> Result<(), StoreError> {
+    async fn look_up(
+        &self,
+        store: &dyn Store,
+        _logs: &[String],
+        period: Period,
+        answer: &mut Steps,
+    ) -> Result<(), StoreError> {
         if !self.examples {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What people said of executions: their verdicts, as a proportion of what was reviewed, and where they disagree with
 //! how the execution turned out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Reverse, collections::VecDeque};
 
 use dualaudit_record::{
     Time,
@@ -12,23 +12,30 @@ use dualaudit_record::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ask, Found, LearnError, Links, Period, Question, Unanswerable,
+    Ask, Filters, Found, LearnError, Links, Period, Question, Unanswerable,
     figures::{Rate, Tally, whole},
     question::given,
     source::{Row, runs},
     workflows::By,
 };
 use crate::{
-    parameter::one_of,
+    parameter::{self, one_of},
     store::{self, Lookup, Store, StoreError, Wanted, WantedCells, WantedDisagreements},
 };
 
 /// The period unless another is asked for, in days.
 const DAYS: i64 = 28;
 /// The parameters beside those of every answer.
-const ALSO: [&str; 1] = ["by"];
+const ALSO: [&str; 2] = ["by", "limit"];
+/// How many workflows are listed unless asked otherwise,
+const LIMIT: u32 = 100;
+/// and at most.
+const MOST: u32 = 1000;
 /// Disagreements that are listed at most.
 const LISTED: usize = 50;
+/// How often the store is asked for disagreements in all, unless there are more logs; each time it looks at 1,000
+/// reviews at most.
+const LOOKS: usize = 10;
 
 /// What is asked of verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +44,8 @@ pub struct Request {
     pub question: Question,
     /// What a row is of.
     pub by: By,
+    /// How many rows there are at most.
+    pub limit: usize,
 }
 
 impl Ask for Request {
@@ -46,7 +55,8 @@ impl Ask for Request {
     fn parse(pairs: &[(String, String)], now: Time) -> Result<Self, Unanswerable> {
         let question = Question::parse(pairs, &ALSO, DAYS, now)?;
         let by = given(pairs, "by", |value| one_of(value, "workflow or version"))?;
-        Ok(Self { question, by: by.unwrap_or_default() })
+        let limit = given(pairs, "limit", |value| parameter::whole(value, MOST))?.unwrap_or(LIMIT);
+        Ok(Self { question, by: by.unwrap_or_default(), limit: limit as usize })
     }
 
     fn question(&self) -> &Question {
@@ -58,7 +68,7 @@ impl Ask for Request {
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Verdicts, LearnError> {
-        let Self { question: Question { filters, minimum, .. }, by } = self;
+        let Self { question: Question { filters, minimum, .. }, by, limit } = self;
         let rows = runs(&found.cells[0])?;
         let period = self.period(as_of);
         let mut total = RunsCell::default();
@@ -72,11 +82,14 @@ impl Ask for Request {
         let mut workflows: Vec<OfWorkflow> = rows.iter().map(of_row).collect();
         workflows.retain(|row| row.judged.reviewed.count > 0);
         workflows.sort_by_key(|row| {
-            std::cmp::Reverse((row.judged.harmful.count, row.judged.disagreeing, row.judged.reviewed.count))
+            Reverse((row.judged.harmful.count, row.judged.disagreeing, row.judged.reviewed.count))
         });
+        let more_workflows = workflows.len() > *limit;
+        workflows.truncate(*limit);
         Ok(Verdicts {
             total: Judged::of(&total, *minimum),
             workflows,
+            more_workflows,
             disagreements: Vec::new(),
             more: false,
         })
@@ -85,36 +98,62 @@ impl Ask for Request {
     async fn look_up(
         &self,
         store: &dyn Store,
+        logs: &[String],
         period: Period,
         answer: &mut Verdicts,
     ) -> Result<(), StoreError> {
-        if answer.total.disagreeing == 0 {
-            return Ok(());
-        }
-        let filters = &self.question.filters;
-        let logs: Vec<String> = match &filters.log {
-            Some(log) => vec![log.clone()],
-            None => store.logs().await?.into_iter().map(|head| head.log).collect(),
-        };
-        for log in logs {
-            let wanted = WantedDisagreements {
-                log,
-                workflow: filters.workflow.clone(),
-                before: None,
-                limit: u32::try_from(LISTED).expect("there are few") + 1,
-            };
-            let found = store.disagreements(&wanted).await?;
-            answer.more |= found.next.is_some();
+        let Verdicts { total: Judged { disagreeing, .. }, disagreements, .. } = answer;
+        let mut looks = 0;
+        // Log by log, and again where what was found is not what is asked for.
+        let mut left: VecDeque<Looking> = logs.iter().map(Looking::begin).collect();
+        let mut more = false;
+        // What was counted is all there is.
+        while (disagreements.len() as u64) < *disagreeing
+            && (looks < LOOKS.max(logs.len()))
+            && let Some(mut looking) = left.pop_front()
+        {
+            looks += 1;
+            let found = store.disagreements(&looking.wanted(&self.question.filters)).await?;
             for it in found.found {
-                if self.asks_for(store, period, &wanted.log, &it).await? {
-                    answer.disagreements.push(Disagreement::of(wanted.log.clone(), it));
+                if self.asks_for(store, period, looking.log, &it).await? {
+                    looking.found += 1;
+                    disagreements.push(Disagreement::of(looking.log.clone(), it));
                 }
             }
+            looking.before = found.next;
+            match found.next {
+                Some(_) if looking.found < LISTED => left.push_back(looking),
+                next => more |= next.is_some(),
+            }
         }
-        answer.disagreements.sort_by_key(|it| std::cmp::Reverse(it.reviewed_at));
-        answer.more |= answer.disagreements.len() > LISTED;
-        answer.disagreements.truncate(LISTED);
+        disagreements.sort_by_key(|it| Reverse(it.reviewed_at));
+        more |= !left.is_empty();
+        answer.more = (more && (disagreements.len() as u64) < *disagreeing) || disagreements.len() > LISTED;
+        disagreements.truncate(LISTED);
         Ok(())
+    }
+}
+
+/// How far a log was looked through for disagreements.
+struct Looking<'l> {
+    log: &'l String,
+    before: Option<u64>,
+    /// How many were found that are asked for.
+    found: usize,
+}
+
+impl<'l> Looking<'l> {
+    fn begin(log: &'l String) -> Self {
+        Self { log, before: None, found: 0 }
+    }
+
+    fn wanted(&self, filters: &Filters) -> WantedDisagreements {
+        WantedDisagreements {
+            log: self.log.clone(),
+            workflow: filters.workflow.clone(),
+            before: self.before,
+            limit: u32::try_from(LISTED).expect("there are few"),
+        }
     }
 }
 
@@ -148,11 +187,14 @@ impl Request {
 pub struct Verdicts {
     /// Of all that was asked for.
     pub total: Judged,
-    /// One a workflow, or version, that was reviewed; those with harmful verdicts first.
+    /// One a workflow, or version, that was reviewed, as many as asked for; those with harmful verdicts first.
     pub workflows: Vec<OfWorkflow>,
+    /// There are more of these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more_workflows: bool,
     /// Executions whose newest verdict disagrees with how they turned out, the newest review first.
     pub disagreements: Vec<Disagreement>,
-    /// There are more of these, which were not looked at.
+    /// There are more of these, or there may be: only so many reviews are looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
 }
@@ -247,3 +289,6 @@ impl Disagreement {
         Self { log, id, attempt, workflow, version, outcome, verdict, note, actor, reviewed_at }
     }
 }
+
+#[cfg(test)]
+mod tests;

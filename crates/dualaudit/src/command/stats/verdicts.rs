@@ -20,12 +20,15 @@ pub(super) struct Args {
     /// What a row is of: workflow or version.
     #[arg(long, value_name = "WHAT")]
     by: Option<String>,
+    /// How many to list, up to 1000 [default: 100].
+    #[arg(long, value_name = "N")]
+    limit: Option<String>,
 }
 
 impl Args {
     /// The parameters beside those of every answer.
     pub(super) fn pairs(&self) -> Vec<(String, String)> {
-        given([("by", &self.by)])
+        given([("by", &self.by), ("limit", &self.limit)])
     }
 }
 
@@ -42,12 +45,16 @@ impl Present for Request {
     }
 
     fn notes(answer: &Answer<Verdicts>) -> Vec<String> {
-        let Verdicts { total: Judged { reviewed, disagreeing, .. }, disagreements, more, .. } =
-            &answer.answer;
+        let Verdicts {
+            total: Judged { reviewed, disagreeing, .. }, more_workflows, disagreements, more, ..
+        } = &answer.answer;
         let mut notes = vec![format!(
             "{} of {} executions were reviewed; verdicts are no part of success.",
             reviewed.count, reviewed.of
         )];
+        if *more_workflows {
+            notes.push("There are more, which are not listed: see --limit.".to_owned());
+        }
         if *disagreeing > 0 {
             notes.push(format!("\n{disagreeing} verdicts disagree with how the execution turned out"));
         }
