@@ -45,7 +45,13 @@ async fn answer<A: Ask>(
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::http::tests::{Served, now, record};
+    use crate::{
+        http::tests::{Served, now, record},
+        store::{
+            Running, Store as _, Tracked, TrackingChange,
+            conformance::sample::{LOG, open, running, seen, tracked, tracking},
+        },
+    };
 
     /// Twenty executions of one workflow, of which the odd ones failed at their second step.
     async fn served() -> Served {
@@ -158,6 +164,38 @@ mod tests {
         let answer = served.get("/api/v1/learn/compare?since=1d").await.json();
         assert_eq!(answer["comparisons"][0]["insufficient"], "few_executions");
         assert_eq!(answer["against_period"]["until"], answer["period"]["since"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_of_a_version_of_which_more_than_a_tenth_is_in_flight() {
+        let served = Served::new().await;
+        let records = [of_version("v1", 36, 40, false), of_version("v2", 20, 40, false)].concat();
+        assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        open(served.store.as_ref(), LOG).await;
+        let begins = async |numbers: std::ops::Range<usize>| {
+            for number in numbers {
+                let running = running("restart-deployment", now());
+                let running = Some(Box::new(Running { version: "v2".to_owned(), ..*running }));
+                let underway = Tracked { running, ..tracked(&number.to_string(), Some(now())) };
+                seen(served.store.as_ref(), underway).await;
+            }
+        };
+        let compared = async || {
+            let path = "/api/v1/learn/compare?workflow=restart-deployment&version=v2&against=v1";
+            let answer = served.get(path).await.json();
+            let it = &answer["comparisons"][0];
+            let in_flight = [&answer["in_flight"]["executions"], &it["one"]["in_flight"]];
+            assert_eq!((in_flight[0], &it["against"]["in_flight"]), (in_flight[1], &json!(0)));
+            json!([in_flight[0], it["verdict"], it["insufficient"]])
+        };
+        // Of 44 in all, and of 45.
+        begins(0..4).await;
+        assert_eq!(compared().await, json!([4, "worse", null]));
+        begins(4..5).await;
+        assert_eq!(compared().await, json!([5, "insufficient_data", "in_flight"]));
+        let gone = TrackingChange::Gone { id: "0".to_owned() };
+        served.store.append(LOG, tracking([gone]), now()).await.unwrap();
+        assert_eq!(compared().await, json!([4, "worse", null]));
     }
 
     #[tokio::test]
