@@ -36,7 +36,7 @@ use crate::{
 // What goes through the door: whoever stands before it needs nothing else of the store.
 pub use crate::store::{
     Answer, DraftContent, Known, Log, ReadBack, Receipt, ReceiptResult, Recorded, Refusal, Running,
-    StoreError, Tracked, TrackedState, TrackingChange,
+    RunningAttempt, StoreError, Tracked, TrackedState, TrackingChange,
 };
 
 mod folding;

@@ -179,11 +179,12 @@ pub(super) fn recorded<'a>(state: &State, known: &'a Known) -> Option<&'a Record
 }
 
 /// Whether the latest revision of this very attempt says the same. One whose content is purged
-/// counts as recorded.
+/// counts as recorded. One that was seen to run again is not, though it may have ended as it had before: only what is
+/// appended takes it out of what is in flight.
 pub(super) fn is_recorded(record: &WorkflowExecutionAudit, digest: Option<Digest>, known: &Known) -> bool {
-    known
-        .attempt(record.started_at)
-        .is_some_and(|recorded| recorded.content_digest.is_none() || recorded.content_digest == digest)
+    let says_the_same =
+        |recorded: &Recorded| recorded.content_digest.is_none() || recorded.content_digest == digest;
+    !known.may_run(record.started_at) && known.attempt(record.started_at).is_some_and(says_the_same)
 }
 
 /// When an execution that cannot be mapped is kept again, having changed.

@@ -25,8 +25,8 @@ use super::{
 use crate::{
     clock::SharedClock,
     ingest::{
-        Answer, DraftContent, Ingest, Known, Receipt, Recorded, Running, StoreError, Tracked, TrackedState,
-        TrackingChange,
+        Answer, DraftContent, Ingest, Known, Receipt, Recorded, Running, RunningAttempt, StoreError, Tracked,
+        TrackedState, TrackingChange,
     },
     metrics::Metrics,
     source::{self, FINALIZER, Observed, State, annotation},
@@ -234,14 +234,23 @@ impl Visitor<'_> {
         self.executor.ingest.track(TrackingChange::Seen(self.tracked(state)));
     }
 
-    fn track_if_running(&self) {
+    fn track_if_running(&mut self) {
         if matches!(self.observed.state, State::Running) && self.observed.release_unrecorded.is_none() {
             self.track(TrackedState::Open);
+            self.know_that_it_runs();
+        }
+    }
+
+    /// The store is told so with the next append, and may not know it yet.
+    fn know_that_it_runs(&mut self) {
+        if let (State::Running, Some(known)) = (&self.observed.state, &mut self.known) {
+            known.running = Some(RunningAttempt { started_at: self.observed.started_at });
         }
     }
 
     async fn consult(&mut self) -> Result<Option<Next>, Trouble> {
         self.known = self.executor.ingest.known(std::slice::from_ref(&self.observed.id)).await?.pop();
+        self.know_that_it_runs();
         Ok(None)
     }
 
@@ -282,6 +291,10 @@ impl Visitor<'_> {
         let first_recorded_at = receipt.recorded_at;
         let recorded = Recorded { receipt, content_digest: self.digest, started_at, first_recorded_at };
         let known = self.known.get_or_insert_default();
+        if known.may_run(started_at) {
+            known.running = None;
+        }
+        known.recorded.retain(|before| before.started_at != started_at);
         known.recorded.push(recorded);
         // A new attempt of a retained resource starts at the beginning.
         known.tracked = known.tracked.map(|_| TrackedState::Open);

@@ -15,6 +15,15 @@ pub struct Known {
     pub quarantined: Option<(Digest, Time)>,
     /// Its tracked row: closed or not.
     pub tracked: Option<TrackedState>,
+    /// The attempt that runs, as far as its tracked row tells.
+    pub running: Option<RunningAttempt>,
+}
+
+/// An attempt that was seen to run, and not to have ended since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningAttempt {
+    /// When it began; not where it has not, or its resource never showed it.
+    pub started_at: Option<Time>,
 }
 
 impl Known {
@@ -43,6 +52,11 @@ impl Known {
                 receipt.recorded_at >= entry.recorded_at
             }
         })
+    }
+
+    /// Whether the attempt that began then may run: it is in flight until it is recorded, or recorded again.
+    pub fn may_run(&self, started_at: Option<Time>) -> bool {
+        self.running.is_some_and(|it| it.started_at.is_none() || it.started_at == started_at)
     }
 
     /// The recorded attempt that began then.

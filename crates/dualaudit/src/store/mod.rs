@@ -57,7 +57,9 @@ pub use erase::{EraseDraft, rest_digest};
 pub use error::StoreError;
 pub use filter::{Cursor, Filter};
 pub use in_flight::{InFlight, InFlightFilter, Underway};
-pub use known::{Known, Listed, ReadBack, Recorded, Running, Tracked, TrackedState, TrackingChange};
+pub use known::{
+    Known, Listed, ReadBack, Recorded, Running, RunningAttempt, Tracked, TrackedState, TrackingChange,
+};
 pub use logs::{
     Head, Log, LogOpening, LogReader, NoSuchLog, Owner, RevisionName, UnreadableLog, Which, meant, newest,
 };

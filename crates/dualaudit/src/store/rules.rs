@@ -8,7 +8,10 @@ use dualaudit_record::{
     log::Nonce,
 };
 
-use super::{ExecutionDraft, Origin, Receipt, ReceiptResult, Recorded, Refusal, ReviewDraft, TrackedState};
+use super::{
+    ExecutionDraft, Origin, Receipt, ReceiptResult, Recorded, Refusal, ReviewDraft, RunningAttempt,
+    TrackedState,
+};
 
 /// One revision of an execution id that the log has.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,6 +193,13 @@ pub(super) struct TrackedAs {
     pub(super) started_at: Option<Time>,
     pub(super) last_seen_at: Time,
     pub(super) is_running: bool,
+}
+
+impl TrackedAs {
+    /// The attempt that runs, as far as that tells.
+    pub(super) fn running(self) -> Option<RunningAttempt> {
+        self.is_running.then_some(RunningAttempt { started_at: self.started_at })
+    }
 }
 
 /// Whether an execution that is gone is no gap: it is recorded, quarantined or closed.

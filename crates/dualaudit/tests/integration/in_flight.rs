@@ -39,6 +39,23 @@ async fn what_runs_is_in_flight_until_it_is_recorded_or_gone() {
     eventually("it is gone", || async { cluster.get("stripped").await.is_none().then_some(()) }).await;
     in_flight(&cluster, &["paused", "waiting"]).await;
 
+    // An engine takes it up again, and it ends as it had before: there is nothing new to record.
+    let executing = json!({ "phase": "Executing", "completionTime": null });
+    cluster.status("finished", executing).await;
+    in_flight(&cluster, &["finished", "paused", "waiting"]).await;
+    cluster.finish("finished").await;
+    in_flight(&cluster, &["paused", "waiting"]).await;
+    // The same, where it ends while nobody looks.
+    cluster.status("finished", json!({ "phase": "Executing", "completionTime": null })).await;
+    in_flight(&cluster, &["finished", "paused", "waiting"]).await;
+    dualaudit.stop();
+    cluster.finish("finished").await;
+    let dualaudit = Dualaudit::run(&cluster, &arguments);
+    in_flight(&cluster, &["paused", "waiting"]).await;
+    let revision = |item: &serde_json::Value| item["revision"].clone();
+    let revisions: Vec<_> = dualaudit.recorded().await.iter().map(revision).collect();
+    assert_eq!(revisions, [1, 1], "nothing more was recorded of it, or of what was deleted");
+
     // Its window is over: it stays, and nothing of it is owed.
     eventually("it is retained", || async {
         cluster.get("finished").await.unwrap().metadata.finalizers.is_none().then_some(())

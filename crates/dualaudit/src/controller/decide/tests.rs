@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::{
     controller::receipt_annotation,
-    ingest::{Receipt, ReceiptResult},
+    ingest::{Receipt, ReceiptResult, RunningAttempt},
     source::FINALIZER,
 };
 
@@ -116,6 +116,11 @@ fn recorded() -> Known {
     Known { recorded: vec![recorded], ..Known::default() }
 }
 
+/// Recorded, and seen to run again since.
+fn running_again(started_at: Option<Time>) -> Known {
+    Known { running: Some(RunningAttempt { started_at }), ..recorded() }
+}
+
 fn closed() -> Known {
     Known { tracked: Some(TrackedState::Closed), ..recorded() }
 }
@@ -203,6 +208,18 @@ fn each_attempt_is_judged_by_its_own_record() {
     // An engine, or a restored etcd, goes back to the first start.
     assert_eq!(step(&deleted(ended()), Some(&known), at(6)), Step::LetGo);
     assert_eq!(step(&acknowledged(), Some(&known), at(6)), Step::WaitUntil(at(25)));
+}
+
+#[test]
+fn what_ran_again_since_is_recorded_again_though_it_ended_alike() {
+    for observed in [ended(), acknowledged(), deleted(ended())] {
+        for start in [Some(at(0)), None] {
+            assert_eq!(step(&observed, Some(&running_again(start)), at(100)), Step::Record);
+        }
+        // It is another attempt that runs.
+        let other = step(&observed, Some(&running_again(Some(at(5)))), at(100));
+        assert_eq!(other, step(&observed, Some(&recorded()), at(100)));
+    }
 }
 
 #[test]

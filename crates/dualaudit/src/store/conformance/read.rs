@@ -12,8 +12,8 @@ use super::{
     },
 };
 use crate::store::{
-    DraftContent, Filter, Known, LogOpening, Lookup, Owner, RevisionName, Store, StoreError, TrackedState,
-    Wanted, Which,
+    DraftContent, Filter, Known, LogOpening, Lookup, Owner, RevisionName, RunningAttempt, Store, StoreError,
+    Tracked, TrackedState, Wanted, Which,
 };
 
 pub(crate) async fn what_is_known_is_said_for_each_id_in_order(store: &dyn Store) {
@@ -23,9 +23,15 @@ pub(crate) async fn what_is_known_is_said_for_each_id_in_order(store: &dyn Store
     let amended = stored(store, from_resource(changed.clone())).await;
     append(store, [hold("b", "audit"), quarantine("c", "{}")]).await;
     seen(store, tracked("d", None)).await;
-    let ids = ["d", "a", "nobody", "b", "c"].map(str::to_owned);
+    seen(store, tracked("e", Some(at(7)))).await;
+    seen(store, Tracked { running: None, ..tracked("f", Some(at(7))) }).await;
+    let ids = ["d", "a", "nobody", "b", "c", "e", "f"].map(str::to_owned);
     let known = store.known(LOG, &ids).await.unwrap();
-    assert_eq!(known[0], Known { tracked: Some(TrackedState::Open), ..Known::default() });
+    let open = Known { tracked: Some(TrackedState::Open), ..Known::default() };
+    let runs = |started_at| Known { running: Some(RunningAttempt { started_at }), ..open.clone() };
+    assert_eq!((&known[0], &known[5], &known[6]), (&runs(None), &runs(Some(at(7))), &open));
+    assert!(known[0].may_run(Some(at(0))) && known[5].may_run(Some(at(7))));
+    assert!(!known[5].may_run(Some(at(0))) && !known[6].may_run(Some(at(7))));
     let recorded = known[1].recorded.last().unwrap();
     assert_eq!(recorded.receipt, amended);
     assert_eq!(recorded.content_digest, Some(digest_of(&changed)));

@@ -12,7 +12,7 @@ use super::{
 use crate::store::{
     HoldRow, Known, Receipt, ReceiptResult,
     rows::{self, Cells, fact_columns, hold_columns},
-    rules::{self, Revision},
+    rules::{self, Revision, TrackedAs},
 };
 
 /// The entries of the ids in `$2`: all revisions of executions, and all others.
@@ -117,10 +117,10 @@ async fn known_in(session: &Session, log: &str, ids: &[String]) -> Result<Vec<Kn
         ) AS newest";
     const TRACKED: &str = "
         -- state of tracked executions
-        SELECT tracked.id, tracked.state
+        SELECT tracked.id, tracked.state, tracked.started_at, tracked.last_seen_at, tracked.is_running
         FROM unnest($2::text[]) AS wanted (id)
         CROSS JOIN LATERAL (
-            SELECT id, state
+            SELECT id, state, started_at, last_seen_at, running_since IS NOT NULL AS is_running
             FROM tracked
             WHERE log = $1 AND id = wanted.id
             LIMIT 1
@@ -129,12 +129,20 @@ async fn known_in(session: &Session, log: &str, ids: &[String]) -> Result<Vec<Kn
     let held = holds_covering(session, log, ids).await?;
     let quarantined: HashMap<String, (Digest, Time)> =
         by_id(&session.rows(QUARANTINED, &[&log, &ids]).await?, |row| Ok((row.digest(1)?, row.time(2)?)))?;
-    let tracked = by_id(&session.rows(TRACKED, &[&log, &ids]).await?, |row| rows::tracked_state(row, 1))?;
+    let tracked = by_id(&session.rows(TRACKED, &[&log, &ids]).await?, |row| {
+        Ok(TrackedAs {
+            state: rows::tracked_state(row, 1)?,
+            started_at: row.optional(2, Cells::time)?,
+            last_seen_at: row.time(3)?,
+            is_running: row.try_get(4)?,
+        })
+    })?;
     let known = |id: &String| Known {
         recorded: entries.get(id).map_or_else(Vec::new, |of| rules::recorded(log, id, &of.revisions)),
         held: held.contains_key(id),
         quarantined: quarantined.get(id).copied(),
-        tracked: tracked.get(id).copied(),
+        tracked: tracked.get(id).map(|row| row.state),
+        running: tracked.get(id).copied().and_then(TrackedAs::running),
     };
     Ok(ids.iter().map(known).collect())
 }

@@ -250,11 +250,13 @@ pub(super) fn tracked_row(connection: &Connection, log: &str, id: &str) -> Resul
 
 /// See [`crate::store::Store::known`].
 pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Known> {
+    let tracked = tracked_as(connection, log, id)?;
     let mut known = Known {
         recorded: rules::recorded(log, id, &revisions(connection, log, id)?),
         held: !holds_covering(connection, log, id)?.is_empty(),
         quarantined: quarantined(connection, log, id)?,
-        tracked: tracked_as(connection, log, id)?.map(|row| row.state),
+        tracked: tracked.map(|row| row.state),
+        running: tracked.and_then(TrackedAs::running),
     };
     if let Some(earlier) = predecessor(connection, log)? {
         known.fill_from(self::known(connection, &earlier, id)?);
