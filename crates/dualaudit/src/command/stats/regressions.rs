@@ -136,3 +136,57 @@ fn estimate(change: &Change) -> Option<Estimate> {
         Change::Duration { ratio, .. } => ratio,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::{WorkflowExecutionAudit, execution::Outcome};
+
+    use super::*;
+    use crate::{
+        command::stats::page,
+        learn::testing::{Given, asked, execution, now},
+    };
+
+    fn shown(given: &Given, pairs: &[(&str, &str)]) -> String {
+        page::<Request>(&given.answer(&asked::<Request>(pairs, now())))
+    }
+
+    /// What ended so many days ago, in so many seconds.
+    fn ended(workflow: &str, days_ago: i64, seconds: u64) -> impl Fn(Outcome) -> WorkflowExecutionAudit {
+        move |outcome| WorkflowExecutionAudit {
+            workflow_name: workflow.into(),
+            total_duration: seconds * 1_000_000_000,
+            completed_at: now().saturating_add_micros(-days_ago * 86_400_000_000),
+            ..execution(outcome)
+        }
+    }
+
+    #[test]
+    fn what_got_worse_is_shown_with_what_it_was_and_what_became_of_it() {
+        let mut given = Given::nothing(now());
+        for days_ago in 1..60 {
+            let worse = |days: std::ops::Range<i64>| days.contains(&days_ago);
+            let success = |is_worse: bool| if is_worse { (20, 20) } else { (38, 2) };
+            let of_days = |days| success(worse(days));
+            for (workflow, (successes, failures), seconds) in [
+                ("falls", of_days(1..4), 60),
+                ("recovers", of_days(3..6), 60),
+                ("stays", of_days(1..25), 60),
+                ("drags", success(false), if worse(1..3) { 120 } else { 60 }),
+                ("steady", success(false), 60),
+            ] {
+                given.so_many(successes, failures, ended(workflow, days_ago, seconds + days_ago as u64 % 3));
+            }
+            given.so_many(1, 0, ended("rare", days_ago, 60));
+        }
+        insta::assert_snapshot!(shown(&given, &[("since", "14d")]));
+        insta::assert_snapshot!(shown(&given, &[("workflow", "steady")]), @r"
+        Ended from 2026-04-24T00:00:00Z until 2026-05-01T00:00:00Z.
+
+        No regression was found on these days.
+
+        70 comparisons on 7 days.
+        Not judged: days that are not over yet (1).
+        ");
+    }
+}
