@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     moving::{Journey, MoveError, MovedLog, Step, move_logs},
     store::{
-        Store, StoreError,
+        Folding, Store, StoreError, UnreadableEntry,
         postgres::{self, PostgresStore},
         sqlite::{self, SqliteStore},
     },
@@ -79,11 +79,25 @@ async fn fold_statistics(store: &dyn Store) -> anyhow::Result<()> {
         while let Some(behind) = store.cells(&head.log, &[]).await?.behind {
             bar.set_length(behind.of);
             bar.set_position(behind.folded);
-            store.fold(&head.log).await?;
+            if let Folding::PassedOver(entries) = store.fold(&head.log).await? {
+                bar.suspend(|| {
+                    entries.iter().for_each(|entry| eprintln!("{}", passed_over(&head.log, entry)))
+                });
+            }
         }
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// What statistics lack.
+fn passed_over(log: &str, entry: &UnreadableEntry) -> String {
+    format!(
+        "The statistics of the log {} lack what entry {} gave, as it cannot be read: {}; `dualaudit verify` checks it.",
+        shown(log),
+        entry.index,
+        shown(&entry.what)
+    )
 }
 
 async fn move_there(

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Shared;
-use crate::store::Folding;
+use crate::store::{Folding, UnreadableEntry};
 
 /// What is given within this time is folded together.
 const DELAY: Duration = Duration::from_secs(1);
@@ -35,6 +35,20 @@ pub(super) async fn fold_what_is_given(shared: Arc<Shared>) {
 }
 
 async fn fold(shared: &Shared) -> Result<(), crate::store::StoreError> {
-    while shared.store.fold(&shared.log.name).await? == Folding::More {}
-    Ok(())
+    loop {
+        match shared.store.fold(&shared.log.name).await? {
+            Folding::Done => return Ok(()),
+            Folding::More => {}
+            Folding::PassedOver(entries) => {
+                for UnreadableEntry { index, what } in entries {
+                    tracing::warn!(
+                        log = shared.log.name,
+                        index,
+                        what,
+                        "statistics lack what this entry gave, as it cannot be read; `dualaudit verify` checks it"
+                    );
+                }
+            }
+        }
+    }
 }

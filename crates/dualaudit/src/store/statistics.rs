@@ -16,7 +16,7 @@ use dualaudit_record::{
     },
 };
 
-use super::{Disagreements, InFlight, InFlightFilter, StoreError, WantedDisagreements};
+use super::{Disagreements, InFlight, InFlightFilter, StoreError, UnreadableEntry, WantedDisagreements};
 
 pub(super) mod days;
 pub(super) mod page;
@@ -74,12 +74,22 @@ pub trait Statistics: Send + Sync + 'static {
 }
 
 /// How far a fold came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Folding {
     /// All that there was is folded.
     Done,
     /// There may be more.
     More,
+    /// There may be more. Of what was recorded before the statistics were kept, these entries cannot be read, and were
+    /// passed over: the statistics lack what they gave.
+    PassedOver(Vec<UnreadableEntry>),
+}
+
+impl Folding {
+    /// There may be more after these entries were passed over, if there were any.
+    pub(super) fn past(unreadable: Vec<UnreadableEntry>) -> Self {
+        if unreadable.is_empty() { Self::More } else { Self::PassedOver(unreadable) }
+    }
 }
 
 /// Which cells.

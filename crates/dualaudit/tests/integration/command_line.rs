@@ -53,6 +53,7 @@ fn wrong_usage_ends_with_2_and_the_usage_on_standard_error() {
         &["purges", "list", "--cursor", "x"],
         &["quarantine", "retry"],
         &["quarantine", "retry", "--all", "some-id"],
+        &["stats", "verdicts", "--limit", "1001"],
     ] {
         let output = standalone.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
@@ -232,6 +233,39 @@ async fn what_follows_from_entries_is_compared_and_put_right() {
     let nowhere = standalone.run(&["log", "rebuild", "--log", "nowhere"]);
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(one_line(&nowhere).contains("there is no log nowhere"), "{nowhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_entries_that_statistics_lack_are_named() {
+    let standalone = with_records(&["a", "b"]).await;
+    // As before there were statistics.
+    let forget = || {
+        let connection = standalone.open();
+        let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'log_entry_is_only_erased'";
+        let trigger: String = connection.query_row(trigger, [], |row| row.get(0)).unwrap();
+        let tampered = "PRAGMA ignore_check_constraints = 1;
+             DROP TRIGGER log_entry_is_only_erased;
+             UPDATE log_entry SET leaf_hash = x'00' WHERE idx = 0;
+             DELETE FROM statistics_pending;
+             UPDATE statistics_log SET refolded = 0, refold_until = 2;";
+        connection.execute_batch(&format!("{tampered} {trigger}")).unwrap();
+    };
+    forget();
+    let output = standalone.run(&["migrate"]);
+    assert!(output.status.success(), "{output:?}");
+    let named = "The statistics of the log http lack what entry 0 gave, as it cannot be read: column leaf_hash cannot \
+                 be read: it has 1 bytes, not 32; `dualaudit verify` checks it.\n";
+    assert_eq!(stderr(&output), named);
+    let output = standalone.run(&["verify"]);
+    assert!(output.status.code() == Some(3) && stdout(&output).contains("log http, entry 0"), "{output:?}");
+
+    forget();
+    let dualaudit = standalone.serve();
+    let lack = eventually("it is told", || async {
+        dualaudit.log().into_iter().find(|line| line.contains("statistics lack what this entry gave"))
+    });
+    let lack = lack.await;
+    assert!(lack.contains("WARN") && lack.contains("log=\"http\"") && lack.contains("index=0"), "{lack}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

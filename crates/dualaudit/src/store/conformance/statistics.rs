@@ -110,6 +110,7 @@ pub(super) async fn check_statistics(store: &dyn Store, head: &Head, entries: &[
         match store.fold(&head.log).await {
             Ok(Folding::More) => {}
             Ok(Folding::Done) => break,
+            Ok(Folding::PassedOver(entries)) => panic!("{entries:?} cannot be read"),
             Err(StoreError::Unavailable(why)) if why.contains("for reading only") => return,
             Err(error) => panic!("{error}"),
         }

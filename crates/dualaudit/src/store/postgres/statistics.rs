@@ -25,7 +25,7 @@ use super::{
 };
 use crate::store::{
     Batch, Disagreements, DraftContent, InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry,
-    WantedDisagreements, Which,
+    UnreadableEntry, WantedDisagreements, Which,
     rows::Cells as _,
     rules::{self, Decision, Revision},
     statistics::{
@@ -203,8 +203,7 @@ async fn fold_some(session: &Session, log: &str, row: &Row, as_of: Time) -> Resu
         return Ok(Folding::More);
     }
     if let Some(behind) = behind(row, 1)? {
-        refold_some(session, log, behind, kept).await?;
-        return Ok(Folding::More);
+        return refold_some(session, log, behind, kept).await.map(Folding::past);
     }
     const PENDING_ROWS: &str = "
         -- statistics: not folded yet
@@ -242,21 +241,50 @@ async fn add_given(session: &Session, log: &str, Given { sums, daily }: Given) -
     add_days(session, log, Days::Stored, &daily).await
 }
 
-/// Folds the next entries of a log that was there before statistics were kept.
-async fn refold_some(session: &Session, log: &str, behind: Behind, kept: Kept) -> Result<()> {
+/// Folds the next entries of a log that was there before statistics were kept; answers which cannot be read.
+async fn refold_some(
+    session: &Session,
+    log: &str,
+    behind: Behind,
+    kept: Kept,
+) -> Result<Vec<UnreadableEntry>> {
     const REFOLDED_TO: &str = "
         -- statistics: folded anew
         UPDATE statistics_log
         SET refolded = $2
         WHERE log = $1";
     let limit = REFOLDED.min(u32::try_from(behind.of - behind.folded).unwrap_or(REFOLDED));
-    let page = entries::entries(session, log, Which::All, behind.folded, limit).await?;
-    add_given(session, log, refolded(session, log, &page, kept).await?).await?;
-    // An entry that is missing is `verify`'s to find.
-    let to = page.last().map_or(behind.of, |last| (last.index + 1).min(behind.of));
+    let page = entries::read(session, log, Which::All, behind.folded, limit).await?;
+    let to = refold::after(&page, behind.of);
+    let (given, passed_over) = refolded_where_readable(session, log, page, kept).await?;
+    add_given(session, log, given).await?;
     let update = session.prepare_cached(REFOLDED_TO).await?;
     session.execute(&update, &[&log, &at_most(to)]).await?;
-    Ok(())
+    Ok(passed_over)
+}
+
+/// What the entries of a page give, but for those that cannot be read, or what they take back; which those are.
+async fn refolded_where_readable(
+    session: &Session,
+    log: &str,
+    page: Vec<std::result::Result<StoredEntry, UnreadableEntry>>,
+    kept: Kept,
+) -> Result<(Given, Vec<UnreadableEntry>)> {
+    let (page, mut passed_over) = refold::readable(page);
+    match refolded(session, log, &page, kept).await {
+        Ok(given) => return Ok((given, passed_over)),
+        Err(error) => error.into_unreadable()?,
+    };
+    let mut given = Given::default();
+    for stored in &page {
+        match refolded(session, log, std::slice::from_ref(stored), kept).await {
+            Ok(of_one) => given.merge(&of_one, 1),
+            Err(error) => {
+                passed_over.push(UnreadableEntry { index: stored.index, what: error.into_unreadable()? });
+            }
+        }
+    }
+    Ok((given, passed_over))
 }
 
 /// What the entries of a page give.

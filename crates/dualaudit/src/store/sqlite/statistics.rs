@@ -19,8 +19,8 @@ use super::{
     tree,
 };
 use crate::store::{
-    Disagreements, InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry, WantedDisagreements,
-    Which,
+    Disagreements, InFlight, InFlightFilter, RevisionName, StoreError, StoredEntry, UnreadableEntry,
+    WantedDisagreements, Which,
     rows::Cells as _,
     statistics::{
         BadStatistics, Behind, Findings, Folding, FoundCells, Given, NotFound, Run, Statistics, WantedCells,
@@ -42,12 +42,13 @@ const STORED: &str = "statistics_page";
 impl Statistics for SqliteStore {
     async fn fold(&self, log: &str) -> std::result::Result<Folding, StoreError> {
         let name = log.to_owned();
-        let Some(planned) = self.read(move |connection| folding::plan(connection, &name)).await? else {
+        let Some(mut planned) = self.read(move |connection| folding::plan(connection, &name)).await? else {
             return Ok(Folding::Done);
         };
         let log = log.to_owned();
+        let passed_over = std::mem::take(&mut planned.passed_over);
         self.write(move |writer| folding::carry_out(&mut writer.connection, &log, planned)).await?;
-        Ok(Folding::More)
+        Ok(Folding::past(passed_over))
     }
 
     async fn cells(&self, log: &str, wanted: &[WantedCells]) -> std::result::Result<FoundCells, StoreError> {
@@ -162,6 +163,30 @@ pub(super) fn refolded(
         taken.extend(found.into_iter().map(|stored| (name.clone(), stored)));
     }
     refold::given(page, &known, &taken_back, &taken, kept).map_err(|error| damaged(log, &error.into()))
+}
+
+/// What the entries of a page give, but for those that cannot be read, or what they take back; which those are.
+fn refolded_where_readable(
+    connection: &Connection,
+    log: &str,
+    page: Vec<std::result::Result<StoredEntry, UnreadableEntry>>,
+    kept: Kept,
+) -> Result<(Given, Vec<UnreadableEntry>)> {
+    let (page, mut passed_over) = refold::readable(page);
+    match refolded(connection, log, &page, kept) {
+        Ok(given) => return Ok((given, passed_over)),
+        Err(error) => error.into_unreadable()?,
+    };
+    let mut given = Given::default();
+    for stored in &page {
+        match refolded(connection, log, std::slice::from_ref(stored), kept) {
+            Ok(of_one) => given.merge(&of_one, 1),
+            Err(error) => {
+                passed_over.push(UnreadableEntry { index: stored.index, what: error.into_unreadable()? });
+            }
+        }
+    }
+    Ok((given, passed_over))
 }
 
 /// The parameters that name a page.

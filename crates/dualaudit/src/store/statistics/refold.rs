@@ -6,6 +6,10 @@
 //! - What was erased gives and takes no texts, which its erasure had taken back.
 //! - A later attempt, or revision, takes back what the one before it gave, unless that was purged; so does a review,
 //!   which gives it anew with its verdict.
+//!
+//! # Caveats
+//! An entry that cannot be read gives nothing, so that it keeps nobody waiting: whoever folds is told of it, and so is
+//! whoever verifies the log.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +21,7 @@ use dualaudit_record::{
 };
 
 use crate::store::{
-    RevisionName, StoredBody, StoredEntry,
+    RevisionName, StoredBody, StoredEntry, UnreadableEntry,
     rules::{self, Counted, Revision},
     statistics::Given,
 };
@@ -37,6 +41,43 @@ impl Known {
         let newest = reviews.find(|(index, review)| *index < before && review.attempt == attempt);
         newest.map(|(_, review)| review.verdict)
     }
+}
+
+/// The entries of a page as it was read, and which of them cannot be read. Where that is the body alone, an entry
+/// gives nothing, and still takes back what it stands in the place of.
+pub(in crate::store) fn readable(
+    page: Vec<Result<StoredEntry, UnreadableEntry>>,
+) -> (Vec<StoredEntry>, Vec<UnreadableEntry>) {
+    let (mut readable, mut passed_over) = (Vec::new(), Vec::new());
+    for read in page {
+        match read {
+            Ok(stored) => {
+                if let StoredBody::Unreadable(what) = &stored.body
+                    && gives(stored.kind)
+                {
+                    passed_over.push(UnreadableEntry { index: stored.index, what: what.clone() });
+                }
+                readable.push(stored);
+            }
+            Err(unreadable) => passed_over.push(unreadable),
+        }
+    }
+    (readable, passed_over)
+}
+
+/// Whether the statistics follow from what such entries say.
+fn gives(kind: EntryKind) -> bool {
+    matches!(kind, EntryKind::Execution | EntryKind::Review | EntryKind::Purge)
+}
+
+/// The entry after a page of what was recorded before statistics were kept, which is `until` there. An entry that is
+/// missing is `verify`'s to find.
+pub(in crate::store) fn after(page: &[Result<StoredEntry, UnreadableEntry>], until: u64) -> u64 {
+    let index = |read: &Result<StoredEntry, UnreadableEntry>| match read {
+        Ok(stored) => stored.index,
+        Err(unreadable) => unreadable.index,
+    };
+    page.last().map_or(until, |last| (index(last) + 1).min(until))
 }
 
 /// Whether an entry is of one execution that the statistics may count.
@@ -123,3 +164,6 @@ pub(in crate::store) fn given(
     }
     Ok(given)
 }
+
+#[cfg(test)]
+mod tests;

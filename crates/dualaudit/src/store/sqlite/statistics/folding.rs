@@ -4,8 +4,9 @@
 use dualaudit_record::statistics::{Bucket, Daily, Hour, Kept, Packed};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{STORED, add_days, changes, damaged, hour, load, make, page_id, refolded};
+use super::{STORED, add_days, changes, damaged, hour, load, make, page_id, refolded_where_readable};
 use crate::store::{
+    UnreadableEntry,
     sqlite::{
         entries,
         error::Result,
@@ -17,6 +18,7 @@ use crate::store::{
         days::Days,
         given,
         page::{self, Change, PageId},
+        refold,
         rolling::{self, After, GONE, ROLLED, Rolling},
     },
 };
@@ -29,6 +31,8 @@ pub(super) struct Planned {
     changes: Vec<Change>,
     /// What is added to the rows of days.
     daily: Daily,
+    /// Entries that cannot be read, and give nothing.
+    pub(super) passed_over: Vec<UnreadableEntry>,
 }
 
 enum Step {
@@ -81,6 +85,7 @@ pub(super) fn plan(connection: &Connection, log: &str) -> Result<Option<Planned>
     let Some(as_of) = tree::head(connection, log)?.recorded_at else { return Ok(None) };
     let Some(seen) = Seen::now(connection, log)? else { return Ok(None) };
     let kept = Kept::at(seen.come_to);
+    let mut passed_over = Vec::new();
     let rolling = seen.rolling.as_deref().and_then(Rolling::from_bytes);
     let planned = if let Some(rolling) = rolling.or_else(|| Rolling::begin(kept, as_of)) {
         let (step, changes) = roll(connection, log, kept, rolling)?;
@@ -88,11 +93,13 @@ pub(super) fn plan(connection: &Connection, log: &str) -> Result<Option<Planned>
     } else if has_gone(connection, log, kept)? {
         Some((Step::Gone(kept), Vec::new(), Daily::default()))
     } else if seen.refolded < seen.refold_until {
-        Some(refold(connection, log, &seen, kept)?)
+        let (step, changes, daily, unreadable) = refold(connection, log, &seen, kept)?;
+        passed_over = unreadable;
+        Some((step, changes, daily))
     } else {
         fold(connection, log, kept)?
     };
-    Ok(planned.map(|(step, changes, daily)| Planned { seen, step, changes, daily }))
+    Ok(planned.map(|(step, changes, daily)| Planned { seen, step, changes, daily, passed_over }))
 }
 
 /// Does what was worked out, unless somebody else was faster.
@@ -122,7 +129,7 @@ pub(super) fn carry_out(connection: &mut Connection, log: &str, planned: Planned
             rolling = NULL
         WHERE log = ?1";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let Planned { seen, step, changes, daily } = planned;
+    let Planned { seen, step, changes, daily, .. } = planned;
     if Seen::now(&transaction, log)?.as_ref() != Some(&seen) {
         return Ok(());
     }
@@ -168,14 +175,17 @@ fn fold(connection: &Connection, log: &str, kept: Kept) -> Result<Option<(Step, 
 }
 
 /// Folds the next entries of a log that was there before statistics were kept.
-fn refold(connection: &Connection, log: &str, seen: &Seen, kept: Kept) -> Result<(Step, Vec<Change>, Daily)> {
+fn refold(
+    connection: &Connection,
+    log: &str,
+    seen: &Seen,
+    kept: Kept,
+) -> Result<(Step, Vec<Change>, Daily, Vec<UnreadableEntry>)> {
     let limit = REFOLDED.min(u32::try_from(seen.refold_until - seen.refolded).unwrap_or(REFOLDED));
-    let page = entries::entries(connection, log, &entries::Wanted::All, seen.refolded, limit)?;
-    let Given { sums, daily } = refolded(connection, log, &page, kept)?;
-    let changes = changes(connection, log, STORED, sums)?;
-    // An entry that is missing is `verify`'s to find.
-    let to = page.last().map_or(seen.refold_until, |last| (last.index + 1).min(seen.refold_until));
-    Ok((Step::Refolded(to), changes, daily))
+    let page = entries::read(connection, log, &entries::Wanted::All, seen.refolded, limit)?;
+    let to = refold::after(&page, seen.refold_until);
+    let (Given { sums, daily }, passed_over) = refolded_where_readable(connection, log, page, kept)?;
+    Ok((Step::Refolded(to), changes(connection, log, STORED, sums)?, daily, passed_over))
 }
 
 /// Brings the buckets that are kept on to a later day, some pages at a time.
