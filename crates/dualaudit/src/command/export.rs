@@ -156,9 +156,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let name = name.ok_or_else(|| anyhow!("{} is no name for a file", args.to.display()))?;
         let mut file = ExportFile::create(&args.to, &hex::encode(entropy::<8>())).context("cannot export")?;
         let manifest = from.export(&mut file, name).await?;
-        file.finish().with_context(|| format!("cannot write {}", args.to.display()))?;
-        let beside = manifest_path(&args.to);
-        write_manifest(&beside, &manifest).with_context(|| format!("cannot write {}", beside.display()))?;
+        file.finish()?;
+        write_manifest(&manifest_path(&args.to), &manifest)?;
         output::line(summary(&manifest, &args.to))?;
         manifest
     };

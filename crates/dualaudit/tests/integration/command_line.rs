@@ -303,6 +303,29 @@ async fn a_backup_of_a_database_in_use_verifies_and_overwrites_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_written_is_named_and_what_to_do_about_it() {
+    let standalone = with_records(&["a"]).await;
+    let file = standalone.file();
+    for directory in ["/nonexistent", file.to_str().unwrap()] {
+        let named = format!("{directory}/x");
+        for arguments in [
+            &["export", "--to", &named, "--actor", "me"][..],
+            &["backup", &named],
+            &["log", "keygen", "--key-file", &named, "--origin", "audit.example"],
+        ] {
+            let output = standalone.run(arguments);
+            let said = one_line(&output);
+            assert!(output.status.code() == Some(1) && said.contains(&named), "{arguments:?}: {output:?}");
+            if arguments[0] == "export" {
+                let what_to_do = "; make its directory, or name a file in another";
+                assert!(said.starts_with("dualaudit: cannot export: cannot write "), "{said}");
+                assert!(said.ends_with(what_to_do), "{said}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_cannot_be_used_ends_with_1_and_says_what_to_do() {
     let newer = with_records(&["a"]).await;
     newer.open().execute_batch("PRAGMA user_version = 999").unwrap();
