@@ -119,8 +119,7 @@ impl Durations {
 
 /// What is in a sketch, for inference.
 pub(super) fn bins(sketch: &Sketch) -> Bins {
-    let bins: Vec<Bin> = sketch.bins().map(|(value, count)| Bin { value, count: whole(count) }).collect();
-    Bins::of(&bins)
+    Bins::of(sketch.bins().map(|(value, count)| Bin { value, count: whole(count) }))
 }
 
 /// All durations of a cell, whatever the outcome.

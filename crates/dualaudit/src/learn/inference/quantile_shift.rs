@@ -5,7 +5,7 @@
 //! top.
 
 use super::{
-    beta::binomial_cdf,
+    beta::binomial_cdf_against,
     proportion::{Confidence, two_sided},
 };
 
@@ -23,7 +23,8 @@ pub struct Bin {
 pub struct Bins {
     /// Each value once, from 1 to 10^18 µs, and each count above 0.
     bins: Vec<Bin>,
-    total: u64,
+    /// How many values there are up to each bin and in it; ends with the total.
+    up_to: Vec<u64>,
 }
 
 /// Longer than any duration: some 30,000 years in µs.
@@ -31,11 +32,11 @@ const LONGEST: f64 = 1e18;
 
 impl Bins {
     /// Takes bins in any order; equal values come together. A bin whose value is not a number is left out.
-    pub fn of(bins: &[Bin]) -> Self {
+    pub fn of(bins: impl IntoIterator<Item = Bin>) -> Self {
         let mut sorted: Vec<Bin> = bins
-            .iter()
+            .into_iter()
             .filter(|bin| bin.count > 0 && !bin.value.is_nan())
-            .map(|bin| Bin { value: bin.value.clamp(1.0, LONGEST), ..*bin })
+            .map(|bin| Bin { value: bin.value.clamp(1.0, LONGEST), ..bin })
             .collect();
         sorted.sort_by(|one, other| one.value.total_cmp(&other.value));
         sorted.dedup_by(|later, kept| {
@@ -45,22 +46,22 @@ impl Bins {
             }
             same
         });
-        let total = sorted.iter().fold(0, |total: u64, bin| total.saturating_add(bin.count));
-        Self { bins: sorted, total }
+        let added = |total: &mut u64, bin: &Bin| {
+            *total = total.saturating_add(bin.count);
+            Some(*total)
+        };
+        let up_to = sorted.iter().scan(0, added).collect();
+        Self { bins: sorted, up_to }
     }
 
     /// How many values there are.
     pub fn total(&self) -> u64 {
-        self.total
+        self.up_to.last().copied().unwrap_or_default()
     }
 
     /// The value with this rank, from 1 to the total.
     fn value_at(&self, rank: u64) -> Option<f64> {
-        let mut seen = 0_u64;
-        self.bins.iter().find_map(|bin| {
-            seen = seen.saturating_add(bin.count);
-            (rank <= seen).then_some(bin.value)
-        })
+        self.bins.get(self.up_to.partition_point(|&up_to| up_to < rank)).map(|bin| bin.value)
     }
 }
 
@@ -83,16 +84,13 @@ pub struct Quantile {
 ///
 /// `share` is above 0 and below 1, else none; none also of no values.
 pub fn quantile(bins: &Bins, share: f64, confidence: Confidence) -> Option<Quantile> {
-    if bins.total == 0 || !(0.0 < share && share < 1.0) {
+    if bins.total() == 0 || !(0.0 < share && share < 1.0) {
         return None;
     }
-    let (n, tail) = (bins.total, confidence.tail());
+    let n = bins.total();
     // The rounding of share·n upward, 0.9 · 10 say, must not skip a value; f64 has 16 digits.
     let rank = ((share * n as f64) * (1.0 - 1e-15)).ceil().clamp(1.0, n as f64) as u64;
-    // The number of k with P(B ≤ k) ≤ α/2 is the lower rank, and with P(B ≤ k) < 1 − α/2 one less than the
-    // upper.
-    let lower = first(n, |k| binomial_cdf(k, n, share) > tail);
-    let upper = first(n, |k| binomial_cdf(k, n, share) >= 1.0 - tail).saturating_add(1);
+    let (lower, upper) = ranks(n, share, confidence);
     Some(Quantile {
         estimate: bins.value_at(rank)?,
         lower: if lower == 0 { None } else { bins.value_at(lower) },
@@ -100,9 +98,50 @@ pub fn quantile(bins: &Bins, share: f64, confidence: Confidence) -> Option<Quant
     })
 }
 
-/// The first k in 0..=n that `holds`, which does for n and for all after the first.
-fn first(n: u64, holds: impl Fn(u64) -> bool) -> u64 {
+/// The ranks that hold the quantile between them: the lower is 0, and the upper n + 1, where that end is open.
+fn ranks(n: u64, share: f64, confidence: Confidence) -> (u64, u64) {
+    let (tail, count) = (confidence.tail(), n as f64);
+    // Where they are by the first terms of the expansion of E. A. Cornish and R. A. Fisher (Rev. Inst. Int. Stat. 5
+    // (1938) 307–320), which is mostly right.
+    let z = confidence.z();
+    let (mean, sd) = (share * count, (share * (1.0 - share) * count).sqrt());
+    let middle = mean + (z * z - 1.0) * (1.0 - 2.0 * share) / 6.0 - 0.5;
+    let near = |k: f64| k.ceil().clamp(0.0, count) as u64;
+    // The number of k with P(B ≤ k) ≤ α/2 is the lower rank, and with P(B ≤ k) < 1 − α/2 one less than the
+    // upper.
+    let lower = first(n, near(middle - z * sd), |k| binomial_cdf_against(k, n, share, tail).is_gt());
+    let upper = first(n, near(middle + z * sd), |k| binomial_cdf_against(k, n, share, 1.0 - tail).is_ge());
+    (lower, upper.saturating_add(1))
+}
+
+/// The first k in 0..=n that `holds`, which does for n and for all after the first: looked for from `near` on, ever
+/// farther, and then by halves.
+fn first(n: u64, near: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    let mut step = 1;
     let (mut low, mut high) = (0, n);
+    if holds(near) {
+        high = near;
+        while high > low {
+            let below = high.saturating_sub(step);
+            if !holds(below) {
+                low = below + 1;
+                break;
+            }
+            high = below;
+            step = step.saturating_mul(2);
+        }
+    } else {
+        low = near.saturating_add(1);
+        while low < high {
+            let above = low.saturating_add(step - 1).min(n);
+            if holds(above) {
+                high = above;
+                break;
+            }
+            low = above + 1;
+            step = step.saturating_mul(2);
+        }
+    }
     while low < high {
         let middle = low.midpoint(high);
         if holds(middle) {
@@ -164,7 +203,7 @@ pub struct Shift {
 /// Both sides must be binned alike. Values of one day that depend on each other make p too small: compare days
 /// then. None when a side has no values; p is 1 where all are tied.
 pub fn shift(one: &Bins, other: &Bins) -> Option<Shift> {
-    if one.total == 0 || other.total == 0 {
+    if one.total() == 0 || other.total() == 0 {
         return None;
     }
     let all = |bins: &Bins| bins.bins.iter().map(|bin| bin.count as f64).sum::<f64>();

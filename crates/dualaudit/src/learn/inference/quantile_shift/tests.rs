@@ -1,9 +1,10 @@
 use proptest::{collection, prelude::*};
 
 use super::*;
+use crate::learn::inference::beta::binomial_cdf;
 
 fn of(bins: &[(f64, u64)]) -> Bins {
-    Bins::of(&bins.iter().map(|&(value, count)| Bin { value, count }).collect::<Vec<_>>())
+    Bins::of(bins.iter().map(|&(value, count)| Bin { value, count }))
 }
 
 fn at(bins: &Bins, share: f64) -> Quantile {
@@ -56,7 +57,42 @@ fn bins() -> impl Strategy<Value = Bins> {
     collection::vec((value, count), 0..25).prop_map(|bins| of(&bins))
 }
 
+/// The ranks that hold a quantile, as they are said to be: by halves, and the distribution's own function alone.
+fn plain_ranks(n: u64, share: f64, confidence: Confidence) -> (u64, u64) {
+    let first = |holds: &dyn Fn(f64) -> bool| {
+        let (mut low, mut high) = (0, n);
+        while low < high {
+            let middle = low.midpoint(high);
+            (low, high) =
+                if holds(binomial_cdf(middle, n, share)) { (low, middle) } else { (middle + 1, high) };
+        }
+        low
+    };
+    let tail = confidence.tail();
+    (first(&|chance| chance > tail), first(&|chance| chance >= 1.0 - tail) + 1)
+}
+
+#[test]
+fn ranks_of_the_quantiles_that_answers_have_are_the_plain_ones_of_up_to_3000() {
+    for n in 0..3000 {
+        for share in [0.5, 0.9, 0.99] {
+            let confidence = Confidence::NINETY_FIVE;
+            assert_eq!(ranks(n, share, confidence), plain_ranks(n, share, confidence), "{n} {share}");
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn ranks_are_the_plain_ones(
+        n in prop_oneof![0..100_000_u64, 0..=1_u64 << 40],
+        share in prop_oneof![0.001..0.999_f64, Just(0.5), Just(0.9), Just(0.99)],
+        confidence in 0.001..0.999_f64,
+    ) {
+        let confidence = Confidence::new(confidence).unwrap();
+        prop_assert_eq!(ranks(n, share, confidence), plain_ranks(n, share, confidence));
+    }
+
     #[test]
     fn a_quantile_lies_within_its_interval(bins in bins(), share in 0.001..0.999_f64) {
         let found = quantile(&bins, share, Confidence::NINETY_FIVE);

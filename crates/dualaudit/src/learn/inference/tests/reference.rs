@@ -42,7 +42,7 @@ fn table(value: &Value) -> (Sample, Sample) {
 
 fn bins(value: &Value) -> Bins {
     let bin = |it: &Value| Bin { value: number(&it[0]), count: it[1].as_u64().unwrap() };
-    Bins::of(&value.as_array().unwrap().iter().map(bin).collect::<Vec<_>>())
+    Bins::of(value.as_array().unwrap().iter().map(bin))
 }
 
 /// Equal to a relative 10⁻⁹; what should be 0 may be off by rounding.
@@ -188,7 +188,7 @@ fn the_ranks_of_a_quantiles_interval() {
             before = rank;
         }
         let confidence = Confidence::new(number(&case["confidence"])).unwrap();
-        let found = quantile(&Bins::of(&bins), number(&case["share"]), confidence).unwrap();
+        let found = quantile(&Bins::of(bins), number(&case["share"]), confidence).unwrap();
         let expected = ranks.iter().map(|&rank| (1..=n).contains(&rank).then_some(rank as f64));
         assert_eq!(vec![found.lower, found.upper], expected.collect::<Vec<_>>(), "{case}");
     }
