@@ -4,9 +4,77 @@
 //! Each day has a rate of its own, drawn from a beta distribution with mean μ; its runs succeed by it. ρ is the
 //! correlation of two runs of one day: the rate of a day with n runs varies by μ(1 − μ)(ρ + (1 − ρ)/n).
 
+use std::{ops::Range, sync::OnceLock};
+
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 use super::{beta, proportion::Sample};
+
+/// What a series did day by day, in the form that is asked about over and over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Days {
+    /// Of each day, and of the end: how many before it have runs.
+    before: Vec<usize>,
+    /// Of each day with runs: how many,
+    counts: Vec<u64>,
+    /// the same as a float,
+    runs: Vec<f64>,
+    /// and the share that succeeded.
+    rates: Vec<f64>,
+}
+
+impl Default for Days {
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
+impl Days {
+    /// Of what happened each day.
+    pub fn of(days: &[Sample]) -> Self {
+        let with: Vec<&Sample> = days.iter().filter(|day| day.count() > 0).collect();
+        let upto = days.iter().scan(0, |with, day| {
+            *with += usize::from(day.count() > 0);
+            Some(*with)
+        });
+        Self {
+            before: std::iter::once(0).chain(upto).collect(),
+            counts: with.iter().map(|day| day.count()).collect(),
+            runs: with.iter().map(|day| day.trials()).collect(),
+            rates: with.iter().filter_map(|day| day.rate()).collect(),
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Window<'_> {
+        self.some(0..self.before.len() - 1)
+    }
+
+    /// Some days in a row, which have to be among them.
+    pub fn some(&self, days: Range<usize>) -> Window<'_> {
+        let with = self.before[days.start]..self.before[days.end];
+        Window {
+            counts: &self.counts[with.clone()],
+            runs: &self.runs[with.clone()],
+            rates: &self.rates[with],
+        }
+    }
+}
+
+/// Days in a row of a series: those of them that have runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'d> {
+    counts: &'d [u64],
+    runs: &'d [f64],
+    rates: &'d [f64],
+}
+
+impl Window<'_> {
+    /// How many days have runs.
+    pub fn days(self) -> usize {
+        self.counts.len()
+    }
+}
 
 /// What is known of days from those that were seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,24 +126,23 @@ impl Baseline {
     /// storm that comes twice a year is in few baselines, but all can learn from those.
     ///
     /// None when fewer than two days have runs, or none has two: then nothing tells how days vary.
-    pub fn of(days: &[Sample], fleet: f64) -> Option<Self> {
-        let days: Vec<Day> = days.iter().filter_map(Day::of).collect();
-        if days.len() < 2 || days.iter().all(|day| day.runs < 2.0) {
+    pub fn of(days: Window<'_>, fleet: f64) -> Option<Self> {
+        if days.days() < 2 || days.runs.iter().all(|&runs| runs < 2.0) {
             return None;
         }
-        let rho = settled(std::slice::from_ref(&days));
-        let moments = Moments::of(&days, rho);
-        let seen = days.len() as f64;
-        let least = ChiSquared::new(seen - 1.0).map_or(seen - 1.0, |chi| chi.inverse_cdf(UNDERESTIMATED));
+        let mut weights = Vec::with_capacity(days.days());
+        let rho = settled(&[days], &mut weights);
+        let moments = Moments::of(days, rho, &mut weights);
+        let freedom = days.days() - 1;
         let known = if fleet > 0.0 { fleet.min(MOST) } else { 0.0 };
-        let cautious = overdispersion(&[&moments], (seen - 1.0) / least).max(known);
-        let effective_runs: f64 = days.iter().map(|day| day.weight(cautious)).sum();
+        let cautious = moments.overdispersion(freedom as f64 / least_spread(freedom)).max(known);
+        let effective_runs: f64 = days.runs.iter().map(|runs| runs * worth(*runs, cautious)).sum();
         let judged = |share: f64| (share * effective_runs + JEFFREYS) / (effective_runs + 2.0 * JEFFREYS);
         let overdispersion = cautious + (1.0 - cautious) / (effective_runs + 2.0 * JEFFREYS + 1.0);
         let overdispersion = overdispersion.max(LEAST);
         Some(Self {
-            days: days.len() as u64,
-            runs: days.iter().fold(0, |runs, day| runs.saturating_add(day.count)),
+            days: days.days() as u64,
+            runs: days.counts.iter().fold(0, |runs, &count| runs.saturating_add(count)),
             mean: moments.mean,
             overdispersion: rho,
             effective_runs,
@@ -99,92 +166,151 @@ impl Baseline {
     }
 }
 
-struct Day {
-    count: u64,
-    runs: f64,
-    rate: f64,
+/// The χ² with so many degrees of freedom that only 1 in 5 are below.
+fn least_spread(freedom: usize) -> f64 {
+    static KNOWN: [OnceLock<f64>; 64] = [const { OnceLock::new() }; 64];
+    let of = || ChiSquared::new(freedom as f64).map_or(freedom as f64, |chi| chi.inverse_cdf(UNDERESTIMATED));
+    KNOWN.get(freedom).map_or_else(of, |known| *known.get_or_init(of))
 }
 
-impl Day {
-    fn of(sample: &Sample) -> Option<Self> {
-        let count = sample.successes.saturating_add(sample.failures);
-        sample.rate().map(|rate| Self { count, runs: sample.trials(), rate })
-    }
-
-    /// How many independent runs it is worth.
-    fn weight(&self, rho: f64) -> f64 {
-        self.runs / (1.0 + (self.runs - 1.0) * rho)
-    }
+/// How many independent runs each of a day's runs is worth.
+fn worth(runs: f64, rho: f64) -> f64 {
+    1.0 / (1.0 + (runs - 1.0) * rho)
 }
 
 /// Kleinman's sums.
+#[derive(Default)]
 struct Moments {
     mean: f64,
+    /// How much the days vary.
     spread: f64,
-    by_chance: f64,
-    by_day: f64,
+    /// How much they would by chance alone,
+    chance: f64,
+    /// and by how much more if ρ were 1.
+    most: f64,
 }
 
 impl Moments {
-    fn of(days: &[Day], rho: f64) -> Self {
-        let total: f64 = days.iter().map(|day| day.weight(rho)).sum();
-        let mean = days.iter().map(|day| day.weight(rho) * day.rate).sum::<f64>() / total;
-        let mut moments = Self { mean: mean.clamp(0.0, 1.0), spread: 0.0, by_chance: 0.0, by_day: 0.0 };
-        for day in days {
-            let weight = day.weight(rho);
-            let share = weight * (1.0 - weight / total);
-            moments.spread += weight * (day.rate - mean) * (day.rate - mean);
-            moments.by_chance += share / day.runs;
-            moments.by_day += share;
+    /// `worths` is used to work in.
+    fn of(days: Window<'_>, rho: f64, worths: &mut Vec<f64>) -> Self {
+        worths.clear();
+        worths.extend(days.runs.iter().map(|&runs| worth(runs, rho)));
+        let [total, successes] =
+            summed(worths, days, |worth, runs, rate| [worth * runs, worth * runs * rate]);
+        let mean = successes / total;
+        let [spread, by_chance, by_day] = summed(worths, days, |worth, runs, rate| {
+            let weight = worth * runs;
+            let rest = 1.0 - weight / total;
+            [weight * (rate - mean) * (rate - mean), worth * rest, weight * rest]
+        });
+        let mean = mean.clamp(0.0, 1.0);
+        let varies = mean * (1.0 - mean);
+        Self { mean, spread, chance: varies * by_chance, most: varies * (by_day - by_chance) }
+    }
+
+    /// Those of several series as one equation.
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            mean: self.mean,
+            spread: self.spread + other.spread,
+            chance: self.chance + other.chance,
+            most: self.most + other.most,
         }
-        moments
     }
 
-    /// How much more the days vary than by chance, if the spread were `inflation` times as large.
-    fn excess(&self, inflation: f64) -> f64 {
-        self.spread * inflation - self.mean * (1.0 - self.mean) * self.by_chance
-    }
-
-    /// By how much they would if ρ were 1.
-    fn most_excess(&self) -> f64 {
-        self.mean * (1.0 - self.mean) * (self.by_day - self.by_chance)
+    /// The ρ that they give, if the spread were `inflation` times as large.
+    fn overdispersion(&self, inflation: f64) -> f64 {
+        if self.most <= 0.0 {
+            return 0.0;
+        }
+        ((self.spread * inflation - self.chance) / self.most).clamp(0.0, MOST)
     }
 }
 
-/// The one ρ that the sums of one or more series give, if their spreads were `inflation` times as large.
-fn overdispersion(series: &[&Moments], inflation: f64) -> f64 {
-    let most: f64 = series.iter().map(|moments| moments.most_excess()).sum();
-    if most <= 0.0 {
-        return 0.0;
+/// Sums over days of what each gives, four days at a time.
+fn summed<const N: usize>(
+    worths: &[f64],
+    days: Window<'_>,
+    of: impl Fn(f64, f64, f64) -> [f64; N],
+) -> [f64; N] {
+    const LANES: usize = 4;
+    let mut sums = [[0.0; LANES]; N];
+    let [(worths, worths_left), (runs, runs_left), (rates, rates_left)] =
+        [worths, days.runs, days.rates].map(|of| of.as_chunks::<LANES>());
+    for ((worths, runs), rates) in worths.iter().zip(runs).zip(rates) {
+        for lane in 0..LANES {
+            let given = of(worths[lane], runs[lane], rates[lane]);
+            for (sums, given) in sums.iter_mut().zip(given) {
+                sums[lane] += given;
+            }
+        }
     }
-    (series.iter().map(|moments| moments.excess(inflation)).sum::<f64>() / most).clamp(0.0, MOST)
+    for (lane, ((worth, runs), rate)) in worths_left.iter().zip(runs_left).zip(rates_left).enumerate() {
+        for (sums, given) in sums.iter_mut().zip(of(*worth, *runs, *rate)) {
+            sums[lane] += given;
+        }
+    }
+    sums.map(|lanes| lanes.iter().sum())
 }
 
-/// Kleinman's iteration.
-fn settled(series: &[Vec<Day>]) -> f64 {
+/// Kleinman's iteration. `worths` is used to work in.
+fn settled(series: &[Window<'_>], worths: &mut Vec<f64>) -> f64 {
+    let mut next = |rho: f64| {
+        let each = series.iter().map(|days| Moments::of(*days, rho, worths));
+        each.fold(Moments::default(), |all, one| all.plus(&one)).overdispersion(1.0)
+    };
+    if let Some(rho) = extrapolated(&mut next) {
+        return rho;
+    }
     let mut rho = 0.0;
     // It settles within some ten steps, or swings between two values that are as good as each other.
-    for _ in 0..50 {
-        let moments: Vec<Moments> = series.iter().map(|days| Moments::of(days, rho)).collect();
-        let next = overdispersion(&moments.iter().collect::<Vec<_>>(), 1.0);
-        let moved = (next - rho).abs();
-        rho = next;
-        if moved <= 1e-13 {
+    for _ in 0..ITERATIONS {
+        let at = next(rho);
+        let moved = (at - rho).abs();
+        rho = at;
+        if moved <= SETTLED {
             break;
         }
     }
     rho
 }
 
+/// How often a value is put in at most,
+const ITERATIONS: u32 = 50;
+/// and how much it moves when it is as good as another.
+const SETTLED: f64 = 1e-13;
+/// Steps that shrink at least by this come to the same end whichever way it is reached: the fiftieth is 10⁻¹⁵ of the
+/// first.
+const SHRINKING: f64 = 0.5;
+
+/// Where a function comes to when it is put in again and again, from 0 on, by the secant through the last two. None
+/// where its steps don't shrink at once.
+fn extrapolated(next: &mut impl FnMut(f64) -> f64) -> Option<f64> {
+    let (mut before, mut from) = (0.0, next(0.0));
+    if from <= SETTLED {
+        return Some(from);
+    }
+    let mut at = from;
+    for _ in 0..ITERATIONS {
+        let to = next(at);
+        if (to - at).abs() <= SETTLED {
+            return Some(to);
+        }
+        let slope = (to - from) / (at - before);
+        if slope.is_nan() || slope.abs() > SHRINKING {
+            return None;
+        }
+        (before, from) = (at, to);
+        at = (at + (to - at) / (1.0 - slope)).clamp(0.0, MOST);
+    }
+    None
+}
+
 /// The overdispersion that many series have in common, each about a mean of its own: Kleinman's equation with
 /// both sides added up over the series. 0 or more and below 1; 0 where nothing tells.
-pub fn pooled_overdispersion(series: &[&[Sample]]) -> f64 {
-    let series: Vec<Vec<Day>> = series
-        .iter()
-        .map(|days| days.iter().filter_map(Day::of).collect::<Vec<_>>())
-        .filter(|days| days.len() > 1)
-        .collect();
-    settled(&series)
+pub fn pooled_overdispersion(series: &[Window<'_>]) -> f64 {
+    let series: Vec<Window<'_>> = series.iter().copied().filter(|days| days.days() > 1).collect();
+    settled(&series, &mut Vec::new())
 }
 
 /// The most runs of a day whose chances are added up one by one.
@@ -228,7 +354,7 @@ fn beta_binomial_cdf(k: f64, n: f64, alpha: f64, beta: f64) -> f64 {
     let (mut x, mut term) = (start, 1.0);
     while x > 0.0 && term >= f64::MIN_POSITIVE {
         x -= 1.0;
-        term /= up(x);
+        term *= ((x + 1.0) * (n - x - 1.0 + beta)) / ((n - x) * (x + alpha));
         all += term;
         if x <= k {
             tail += term;

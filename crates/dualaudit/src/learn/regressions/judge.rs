@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    sync::OnceLock,
 };
 
 use dualaudit_record::statistics::Sketch;
@@ -12,7 +13,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use crate::learn::{
     figures::{bins, whole},
     inference::{
-        beta_binomial::{Baseline, pooled_overdispersion},
+        beta_binomial::{Baseline, Days, Window, pooled_overdispersion},
         multiple::adjusted,
         proportion::Sample,
         quantile_shift::shift,
@@ -50,7 +51,11 @@ const MEASURES: [Measure; 2] = [Measure::Success, Measure::Duration];
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Daily {
     samples: Vec<Sample>,
+    /// The same, to be judged by.
+    days: Days,
     durations: Vec<Sketch>,
+    /// How many of the successful there are.
+    successful: Vec<u64>,
     /// The logarithm of each day's median duration in microseconds, where there is one.
     medians: Vec<Option<f64>>,
 }
@@ -61,20 +66,43 @@ impl Daily {
         let (samples, durations): (Vec<_>, Vec<Sketch>) = days.into_iter().unzip();
         let median = |sketch: &Sketch| sketch.quantile(0.5).map(|micros| micros.max(1.0).ln());
         let medians = durations.iter().map(median).collect();
-        Self { samples, durations, medians }
+        let successful = durations.iter().map(|sketch| whole(sketch.count())).collect();
+        Self { days: Days::of(&samples), samples, durations, successful, medians }
     }
 
     /// All of some days.
     pub fn sum(&self, days: Range<usize>) -> (Sample, Sketch) {
-        let sample = self.samples[days.clone()].iter().fold(Sample::default(), |all, day| all.plus(*day));
-        (sample, self.sketch(days))
+        (self.sample(days.clone()), self.sketch(days))
     }
 
+    /// The executions of some days that count.
+    pub fn sample(&self, days: Range<usize>) -> Sample {
+        self.samples[days].iter().fold(Sample::default(), |all, day| all.plus(*day))
+    }
+
+    /// Bins are added up in places of their own: merging one day after another would look for each bin again.
     fn sketch(&self, days: Range<usize>) -> Sketch {
-        self.durations[days].iter().fold(Sketch::default(), |mut all, day| {
-            all.merge(day, 1);
-            all
-        })
+        let mut counts: Vec<i64> = Vec::new();
+        for day in &self.durations[days] {
+            let mut next = 0;
+            for (gap, count) in day.gaps() {
+                let bin = next + usize::from(gap);
+                if bin >= counts.len() {
+                    counts.resize(bin + 1, 0);
+                }
+                counts[bin] += count;
+                next = bin + 1;
+            }
+        }
+        let mut gap = 0;
+        let gaps = counts.into_iter().filter_map(|count| {
+            let empty = gap;
+            gap = if count == 0 { gap + 1 } else { 0 };
+            (count != 0).then_some((empty, count))
+        });
+        let mut all = Sketch::default();
+        all.add_gaps(gaps);
+        all
     }
 }
 
@@ -154,9 +182,11 @@ pub fn judge(fleet: &[&Daily], from: usize, minimum: u64) -> Judged {
     let mut judging = Judging::default();
     let mut judged = Judged::default();
     for day in 0..days {
-        judging.close(State::Usual, |run| day - run.since >= LASTS);
+        judging.close_what_is_usual(day);
         let tests = tests(fleet, day, minimum, |series, measure| judging.before(day, (series, measure)));
-        let series: BTreeSet<usize> = tests.iter().map(|test| test.series).collect();
+        // What is told of one series comes together.
+        let mut series: Vec<usize> = tests.iter().map(|test| test.series).collect();
+        series.dedup();
         let counts = JudgedDay { series: series.len() as u64, tests: tests.len() as u64, found: 0 };
         let found = judging.day(day, tests);
         if day >= from {
@@ -205,7 +235,8 @@ impl Judging {
             let of = (series, measure);
             let suspected = self.suspected.remove(&of);
             if !worse {
-                self.close(State::Over, |run| (run.series, run.measure) == of);
+                let over = self.open.remove(&of).map(|run| Run { state: State::Over, ..run });
+                self.closed.extend(over);
             }
             if !worse || q > FALSE_DISCOVERIES {
                 continue;
@@ -236,10 +267,10 @@ impl Judging {
         found
     }
 
-    /// Closes those regressions that are in this state now.
-    fn close(&mut self, state: State, is: impl Fn(&Run) -> bool) {
-        let closed = self.open.extract_if(.., |_, run| is(run));
-        self.closed.extend(closed.map(|(_, run)| Run { state, ..run }));
+    /// Closes those regressions that are how things are on this day.
+    fn close_what_is_usual(&mut self, day: usize) {
+        let closed = self.open.extract_if(.., |_, run| day - run.since >= LASTS);
+        self.closed.extend(closed.map(|(_, run)| Run { state: State::Usual, ..run }));
     }
 }
 
@@ -263,8 +294,8 @@ fn tests(
     if day < FEWEST_DAYS {
         return Vec::new();
     }
-    let windows: Vec<&[Sample]> =
-        fleet.iter().enumerate().map(|(at, series)| &series.samples[before(at, Measure::Success)]).collect();
+    let windows: Vec<Window<'_>> =
+        fleet.iter().enumerate().map(|(at, series)| series.days.some(before(at, Measure::Success))).collect();
     let overdispersion = pooled_overdispersion(&windows);
     let mut tests = Vec::new();
     for (at, series) in fleet.iter().enumerate() {
@@ -282,9 +313,8 @@ fn tests(
 }
 
 /// By the beta-binomial distribution of a day's successes: days share their luck.
-fn success(before: &[Sample], day: Sample, overdispersion: f64, minimum: u64) -> Option<(f64, bool)> {
-    let days = before.iter().filter(|day| day.count() > 0).count();
-    let rate = day.rate().filter(|_| day.count() >= minimum && days >= FEWEST_DAYS)?;
+fn success(before: Window<'_>, day: Sample, overdispersion: f64, minimum: u64) -> Option<(f64, bool)> {
+    let rate = day.rate().filter(|_| day.count() >= minimum && before.days() >= FEWEST_DAYS)?;
     if day.failures == 0 {
         return Some((1.0, false));
     }
@@ -300,24 +330,39 @@ fn success(before: &[Sample], day: Sample, overdispersion: f64, minimum: u64) ->
 /// executions a median is made of. The larger p-value is one for both (the intersection–union test: R. L. Berger,
 /// Technometrics 24 (1982) 295–300). Both are one-sided.
 fn duration(series: &Daily, before: Range<usize>, day: usize, minimum: u64) -> Option<(f64, bool)> {
-    let medians: Vec<f64> = series.medians[before.clone()].iter().flatten().copied().collect();
+    let medians = series.medians[before.clone()].iter().flatten();
     let median = series.medians[day]?;
-    if whole(series.durations[day].count()) < minimum || medians.len() < FEWEST_DAYS {
+    let many = medians.clone().count();
+    if series.successful[day] < minimum || many < FEWEST_DAYS {
         return None;
     }
-    let k = medians.len() as f64;
-    let mean = medians.iter().sum::<f64>() / k;
-    let variance = medians.iter().map(|it| (it - mean) * (it - mean)).sum::<f64>() / (k - 1.0);
+    let k = many as f64;
+    let mean = medians.clone().sum::<f64>() / k;
+    let variance = medians.map(|it| (it - mean) * (it - mean)).sum::<f64>() / (k - 1.0);
     let t = (median - mean) / (variance.sqrt().max(RESOLUTION) * (1.0 + 1.0 / k).sqrt());
     let worse = median - mean >= SMALLEST_GROWTH.ln();
-    let by_days = if t > 0.0 { StudentsT::new(0.0, 1.0, k - 1.0).ok()?.sf(t) } else { 1.0 };
     // Beyond the level how far does not matter, and adding up executions is dear.
+    if t < undecided(many) {
+        return Some((1.0, worse));
+    }
+    let by_days = StudentsT::new(0.0, 1.0, k - 1.0).ok()?.sf(t);
     if by_days > FALSE_DISCOVERIES {
         return Some((1.0, worse));
     }
     let shift = shift(&bins(&series.durations[day]), &bins(&series.sketch(before)))?;
     let by_executions = if shift.larger > 0.5 { shift.p_value / 2.0 } else { 1.0 };
     Some((by_days.max(by_executions).clamp(f64::MIN_POSITIVE, 1.0), worse))
+}
+
+/// A t above 0, of so many days, below which its p-value is above the level for sure, and nearly up to where it is.
+fn undecided(days: usize) -> f64 {
+    static KNOWN: [OnceLock<f64>; BASELINE + 1] = [const { OnceLock::new() }; BASELINE + 1];
+    let of = || {
+        let Ok(student) = StudentsT::new(0.0, 1.0, days as f64 - 1.0) else { return 0.0 };
+        let t = 0.999 * student.inverse_cdf(1.0 - FALSE_DISCOVERIES);
+        if t > 0.0 && student.sf(t) > FALSE_DISCOVERIES { t } else { 0.0 }
+    };
+    *KNOWN[days].get_or_init(of)
 }
 
 #[cfg(test)]

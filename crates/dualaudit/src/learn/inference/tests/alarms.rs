@@ -1,7 +1,7 @@
 //! How often a day raises an alarm when nothing has changed, and when something has.
 
 use crate::learn::inference::{
-    beta_binomial::{Baseline, pooled_overdispersion},
+    beta_binomial::{Baseline, Days, pooled_overdispersion},
     posterior::SplitMix64,
     proportion::Sample,
 };
@@ -40,8 +40,8 @@ impl Series {
     /// What a fleet of 50 such series shows.
     fn fleet(&self) -> f64 {
         let mut generator = SplitMix64::new(50);
-        let series: Vec<Vec<Sample>> = (0..50).map(|_| self.month(&mut generator)).collect();
-        pooled_overdispersion(&series.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        let series: Vec<Days> = (0..50).map(|_| Days::of(&self.month(&mut generator))).collect();
+        pooled_overdispersion(&series.iter().map(Days::all).collect::<Vec<_>>())
     }
 
     /// The share of trials in which the day after 28 days comes out below each level.
@@ -49,9 +49,9 @@ impl Series {
         let mut generator = SplitMix64::new(28);
         let mut alarms = [0_u32; N];
         for _ in 0..trials {
-            let days = self.month(&mut generator);
+            let days = Days::of(&self.month(&mut generator));
             let day = self.day(now, &mut generator);
-            let Some(baseline) = Baseline::of(&days, fleet) else { continue };
+            let Some(baseline) = Baseline::of(days.all(), fleet) else { continue };
             let p = baseline.at_most(day);
             for (alarms, level) in alarms.iter_mut().zip(levels) {
                 *alarms += u32::from(p <= level);

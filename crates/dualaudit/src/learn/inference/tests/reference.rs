@@ -1,7 +1,7 @@
 //! Values that SciPy, exact fractions and many-digit arithmetic give: `values.py` beside this makes `values.json`.
 
 use crate::learn::inference::{
-    beta_binomial::Baseline,
+    beta_binomial::{Baseline, Days},
     multiple::adjusted,
     posterior::{Evidence, Posterior},
     proportion::{Confidence, Sample, difference, fisher_exact, wilson},
@@ -126,7 +126,7 @@ fn benjamini_and_hochbergs_adjustment() {
 fn kleinmans_moments_and_the_beta_binomial() {
     for case in cases("beta_binomial") {
         let days: Vec<Sample> = case["days"].as_array().unwrap().iter().map(sample).collect();
-        let found = Baseline::of(&days, 0.0).unwrap();
+        let found = Baseline::of(Days::of(&days).all(), 0.0).unwrap();
         same(found.mean, &case["mean"], &case);
         same(found.overdispersion, &case["rho"], &case);
         same(found.effective_runs, &case["runs"], &case);

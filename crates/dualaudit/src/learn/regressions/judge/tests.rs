@@ -50,6 +50,27 @@ fn judged(series: &Daily, from: usize) -> Vec<Run> {
 }
 
 #[test]
+fn days_add_up_to_all_that_is_in_them() {
+    let days = series(20, 9, |at| Truth { seconds: 0.000_001 * 3_f64.powi(at as i32), ..STEADY });
+    for (from, until) in [(0, 20), (3, 4), (5, 17), (7, 7)] {
+        let (sample, sketch) = days.sum(from..until);
+        let mut all = Sketch::default();
+        days.durations[from..until].iter().for_each(|day| all.merge(day, 1));
+        assert_eq!(sketch, all);
+        assert_eq!(sample.successes, whole(all.count()));
+    }
+}
+
+#[test]
+fn no_t_that_is_passed_over_is_significant() {
+    for days in FEWEST_DAYS..=BASELINE {
+        let student = StudentsT::new(0.0, 1.0, days as f64 - 1.0).unwrap();
+        let passed = undecided(days);
+        assert!(student.sf(passed) > FALSE_DISCOVERIES && student.sf(1.01 * passed) < FALSE_DISCOVERIES);
+    }
+}
+
+#[test]
 fn a_fall_is_found_on_its_first_day_and_lasts_until_it_is_over() {
     let fallen = |days: Range<usize>| {
         series(42, 1, move |at| Truth { rate: if days.contains(&at) { 0.6 } else { 0.95 }, ..STEADY })
@@ -130,11 +151,7 @@ fn a_day_like_a_storm_that_was_is_found_once_the_next_is_bad_too() {
     let steady = even(42, |_| (38, 2));
     let of_falls = |days: Range<usize>, until: usize| {
         let falls = falls(days);
-        let cut = |of: &Daily| Daily {
-            samples: of.samples[..until].to_vec(),
-            durations: of.durations[..until].to_vec(),
-            medians: of.medians[..until].to_vec(),
-        };
+        let cut = |of: &Daily| Daily::of(of.samples.iter().copied().zip(of.durations.clone()).take(until));
         let fleet = [[&storm, &falls], [&steady; 2], [&steady; 2], [&steady; 2], [&steady; 2]]
             .map(|two| two.map(cut));
         judge(&fleet.iter().flatten().collect::<Vec<_>>(), 28, 5).runs
