@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ask, Filters, Found, LearnError, Links, Period, Question, Unanswerable,
-    contrast::{Contrast, Insufficient},
+    contrast::{Contrast, Insufficient, Kinds},
     figures::{Durations, Estimate, Rate, Tally},
     question::given,
     workflows::By,
@@ -93,7 +93,9 @@ impl Ask for Request {
     fn answer(&self, as_of: Time, found: &Found) -> Result<Comparisons, LearnError> {
         let read = self.read();
         let by = self.by();
-        let of = |place: usize| groups(by, &found.cells[2 * place], &found.cells[2 * place + 1]);
+        let mut kinds = Kinds::default();
+        let mut of =
+            |place: usize| groups(by, &mut kinds, &found.cells[2 * place], &found.cells[2 * place + 1]);
         let (period, minimum, nothing) = (self.period(as_of), self.question.minimum, Group::default());
         // Who has not ended yet is missing in a period that is not over, and in no other.
         let side = |of, period: Period, workflow: &str, version| {

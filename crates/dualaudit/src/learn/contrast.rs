@@ -3,7 +3,7 @@
 //! Two versions do not run for the same incidents in the same places, and a step is not adjusted by lot. So executions
 //! are told apart first, and only what is alike is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dualaudit_record::statistics::Stratum;
 use serde::{Deserialize, Serialize};
@@ -44,12 +44,40 @@ const IN_ALL: [Dimension; 5] = [Log, Version, Namespace, IncidentType, TargetKin
 const WHERE: [Dimension; 3] = [Log, Version, Namespace];
 const WHAT_FOR: [Dimension; 3] = [Version, IncidentType, TargetKind];
 
-/// Executions that have all in common that they are told apart by: the place of their log, and the rest.
-pub(super) type Kind<'f> = (usize, Stratum<&'f str>);
+/// Executions that have all in common that they are told apart by: of each dimension, in their order, the number of its
+/// value; 0 where it is left out, or empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind([u32; 5]);
 
-/// Two groups of executions by kind. Where a group is made of what executions are told apart by, such as of versions,
-/// that is left empty.
-pub(super) type Groups<'f> = BTreeMap<Kind<'f>, Sides>;
+/// Numbers for values that executions are told apart by: there are very many kinds, of few values, and numbers are
+/// compared at once.
+#[derive(Default)]
+pub(super) struct Kinds<'f> {
+    values: HashMap<&'f str, u32>,
+}
+
+impl<'f> Kinds<'f> {
+    /// The kind of executions of the log with this place. Where a group is made of what executions are told apart by, such
+    /// as of versions, that is left empty.
+    pub(super) fn kind(&mut self, log: usize, of: &Stratum<&'f str>) -> Kind {
+        let log = u32::try_from(log).unwrap_or(u32::MAX);
+        let values =
+            [of.version, of.namespace, of.incident_type, of.target_kind].map(|value| self.number(value));
+        let [version, namespace, incident_type, target_kind] = values;
+        Kind([log, version, namespace, incident_type, target_kind])
+    }
+
+    fn number(&mut self, value: &'f str) -> u32 {
+        if value.is_empty() {
+            return 0;
+        }
+        let next = u32::try_from(self.values.len() + 1).expect("fewer than the cells that are read");
+        *self.values.entry(value).or_insert(next)
+    }
+}
+
+/// Two groups of executions by kind.
+pub(super) type Groups = BTreeMap<Kind, Sides>;
 
 /// Success of one group less that of another, −1..1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,10 +136,10 @@ struct Alike {
 }
 
 impl Alike {
-    fn of(groups: &Groups<'_>, dimensions: &[Dimension], versions: bool) -> Self {
+    fn of(groups: &Groups, dimensions: &[Dimension], versions: bool) -> Self {
         let dimensions: Vec<Dimension> =
             dimensions.iter().copied().filter(|it| versions || *it != Version).collect();
-        let mut kinds: Groups<'_> = BTreeMap::new();
+        let mut kinds: Groups = BTreeMap::new();
         for (kind, sides) in groups {
             let of = kinds.entry(told_apart(kind, &dimensions)).or_default();
             *of = Sides { with: of.with.plus(sides.with), without: of.without.plus(sides.without) };
@@ -139,17 +167,14 @@ impl Alike {
 }
 
 /// A kind by some of what it is told apart by.
-fn told_apart<'f>((log, of): &Kind<'f>, dimensions: &[Dimension]) -> Kind<'f> {
-    let by = |dimension, value: &'f str| if dimensions.contains(&dimension) { value } else { "" };
-    let Stratum { workflow, version, namespace, incident_type, target_kind } = *of;
-    let of = Stratum {
-        workflow,
-        version: by(Version, version),
-        namespace: by(Namespace, namespace),
-        incident_type: by(IncidentType, incident_type),
-        target_kind: by(TargetKind, target_kind),
-    };
-    (if dimensions.contains(&Log) { *log } else { 0 }, of)
+fn told_apart(Kind(values): &Kind, dimensions: &[Dimension]) -> Kind {
+    let mut apart = Kind::default();
+    for (place, dimension) in IN_ALL.iter().enumerate() {
+        if dimensions.contains(dimension) {
+            apart.0[place] = values[place];
+        }
+    }
+    apart
 }
 
 impl Contrast {
@@ -159,7 +184,7 @@ impl Contrast {
     /// Few executions in many kinds are rarely alike in all: of two hundred in a thousand kinds, half would be left out.
     /// Then they are compared twice, told apart by where they ran, and by what for, and both must say the same. What
     /// ran in one place only, such as a version on trial there, is so never compared with what ran in others.
-    pub(super) fn of(groups: &Groups<'_>, versions: bool) -> (Self, [f64; 2]) {
+    pub(super) fn of(groups: &Groups, versions: bool) -> (Self, [f64; 2]) {
         let all = groups.values().fold([Sample::default(); 2], |[with, without], sides| {
             [with.plus(sides.with), without.plus(sides.without)]
         });
@@ -220,7 +245,7 @@ pub(super) struct Case {
 
 impl Case {
     /// Of two groups, and how many of each are in flight.
-    pub(super) fn of(groups: &Groups<'_>, versions: bool, in_flight: [u64; 2], minimum: u64) -> Self {
+    pub(super) fn of(groups: &Groups, versions: bool, in_flight: [u64; 2], minimum: u64) -> Self {
         let (contrast, compared) = Contrast::of(groups, versions);
         let all = groups.values().fold([0.0, 0.0], |[with, without], sides| {
             [with + sides.with.trials(), without + sides.without.trials()]
@@ -270,15 +295,16 @@ mod tests {
     }
 
     /// Kinds by namespace and incident type, with successes and failures of both groups.
-    fn groups<'f>(kinds: &[(&'f str, &'f str, Sample, Sample)]) -> Groups<'f> {
+    fn groups(kinds: &[(&str, &str, Sample, Sample)]) -> Groups {
+        let mut numbers = Kinds::default();
         let kind = |&(namespace, incident_type, with, without)| {
             let of = Stratum { namespace, incident_type, ..Stratum::default() };
-            ((0, of), Sides { with, without })
+            (numbers.kind(0, &of), Sides { with, without })
         };
         kinds.iter().map(kind).collect()
     }
 
-    fn judged(groups: &Groups<'_>, in_flight: [u64; 2], minimum: u64) -> (Shown, Contrast) {
+    fn judged(groups: &Groups, in_flight: [u64; 2], minimum: u64) -> (Shown, Contrast) {
         let mut cases = [Case::of(groups, false, in_flight, minimum)];
         adjust(&mut cases);
         let [case] = cases;

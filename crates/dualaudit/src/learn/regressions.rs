@@ -28,7 +28,7 @@ use crate::{parameter::one_of, store::WantedCells};
 
 pub mod judge;
 
-use judge::{BASELINE, Daily, Measure, Run, State, judge};
+use judge::{Daily, Measure, Run, State, judge};
 
 /// The period unless another is asked for, in days.
 const DAYS: i64 = 7;
@@ -194,11 +194,11 @@ impl Request {
             && (asked_version.is_none() || asked_version == version)
     }
 
-    /// The days that can be told apart, of those to judge and the ones before them.
+    /// The days up to the period's end that are told apart. What is found on a day depends on those before it, whichever
+    /// are asked about: so all are judged.
     fn read(&self, as_of: Time) -> Period {
-        let Period { since, until } = self.period(as_of);
-        let begin = since.saturating_add_micros(-(BASELINE as i64) * MICROS);
-        Period { since: first_told_apart(begin, as_of).min(until), until }
+        let until = self.period(as_of).until;
+        Period { since: first_told_apart(dualaudit_record::time::ZERO, as_of).min(until), until }
     }
 
     /// What each series did on each of the days that were read.
@@ -248,7 +248,7 @@ impl Request {
             .take(MOST)
             .map(|run| self.regression(read.since, logs, names[run.series], dailies[run.series], run));
         let series = names.iter().enumerate().filter(|(place, name)| {
-            let any = dailies[*place].sum(from..days_between(read.since, read.until)).0.count() > 0;
+            let any = dailies[*place].sample(from..days_between(read.since, read.until)).count() > 0;
             any && self.is_asked(name) && !judged.series.contains(place)
         });
         Regressions {

@@ -271,8 +271,10 @@ impl<'w> Finding<'w> {
     fn add(&mut self, view: View, bucket: Bucket, key: &Key, cell: &Cell) {
         let is_within = bucket.end() > self.period.from && bucket.start < self.period.until;
         if is_within && view == self.wanted.view && self.wanted.keys.has(key.as_bytes()) {
+            let mut cell = cell.clone();
+            cell.keep(self.wanted.part);
             let cells = self.cells.entry(self.stretch(bucket.start)).or_default();
-            cells.entry(key.as_bytes().to_vec()).or_insert_with(|| view.zero()).merge(cell, 1);
+            cells.entry(key.as_bytes().to_vec()).or_insert_with(|| view.zero()).merge(&cell, 1);
         }
     }
 
@@ -280,12 +282,8 @@ impl<'w> Finding<'w> {
         let mut found = Vec::new();
         for (stretch, cells) in self.cells {
             let begin = found.len();
-            for (key, mut cell) in cells {
-                cell.keep(self.wanted.part);
-                if !cell.is_zero() {
-                    found.push((stretch, Key::from_bytes(key), cell));
-                }
-            }
+            let cells = cells.into_iter().filter(|(_, cell)| !cell.is_zero());
+            found.extend(cells.map(|(key, cell)| (stretch, Key::from_bytes(key), cell)));
             found[begin..].sort_unstable_by(|(_, one, _), (_, other, _)| one.cmp(other));
         }
         found

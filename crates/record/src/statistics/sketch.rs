@@ -124,9 +124,9 @@ impl Sketch {
         )]
         let rank = (q.clamp(0.0, 1.0) * (count - 1) as f64).floor() as i64;
         let mut below = 0;
-        self.bins().find_map(|(value, count)| {
+        self.bins.iter().find_map(|&(bin, count)| {
             below += count;
-            (below > rank).then_some(value)
+            (below > rank).then(|| value(bin))
         })
     }
 }
@@ -142,7 +142,10 @@ fn bin(micros: u64) -> i16 {
 }
 
 fn value(bin: i16) -> f64 {
-    if bin == NOTHING { 0.0 } else { BINS.value(bin.into()) }
+    /// Of the first bins, as many as any duration needs.
+    static VALUES: LazyLock<Vec<f64>> = LazyLock::new(|| (0..2300).map(|bin| BINS.value(bin)).collect());
+    let known = usize::try_from(bin).ok().map(|place| VALUES.get(place).copied());
+    known.map_or(0.0, |known| known.unwrap_or_else(|| BINS.value(bin.into())))
 }
 
 /// As pairs: how many bins lie between this one and the one before, and the count.

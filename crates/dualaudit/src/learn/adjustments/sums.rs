@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::{
     execution::AdjustmentType,
-    statistics::{About, Cell, Stratum, View},
+    statistics::{About, Cell, View},
 };
 
 use super::Broken;
 use crate::learn::{
     LearnError,
-    contrast::{Groups, Kind},
+    contrast::{Groups, Kind, Kinds},
     figures::{sample, whole},
     inference::{proportion::Sample, stratified},
     source::{FoundCell, strata, stratum},
@@ -27,36 +27,36 @@ pub(super) type Texts<'f> = BTreeMap<&'f str, u64>;
 #[derive(Default)]
 pub(super) struct Sums<'f> {
     /// How executions turned out that came to a step, and how many of them it broke.
-    steps: BTreeMap<Step<'f>, BTreeMap<Kind<'f>, (Sample, u64)>>,
-    adjusted: BTreeMap<Adjusted<'f>, BTreeMap<Kind<'f>, Sample>>,
+    steps: BTreeMap<Step<'f>, BTreeMap<Kind, (Sample, u64)>>,
+    adjusted: BTreeMap<Adjusted<'f>, BTreeMap<Kind, Sample>>,
     reasons: BTreeMap<Adjusted<'f>, Texts<'f>>,
     timeouts: BTreeMap<Adjusted<'f>, Texts<'f>>,
 }
 
 /// Executions that came to a step, with an adjustment and without.
 pub(super) struct Summed<'f> {
-    pub(super) groups: Groups<'f>,
+    pub(super) groups: Groups,
     /// How many the step broke.
-    broke: BTreeMap<Kind<'f>, u64>,
+    broke: BTreeMap<Kind, u64>,
     pub(super) reasons: Texts<'f>,
     pub(super) timeouts: Texts<'f>,
 }
 
 impl<'f> Sums<'f> {
     pub(super) fn of(of_strata: &'f [FoundCell], of_texts: &'f [FoundCell]) -> Result<Self, LearnError> {
-        let mut sums = Self::default();
+        let (mut sums, mut kinds) = (Self::default(), Kinds::default());
         for (log, of, cell) in strata(of_strata)? {
             // The workflow is the same of all.
-            let kind = (log, Stratum { workflow: "", ..of });
+            let kind = kinds.kind(log, &of);
             for ((number, action), step) in &cell.steps {
                 let kinds = sums.steps.entry((*number, action)).or_default();
-                let (reached, broke) = kinds.entry(kind.clone()).or_default();
+                let (reached, broke) = kinds.entry(kind).or_default();
                 *reached = reached.plus(sample(&step.reached));
                 *broke += whole(step.broke);
             }
             for ((number, action, adjustment), outcomes) in &cell.adjusted {
                 let kinds = sums.adjusted.entry((*number, action, *adjustment)).or_default();
-                let with = kinds.entry(kind.clone()).or_default();
+                let with = kinds.entry(kind).or_default();
                 *with = with.plus(sample(outcomes));
             }
         }
@@ -81,17 +81,17 @@ impl<'f> Sums<'f> {
     pub(super) fn adjustments(mut self) -> Vec<(Adjusted<'f>, Summed<'f>)> {
         let nothing = BTreeMap::new();
         let adjusted = std::mem::take(&mut self.adjusted);
-        let summed = |(name, with): (Adjusted<'f>, BTreeMap<Kind<'f>, Sample>)| {
+        let summed = |(name, with): (Adjusted<'f>, BTreeMap<Kind, Sample>)| {
             let reached = self.steps.get(&(name.0, name.1)).unwrap_or(&nothing);
-            let mut groups: Groups<'f> = Groups::new();
+            let mut groups: Groups = Groups::new();
             for (kind, &with) in &with {
-                groups.insert(kind.clone(), stratified::Stratum { with, ..Default::default() });
+                groups.insert(*kind, stratified::Stratum { with, ..Default::default() });
             }
             for (kind, (reached, _)) in reached {
-                let sides = groups.entry(kind.clone()).or_default();
+                let sides = groups.entry(*kind).or_default();
                 sides.without = less(*reached, sides.with);
             }
-            let broke = reached.iter().map(|(kind, (_, broke))| (kind.clone(), *broke)).collect();
+            let broke = reached.iter().map(|(kind, (_, broke))| (*kind, *broke)).collect();
             let reasons = self.reasons.remove(&name).unwrap_or_default();
             let timeouts = self.timeouts.remove(&name).unwrap_or_default();
             (name, Summed { groups, broke, reasons, timeouts })
@@ -109,7 +109,7 @@ fn less(all: Sample, part: Sample) -> Sample {
 }
 
 impl<'f> Summed<'f> {
-    fn broke(&self, kind: &Kind<'f>) -> u64 {
+    fn broke(&self, kind: &Kind) -> u64 {
         self.broke.get(kind).copied().unwrap_or_default()
     }
 
@@ -125,7 +125,7 @@ impl<'f> Summed<'f> {
     }
 
     /// The groups without any execution that the step may have broken before it could be adjusted.
-    pub(super) fn unbroken(&self) -> Groups<'f> {
+    pub(super) fn unbroken(&self) -> Groups {
         let mut groups = self.groups.clone();
         for (kind, sides) in &mut groups {
             sides.without.failures = sides.without.failures.saturating_sub(self.broke(kind));

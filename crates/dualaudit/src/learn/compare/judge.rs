@@ -30,21 +30,21 @@ pub(super) struct Pair<'f> {
 /// One side.
 #[derive(Clone, Copy)]
 pub(super) struct Side<'f> {
-    pub(super) of: &'f Group<'f>,
+    pub(super) of: &'f Group,
     pub(super) period: Period,
     /// How many have not ended yet.
     pub(super) in_flight: u64,
 }
 
 impl<'f> Pair<'f> {
-    fn groups(&self) -> Groups<'f> {
-        let mut groups: Groups<'f> = Groups::new();
+    fn groups(&self) -> Groups {
+        let mut groups = Groups::new();
         let [one, other] = self.sides.map(|side| &side.of.kinds);
-        for (kind, &with) in one {
-            groups.insert(kind.clone(), stratified::Stratum { with, ..Default::default() });
+        for (&kind, &with) in one {
+            groups.insert(kind, stratified::Stratum { with, ..Default::default() });
         }
-        for (kind, &without) in other {
-            groups.entry(kind.clone()).or_default().without = without;
+        for (&kind, &without) in other {
+            groups.entry(kind).or_default().without = without;
         }
         groups
     }

@@ -9,7 +9,7 @@ use dualaudit_record::{
 
 use crate::learn::{
     LearnError,
-    contrast::Kind,
+    contrast::{Kind, Kinds},
     figures::Tally,
     inference::proportion::Sample,
     source::{FoundCell, kind, runs},
@@ -18,11 +18,11 @@ use crate::learn::{
 
 /// Executions that are compared with others.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Group<'f> {
+pub(super) struct Group {
     /// How they ended.
     pub(super) ended: Counts<Ended>,
     /// Those that count, by what they are; not by version, which is part of what is compared.
-    pub(super) kinds: BTreeMap<Kind<'f>, Sample>,
+    pub(super) kinds: BTreeMap<Kind, Sample>,
     /// How long the successful took.
     pub(super) successful: Sketch,
 }
@@ -31,10 +31,11 @@ pub(super) struct Group<'f> {
 /// how long executions took.
 pub(super) fn groups<'f>(
     by: By,
+    kinds: &mut Kinds<'f>,
     apart: &'f [FoundCell],
     took: &'f [FoundCell],
-) -> Result<BTreeMap<&'f str, Group<'f>>, LearnError> {
-    let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
+) -> Result<BTreeMap<&'f str, Group>, LearnError> {
+    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
     for FoundCell { log, key, cell, .. } in apart {
         let ended = match cell {
             Cell::Stratum(cell) => &cell.ended,
@@ -44,7 +45,8 @@ pub(super) fn groups<'f>(
         let of = kind(key, cell)?;
         let group = groups.entry(if by == By::Version { of.version } else { of.workflow }).or_default();
         group.ended.merge(ended, |all, count| *all += count);
-        let kind = group.kinds.entry((*log, Stratum { workflow: "", version: "", ..of })).or_default();
+        let kind = kinds.kind(*log, &Stratum { version: "", ..of });
+        let kind = group.kinds.entry(kind).or_default();
         *kind = kind.plus(Tally::of(ended).sample());
     }
     for ((workflow, version), cell) in runs(took)? {
@@ -59,7 +61,7 @@ pub(super) fn groups<'f>(
 /// Which versions are compared, each with which: the one asked for or all others, with the baseline asked for or the
 /// version with the most executions, of equals the first by name.
 pub(super) fn versions<'f>(
-    groups: &BTreeMap<&'f str, Group<'f>>,
+    groups: &BTreeMap<&'f str, Group>,
     asked: Option<&'f str>,
     baseline: Option<&'f str>,
 ) -> Vec<[&'f str; 2]> {

@@ -169,7 +169,7 @@ fn what_is_in_flight_could_turn_a_verdict() {
     given.so_many(50, 50, of("v2", "oom"));
     let request = asked::<Request>(&[("workflow", "heal")], now());
     let found = given.found(&request.reads(now()));
-    let groups = groups(By::Version, &found.cells[0], &found.cells[1]).unwrap();
+    let groups = groups(By::Version, &mut Kinds::default(), &found.cells[0], &found.cells[1]).unwrap();
     let period = request.period(now());
     for (in_flight, verdict, why) in [
         ([0, 11], Verdict::Worse, None),

@@ -1,5 +1,7 @@
 //! Rates of success: their intervals, the difference of two, and whether it may be chance.
 
+use std::sync::LazyLock;
+
 use statrs::{
     distribution::{ContinuousCDF, Normal},
     function::erf::erfc,
@@ -67,6 +69,12 @@ impl Confidence {
 
     /// The normal quantile of a two-sided interval: 1.96 for 95 %.
     pub fn z(self) -> f64 {
+        // The one that is asked for with every rate.
+        static OF_NINETY_FIVE: LazyLock<f64> =
+            LazyLock::new(|| Normal::standard().inverse_cdf(1.0 - Confidence::NINETY_FIVE.tail()));
+        if self == Self::NINETY_FIVE {
+            return *OF_NINETY_FIVE;
+        }
         Normal::standard().inverse_cdf(1.0 - self.tail())
     }
 }

@@ -26,6 +26,8 @@ pub const BASELINE: usize = 28;
 const FEWEST_DAYS: usize = 7;
 /// After this many days what was found is how things are now.
 const LASTS: usize = 14;
+/// So many days after it began, a suspicion that nothing more was found for is given up.
+const SUSPECTED_FOR: usize = 7;
 /// Of what is found on a day, at most this part is expected to be nothing.
 const FALSE_DISCOVERIES: f64 = 0.05;
 /// A rate that falls by less is no regression,
@@ -166,14 +168,16 @@ pub struct JudgedDay {
 ///
 /// A day is suspected where it is worse by the smallest effect, with a p-value that holds among all of the day. It is
 /// found to be a regression where none in the whole fleet was as bad as that in the 28 days before, for a day; or where
-/// the day before was suspected, too. For what a distribution says of rare days depends on its tail, and a storm is one
+/// a day before was suspected, too, not more than a week ago and none as good as before since. For what a distribution says of rare days depends on its tail, and a storm is one
 /// of those: that today's worst is the worst of 29 days is 1 in 29 where nothing changed, whatever storms there are
 /// (exchangeable days), and a storm goes by, while a regression is there the next day.
 ///
 /// Days before `from` are judged, too, which tells since when something lasts. While a regression lasts, a day is
 /// compared with the 28 before its first one: so it does not become its own baseline. It is over on a day that can be
 /// judged and is not worse by the smallest effect; days without enough executions say nothing of it. After 14 days it
-/// is how things are, and days are compared with the 28 before them again, those of the regression among them.
+/// is how things are, and days are compared with those since it began, 28 at most: what was before has become another
+/// thing, and would make any day look usual, here and, as its days would seem to share more luck than they do,
+/// everywhere.
 ///
 /// Of a series with fewer than `minimum` executions on a day, or fewer than 7 days with any before it, that day is not
 /// judged.
@@ -209,8 +213,10 @@ struct Judging {
     /// Regressions that last.
     open: BTreeMap<Judgement, Run>,
     closed: Vec<Run>,
-    /// What was suspected on the last day that could be judged, and not found.
+    /// What was suspected lately, and not found.
     suspected: BTreeMap<Judgement, Run>,
+    /// Since when things are as they are, where that was a regression.
+    usual: BTreeMap<Judgement, usize>,
     /// What was suspected or found for a day, by day, with the p-value: bad weather.
     bad: Vec<(usize, Judgement, f64)>,
 }
@@ -219,7 +225,8 @@ impl Judging {
     /// The days that one is compared with.
     fn before(&self, day: usize, of: Judgement) -> Range<usize> {
         let until = self.open.get(&of).or_else(|| self.suspected.get(&of)).map_or(day, |run| run.since);
-        until.saturating_sub(BASELINE)..until
+        let usual = self.usual.get(&of).copied().unwrap_or_default();
+        until.saturating_sub(BASELINE).max(usual.min(until))..until
     }
 
     /// Takes in a day, and says how many regressions were found on it.
@@ -239,6 +246,9 @@ impl Judging {
                 self.closed.extend(over);
             }
             if !worse || q > FALSE_DISCOVERIES {
+                // A day that is worse and does not show it, for it has few executions, says nothing against it.
+                let still = suspected.filter(|run| worse && day - run.since < SUSPECTED_FOR);
+                self.suspected.extend(still.map(|run| (of, run)));
                 continue;
             }
             let before = self.open.remove(&of).or(suspected).unwrap_or(Run {
@@ -269,8 +279,10 @@ impl Judging {
 
     /// Closes those regressions that are how things are on this day.
     fn close_what_is_usual(&mut self, day: usize) {
-        let closed = self.open.extract_if(.., |_, run| day - run.since >= LASTS);
-        self.closed.extend(closed.map(|(_, run)| Run { state: State::Usual, ..run }));
+        for (of, run) in self.open.extract_if(.., |_, run| day - run.since >= LASTS) {
+            self.usual.insert(of, run.since);
+            self.closed.push(Run { state: State::Usual, ..run });
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Statistics: what appends give, folded into pages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use async_trait::async_trait;
 use dualaudit_record::{
     WorkflowExecutionAudit,
-    statistics::{Bucket, Hour, Kept, Key, NotPacked, Packed, Sums},
+    statistics::{Bucket, Hour, Kept, Key, Level, NotPacked, Packed, Slice, Stretch, Sums},
 };
 use rusqlite::{Connection, Row, params};
 
@@ -281,9 +281,15 @@ fn cells(connection: &Connection, log: &str, wanted: &[WantedCells]) -> Result<F
     };
     let kept = kept(connection, log)?;
     let mut findings = Findings::new(wanted, as_of);
+    let mut buckets: HashMap<(Level, Stretch), Vec<Bucket>> = HashMap::new();
     for (place, wanted) in wanted.iter().enumerate() {
         for run in wanted.runs(kept, as_of) {
-            run_pages(connection, log, run, wanted.keys.begins(), |id, bytes| {
+            // Most questions are about the same time.
+            let buckets = match buckets.entry((run.level, run.of)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(buckets_of(connection, log, run)?),
+            };
+            run_pages(connection, log, run.slice, buckets, wanted.keys.begins(), |id, bytes| {
                 findings.page(place, &id, bytes).map_err(|error| not_found(log, error))
             })?;
         }
@@ -292,19 +298,34 @@ fn cells(connection: &Connection, log: &str, wanted: &[WantedCells]) -> Result<F
     Ok(FoundCells { cells: findings.found(), behind: behind(connection, log)? })
 }
 
-/// The pages of a run of buckets that hold the keys that begin so.
-fn run_pages(
-    connection: &Connection,
-    log: &str,
-    run: Run,
-    begins: &Key,
-    mut take: impl FnMut(PageId, &[u8]) -> Result<()>,
-) -> Result<()> {
+/// The buckets of a run that there are.
+fn buckets_of(connection: &Connection, log: &str, Run { level, mut of, .. }: Run) -> Result<Vec<Bucket>> {
     const NEXT: &str = "
         -- statistics: oldest bucket in a stretch
         SELECT min(start)
         FROM statistics_page
         WHERE log = ?1 AND level = ?2 AND start >= ?3 AND start < ?4";
+    let mut next = connection.prepare_cached(NEXT)?;
+    let mut buckets = Vec::new();
+    loop {
+        let within = params![log, level.as_str(), of.from.number(), of.until.number()];
+        let start: Option<i32> = next.query_row(within, |row| row.get(0))?;
+        let Some(start) = start.and_then(Hour::from_number) else { return Ok(buckets) };
+        let bucket = Bucket { level, start };
+        buckets.push(bucket);
+        of.from = bucket.end();
+    }
+}
+
+/// The pages of a slice of buckets that hold the keys that begin so.
+fn run_pages(
+    connection: &Connection,
+    log: &str,
+    slice: Slice,
+    buckets: &[Bucket],
+    begins: &Key,
+    mut take: impl FnMut(PageId, &[u8]) -> Result<()>,
+) -> Result<()> {
     const PAGES: &str = "
         -- statistics: pages of keys
         SELECT first_key, cells
@@ -316,24 +337,18 @@ fn run_pages(
                 WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4 AND first_key <= ?5), ?5)
             AND first_key < ?6
         ORDER BY first_key";
-    let Run { slice, level, mut of } = run;
     let end = begins.end().unwrap_or_else(Key::last);
-    let mut next = connection.prepare_cached(NEXT)?;
+    let (begins, end) = (begins.as_bytes(), end.as_bytes());
     let mut pages = connection.prepare_cached(PAGES)?;
-    loop {
-        let within = params![log, level.as_str(), of.from.number(), of.until.number()];
-        let start: Option<i32> = next.query_row(within, |row| row.get(0))?;
-        let Some(start) = start.and_then(Hour::from_number) else { return Ok(()) };
-        let bucket = Bucket { level, start };
-        let named =
-            params![log, level.as_str(), start.number(), slice.as_str(), begins.as_bytes(), end.as_bytes()];
-        let mut rows = pages.query(named)?;
+    for &bucket in buckets {
+        let of = params![log, bucket.level.as_str(), bucket.start.number(), slice.as_str(), begins, end];
+        let mut rows = pages.query(of)?;
         while let Some(row) = rows.next()? {
             let id = PageId { slice, bucket, first: Key::from_bytes(row.get(0)?) };
             take(id, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
         }
-        of.from = bucket.end();
     }
+    Ok(())
 }
 
 /// Reads the columns of a page.
