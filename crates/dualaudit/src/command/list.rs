@@ -15,6 +15,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   dualaudit list --outcome failed --since 24h
+  dualaudit list --workflow restart-pods --counted --completed-since 28d
   dualaudit list -n shop -l 'team in (a,b),!canary' --min-duration 5m -o json
   dualaudit list --server http://127.0.0.1:8080 --all -o csv > executions.csv";
 
@@ -93,6 +94,9 @@ pub(super) struct Filters {
     /// Effectiveness score at most.
     #[arg(long, value_name = "SCORE")]
     max_score: Option<String>,
+    /// Only those that the rates of `stats` are of: the last attempt of each, unless it was cancelled or deleted.
+    #[arg(long)]
+    counted: bool,
 }
 
 impl Filters {
@@ -121,7 +125,7 @@ impl Filters {
             ("max_score", &self.max_score),
         ];
         let given = pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
-        given.collect()
+        given.chain(self.counted.then(|| ("counted".to_owned(), "true".to_owned()))).collect()
     }
 }
 

@@ -264,6 +264,94 @@ mod tests {
         assert_eq!(served.get(all).await.json()["items"].as_array().unwrap().len(), 20, "{all}");
     }
 
+    /// Thirty days of ten executions that count: lately they fail, some in their second attempt, beside which the first is
+    /// recorded, before or after it. On each day one is cancelled, and one deleted.
+    fn days_with_what_does_not_count() -> Vec<Value> {
+        let mut records = Vec::new();
+        for day in 1..=30 {
+            let ended = now().saturating_add_micros(-i64::from(day) * 86_400_000_000).to_string();
+            let of = |n: i32, succeeds, status: Option<&str>| {
+                let mut record = execution(day * 100 + n, succeeds);
+                record["completed_at"] = ended.clone().into();
+                record["workflow_version"] = if n % 2 == 0 { "v1" } else { "v2" }.into();
+                if let Some(status) = status {
+                    record["status"] = status.into();
+                }
+                record
+            };
+            for n in 0..10 {
+                let mut last = of(n, day > 2 && n != 3 || n % 5 == 0, None);
+                if n % 5 != 1 {
+                    records.push(last);
+                    continue;
+                }
+                last["attempt"] = 2.into();
+                let first = of(n, false, None);
+                records.extend(if day % 2 == 0 { [first, last] } else { [last, first] });
+            }
+            records.extend([of(10, false, Some("cancelled")), of(11, false, Some("deleted"))]);
+        }
+        records
+    }
+
+    #[tokio::test]
+    async fn links_lead_to_as_many_executions_as_are_counted() {
+        let served = Served::new().await;
+        let records = days_with_what_does_not_count();
+        assert_eq!(served.post_json(&json!(records)).await.status, 201);
+        let answer = async |path: &str| served.get(&format!("/api/v1/learn/{path}")).await.json();
+        let listed = async |links: &Value, which: &str| {
+            let path = format!("{}&limit=1000", links[which].as_str().unwrap());
+            served.get(&path).await.json()["items"].as_array().unwrap().len() as u64
+        };
+        let lead_to = async |links: &Value, executions: u64, failed: u64| {
+            assert!(executions > 0, "{links}");
+            assert_eq!(
+                (listed(links, "all").await, listed(links, "failed").await),
+                (executions, failed),
+                "{links}"
+            );
+        };
+        let lead_to_those_of = async |it: &Value, rate: &Value| {
+            let of = rate["of"].as_u64().unwrap();
+            lead_to(&it["executions"], of, of - rate["count"].as_u64().unwrap()).await;
+        };
+        let all = served.get("/api/v1/executions?limit=1000").await.json();
+        assert_eq!(all["items"].as_array().unwrap().len(), 30 * (10 + 2 + 2));
+
+        let found = answer("workflows?by=version&since=400d").await;
+        assert_eq!((&found["total"]["executions"], &found["total"]["cancelled"]), (&json!(300), &json!(30)));
+        assert_eq!(found["total"]["failed"], 28 + 2 * 8);
+        for row in found["workflows"].as_array().unwrap() {
+            lead_to_those_of(row, &row["success"]).await;
+        }
+        let steps = answer("steps?workflow=restart-deployment&namespace=shop").await;
+        let of = |name: &str| steps["tally"][name].as_u64().unwrap();
+        lead_to(&steps["executions"], of("executions"), of("failed")).await;
+        // One that was cancelled, or is not the last attempt, is no example.
+        let examples = answer("steps?workflow=restart-deployment&since=3d&examples=true").await;
+        let example = &examples["steps"][0]["errors"]["patterns"][0]["example"];
+        let id = example["id"].as_str().unwrap();
+        let record = served.get(&format!("/api/v1/executions/{id}")).await.json()["record"].take();
+        assert_eq!((&record["status"], &record["attempt"]), (&json!("failed"), &example["attempt"]));
+        let adjustments = answer("adjustments?workflow=restart-deployment&namespace=shop").await;
+        assert_eq!(adjustments["executions"], steps["executions"]);
+        for compared in ["compare?workflow=restart-deployment&version=v2&against=v1", "compare?since=10d"] {
+            let found = answer(compared).await["comparisons"][0].take();
+            for side in ["one", "against"] {
+                lead_to_those_of(&found[side], &found[side]["success"]).await;
+            }
+        }
+        let found = answer("regressions").await["regressions"][0].take();
+        lead_to_those_of(&found, &found["is"]).await;
+        let before = json!({"executions": found["executions_before"]});
+        lead_to_those_of(&before, &found["was"]).await;
+        let found = answer("recommend?incident_type=oom&namespace=shop").await["recommended"][0].take();
+        lead_to_those_of(&found["narrow"], &found["narrow"]["success"]).await;
+        let found = answer("recommend?incident_type=disk&namespace=shop").await["untested"][0].take();
+        lead_to_those_of(&found, &found["success"]).await;
+    }
+
     #[tokio::test]
     async fn what_is_asked_wrongly_is_said() {
         let served = Served::new().await;

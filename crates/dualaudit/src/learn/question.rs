@@ -178,12 +178,13 @@ impl Filters {
     }
 }
 
-/// Where the executions are listed that a figure is made of: paths of the API.
+/// Where the executions are listed that rates are made of: paths of the API. These list what is there yet of it: what
+/// was purged still counts, and is in no list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Links {
-    /// All of them.
+    /// All of them, so neither earlier attempts nor the cancelled and deleted.
     pub all: String,
-    /// Those that failed.
+    /// Those of them that failed.
     pub failed: String,
 }
 
@@ -196,7 +197,7 @@ impl Links {
 }
 
 impl Filters {
-    /// A list of the executions that ended in a period.
+    /// A list of the executions that ended in a period and count.
     pub(super) fn listed(&self, period: Period) -> Filter {
         let Self { log, workflow, version, namespace, incident_type, target_kind } = self.clone();
         let (completed_since, completed_until) = (Some(period.since), Some(period.until));
@@ -209,12 +210,13 @@ impl Filters {
             target_kind,
             completed_since,
             completed_until,
+            counted: true,
             ..Filter::default()
         }
     }
 }
 
-/// Where the executions are listed that ended in a period.
+/// Where the executions are listed that ended in a period and count.
 pub(super) fn path(filters: &Filters, period: Period) -> String {
     let Filters { log, workflow, version, namespace, incident_type, target_kind } = filters;
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -232,6 +234,7 @@ pub(super) fn path(filters: &Filters, period: Period) -> String {
     }
     query.append_pair("completed_since", &period.since.to_string());
     query.append_pair("completed_until", &period.until.to_string());
+    query.append_pair("counted", "true");
     format!("/api/v1/executions?{}", query.finish())
 }
 

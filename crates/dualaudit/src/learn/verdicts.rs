@@ -210,7 +210,7 @@ pub struct OfWorkflow {
     /// What they said.
     #[serde(flatten)]
     pub judged: Judged,
-    /// Where the executions are.
+    /// Where the executions are that count, so without the cancelled and deleted, which verdicts are of, too.
     pub executions: Links,
 }
 

@@ -18,7 +18,7 @@ pub const MAX_LIMIT: u32 = 1000;
 
 const NAMES: &str = "workflow, version, outcome, status, log, cluster, namespace, remediation_id, \
     incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, \
-    cursor and limit";
+    counted, cursor and limit";
 
 /// One page of one list.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +105,7 @@ impl ListRequest {
             "max_duration" => filter.max_duration = Some(nanoseconds(value)?),
             "min_score" => filter.min_score = Some(score(value)?),
             "max_score" => filter.max_score = Some(score(value)?),
+            "counted" => filter.counted = counted(value)?,
             "limit" => {
                 self.limit = whole(value, MAX_LIMIT)?;
             }
@@ -120,6 +121,11 @@ fn target(value: &str) -> Result<Option<String>, String> {
         Some(("", _) | (_, "")) => Err("must be KIND/NAME or NAME, none of them empty".into()),
         _ => text(value),
     }
+}
+
+fn counted(value: &str) -> Result<bool, String> {
+    // The others alone are nothing that an answer counts, and all together are what is listed without it.
+    if value == "true" { Ok(true) } else { Err("must be true; leave it out to list all".into()) }
 }
 
 fn score(value: &str) -> Result<f64, String> {
@@ -161,6 +167,7 @@ mod tests {
             ("max_duration", "2000000000000"),
             ("min_score", "0.25"),
             ("max_score", "1"),
+            ("counted", "true"),
             ("limit", "7"),
         ])
         .unwrap();
@@ -186,6 +193,7 @@ mod tests {
             max_duration: Some(2_000_000_000_000),
             min_score: Some(0.25),
             max_score: Some(1.0),
+            counted: true,
         };
         assert_eq!((request.filter, request.limit, request.after), (expected, 7, None));
     }
@@ -196,7 +204,7 @@ mod tests {
         insta::assert_snapshot!(error("limit", "1001"), @r#"limit="1001": must be a whole number from 1 to 1000"#);
         insta::assert_snapshot!(error("outcome", "good"), @r#"outcome="good": must be success, failed or partial"#);
         insta::assert_snapshot!(error("since", "yesterday"), @r#"since="yesterday": must be an RFC 3339 time such as 2026-05-01T12:00:00Z, or a time ago such as 90s, 15m, 24h or 7d"#);
-        insta::assert_snapshot!(error("colour", "red"), @r#"colour="red": is no parameter of this list; known are workflow, version, outcome, status, log, cluster, namespace, remediation_id, incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, cursor and limit"#);
+        insta::assert_snapshot!(error("colour", "red"), @r#"colour="red": is no parameter of this list; known are workflow, version, outcome, status, log, cluster, namespace, remediation_id, incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, counted, cursor and limit"#);
     }
 
     #[test]
@@ -216,6 +224,7 @@ mod tests {
             ("max_duration", "999999999999d"),
             ("min_score", "1.01"),
             ("max_score", "NaN"),
+            ("counted", "false"),
             ("until", "2026-05-01"),
             ("labels", "a=("),
             ("target", "/"),

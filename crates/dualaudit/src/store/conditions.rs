@@ -12,6 +12,10 @@ pub(super) trait Conditions {
     fn empty(&mut self, column: &str);
     /// That the labels meet a requirement.
     fn label(&mut self, requirement: &LabelRequirement);
+    /// That the log has no later attempt of the execution, not even one that was purged.
+    fn last_attempt(&mut self);
+    /// A condition that has no values.
+    fn require(&mut self, condition: &str);
 }
 
 /// What a column is compared with.
@@ -65,6 +69,10 @@ pub(super) fn narrow(conditions: &mut impl Conditions, filter: &Filter) {
     target(conditions, filter);
     for requirement in &filter.labels {
         conditions.label(requirement);
+    }
+    if filter.counted {
+        conditions.require("status NOT IN ('cancelled', 'deleted')");
+        conditions.last_attempt();
     }
 }
 

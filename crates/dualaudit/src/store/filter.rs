@@ -49,6 +49,9 @@ pub struct Filter {
     pub min_score: Option<f64>,
     /// `effectiveness_score` at most.
     pub max_score: Option<f64>,
+    /// Only those that rates are of: of each execution the last attempt in its log, purged ones among the attempts, where
+    /// that was neither cancelled nor deleted.
+    pub counted: bool,
 }
 
 /// The place of a row in the order of lists: newest `created_at` first, then log, id and attempt

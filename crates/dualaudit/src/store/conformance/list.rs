@@ -7,6 +7,7 @@ use dualaudit_record::{
     execution::{Outcome, Status, Target},
 };
 use proptest::{
+    bool::weighted,
     collection::{btree_map, vec},
     option,
     prelude::{Just, Strategy, any},
@@ -16,7 +17,11 @@ use proptest::{
     test_runner::TestRunner,
 };
 
-use super::sample::{at, batch, from_producer, open, record};
+use super::{
+    Maintained,
+    purge::{part, weigh_in},
+    sample::{at, batch, from_producer, open, record},
+};
 use crate::store::{Cursor, Filter, LabelRequirement, Listed, Page, Store};
 
 const LOGS: [&str; 2] = ["one", "two"];
@@ -40,7 +45,10 @@ fn any_record() -> impl Strategy<Value = WorkflowExecutionAudit> {
             text(vec!["v1", ""]),
             text(vec!["", "rem-1"]),
         ),
-        (select(vec![Outcome::Success, Outcome::Failed]), select(vec![Status::Completed, Status::Deleted])),
+        (
+            select(vec![Outcome::Success, Outcome::Failed]),
+            select(vec![Status::Completed, Status::Cancelled, Status::Deleted]),
+        ),
         (option::of(text(vec!["shop", "bank"])), option::of(text(vec!["oom"])), option::of(any_target())),
         (
             select(vec![0, 5, 1 << 52]),
@@ -129,7 +137,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             rarely(select(vec![0u64, 5, u64::MAX])),
             rarely(select(vec![0u64, 5])),
         ),
-        (rarely(Just(0.3)), rarely(Just(0.3)), vec(any_requirement(), 0..2)),
+        (rarely(Just(0.3)), rarely(Just(0.3)), vec(any_requirement(), 0..2), weighted(0.17)),
     )
         .prop_map(|(names, ends, places, ranges, rest)| Filter {
             log: names.0,
@@ -152,6 +160,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             min_score: rest.0,
             max_score: rest.1,
             labels: rest.2,
+            counted: rest.3,
         })
 }
 
@@ -191,6 +200,14 @@ fn matches(filter: &Filter, log: &str, record: &WorkflowExecutionAudit) -> bool 
         && filter.max_duration.is_none_or(|most| record.total_duration <= most)
         && filter.min_score.is_none_or(|least| record.effectiveness_score >= least)
         && filter.max_score.is_none_or(|most| record.effectiveness_score <= most)
+}
+
+/// Whether rates are of a record, among all that there are.
+fn counts(log: &str, record: &WorkflowExecutionAudit, all: &[(&str, WorkflowExecutionAudit)]) -> bool {
+    let is_later = |(of, other): &(&str, WorkflowExecutionAudit)| {
+        *of == log && other.id == record.id && other.attempt > record.attempt
+    };
+    !matches!(record.status, Status::Cancelled | Status::Deleted) && !all.iter().any(is_later)
 }
 
 fn cursor(listed: &Listed) -> Cursor {
@@ -248,6 +265,10 @@ pub(crate) async fn pages_join_to_the_whole_list_whatever_the_filter(store: &dyn
             (0..150).map(|_| generated(&|runner| any_record().new_tree(runner).unwrap().current())).collect();
         records.sort_by(|a, b| (&a.id, a.attempt).cmp(&(&b.id, b.attempt)));
         records.dedup_by(|a, b| (&a.id, a.attempt) == (&b.id, b.attempt));
+        // In one log later attempts come first.
+        if log == "two" {
+            records.reverse();
+        }
         let drafts = records.iter().map(|record| from_producer(record.clone(), None));
         store.append(log, batch(drafts), at(1)).await.unwrap();
         model.extend(records.into_iter().map(|record| (log, record)));
@@ -260,7 +281,9 @@ pub(crate) async fn pages_join_to_the_whole_list_whatever_the_filter(store: &dyn
         let size = any::<u32>().new_tree(&mut runner).unwrap().current() % 40 + 1;
         let expected: Vec<_> = model
             .iter()
-            .filter(|(log, record)| matches(&filter, log, record))
+            .filter(|(log, record)| {
+                matches(&filter, log, record) && (!filter.counted || counts(log, record, &model))
+            })
             .map(|(log, record)| {
                 let bare = WorkflowExecutionAudit {
                     step_executions: Vec::new(),
@@ -279,6 +302,51 @@ pub(crate) async fn pages_join_to_the_whole_list_whatever_the_filter(store: &dyn
         nonempty += usize::from(!found.is_empty());
     }
     assert!(nonempty > 100, "the filters find something: {nonempty} of 400");
+}
+
+pub(crate) async fn only_the_last_attempt_counts_whatever_became_of_it(store: &impl Maintained) {
+    open(&**store, "one").await;
+    open(&**store, "two").await;
+    let ended = |id: &str, attempt, status| {
+        let record = WorkflowExecutionAudit { attempt, status, outcome: Outcome::Failed, ..record(id) };
+        from_producer(record, None)
+    };
+    let first = [
+        ended("again", 1, Status::Failed),
+        ended("late", 2, Status::Completed),
+        ended("purged", 1, Status::Completed),
+        ended("ended", 1, Status::Completed),
+        ended("cancelled", 1, Status::Cancelled),
+        ended("deleted", 1, Status::Deleted),
+        ended("timed-out", 1, Status::TimedOut),
+    ];
+    store.append("one", batch(first), at(1)).await.unwrap();
+    let then = [
+        ended("again", 2, Status::Failed),
+        ended("late", 1, Status::Failed),
+        ended("purged", 2, Status::Completed),
+        ended("ended", 2, Status::Cancelled),
+    ];
+    store.append("one", batch(then), at(2)).await.unwrap();
+    // Another log has executions of its own.
+    store.append("two", batch([ended("timed-out", 2, Status::Failed)]), at(3)).await.unwrap();
+    let counted = async |log: Option<&str>| {
+        let log = log.map(str::to_owned);
+        let filter = Filter { counted: true, outcome: Some(Outcome::Failed), log, ..Filter::default() };
+        let found = in_pages(&**store, &filter, 2).await;
+        let name = |row: Listed| format!("{} {}", row.execution.record.id, row.execution.record.attempt);
+        found.into_iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(counted(Some("one")).await, ["again 2", "late 2", "purged 2", "timed-out 1"]);
+    assert_eq!(counted(None).await, ["again 2", "late 2", "purged 2", "timed-out 1", "timed-out 2"]);
+    let weighed = weigh_in(&**store, "one", at(1_000), 100).await;
+    let goes = weighed.into_iter().filter(|it| (it.id.as_str(), it.attempt) == ("purged", 2)).collect();
+    store.append("one", batch([part(1, goes)]), at(100)).await.unwrap();
+    // Now, and once its row is gone, too.
+    let left = ["again 2", "late 2", "timed-out 1"];
+    assert_eq!(counted(Some("one")).await, left);
+    assert_eq!(store.remove_purged().await.executions, 1);
+    assert_eq!(counted(Some("one")).await, left);
 }
 
 pub(crate) async fn pages_miss_and_repeat_nothing_while_others_insert(store: &dyn Store) {

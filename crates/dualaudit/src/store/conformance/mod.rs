@@ -118,6 +118,7 @@ macro_rules! suite {
             ; maintained:
             removal: what_was_purged_is_removed_and_nothing_else,
             erase: what_is_left_can_be_held_and_purged,
+            list: only_the_last_attempt_counts_whatever_became_of_it,
             removal: months_of_which_everything_was_purged_are_removed_at_once,
             tracking: what_is_in_flight_goes_on_with_the_successor_of_its_log,
             checkpoints: a_log_goes_on_in_the_place_of_one_that_was_rolled_back,

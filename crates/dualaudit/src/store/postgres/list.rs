@@ -174,11 +174,6 @@ impl Query {
         self.values.push(Box::new(value));
         format!("${}", self.values.len())
     }
-
-    fn require(&mut self, condition: &str) {
-        self.sql.push_str("\n        AND ");
-        self.sql.push_str(condition);
-    }
 }
 
 impl Conditions for Query {
@@ -212,5 +207,23 @@ impl Conditions for Query {
             LabelRequirement::Absent(_) => format!("({value}) IS NULL"),
         };
         self.require(&condition);
+    }
+
+    // One look at the index for each row, as for what is purged.
+    fn last_attempt(&mut self) {
+        self.require(
+            "(
+            SELECT 1
+            FROM log_entry AS later
+            WHERE later.log = each.name AND later.execution_id = workflow_execution_audit.id
+                AND later.attempt > workflow_execution_audit.attempt
+            LIMIT 1
+        ) IS NULL",
+        );
+    }
+
+    fn require(&mut self, condition: &str) {
+        self.sql.push_str("\n        AND ");
+        self.sql.push_str(condition);
     }
 }

@@ -111,11 +111,6 @@ impl Query {
         self.values.push(value.into());
         format!("?{}", self.values.len())
     }
-
-    fn require(&mut self, condition: &str) {
-        self.sql.push_str("\n    AND ");
-        self.sql.push_str(condition);
-    }
 }
 
 impl Conditions for Query {
@@ -152,6 +147,20 @@ impl Conditions for Query {
             "{negated}EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = {key}{among})"
         ));
     }
+
+    fn last_attempt(&mut self) {
+        self.require(
+            "NOT EXISTS (
+                SELECT 1 FROM log_entry AS later
+                WHERE later.log = workflow_execution_audit.log AND later.execution_id = workflow_execution_audit.id
+                    AND later.attempt > workflow_execution_audit.attempt)",
+        );
+    }
+
+    fn require(&mut self, condition: &str) {
+        self.sql.push_str("\n    AND ");
+        self.sql.push_str(condition);
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +183,8 @@ mod tests {
             Filter { outcome: Some(Outcome::Failed), since: Time::from_micros(0), ..Filter::default() },
             Filter { until: Time::from_micros(9), min_score: Some(0.5), ..Filter::default() },
             Filter { labels: vec![LabelRequirement::Exists("x".to_owned())], ..Filter::default() },
+            Filter { counted: true, ..Filter::default() },
+            Filter { counted: true, workflow: text(), log: text(), ..Filter::default() },
         ];
         let after = Cursor {
             created_at: Time::from_micros(3).unwrap(),
@@ -199,6 +210,10 @@ mod tests {
                 assert!(first.starts_with(way) || first.starts_with("SEARCH"), "{filter:?}: {plan:?}");
                 assert!(first.contains("USING INDEX workflow_execution_audit_"), "{filter:?}: {plan:?}");
                 assert!(!plan.iter().any(|step| step.contains("B-TREE")), "{filter:?}: {plan:?}");
+                let later: Vec<_> = plan.iter().filter(|step| step.contains(" later ")).collect();
+                assert_eq!(later.len(), usize::from(filter.counted), "{filter:?}: {plan:?}");
+                let sought = "SEARCH later USING COVERING INDEX log_entry_execution";
+                assert!(later.iter().all(|step| step.starts_with(sought)), "{filter:?}: {plan:?}");
             }
         }
     }

@@ -109,6 +109,8 @@ fn filters() -> Vec<(&'static str, Filter)> {
         ("max_duration", Filter { max_duration: Some(u64::MAX), ..none() }),
         ("min_score", Filter { min_score: Some(0.5), ..none() }),
         ("max_score", Filter { max_score: Some(0.5), ..none() }),
+        ("counted", Filter { counted: true, ..none() }),
+        ("counted of a workflow", Filter { counted: true, workflow: text(), log: text(), ..none() }),
         ("workflow of a log", Filter { workflow: text(), log: text(), ..none() }),
         ("workflow and remediation_id", Filter { remediation_id: text(), workflow: text(), ..none() }),
         (
@@ -140,6 +142,9 @@ async fn every_list_seeks_in_an_index_and_touches_no_step() {
                 plan.iter().filter(|step| step.contains("Scan") && step.contains("workflow_execution_audit"));
             for scan in scans {
                 assert!(scan.contains("Index Scan using"), "{what}: {whole}");
+            }
+            for scan in plan.iter().filter(|step| step.contains("Scan") && step.contains("log_entry")) {
+                assert!(scan.contains("Index Only Scan using log_entry_execution"), "{what}: {whole}");
             }
             // One index gives a log's page in its order; only those of several logs are sorted together.
             let impossible = whole.contains("One-Time Filter: false");
