@@ -9,12 +9,12 @@ use serde::{
 
 /// A parameter that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{parameter}={value:?}: {rule}")]
+#[error("{parameter}{}: {rule}", value.as_ref().map(|value| format!("={value:?}")).unwrap_or_default())]
 pub struct BadParameter {
     /// Its name.
     pub parameter: String,
-    /// What was sent, its first 100 characters.
-    pub value: String,
+    /// What was sent, its first 100 characters; `None` of one that is missing.
+    pub value: Option<String>,
     /// What is allowed.
     pub rule: String,
 }
@@ -26,7 +26,12 @@ impl BadParameter {
         if short.len() < value.len() {
             short.push('…');
         }
-        Self { parameter: parameter.to_owned(), value: short, rule: rule.into() }
+        Self { parameter: parameter.to_owned(), value: Some(short), rule: rule.into() }
+    }
+
+    /// The parameter that must be given, and why.
+    pub fn missing(parameter: &str, why: &str) -> Self {
+        Self { parameter: parameter.to_owned(), value: None, rule: format!("must be given: {why}") }
     }
 }
 
@@ -153,6 +158,16 @@ fn amount(number: &str, unit: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_has_no_value() {
+        let said = [
+            BadParameter::new("workflow", "", "must not be empty"),
+            BadParameter::missing("workflow", "why"),
+        ];
+        let said = said.map(|bad| bad.to_string());
+        assert_eq!(said, [r#"workflow="": must not be empty"#, "workflow: must be given: why"]);
+    }
 
     #[test]
     fn durations_are_read_as_go_writes_them() {

@@ -77,7 +77,8 @@ pub(super) fn ended(written: anyhow::Result<Option<String>>) -> anyhow::Result<E
 /// Says which flag cannot be used.
 pub(super) fn asked_wrongly(bad: &BadParameter) -> ExitCode {
     let BadParameter { parameter, value, rule } = bad;
-    wrong_usage(&format!("--{} {value:?}: {rule}", parameter.replace('_', "-")))
+    let value = value.as_ref().map(|value| format!(" {value:?}")).unwrap_or_default();
+    wrong_usage(&format!("--{}{value}: {rule}", parameter.replace('_', "-")))
 }
 
 /// The forms of a list.

@@ -392,11 +392,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn before_the_first_year_nothing_is_counted() {
+        let served = Served::new().await;
+        let mut record = record("a");
+        record["completed_at"] = "0001-01-01T00:30:00Z".into();
+        assert_eq!(served.post_json(&record).await.status, 201);
+        let first = "since=0001-01-01T00:00:00Z&until=0001-01-02T00:00:00Z";
+        let answer = served.get(&format!("/api/v1/learn/workflows?{first}")).await.json();
+        let workflow = &answer["workflows"][0];
+        assert_eq!((&workflow["success"]["of"], &workflow["change"]["before"]["of"]), (&json!(1), &json!(0)));
+        assert_eq!(answer["before"]["since"], answer["before"]["until"]);
+        let answer = served.get(&format!("/api/v1/learn/compare?{first}")).await.json();
+        let tallies = ["one", "against"].map(|side| &answer["comparisons"][0][side]["tally"]["executions"]);
+        assert_eq!(tallies, [&json!(1), &json!(0)]);
+    }
+
+    #[tokio::test]
     async fn where_there_is_nothing_every_answer_says_so() {
         let served = Served::new().await;
         for path in [
             "workflows?series=true",
             "workflows?incident_type=",
+            "workflows?until=40d",
             "steps?workflow=none&minimum=1000000",
             "adjustments?workflow=none&minimum=1",
             "compare",

@@ -76,7 +76,8 @@ pub enum Unanswerable {
 
 impl Question {
     /// Reads names and values as they stand in a query string; times ago are counted from `now`. What has a name in
-    /// `also` is for the answer itself to read, with [`given`]. Unless asked otherwise the period is of `days` up to now.
+    /// `also` is for the answer itself to read, with [`given`]. Unless asked otherwise the period is of `days`, and up to
+    /// now.
     ///
     /// # Errors
     /// The first parameter that is unknown, given twice, or cannot be used.
@@ -88,8 +89,8 @@ impl Question {
     ) -> Result<Self, Unanswerable> {
         reject_repeats(pairs)?;
         let mut filters = Filters::default();
-        let mut period = Period { since: now.saturating_add_micros(-days * DAY), until: now };
-        let (mut minimum, mut last) = (MINIMUM, None);
+        let (mut since, mut until, mut last) = (None, now, None);
+        let mut minimum = MINIMUM;
         for (name, value) in pairs {
             let bad = |rule: String| BadParameter::new(name, value, rule);
             if value.contains('\0') {
@@ -102,8 +103,8 @@ impl Question {
                 "namespace" => filters.namespace = Some(value.clone()),
                 "incident_type" => filters.incident_type = Some(value.clone()),
                 "target_kind" => filters.target_kind = Some(value.clone()),
-                "since" => period.since = time(value, now).map_err(bad)?,
-                "until" => period.until = time(value, now).map_err(bad)?,
+                "since" => since = Some(time(value, now).map_err(bad)?),
+                "until" => until = time(value, now).map_err(bad)?,
                 "minimum" => minimum = whole(value, MOST).map_err(bad)?,
                 name if also.contains(&name) => continue,
                 _ => return Err(unknown(name, also)),
@@ -112,9 +113,10 @@ impl Question {
                 last = Some((name, value));
             }
         }
+        let since = since.unwrap_or_else(|| until.saturating_add_micros(-days * DAY));
+        let period = Period { since, until };
         match last {
-            Some((name, value)) if period.since >= period.until => {
-                let Period { since, until } = period;
+            Some((name, value)) if period.is_empty() => {
                 let rule = format!("since must be before until: the period would be from {since} to {until}");
                 Err(BadParameter::new(name, value, rule).into())
             }
@@ -143,7 +145,7 @@ impl Question {
 }
 
 fn needed<'v>(name: &str, value: Option<&'v str>, why: &str) -> Result<&'v str, BadParameter> {
-    value.ok_or_else(|| BadParameter::new(name, "", format!("must be given: {why}")))
+    value.ok_or_else(|| BadParameter::missing(name, why))
 }
 
 fn unknown(name: &str, also: &[&str]) -> Unanswerable {
@@ -239,8 +241,13 @@ pub(super) fn path(filters: &Filters, period: Period) -> String {
 }
 
 impl Period {
+    /// Whether no instant is in it, as none is before the first that there is.
+    fn is_empty(self) -> bool {
+        self.since >= self.until
+    }
+
     /// The period from the first to the last bucket that this one touches, in statistics of logs that have come to
-    /// `as_of` at most.
+    /// `as_of` at most. One that is empty touches none, and stays so.
     #[must_use]
     pub fn aligned(self, as_of: Time) -> Self {
         let (from, until) = self.hours();
@@ -255,10 +262,13 @@ impl Period {
         Self { since: self.since.saturating_add_micros(-length), until: self.since }.aligned(as_of)
     }
 
-    /// Its first hour, and the first one after it.
+    /// Its first hour, and the first one after it; of one that is empty, the same.
     pub(super) fn hours(self) -> (Hour, Hour) {
-        let last = self.until.saturating_add_micros(-1).max(self.since);
-        (Hour::of(self.since), Bucket::of(Hour::of(last), Level::Hour).end())
+        let first = Hour::of(self.since);
+        if self.is_empty() {
+            return (first, first);
+        }
+        (first, Bucket::of(Hour::of(self.until.saturating_add_micros(-1)), Level::Hour).end())
     }
 }
 
@@ -298,6 +308,45 @@ mod tests {
         // As long as the whole of time, and no longer.
         let all = aligned("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z");
         assert_eq!(all.0, at("0001-01-01T00:00:00Z").to_string());
+    }
+
+    #[test]
+    fn what_is_not_given_of_a_period_is_counted_back_from_its_end() {
+        let period = |pairs| parse(pairs).unwrap().period;
+        let until = at("2026-05-02T10:30:00Z");
+        assert_eq!(period(&[]), Period { since: until.saturating_add_micros(-28 * DAY), until });
+        assert_eq!(
+            period(&[("since", "40d")]),
+            Period { since: until.saturating_add_micros(-40 * DAY), until }
+        );
+        let ago = |days: i64| until.saturating_add_micros(-days * DAY);
+        assert_eq!(period(&[("until", "40d")]), Period { since: ago(68), until: ago(40) });
+        // As far as there are years.
+        let first = at("0001-01-01T00:00:00Z");
+        let early = at("0001-01-08T00:00:00Z");
+        assert_eq!(period(&[("until", "0001-01-08T00:00:00Z")]), Period { since: first, until: early });
+        assert!(parse(&[("until", "0001-01-01T00:00:00Z")]).is_err());
+    }
+
+    #[test]
+    fn before_the_first_year_there_is_an_empty_period_that_stays_so() {
+        let as_of = at("2026-05-02T10:30:00Z");
+        let first = at("0001-01-01T00:00:00Z");
+        let asked = Period { since: first, until: at("0001-01-20T12:00:00Z") }.aligned(as_of);
+        assert_eq!(asked, Period { since: first, until: at("0001-02-01T00:00:00Z") });
+        let nothing = Period { since: first, until: first };
+        assert_eq!(asked.before(as_of), nothing);
+        assert_eq!((nothing.aligned(as_of), nothing.before(as_of)), (nothing, nothing));
+        let (from, until) = nothing.hours();
+        assert_eq!(from, until);
+        // As long as there is time for: it ends where the other begins.
+        let second = Period { since: at("0001-02-01T00:00:00Z"), until: at("0002-01-01T00:00:00Z") };
+        assert_eq!(second.before(as_of), Period { since: first, until: second.since });
+        // Empty within a bucket that is kept as one, and at the end of time.
+        for instant in [at("2025-02-10T05:00:00Z"), at("9999-12-31T23:59:59.999999Z")] {
+            let Period { since, until } = Period { since: instant, until: instant }.aligned(as_of);
+            assert_eq!(since, until);
+        }
     }
 
     #[test]

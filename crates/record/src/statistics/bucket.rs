@@ -169,11 +169,11 @@ impl Kept {
         Level::ALL.iter().map(move |&level| Bucket::of(hour, level)).filter(move |&bucket| self.has(bucket))
     }
 
-    /// The stretch of all shortest buckets that some of a stretch lies in.
+    /// The stretch of all shortest buckets that some of a stretch lies in; of one that is empty, an empty one.
     pub fn outward(self, stretch: Stretch) -> Stretch {
         let from = self.shortest(stretch.from).start;
         let last = Hour(stretch.until.0 - 1);
-        Stretch { from, until: self.shortest(last.max(stretch.from)).end() }
+        Stretch { from, until: if last < stretch.from { from } else { self.shortest(last).end() } }
     }
 
     /// Buckets that together are the stretch, which begins and ends where shortest buckets do: runs of one level. They

@@ -193,5 +193,5 @@ fn of_little_or_nothing_the_answer_is_that_there_is_too_little() {
         assert_eq!(serde_json::from_str::<Adjustments>(&json).unwrap(), answer);
     }
     let missing = Request::parse(&[], now()).unwrap_err().to_string();
-    insta::assert_snapshot!(missing, @r#"workflow="": must be given: the answer is about one workflow"#);
+    insta::assert_snapshot!(missing, @"workflow: must be given: the answer is about one workflow");
 }

@@ -297,7 +297,7 @@ fn what_cannot_be_asked_is_said() {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         Request::parse(&pairs, now()).unwrap_err().to_string()
     };
-    insta::assert_snapshot!(said(&[("namespace", "shop")]), @r#"incident_type="": must be given: the answer is about one kind of incident"#);
+    insta::assert_snapshot!(said(&[("namespace", "shop")]), @"incident_type: must be given: the answer is about one kind of incident");
     insta::assert_snapshot!(said(&[("incident_type", "a"), ("limit", "11")]), @r#"limit="11": must be a whole number from 1 to 10"#);
     insta::assert_snapshot!(said(&[("incident_type", "a"), ("explore", "-1")]), @r#"explore="-1": must be a whole number up to 4294967295"#);
 }
