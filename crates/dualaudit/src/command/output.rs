@@ -154,7 +154,7 @@ impl Columns {
         table.load_style(NOTHING).force_no_tty();
         let header_row = header.map(|names| names.iter().map(|&name| name.to_owned()).collect());
         for row in header_row.iter().chain(rows) {
-            table.add_row(row.iter().map(|text| Cell::new(clipped(shown(text)))).collect::<Vec<_>>());
+            table.add_row(row.iter().map(|text| Cell::new(clipped(shown(text), CELL))).collect::<Vec<_>>());
         }
         let content = table.column_max_content_widths();
         self.widths.resize(content.len().max(self.widths.len()), 0);
@@ -178,8 +178,9 @@ impl Columns {
 /// all of it.
 const CELL: usize = 1000;
 
-fn clipped(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(CELL) {
+/// The beginning of a text that has more than so many characters.
+pub fn clipped(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
         text.truncate(end);
         text.push('…');
     }

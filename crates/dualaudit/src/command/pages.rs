@@ -87,7 +87,7 @@ pub(super) enum ListForm {
     /// For people.
     #[default]
     Table,
-    /// As the API answers: items and next_cursor.
+    /// As the API answers.
     Json,
     /// The same as YAML.
     Yaml,

@@ -174,14 +174,15 @@ pub struct Step {
     pub errors: Errors,
 }
 
-/// Error messages by what they have in common.
+/// Error messages by what they have in common; of all executions, the cancelled and deleted among them. One that said
+/// several is counted with each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errors {
     /// The most frequent.
     pub patterns: Vec<Pattern>,
     /// How many other patterns there are.
     pub other_patterns: u64,
-    /// How many executions said these.
+    /// How many executions said each of these, added up: one that said several is counted as often.
     pub other_executions: u64,
 }
 
@@ -190,13 +191,13 @@ pub struct Errors {
 pub struct Pattern {
     /// The message; what differs from one to the other is folded out.
     pub pattern: String,
-    /// How many executions said it.
+    /// How many executions said it, of any status.
     pub executions: u64,
     /// The first day that one of them ended, in UTC.
     pub first: Day,
     /// The last.
     pub last: Day,
-    /// One of them, if one was found.
+    /// One of them that counts and failed, if one was found among the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<Example>,
 }

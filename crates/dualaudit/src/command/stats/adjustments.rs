@@ -93,7 +93,7 @@ fn said(what: &str, of: &Adjustment, said: &Said) -> Vec<String> {
 }
 
 const TABLE: Cells<Adjustment> = &[
-    ("STEP", |it| format!("{} {}", it.step_number, it.action)),
+    ("STEP", |it| format!("{} {}", it.step_number, plot::brief(&it.action))),
     ("ADJUSTED", |it| it.adjustment_type.as_str().to_owned()),
     ("RUNS", |it| format!("{} to {}", it.with.of, it.without.of)),
     ("WITH", |it| plot::rate(&it.with)),

@@ -106,10 +106,10 @@ fn insufficient(comparisons: &[Comparison]) -> Vec<(&'static str, usize)> {
 fn name(it: &Comparison) -> String {
     match (&it.one.version, &it.against.version) {
         (Some(one), Some(other)) if one != other => {
-            format!("{} {} to {}", it.workflow, plot::named(one), plot::named(other))
+            format!("{} to {}", plot::version_of(&it.workflow, one), plot::brief(plot::named(other)))
         }
-        (Some(version), _) => format!("{} {}", it.workflow, plot::named(version)),
-        _ => it.workflow.clone(),
+        (Some(version), _) => plot::version_of(&it.workflow, version),
+        _ => plot::brief(&it.workflow),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    command::output::duration,
+    command::output::{clipped, duration},
     learn::{
         contrast::Insufficient,
         figures::{Duration, Durations, Estimate, Rate},
@@ -88,6 +88,20 @@ pub(super) fn p_value(p: Option<f64>) -> String {
 /// A value as it is in JSON, where that is a word.
 pub(super) fn wire(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// How many characters a table shows of one name, so that the figures beside it are seen with it: as many as a DNS label may
+/// have, which few names exceed.
+const NAME: usize = 63;
+
+/// A name, or the beginning of a long one.
+pub(super) fn brief(name: &str) -> String {
+    clipped(name.to_owned(), NAME)
+}
+
+/// A workflow and its version, which may have no name, as tables show them.
+pub(super) fn version_of(workflow: &str, version: &str) -> String {
+    format!("{} {}", brief(workflow), brief(named(version)))
 }
 
 /// A version's name, where it may have none.

@@ -64,7 +64,7 @@ impl Present for Request {
             )
         }));
         for it in recommended.iter().filter(|it| !it.timeouts.steps.is_empty()) {
-            notes.push(format!("\nTimeouts of {} {}", shown(&it.workflow), shown(&it.version)));
+            notes.push(format!("\nTimeouts of {} {}", shown(&it.workflow), shown(plot::named(&it.version))));
             notes.extend(it.timeouts.steps.iter().map(timeout));
             if it.timeouts.steps_left_out > 0 {
                 notes.push(format!("  and {} steps more", it.timeouts.steps_left_out));
@@ -101,8 +101,8 @@ fn untried(it: &Untested) -> String {
 }
 
 const TABLE: Cells<Recommendation> = &[
-    ("WORKFLOW", |it| it.workflow.clone()),
-    ("VERSION", |it| it.version.clone()),
+    ("WORKFLOW", |it| plot::brief(&it.workflow)),
+    ("VERSION", |it| plot::brief(&it.version)),
     ("TRUSTED FOR", |it| format!("{} {}", plot::bar(it.success.lower, 8), plot::percent(it.success.lower))),
     ("EXPECTED", |it| {
         let mark = if it.success.insufficient_data { " ?" } else { "" };
@@ -153,9 +153,31 @@ mod tests {
     use super::*;
     use crate::{
         command::stats::page,
-        learn::testing::{Given, asked},
+        learn::{
+            testing::{Given, asked},
+            workflows,
+        },
         store::conformance::sample,
     };
+
+    #[test]
+    fn a_version_without_a_name_and_a_name_too_long_for_a_table_are_said() {
+        let now = sample::at(86_400);
+        let (long, short) = ("w".repeat(253), "w".repeat(63));
+        let record = WorkflowExecutionAudit {
+            workflow_name: long.clone(),
+            workflow_version: String::new(),
+            ..sample::record("a")
+        };
+        let given = Given::of("default", &[record], now);
+        let incident = ("incident_type", "CrashLoopBackOff");
+        let recommended = page::<Request>(&given.answer(&asked::<Request>(&[incident], now)));
+        assert!(recommended.contains(&format!("\n{short}…  ")), "{recommended}");
+        assert!(recommended.contains(&format!("\nTimeouts of {long} (no version)\n")), "{recommended}");
+        let asked = asked::<workflows::Request>(&[("by", "version")], now);
+        let workflows = page::<workflows::Request>(&given.answer(&asked));
+        assert!(workflows.contains(&format!("\n{short}… (no version)  1 ")), "{workflows}");
+    }
 
     #[test]
     fn recommendations_are_a_table_with_what_to_set_and_what_to_explore_below() {

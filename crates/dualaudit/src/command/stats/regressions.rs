@@ -63,8 +63,8 @@ impl Present for Request {
 }
 
 const TABLE: Cells<Regression> = &[
-    ("WORKFLOW", |it| it.workflow.clone()),
-    ("VERSION", |it| it.version.clone().unwrap_or_default()),
+    ("WORKFLOW", |it| plot::brief(&it.workflow)),
+    ("VERSION", |it| it.version.as_deref().map(plot::brief).unwrap_or_default()),
     ("LOG", |it| it.log.clone()),
     ("WORSE", |it| measure(&it.change).to_owned()),
     ("WAS", |it| was_and_is(&it.change).0),

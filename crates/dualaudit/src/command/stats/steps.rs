@@ -74,7 +74,7 @@ fn said(errors: &Errors) -> Vec<String> {
 }
 
 const TABLE: Cells<Step> = &[
-    ("STEP", |it| format!("{} {}", it.number, it.action)),
+    ("STEP", |it| format!("{} {}", it.number, plot::brief(&it.action))),
     ("REACHED", |it| it.reached.to_string()),
     ("FAILED", |it| plot::rate(&it.failed)),
     ("OF FAILURES", |it| share(it.share_of_failures.rate)),

@@ -81,8 +81,8 @@ fn said(it: &Disagreement) -> String {
 }
 
 const TABLE: Cells<OfWorkflow> = &[
-    ("WORKFLOW", |it| it.workflow.clone()),
-    ("VERSION", |it| it.version.clone().unwrap_or_default()),
+    ("WORKFLOW", |it| plot::brief(&it.workflow)),
+    ("VERSION", |it| it.version.as_deref().map(plot::brief).unwrap_or_default()),
     ("REVIEWED", |it| plot::rate(&it.judged.reviewed)),
     ("EFFECTIVE", |it| plot::bar_and_rate(&it.judged.effective)),
     ("INEFFECTIVE", |it| plot::rate(&it.judged.ineffective)),

@@ -54,8 +54,8 @@ impl Present for Request {
 
 const TABLE: Cells<Workflow> = &[
     ("WORKFLOW", |it| match &it.version {
-        Some(version) => format!("{} {version}", it.workflow),
-        None => it.workflow.clone(),
+        Some(version) => plot::version_of(&it.workflow, version),
+        None => plot::brief(&it.workflow),
     }),
     ("RUNS", |it| it.tally.executions.to_string()),
     ("SUCCESS", |it| plot::bar_and_rate(&it.success)),

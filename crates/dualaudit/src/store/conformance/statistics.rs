@@ -94,6 +94,9 @@ pub(crate) async fn the_documented_questions_are_answered_in_sql(store: &dyn Sto
     executions.sort();
     assert_eq!(executions, ["one 1", "two 2"]);
     assert_eq!(asked(questions[1], &[0, 1, 3, 4]).await, ["two 3 2 2", "one 3 1 1"]);
+    // Each writes its numbers in its own way.
+    let seconds = asked(questions[1], &[5]).await;
+    assert_eq!(seconds.iter().map(|it| it.parse().unwrap()).collect::<Vec<f64>>(), [3.0, 1.5]);
 }
 
 /// Checks the statistics of a log, as they are, and once they are folded.
