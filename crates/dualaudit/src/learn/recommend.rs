@@ -127,8 +127,8 @@ pub struct Recommended {
     /// The seed of the draws that workflows are ranked by; none where they are ranked by lower bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explore: Option<u32>,
-    /// How many workflows were run for this incident type, and so ranked; those too of which nothing counts, because all
-    /// was cancelled or deleted.
+    /// How many workflows were run for this incident type, and so ranked; of those of which all was cancelled or
+    /// deleted, the ones that were found harmful.
     pub candidates: u64,
     /// The first of them, as many as asked for.
     pub recommended: Vec<Recommendation>,
@@ -377,7 +377,7 @@ struct Known {
     harmful: u64,
 }
 
-/// All versions together, of the workflows that were run.
+/// All versions together, of the workflows of which anything counts, or was harmful.
 fn by_workflow(runs: &Runs<'_>) -> BTreeMap<String, Known> {
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
     for ((workflow, _), cell) in runs {
@@ -385,6 +385,7 @@ fn by_workflow(runs: &Runs<'_>) -> BTreeMap<String, Known> {
         known.sample = known.sample.plus(Tally::of(&cell.ended).sample());
         known.harmful += harmful(cell);
     }
+    known.retain(|_, known| known.sample.count() > 0 || known.harmful > 0);
     known
 }
 

@@ -94,7 +94,7 @@ fn each_execution_counts_once_however_long_the_period_is() {
 }
 
 #[test]
-fn what_was_cancelled_was_tried_and_flags() {
+fn what_was_cancelled_and_found_harmful_flags() {
     let mut given = Given::nothing(now());
     ran(&mut given, "a", HERE, 1, 1);
     ran(&mut given, "b", Place { incident: "crash", ..HERE }, 9, 1);
