@@ -42,26 +42,28 @@ const GOAL_RATIO: f64 = 1.3;
 /// p50 and p99 of answers.
 pub(crate) async fn answers_of_many_beside_few() {
     let size = std::env::var(SIZE).map_or(LARGE, |size| size.parse().expect("a number of executions"));
+    let of_days = |size: usize| size * fill::days() / fill::DAYS;
+    let (size, small) = (of_days(size), of_days(SMALL));
     let only = std::env::var(ONLY).ok();
     let asked_for = |name: &str| only.as_deref().is_none_or(|only| only == name);
     if asked_for("sqlite") {
-        heading(&format!("statistics of {size} executions in SQLite, beside {SMALL}"));
+        heading(&format!("statistics of {size} executions in SQLite, beside {small}"));
         let directory = tempfile::tempdir().expect("a directory");
         let kept = std::env::var_os(KEEP).map_or_else(|| directory.path().to_owned(), PathBuf::from);
         std::fs::create_dir_all(&kept).expect("a directory");
-        ask_both(size, async |size| Database::sqlite(&kept, size).await).await;
+        ask_both([small, size], async |size| Database::sqlite(&kept, size).await).await;
         if std::env::var_os(QUESTION).is_none() {
             let database = Database::sqlite(directory.path(), 0).await;
             appending::appends_with_and_without_folds("SQLite", &database).await;
         }
     }
     if asked_for("postgres") {
-        heading(&format!("statistics of {size} executions in PostgreSQL, beside {SMALL}"));
+        heading(&format!("statistics of {size} executions in PostgreSQL, beside {small}"));
         println!("server: {}", SETTINGS.join(", "));
         // Ended by the end of this process, as a server is that the tests share.
         let server: &'static Server =
             Box::leak(Box::new(Server::start_with(&SETTINGS, Disk::Real, |_, _| {})));
-        ask_both(size, async |size| Database::postgres(server, size).await).await;
+        ask_both([small, size], async |size| Database::postgres(server, size).await).await;
         if std::env::var_os(QUESTION).is_none() {
             let database = Database::postgres(server, 0).await;
             appending::appends_with_and_without_folds("PostgreSQL", &database).await;
@@ -69,20 +71,20 @@ pub(crate) async fn answers_of_many_beside_few() {
     }
 }
 
-async fn ask_both(size: usize, database: impl AsyncFn(usize) -> Database) {
-    let databases = [database(SMALL).await, database(size).await];
+async fn ask_both([small, size]: [usize; 2], database: impl AsyncFn(usize) -> Database) {
+    let databases = [database(small).await, database(size).await];
     let filled = [databases[0].filled_until().await, databases[1].filled_until().await];
     // Those that were kept are asked as they were when they were filled.
     let ended = filled.into_iter().flatten().next().unwrap_or_else(late_in_a_day);
     let mut stores = Vec::new();
-    for ((database, filled), size) in databases.into_iter().zip(filled).zip([SMALL, size]) {
+    for ((database, filled), size) in databases.into_iter().zip(filled).zip([small, size]) {
         if filled.is_none() {
             database.fill(&fill::fleet(size, ended), ended).await;
         }
         stores.push(database.store);
     }
     let drawn = fill::fleet(size, ended);
-    println!("{:<40} {:>18}   {:>18}   {:>11}", "p50 and p99, ms", SMALL, size, "ratio");
+    println!("{:<40} {:>18}   {:>18}   {:>11}", "p50 and p99, ms", small, size, "ratio");
     let asked = std::env::var(QUESTION).unwrap_or_default();
     for question in QUESTIONS.iter().filter(|question| question.0.contains(&asked)) {
         let mut took = [Vec::new(), Vec::new()];

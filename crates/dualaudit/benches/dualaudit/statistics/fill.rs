@@ -1,4 +1,4 @@
-//! Databases with the statistics of two years of executions. Of the executions themselves there is one a day, which moves
+//! Databases with the statistics of two years of executions. Of the executions themselves there are four a day, which move
 //! the log's clock; what all others give is noted as an append notes it, and folded as `run` folds it, so the pages are
 //! those that appends and folds would have made.
 
@@ -14,7 +14,7 @@ use dualaudit::{
     },
 };
 use dualaudit_record::{
-    Time,
+    Time, WorkflowExecutionAudit,
     statistics::{Contribution, Packed},
 };
 use rusqlite::Connection;
@@ -24,13 +24,23 @@ use crate::{records::draft, support::postgres::Server};
 
 pub(crate) const LOG: &str = "bench";
 pub(crate) const SECRET: [u8; 32] = [7; 32];
-const DAYS: usize = 730;
+/// Two years.
+pub(crate) const DAYS: usize = 730;
+/// The variable of the environment that says of how many days, the last ones, where not of all. They are as full.
+const ONLY_DAYS: &str = "DUALAUDIT_BENCH_DAYS";
 const DAY: i64 = 86_400_000_000;
+/// How often a day what came is folded.
+const FOLDS: i64 = 4;
 const BATCH: usize = 500;
+
+/// Of how many days there are executions.
+pub(crate) fn days() -> usize {
+    std::env::var(ONLY_DAYS).map_or(DAYS, |days| days.parse().expect("a number of days"))
+}
 
 /// So many executions of a large fleet, the last of which ended then.
 pub(crate) fn fleet(size: usize, ended: Time) -> Fleet {
-    let began = ended.saturating_add_micros(-DAY * DAYS as i64);
+    let began = ended.saturating_add_micros(-DAY * days() as i64);
     Fleet::new(Truth::large(began), size as u64, 1)
 }
 
@@ -79,23 +89,31 @@ impl Database {
             owner: Owner::Producers,
             origin: "bench.example/statistics".to_owned(),
             secret: SECRET,
-            now: ended.saturating_add_micros(-DAY * DAYS as i64),
+            now: ended.saturating_add_micros(-DAY * days() as i64),
         };
         self.store.open_log(opening).await.expect("a log");
-        for day in 0..DAYS {
-            let until = ended.saturating_add_micros(-DAY * (DAYS - 1 - day) as i64);
-            let numbers: Vec<u64> = fleet.on(day).collect();
-            let Some((last, others)) = numbers.split_last() else { continue };
-            let drafts = vec![draft(fleet.record(*last), &SECRET)];
-            let batch = Arc::new(Batch { drafts, ..Batch::default() });
-            let answers = self.store.append(LOG, batch, until).await.expect("an append");
-            assert!(answers.iter().all(|answer| answer.is_new()));
-            for numbers in others.chunks(BATCH) {
-                let given: Vec<Contribution> =
-                    numbers.iter().map(|&number| Contribution::of(&fleet.record(number))).collect();
-                self.note(numbers[0], Packed::of(given.iter().map(|it| (1, it)))).await;
+        let mut noted = 0;
+        for day in 0..days() {
+            let over = ended.saturating_add_micros(-DAY * (days() - 1 - day) as i64);
+            let mut records: Vec<WorkflowExecutionAudit> = fleet.on(day).map(|it| fleet.record(it)).collect();
+            records.sort_by_key(|record| record.completed_at);
+            let mut records = records.as_slice();
+            for part in 1..=FOLDS {
+                let until = over.saturating_add_micros(-DAY / FOLDS * (FOLDS - part));
+                let ended = records.partition_point(|record| record.completed_at <= until);
+                let (came, later) = records.split_at(if part == FOLDS { records.len() } else { ended });
+                records = later;
+                let Some((last, others)) = came.split_last() else { continue };
+                let batch = Batch { drafts: vec![draft(last.clone(), &SECRET)], ..Batch::default() };
+                let answers = self.store.append(LOG, Arc::new(batch), until).await.expect("an append");
+                assert!(answers.iter().all(|answer| answer.is_new()));
+                for records in others.chunks(BATCH) {
+                    let given: Vec<Contribution> = records.iter().map(Contribution::of).collect();
+                    self.note(noted, Packed::of(given.iter().map(|it| (1, it)))).await;
+                    noted += 1;
+                }
+                while self.store.fold(LOG).await.expect("a fold") == Folding::More {}
             }
-            while self.store.fold(LOG).await.expect("a fold") == Folding::More {}
         }
         let took = began.elapsed().as_secs_f64();
         let size = fleet.size();
@@ -137,7 +155,9 @@ impl Database {
                 rows.extend(found.expect("rows").map(|row| row.expect("a row")));
             }
             Noting::Postgres(client) => {
-                client.batch_execute("VACUUM (ANALYZE) statistics_page; CHECKPOINT").await.expect("a vacuum");
+                for statement in ["VACUUM (ANALYZE) statistics_page", "CHECKPOINT"] {
+                    client.batch_execute(statement).await.expect("a vacuum");
+                }
                 let found = client.query(SIZES, &[]).await.expect("rows");
                 rows.extend(found.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))));
             }

@@ -81,53 +81,64 @@ pub(crate) fn add(
     }
     let mut changes = Vec::new();
     for (id, more) in pages {
-        let is_there = loaded.contains_key(&id);
-        let mut cells = match loaded.get(&id) {
-            Some(bytes) => read(&id, bytes)?,
-            None => BTreeMap::new(),
+        let written = match loaded.get(&id) {
+            None => divided(&id, &more),
+            Some(bytes) => match merged(&id, bytes, &more)? {
+                None => {
+                    changes.push(Change::Remove(id));
+                    continue;
+                }
+                Some(bytes) if bytes.len() <= FULL => vec![(id, bytes)],
+                Some(bytes) => divided(&id, &read(&id, &bytes)?),
+            },
         };
-        for (key, cell) in more {
-            merge(&mut cells, key, cell);
-        }
-        if cells.is_empty() {
-            changes.extend(is_there.then_some(Change::Remove(id)));
-            continue;
-        }
-        changes.extend(written(&id, &cells).into_iter().map(|(id, bytes)| Change::Put(id, bytes)));
+        changes.extend(written.into_iter().map(|(id, bytes)| Change::Put(id, bytes)));
     }
     Ok(changes)
 }
 
-fn merge(cells: &mut BTreeMap<Key, Cell>, key: Key, cell: Cell) {
-    use std::collections::btree_map::Entry;
-    match cells.entry(key) {
-        Entry::Vacant(place) => {
-            place.insert(cell);
+/// A page with more cells added to those that it has; `None` where nothing is left. What nothing is added to is copied as
+/// it stands.
+fn merged(id: &PageId, bytes: &[u8], more: &BTreeMap<Key, Cell>) -> Result<Option<Vec<u8>>, BadPage> {
+    let mut reading = Reading::new(id, bytes)?;
+    let mut page = Writer::new(id.slice, id.first.clone(), Texts::of(&reading.texts));
+    let mut more = more.iter().peekable();
+    while let Some(bytes) = reading.next()? {
+        while let Some((key, cell)) = more.next_if(|(key, _)| key.as_bytes() < reading.key()) {
+            page.push(key.as_bytes(), cell);
         }
-        Entry::Occupied(mut place) => {
-            place.get_mut().merge(&cell, 1);
-            if place.get().is_zero() {
-                place.remove();
+        match more.next_if(|(key, _)| key.as_bytes() == reading.key()) {
+            None => page.push_bytes(reading.key(), bytes),
+            Some((key, theirs)) => {
+                let mut cell = id.slice.view().zero();
+                reading.add(bytes, Part::All, &mut cell)?;
+                cell.merge(theirs, 1);
+                if !cell.is_zero() {
+                    page.push(key.as_bytes(), &cell);
+                }
             }
         }
     }
+    more.for_each(|(key, cell)| page.push(key.as_bytes(), cell));
+    Ok((!page.cells.is_empty()).then(|| page.page()))
 }
 
 /// Cells as one page, or, where they are too long for it, as several.
-fn written(id: &PageId, cells: &BTreeMap<Key, Cell>) -> Vec<(PageId, Vec<u8>)> {
-    let mut whole = Writer::new(id.slice, id.first.clone());
-    cells.iter().for_each(|(key, cell)| whole.push(key, cell));
+fn divided(id: &PageId, cells: &BTreeMap<Key, Cell>) -> Vec<(PageId, Vec<u8>)> {
+    let writer = |first: &Key| Writer::new(id.slice, first.clone(), Texts::default());
+    let mut whole = writer(&id.first);
+    cells.iter().for_each(|(key, cell)| whole.push(key.as_bytes(), cell));
     let bytes = whole.page();
     if bytes.len() <= FULL {
         return vec![(id.clone(), bytes)];
     }
     let mut pages = Vec::new();
-    let mut page = Writer::new(id.slice, id.first.clone());
+    let mut page = writer(&id.first);
     for (key, cell) in cells {
         if page.cells.len() >= HALF {
-            pages.push(std::mem::replace(&mut page, Writer::new(id.slice, key.clone())));
+            pages.push(std::mem::replace(&mut page, writer(key)));
         }
-        page.push(key, cell);
+        page.push(key.as_bytes(), cell);
     }
     pages.push(page);
     pages.into_iter().map(|page| (PageId { first: page.first.clone(), ..id.clone() }, page.page())).collect()
@@ -140,24 +151,31 @@ struct Writer {
     cells: Vec<u8>,
     /// The cell that is written, before its length is known.
     cell: Vec<u8>,
-    last: Key,
+    /// The key that was written last.
+    last: Vec<u8>,
 }
 
 impl Writer {
-    fn new(slice: Slice, first: Key) -> Self {
-        let texts = Texts::default();
-        Self { slice, first, texts, cells: Vec::new(), cell: Vec::new(), last: Key::default() }
+    fn new(slice: Slice, first: Key, texts: Texts) -> Self {
+        Self { slice, first, texts, cells: Vec::new(), cell: Vec::new(), last: Vec::new() }
     }
 
-    fn push(&mut self, key: &Key, cell: &Cell) {
-        let (last, bytes) = (self.last.as_bytes(), key.as_bytes());
-        let shared = last.iter().zip(bytes).take_while(|(a, b)| a == b).count();
-        self.cell.clear();
-        self.slice.write(cell, &mut self.texts, &mut self.cell);
-        let entry = (shared, &bytes[shared..], self.cell.as_slice());
+    fn push(&mut self, key: &[u8], cell: &Cell) {
+        let mut bytes = std::mem::take(&mut self.cell);
+        bytes.clear();
+        self.slice.write(cell, &mut self.texts, &mut bytes);
+        self.push_bytes(key, &bytes);
+        self.cell = bytes;
+    }
+
+    /// A cell that refers to the texts that there are.
+    fn push_bytes(&mut self, key: &[u8], cell: &[u8]) {
+        let shared = self.last.iter().zip(key).take_while(|(a, b)| a == b).count();
+        let entry = (shared, &key[shared..], cell);
         let cells = std::mem::take(&mut self.cells);
         self.cells = postcard::to_extend(&entry, cells).expect("parts of a page can be encoded");
-        self.last = key.clone();
+        self.last.truncate(shared);
+        self.last.extend(&key[shared..]);
     }
 
     fn page(self) -> Vec<u8> {

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::page::{self, BadPage, PageId};
 
 /// Pages of cells that are put together, or go, at once.
-pub(in crate::store) const ROLLED: u32 = 64;
-pub(in crate::store) const GONE: u32 = 256;
+pub(in crate::store) const ROLLED: u32 = 256;
+pub(in crate::store) const GONE: u32 = 1024;
 
 /// How far the buckets of a later time have come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

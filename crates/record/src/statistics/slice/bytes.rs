@@ -20,6 +20,13 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// These, in this order.
+    pub fn of(texts: &[&str]) -> Self {
+        let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        let places = texts.iter().zip(0..).map(|(text, place)| (text.clone(), place)).collect();
+        Self { texts, places }
+    }
+
     /// All of them, in the order of their numbers.
     pub fn all(&self) -> &[String] {
         &self.texts
