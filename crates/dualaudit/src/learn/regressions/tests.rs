@@ -77,6 +77,18 @@ fn what_is_found_does_not_depend_on_the_workflow_that_is_asked_about() {
 }
 
 #[test]
+fn what_is_said_of_a_day_does_not_depend_on_the_period() {
+    let given = given(12);
+    let long = ask(&given, &[("since", "35d")]);
+    assert_eq!(long.regressions.len(), 1);
+    for since in ["1d", "3d", "7d", "14d"] {
+        let short = ask(&given, &[("since", since)]);
+        assert_eq!(short.days, long.days[long.days.len() - short.days.len()..], "{since}");
+        assert_eq!(short.regressions, long.regressions, "{since}");
+    }
+}
+
+#[test]
 fn what_cannot_be_judged_is_said() {
     let mut few = Given::nothing(now());
     (1..40).for_each(|days_ago| ended(&mut few, "rare", days_ago, 2, 0));

@@ -100,6 +100,38 @@ fn what_lasts_for_14_days_is_how_things_are() {
 }
 
 #[test]
+fn what_became_usual_hides_nothing_that_comes_after_it() {
+    for seed in 0..8_u64 {
+        let falls = |day, rate, place| {
+            let truth = move |at| Truth { rate: if at < day { 0.9 } else { rate }, runs: 30, ..STEADY };
+            series(70, 5 * seed + place, truth)
+        };
+        let fleet =
+            [falls(40, 0.5, 0), falls(60, 0.6, 1), falls(70, 0.0, 2), falls(70, 0.0, 3), falls(70, 0.0, 4)];
+        let runs = judge(&fleet.iter().collect::<Vec<_>>(), 60, 5).runs;
+        let found = runs.iter().find(|run| run.series == 1 && run.measure == Measure::Success);
+        assert!(found.is_some_and(|run| (60..64).contains(&run.since) && run.found > 2), "{seed}: {runs:?}");
+    }
+}
+
+#[test]
+fn a_quiet_day_that_shows_nothing_takes_no_suspicion_back() {
+    let storm = even(42, |at| if at == 20 { (2, 38) } else { (38, 2) });
+    let steady = even(42, |_| (38, 2));
+    for (quiet, since) in [((5, 1), Some(34)), ((6, 0), None)] {
+        let falls = even(37, |at| match at {
+            34 | 36 => (22, 18),
+            35 => quiet,
+            _ => (38, 2),
+        });
+        let mut fleet = vec![&falls, &storm];
+        fleet.extend([&steady; 8]);
+        let runs = judge(&fleet, 28, 5).runs;
+        assert_eq!(runs.first().map(|run| run.since), since, "{quiet:?}: {runs:?}");
+    }
+}
+
+#[test]
 fn days_with_too_few_executions_say_nothing_of_what_lasts() {
     let weekend = |at: usize| matches!(at % 7, 5 | 6);
     let falls = even(42, |at| match () {
