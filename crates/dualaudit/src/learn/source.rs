@@ -112,7 +112,7 @@ impl<'a> Source<'a> {
 }
 
 /// Some part of the cells of one view, each over the whole period.
-pub(super) fn wanted(view: View, keys: Keys, period: Period, part: Part) -> WantedCells {
+fn wanted(view: View, keys: Keys, period: Period, part: Part) -> WantedCells {
     let (from, until) = period.hours();
     WantedCells { view, keys, from, until, by: None, part }
 }

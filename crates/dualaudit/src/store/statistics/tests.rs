@@ -50,4 +50,12 @@ fn what_one_question_reads_is_bounded() {
         let found = findings.page(0, id, bytes);
         assert_eq!(matches!(found, Err(NotFound::TooMuch)), is_too_much, "{most_cells} {most_bytes}");
     }
+    // What is not folded yet is read as well.
+    let pending = [Packed::of([(1, &Contribution::of(&record("any")))])];
+    let bytes = pending[0].as_bytes().len();
+    for (most_cells, most_bytes, is_too_much) in [(6, bytes, false), (5, bytes, true), (6, bytes - 1, true)] {
+        let mut findings = Findings { most_cells, most_bytes, ..Findings::new(&wanted, at(0)) };
+        let found = findings.pending(&pending);
+        assert_eq!(matches!(found, Err(NotFound::TooMuch)), is_too_much, "{most_cells} {most_bytes}");
+    }
 }
