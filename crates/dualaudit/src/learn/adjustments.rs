@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ask, Found, LearnError, Links, Question, Unanswerable,
-    contrast::{Case, Contrast, Insufficient, Shown, adjust},
+    contrast::{Case, Contrast, IN_ALL, Insufficient, Shown, adjust},
     figures::Rate,
     inference::proportion::Sample,
 };
@@ -175,7 +175,7 @@ fn answer(sums: Sums<'_>, minimum: u64, executions: &Links) -> Adjustments {
     let adjustments = sums.adjustments();
     // Each is in the stratum of its version, and who is in flight has not come to a step for good.
     let mut cases: Vec<Case> =
-        adjustments.iter().map(|(_, it)| Case::of(&it.groups, true, [0, 0], minimum)).collect();
+        adjustments.iter().map(|(_, it)| Case::of(&it.groups, &IN_ALL, [0, 0], minimum)).collect();
     adjust(&mut cases);
     let judged = cases.iter().filter(|case| case.insufficient.is_none()).count() as u64;
     let mut adjustments: Vec<Adjustment> = adjustments
@@ -221,7 +221,7 @@ fn answer(sums: Sums<'_>, minimum: u64, executions: &Links) -> Adjustments {
 
 /// Whether success is more frequent with an adjustment than among those without it that the step did not break.
 fn helps_all_others(of: &Summed<'_>, minimum: u64) -> bool {
-    let mut case = [Case::of(&of.unbroken(), true, [0, 0], minimum)];
+    let mut case = [Case::of(&of.unbroken(), &IN_ALL, [0, 0], minimum)];
     adjust(&mut case);
     let [case] = case;
     case.shows() == Shown::More

@@ -5,8 +5,6 @@ mod sides;
 #[cfg(test)]
 mod tests;
 
-use std::iter;
-
 use dualaudit_record::{
     Time,
     statistics::{Part, View},
@@ -120,11 +118,7 @@ impl Ask for Request {
                 ],
             });
             let answer = judged(&read, pairs.collect(), minimum);
-            return Ok(Comparisons {
-                against_period: Some(other_period),
-                alike_by: self.alike_by(),
-                ..answer
-            });
+            return Ok(Comparisons { against_period: Some(other_period), ..answer });
         };
         let asked = self.question.filters.version.as_deref();
         let versions = sides::versions(&one, asked, baseline.as_deref());
@@ -135,7 +129,7 @@ impl Ask for Request {
             sides: versions
                 .map(|version| side(one.get(version).unwrap_or(&nothing), period, workflow, Some(version))),
         });
-        Ok(Comparisons { alike_by: self.alike_by(), ..judged(&read, pairs.collect(), minimum) })
+        Ok(judged(&read, pairs.collect(), minimum))
     }
 }
 
@@ -147,17 +141,6 @@ impl Request {
             read.version = None;
         }
         read
-    }
-
-    /// Whether executions are told apart by their namespaces: of many workflows they would be nearly as many sums.
-    fn by_namespace(&self) -> bool {
-        self.question.filters.workflow.is_some() || self.question.filters.namespace.is_some()
-    }
-
-    fn alike_by(&self) -> Vec<String> {
-        let namespace = self.by_namespace().then_some("namespace");
-        let names = iter::once("log").chain(namespace).chain(["incident_type", "target_kind"]);
-        names.map(str::to_owned).collect()
     }
 
     /// What groups are made of.
@@ -249,9 +232,6 @@ pub struct Comparisons {
     /// The period that is compared with, where periods are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against_period: Option<Period>,
-    /// What executions have in common that are compared: `log`, `namespace`, `incident_type`, `target_kind`; where all
-    /// workflows are compared and no namespace is asked for, not the namespace.
-    pub alike_by: Vec<String>,
     /// How many have enough data to be judged. Verdicts are adjusted for so many.
     pub judged: u64,
     /// One a version, or workflow.

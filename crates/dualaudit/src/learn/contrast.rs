@@ -39,7 +39,11 @@ pub enum Dimension {
 use Dimension::{IncidentType, Log, Namespace, TargetKind, Version};
 
 /// Everything that executions are told apart by.
-const IN_ALL: [Dimension; 5] = [Log, Version, Namespace, IncidentType, TargetKind];
+pub(super) const IN_ALL: [Dimension; 5] = [Log, Version, Namespace, IncidentType, TargetKind];
+/// All but the version, where groups are made of versions.
+pub(super) const BUT_VERSION: [Dimension; 4] = [Log, Namespace, IncidentType, TargetKind];
+/// And but the namespace: told apart by that, too, executions of very many workflows would be nearly as many kinds.
+pub(super) const BUT_NAMESPACE: [Dimension; 3] = [Log, IncidentType, TargetKind];
 /// The two halves of it: where they ran, and what for.
 const WHERE: [Dimension; 3] = [Log, Version, Namespace];
 const WHAT_FOR: [Dimension; 3] = [Version, IncidentType, TargetKind];
@@ -136,9 +140,8 @@ struct Alike {
 }
 
 impl Alike {
-    fn of(groups: &Groups, dimensions: &[Dimension], versions: bool) -> Self {
-        let dimensions: Vec<Dimension> =
-            dimensions.iter().copied().filter(|it| versions || *it != Version).collect();
+    fn of(groups: &Groups, dimensions: &[Dimension], apart: &[Dimension]) -> Self {
+        let dimensions: Vec<Dimension> = dimensions.iter().copied().filter(|it| apart.contains(it)).collect();
         let mut kinds: Groups = BTreeMap::new();
         for (kind, sides) in groups {
             let of = kinds.entry(told_apart(kind, &dimensions)).or_default();
@@ -178,20 +181,19 @@ fn told_apart(Kind(values): &Kind, dimensions: &[Dimension]) -> Kind {
 }
 
 impl Contrast {
-    /// Of two groups; `versions` if they are not made of versions, so that these tell executions apart, too. With it, how
-    /// many executions of each are compared.
+    /// Of two groups, which are told apart by these; with it, how many executions of each are compared.
     ///
     /// Few executions in many kinds are rarely alike in all: of two hundred in a thousand kinds, half would be left out.
     /// Then they are compared twice, told apart by where they ran, and by what for, and both must say the same. What
     /// ran in one place only, such as a version on trial there, is so never compared with what ran in others.
-    pub(super) fn of(groups: &Groups, versions: bool) -> (Self, [f64; 2]) {
+    pub(super) fn of(groups: &Groups, apart: &[Dimension]) -> (Self, [f64; 2]) {
         let all = groups.values().fold([Sample::default(); 2], |[with, without], sides| {
             [with.plus(sides.with), without.plus(sides.without)]
         });
-        let in_all = Alike::of(groups, &IN_ALL, versions);
+        let in_all = Alike::of(groups, &IN_ALL, apart);
         let mut ways = vec![in_all];
         if !ways[0].is_enough(all) {
-            let halves = [&WHERE, &WHAT_FOR].map(|by| Alike::of(groups, by, versions));
+            let halves = [&WHERE, &WHAT_FOR].map(|by| Alike::of(groups, by, apart));
             if halves.iter().all(|half| half.is_enough(all)) {
                 ways = halves.into();
             }
@@ -245,8 +247,8 @@ pub(super) struct Case {
 
 impl Case {
     /// Of two groups, and how many of each are in flight.
-    pub(super) fn of(groups: &Groups, versions: bool, in_flight: [u64; 2], minimum: u64) -> Self {
-        let (contrast, compared) = Contrast::of(groups, versions);
+    pub(super) fn of(groups: &Groups, apart: &[Dimension], in_flight: [u64; 2], minimum: u64) -> Self {
+        let (contrast, compared) = Contrast::of(groups, apart);
         let all = groups.values().fold([0.0, 0.0], |[with, without], sides| {
             [with + sides.with.trials(), without + sides.without.trials()]
         });
@@ -305,7 +307,7 @@ mod tests {
     }
 
     fn judged(groups: &Groups, in_flight: [u64; 2], minimum: u64) -> (Shown, Contrast) {
-        let mut cases = [Case::of(groups, false, in_flight, minimum)];
+        let mut cases = [Case::of(groups, &BUT_VERSION, in_flight, minimum)];
         adjust(&mut cases);
         let [case] = cases;
         (case.shows(), case.contrast)
@@ -406,9 +408,9 @@ mod tests {
             }
         }
         let groups = groups(&kinds);
-        let contrast = Contrast::of(&groups, false).0;
+        let contrast = Contrast::of(&groups, &BUT_VERSION).0;
         let [by_place, by_what] =
-            [&WHERE, &WHAT_FOR].map(|by| Alike::of(&groups, by, false).of.within.unwrap());
+            [&WHERE, &WHAT_FOR].map(|by| Alike::of(&groups, by, &BUT_VERSION).of.within.unwrap());
         let interval = contrast.difference.unwrap();
         for within in [by_place, by_what] {
             assert!(interval.lower.unwrap() <= within.difference.interval.lower);
@@ -421,15 +423,15 @@ mod tests {
     fn of_many_that_differ_by_chance_none_is_shown() {
         // Each has p = 0.03 by itself.
         let chance = groups(&[("a", "oom", of(70, 30), of(55, 45))]);
-        let case = || Case::of(&chance, false, [0, 0], 5);
+        let case = || Case::of(&chance, &BUT_VERSION, [0, 0], 5);
         let mut one = [case()];
         adjust(&mut one);
         assert_eq!(one[0].shows(), Shown::More);
         let same = groups(&[("a", "oom", of(60, 40), of(60, 40))]);
         let mut many: Vec<Case> =
-            (0..20).map(|_| Case::of(&same, false, [0, 0], 5)).chain([case()]).collect();
+            (0..20).map(|_| Case::of(&same, &BUT_VERSION, [0, 0], 5)).chain([case()]).collect();
         // What cannot be judged makes nobody else less sure.
-        let few = || Case::of(&chance, false, [0, 0], 1000);
+        let few = || Case::of(&chance, &BUT_VERSION, [0, 0], 1000);
         let mut unjudged: Vec<Case> = (0..20).map(|_| few()).chain([case()]).collect();
         adjust(&mut many);
         adjust(&mut unjudged);

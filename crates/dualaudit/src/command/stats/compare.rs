@@ -58,7 +58,7 @@ impl Present for Request {
     }
 
     fn notes(answer: &Answer<Comparisons>) -> Vec<String> {
-        let Comparisons { against_period, judged, comparisons, more, alike_by } = &answer.answer;
+        let Comparisons { against_period, judged, comparisons, more } = &answer.answer;
         let mut notes = Vec::new();
         if let Some(period) = against_period {
             notes.push(format!(
@@ -68,8 +68,7 @@ impl Present for Request {
             ));
         }
         if !comparisons.is_empty() {
-            let alike = alike_by.join(", ");
-            notes.push(format!("Difference: success in points, among executions that are alike in {alike}."));
+            notes.push("Difference: success in points, among executions that are alike.".to_owned());
             notes.push("Time: how many times as long the median success takes.".to_owned());
         }
         if *judged > 1 {

@@ -7,7 +7,7 @@ use super::{
     sides::Group,
 };
 use crate::learn::{
-    contrast::{Case, FALSE_DISCOVERIES, Groups, Shown, adjust},
+    contrast::{BUT_NAMESPACE, BUT_VERSION, Case, Dimension, FALSE_DISCOVERIES, Groups, Shown, adjust},
     figures::{CONFIDENCE, Durations, Estimate, Rate, Tally, bins},
     inference::{
         multiple,
@@ -50,11 +50,17 @@ impl<'f> Pair<'f> {
     }
 }
 
+/// Whether executions that are read are told apart by their namespaces.
+fn by_namespace(read: &Filters) -> bool {
+    read.workflow.is_some() || read.namespace.is_some()
+}
+
 /// Compares the sides of each pair; of those who read the groups, `filters` are the ones.
 pub(super) fn judged(filters: &Filters, pairs: Vec<Pair<'_>>, minimum: u64) -> Comparisons {
+    let apart: &[Dimension] = if by_namespace(filters) { &BUT_VERSION } else { &BUT_NAMESPACE };
     let in_flight = |pair: &Pair<'_>| pair.sides.map(|side| side.in_flight);
     let mut cases: Vec<Case> =
-        pairs.iter().map(|pair| Case::of(&pair.groups(), false, in_flight(pair), minimum)).collect();
+        pairs.iter().map(|pair| Case::of(&pair.groups(), apart, in_flight(pair), minimum)).collect();
     adjust(&mut cases);
     let judged = cases.iter().filter(|case| case.insufficient.is_none()).count() as u64;
     let paces = paces(&pairs, &cases, minimum);
@@ -82,7 +88,7 @@ pub(super) fn judged(filters: &Filters, pairs: Vec<Pair<'_>>, minimum: u64) -> C
     });
     let more = comparisons.len() > COMPARISONS;
     comparisons.truncate(COMPARISONS);
-    Comparisons { against_period: None, alike_by: Vec::new(), judged, comparisons, more }
+    Comparisons { against_period: None, judged, comparisons, more }
 }
 
 fn compared(

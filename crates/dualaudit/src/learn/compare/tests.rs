@@ -95,6 +95,22 @@ fn a_version_that_is_given_the_hard_cases_is_not_worse_for_that() {
 }
 
 #[test]
+fn what_is_compared_says_what_it_has_in_common() {
+    let mut given = Given::nothing(now());
+    given.so_many(90, 10, before("heal", 0));
+    given.so_many(90, 10, before("heal", 30));
+    for (asked, alike_in) in [
+        (&[][..], &[Log, IncidentType, TargetKind][..]),
+        (&[("namespace", "shop")], &[Log, Namespace, IncidentType, TargetKind]),
+        (&[("workflow", "heal"), ("against_until", "28d")], &[Log, Namespace, IncidentType, TargetKind]),
+    ] {
+        let answer = compared(&given, asked);
+        let [it] = &answer.comparisons[..] else { panic!("{answer:?}") };
+        assert_eq!(it.success.alike_in, [alike_in], "{asked:?}");
+    }
+}
+
+#[test]
 fn a_workflow_is_compared_with_itself_in_the_period_before() {
     let mut given = Given::nothing(now());
     for workflow in ["worse", "same", "better", "new"] {
