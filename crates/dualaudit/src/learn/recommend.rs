@@ -89,11 +89,12 @@ impl Ask for Request {
         let Sorted { named, untested, .. } = self.sorted(found)?;
         let period = self.period(as_of);
         let lately = lately(period, as_of);
+        let before = Period { until: lately.since, ..period };
         let mut reads = Vec::new();
         for Ranked { candidate, .. } in &named {
             let versions = self.widest().of(&candidate.workflow, None);
             reads.push(versions.runs(By::Version, lately, Part::Ended));
-            reads.push(versions.runs(By::Version, period, Part::Ended));
+            reads.push(versions.runs(By::Version, before, Part::Ended));
             reads.push(self.timed(candidate).runs(By::Workflow, period, Part::Successful));
             reads.push(candidate.anywhere().wanted(View::Steps, period, Part::All));
         }
@@ -110,7 +111,7 @@ impl Ask for Request {
         let mut next = || then.next().map(Vec::as_slice).unwrap_or_default();
         let mut recommended = Vec::new();
         for ranked in named {
-            let own = Own { lately: next(), all: next(), timed: next(), steps: next() };
+            let own = Own { lately: next(), before: next(), timed: next(), steps: next() };
             recommended.push(self.recommendation(ranked, period, found, &own)?);
         }
         if untested.len() < self.limit {
@@ -224,9 +225,9 @@ struct Sorted {
 
 /// What was found of a workflow that is named.
 struct Own<'f> {
-    /// Its versions, lately and in all of the period.
+    /// Its versions, lately and in the period before that.
     lately: &'f [FoundCell],
-    all: &'f [FoundCell],
+    before: &'f [FoundCell],
     /// How long it takes.
     timed: &'f [FoundCell],
     /// The steps of all versions.
@@ -348,7 +349,7 @@ impl Request {
         });
         let narrow = evidence.next().expect("there is a level");
         let wide = evidence.collect();
-        let version = version(&runs(own.lately)?, &runs(own.all)?);
+        let version = version(&runs(own.lately)?, &runs(own.before)?);
         Ok(Recommendation {
             score,
             success: Success {
@@ -408,13 +409,12 @@ fn each_without_those_before(samples: impl IntoIterator<Item = Sample>) -> Vec<S
     samples.into_iter().map(without).collect()
 }
 
-/// The version of a workflow that was run most lately; of several, the one that was run most at all.
-fn version(lately: &Runs<'_>, all: &Runs<'_>) -> String {
-    let executions = |cell: &RunsCell| Tally::of(&cell.ended).executions;
-    let most = all
-        .iter()
-        .max_by_key(|(row, cell)| (lately.get(*row).map_or(0, |cell| executions(cell)), executions(cell)));
-    most.and_then(|((_, version), _)| *version).unwrap_or_default().to_owned()
+/// The version of a workflow that was run most lately; of several, the one that was run most before.
+fn version(lately: &Runs<'_>, before: &Runs<'_>) -> String {
+    let executions = |runs: &Runs<'_>, row| runs.get(row).map_or(0, |cell| Tally::of(&cell.ended).executions);
+    let rows = lately.keys().chain(before.keys());
+    let most = rows.max_by_key(|row| (executions(lately, row), executions(before, row), **row));
+    most.and_then(|(_, version)| *version).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -72,13 +72,14 @@ impl Ask for Request {
     }
 
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        let days = self.judged().runs(self.by, self.read(as_of), Part::Successful);
-        vec![WantedCells { by: Some(Level::Day), ..days }]
+        let read = |part| self.judged().runs(self.by, self.read(as_of), part);
+        let by_days = |part| WantedCells { by: Some(Level::Day), ..read(part) };
+        [Part::Ended, Part::Successful].map(by_days).into()
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Regressions, LearnError> {
         let read = self.read(as_of);
-        let fleet = self.fleet(read, &found.cells[0])?;
+        let fleet = self.fleet(read, found.cells.iter().flatten())?;
         let days = days_between(read.since, self.period(as_of).since);
         Ok(self.judged_days(as_of, &found.logs, &fleet, days))
     }
@@ -202,7 +203,11 @@ impl Request {
     }
 
     /// What each series did on each of the days that were read.
-    fn fleet(&self, read: Period, cells: &[FoundCell]) -> Result<BTreeMap<Series, Daily>, LearnError> {
+    fn fleet<'f>(
+        &self,
+        read: Period,
+        cells: impl IntoIterator<Item = &'f FoundCell>,
+    ) -> Result<BTreeMap<Series, Daily>, LearnError> {
         let days = days_between(read.since, read.until);
         let mut fleet: BTreeMap<Series, Vec<(Sample, Sketch)>> = BTreeMap::new();
         for FoundCell { log, stretch, key, cell } in cells {

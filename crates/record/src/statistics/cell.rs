@@ -38,16 +38,15 @@ impl Run {
     }
 }
 
-/// How much of a cell is needed: the less, the faster it is read. Each part has in it what those before it have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// How much of a cell is needed: the less, the faster it is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Part {
     /// How many executions ended how, and nothing else; of [`View::Steps`](super::View::Steps) and
     /// [`View::Texts`](super::View::Texts) as much as [`Self::Counts`].
     Ended,
     /// All but how durations are spread: no [`Timed`] and no [`Sketch`].
     Counts,
-    /// Of durations those alone of what succeeded; of other views than [`View::Runs`](super::View::Runs) and
-    /// [`View::Workflows`](super::View::Workflows) there are no others.
+    /// How the durations of what succeeded are spread, and nothing else; of [`View::Texts`](super::View::Texts) all of it.
     Successful,
     /// All of it.
     #[default]
@@ -167,40 +166,59 @@ impl Cell {
 
     /// Leaves of it what is in a part.
     pub fn keep(&mut self, part: Part) {
-        if part < Part::All
-            && let Self::Runs(cell) = self
-        {
-            cell.durations.change_all(|outcome, timed| {
-                if *outcome != Outcome::Success {
-                    *timed = Timed::default();
+        match part {
+            Part::All => {}
+            Part::Successful => self.keep_successful(),
+            Part::Counts => self.drop_durations(),
+            Part::Ended => {
+                self.drop_durations();
+                match self {
+                    Self::Runs(cell) => {
+                        *cell = RunsCell { ended: std::mem::take(&mut cell.ended), ..RunsCell::default() };
+                    }
+                    Self::Stratum(cell) => {
+                        cell.steps.clear();
+                        cell.adjusted.clear();
+                    }
+                    Self::Step(_) | Self::Texts(_) => {}
                 }
-            });
-            cell.queued = Timed::default();
-        }
-        if part < Part::Successful {
-            match self {
-                Self::Runs(cell) => cell.durations.clear(),
-                Self::Step(cell) => cell.completed = Sketch::default(),
-                Self::Stratum(cell) => {
-                    cell.successful = Sketch::default();
-                    cell.steps.change_all(|_, step| step.completed = Sketch::default());
-                }
-                Self::Texts(_) => {}
             }
         }
-        if part < Part::Counts {
-            match self {
-                Self::Runs(cell) => {
-                    cell.scores.clear();
-                    cell.verdicts.clear();
-                    (cell.rollbacks, cell.rolled_back, cell.retries, cell.retried) = (0, 0, 0, 0);
-                }
-                Self::Stratum(cell) => {
-                    cell.steps.clear();
-                    cell.adjusted.clear();
-                }
-                Self::Step(_) | Self::Texts(_) => {}
+    }
+
+    fn drop_durations(&mut self) {
+        match self {
+            Self::Runs(cell) => {
+                cell.durations.clear();
+                cell.queued = Timed::default();
             }
+            Self::Step(cell) => cell.completed = Sketch::default(),
+            Self::Stratum(cell) => {
+                cell.successful = Sketch::default();
+                cell.steps.change_all(|_, step| step.completed = Sketch::default());
+            }
+            Self::Texts(_) => {}
+        }
+    }
+
+    fn keep_successful(&mut self) {
+        match self {
+            Self::Runs(cell) => {
+                let mut durations = std::mem::take(&mut cell.durations);
+                durations.change_all(|outcome, timed| {
+                    if *outcome != Outcome::Success {
+                        *timed = Timed::default();
+                    }
+                });
+                *cell = RunsCell { durations, ..RunsCell::default() };
+            }
+            Self::Step(cell) => *cell = cell.take_spread(),
+            Self::Stratum(cell) => {
+                cell.steps.change_all(|_, step| *step = step.take_spread());
+                cell.ended.clear();
+                cell.adjusted.clear();
+            }
+            Self::Texts(_) => {}
         }
     }
 
@@ -281,6 +299,11 @@ impl Timed {
 }
 
 impl StepCell {
+    /// Takes how its durations are spread out of it.
+    pub(super) fn take_spread(&mut self) -> Self {
+        Self { completed: std::mem::take(&mut self.completed), ..Self::default() }
+    }
+
     /// Adds one execution that counts, `times` over.
     pub fn give(&mut self, step: &StepRun, outcome: Outcome, times: i64) {
         let retries = u8::try_from(step.retries).unwrap_or(MANY_RETRIES).min(MANY_RETRIES);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Part, RunsCell, Sorted, StepCell, StratumCell, View};
+use super::{Cell, Part, RunsCell, Sorted, StratumCell, View};
 use crate::names::named;
 
 mod bytes;
@@ -60,7 +60,8 @@ impl View {
             Self::Texts => &[S::Texts],
         };
         match (self, part) {
-            (Self::Texts, _) | (_, Part::Successful | Part::All) => all,
+            (Self::Texts, _) | (_, Part::All) => all,
+            (_, Part::Successful) => &all[all.len() - 1..],
             (Self::Strata, Part::Ended) => &all[..1],
             (_, Part::Ended | Part::Counts) => &all[..all.len() - 1],
         }
@@ -96,13 +97,13 @@ impl Cell {
                 vec![(counts, Self::Runs(cell)), (spreads, Self::Runs(spread))]
             }
             Self::Step(mut cell) => {
-                let spread = spread(&mut cell);
+                let spread = cell.take_spread();
                 vec![(Slice::Steps, Self::Step(cell)), (Slice::StepsSpread, Self::Step(spread))]
             }
             Self::Stratum(cell) => {
                 let StratumCell { ended, successful, mut steps, adjusted } = *cell;
                 let mut spreads = Sorted::new();
-                steps.change_all(|step, cell| spreads.change(step.clone(), |to| *to = spread(cell)));
+                steps.change_all(|step, cell| spreads.change(step.clone(), |to| *to = cell.take_spread()));
                 let none = StratumCell::default;
                 let cell = |cell| Self::Stratum(Box::new(cell));
                 vec![
@@ -115,10 +116,4 @@ impl Cell {
         };
         slices.into_iter().filter(|(_, cell)| !cell.is_zero())
     }
-}
-
-/// Takes how a step's durations are spread out of its cell.
-fn spread(cell: &mut StepCell) -> StepCell {
-    let completed = std::mem::take(&mut cell.completed);
-    StepCell { completed, ..StepCell::default() }
 }

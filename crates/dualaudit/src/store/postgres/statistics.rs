@@ -1,17 +1,13 @@
 //! Statistics: what appends give, folded into pages.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    pin::pin,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     statistics::{Bucket, Hour, Kept, Key, NotPacked, Packed, Sums},
 };
-use futures::TryStreamExt;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::Row;
 
 use super::{
     PostgresStore, entries,
@@ -29,8 +25,8 @@ use crate::store::{
     rows::Cells as _,
     rules::{self, Decision, Revision},
     statistics::{
-        BadStatistics, Behind, Findings, Folding, FoundCells, Given, MOST_BYTES, NotFound, PENDING,
-        PENDING_BYTES, REFOLDED, Run, Statistics, WantedCells,
+        BadStatistics, Behind, Folding, FoundCells, Given, PENDING, PENDING_BYTES, REFOLDED, Statistics,
+        WantedCells,
         days::Days,
         given,
         page::{self, Change, PageId},
@@ -40,6 +36,7 @@ use crate::store::{
 };
 
 mod days;
+mod reading;
 mod rolling;
 
 pub(super) use days::add_days;
@@ -71,7 +68,7 @@ impl Statistics for PostgresStore {
     async fn cells(&self, log: &str, wanted: &[WantedCells]) -> std::result::Result<FoundCells, StoreError> {
         self.asked(async {
             let session = Session::snapshot(&self.pools.readers).await?;
-            let cells = cells(&session, log, wanted).await;
+            let cells = reading::cells(&session, log, wanted).await;
             session.end(cells).await
         })
         .await
@@ -408,115 +405,6 @@ impl<'a> Columns<'a> {
             first_keys: pages.iter().map(|page| page.first.as_bytes()).collect(),
         }
     }
-}
-
-/// See [`Statistics::cells`].
-async fn cells(session: &Session, log: &str, wanted: &[WantedCells]) -> Result<FoundCells> {
-    const LOG: &str = "
-        -- statistics: how far
-        SELECT recorded_at, refolded, refold_until, come_to
-        FROM statistics_log
-        JOIN log ON name = statistics_log.log
-        WHERE statistics_log.log = $1";
-    // Of each run of buckets those that there are, and of each of these the pages that hold the keys.
-    const PAGES: &str = "
-        -- statistics: pages of keys
-        WITH RECURSIVE run AS MATERIALIZED (
-            SELECT *
-            FROM unnest($2::bigint[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::bytea[], $8::bytea[])
-                AS run (place, level, slice, first_hour, last_hour, first_key, last_key)
-        ), bucket AS (
-            SELECT run.*, next.start
-            FROM run
-            CROSS JOIN LATERAL (
-                SELECT start
-                FROM statistics_page
-                WHERE log = $1 AND level = run.level AND start BETWEEN run.first_hour AND run.last_hour
-                ORDER BY start
-                LIMIT 1
-            ) AS next
-            UNION ALL
-            SELECT bucket.place, bucket.level, bucket.slice, bucket.first_hour, bucket.last_hour, bucket.first_key,
-                bucket.last_key, next.start
-            FROM bucket
-            CROSS JOIN LATERAL (
-                SELECT start
-                FROM statistics_page
-                WHERE log = $1 AND level = bucket.level AND start > bucket.start AND start <= bucket.last_hour
-                ORDER BY start
-                LIMIT 1
-            ) AS next
-        )
-        SELECT bucket.level, bucket.start, bucket.slice, page.first_key, page.cells, bucket.place
-        FROM bucket
-        CROSS JOIN LATERAL (
-            SELECT first_key, cells
-            FROM statistics_page
-            WHERE log = $1 AND level = bucket.level AND start = bucket.start AND slice = bucket.slice
-                AND first_key >= coalesce((
-                    SELECT first_key
-                    FROM statistics_page
-                    WHERE log = $1 AND level = bucket.level AND start = bucket.start AND slice = bucket.slice
-                        AND first_key <= bucket.first_key
-                    ORDER BY first_key DESC
-                    LIMIT 1
-                ), bucket.first_key)
-                AND first_key < bucket.last_key
-        ) AS page";
-    let nothing = || FoundCells { cells: vec![Vec::new(); wanted.len()], behind: None };
-    let Some(row) = session.row(LOG, &[&log]).await? else { return Ok(nothing()) };
-    let Some(as_of) = row.optional(0, |row, column| row.time(column))? else { return Ok(nothing()) };
-    let (behind, kept) = (behind(&row, 1)?, Kept::at(hour(&row, 3)?));
-    let runs: Vec<(usize, Run)> = wanted
-        .iter()
-        .enumerate()
-        .flat_map(|(place, wanted)| wanted.runs(kept, as_of).into_iter().map(move |run| (place, run)))
-        .collect();
-    let places: Vec<i64> = runs.iter().map(|(place, _)| at_most(*place as u64)).collect();
-    let levels: Vec<&str> = runs.iter().map(|(_, run)| run.level.as_str()).collect();
-    let slices: Vec<&str> = runs.iter().map(|(_, run)| run.slice.as_str()).collect();
-    let from: Vec<i32> = runs.iter().map(|(_, run)| run.of.from.number()).collect();
-    let last: Vec<i32> = runs.iter().map(|(_, run)| run.of.until.number() - 1).collect();
-    let begins: Vec<&[u8]> = runs.iter().map(|(place, _)| wanted[*place].keys.begins().as_bytes()).collect();
-    let end = |place: &usize| wanted[*place].keys.begins().end().unwrap_or_else(Key::last);
-    let ends: Vec<Key> = runs.iter().map(|(place, _)| end(place)).collect();
-    let ends: Vec<&[u8]> = ends.iter().map(Key::as_bytes).collect();
-    let of: [&(dyn ToSql + Sync); 8] = [&log, &places, &levels, &slices, &from, &last, &begins, &ends];
-    let (pages, pending) = tokio::try_join!(pages(session, PAGES, &of), pending(session, log))?;
-    let wanted = wanted.to_owned();
-    let found = apart(move || {
-        let mut findings = Findings::new(&wanted, as_of);
-        for (place, id, bytes) in &pages {
-            findings.page(*place, id, bytes)?;
-        }
-        findings.pending(&pending)?;
-        Ok(findings.found())
-    });
-    let cells = found.await?.map_err(|error| match error {
-        NotFound::Bad(error) => damaged(log, &error),
-        NotFound::TooMuch => StoreError::TooSlow(error.to_string()).into(),
-    })?;
-    Ok(FoundCells { cells, behind })
-}
-
-/// Pages, each beside the place of the question that it is read for, in column 5; none beyond what a question may read.
-async fn pages(
-    session: &Session,
-    sql: &str,
-    of: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<(usize, PageId, Vec<u8>)>> {
-    let statement = session.prepare_cached(sql).await?;
-    let mut rows = pin!(session.query_raw(&statement, of.iter().copied()).await?);
-    let (mut pages, mut read) = (Vec::new(), 0);
-    while let Some(row) = rows.try_next().await? {
-        let (id, bytes) = read_page(&row)?;
-        read += bytes.len();
-        if read > MOST_BYTES {
-            return Err(StoreError::TooSlow(NotFound::TooMuch.to_string()).into());
-        }
-        pages.push((row.number::<usize>(5)?, id, bytes));
-    }
-    Ok(pages)
 }
 
 /// Reads contributions from a column.

@@ -317,7 +317,7 @@ fn buckets_of(connection: &Connection, log: &str, Run { level, mut of, .. }: Run
     }
 }
 
-/// The pages of a slice of buckets that hold the keys that begin so.
+/// The pages of a slice of buckets that hold the keys that begin so, in each from the last to the first.
 fn run_pages(
     connection: &Connection,
     log: &str,
@@ -330,22 +330,20 @@ fn run_pages(
         -- statistics: pages of keys
         SELECT first_key, cells
         FROM statistics_page
-        WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4
-            AND first_key >= coalesce((
-                SELECT max(first_key)
-                FROM statistics_page
-                WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4 AND first_key <= ?5), ?5)
-            AND first_key < ?6
-        ORDER BY first_key";
+        WHERE log = ?1 AND level = ?2 AND start = ?3 AND slice = ?4 AND first_key < ?5
+        ORDER BY first_key DESC";
     let end = begins.end().unwrap_or_else(Key::last);
-    let (begins, end) = (begins.as_bytes(), end.as_bytes());
     let mut pages = connection.prepare_cached(PAGES)?;
     for &bucket in buckets {
-        let of = params![log, bucket.level.as_str(), bucket.start.number(), slice.as_str(), begins, end];
+        let of = params![log, bucket.level.as_str(), bucket.start.number(), slice.as_str(), end.as_bytes()];
         let mut rows = pages.query(of)?;
         while let Some(row) = rows.next()? {
             let id = PageId { slice, bucket, first: Key::from_bytes(row.get(0)?) };
+            let is_last = id.first <= *begins;
             take(id, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            if is_last {
+                break;
+            }
         }
     }
     Ok(())
