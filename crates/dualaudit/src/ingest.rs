@@ -222,9 +222,19 @@ impl Ingest {
     }
 
     /// An object's JSON as it may be kept: secret values replaced by commitments.
-    pub fn redacted(&self, mut object: Value, id: &str) -> String {
+    pub fn redacted(&self, object: Value, id: &str) -> String {
+        self.redacted_object(object, id).to_string()
+    }
+
+    /// An object as it may be shown.
+    pub fn redacted_object(&self, mut object: Value, id: &str) -> Value {
         redact_object(&mut object, &self.shared.log.secret, id);
-        object.to_string()
+        object
+    }
+
+    /// Replaces the secret values of a record by commitments, as they will be stored.
+    pub fn redact(&self, record: &mut WorkflowExecutionAudit) {
+        redact_record(record, &self.shared.log.secret);
     }
 
     /// Notes a change of what is tracked. Never waits: the changes of one id collapse into the

@@ -8,25 +8,29 @@
 //!   once or not at all. Without such a filter each is given.
 //! - Relative times of a question (`since=24h`) mean the same instant on all its pages.
 
+mod count;
 mod cursor;
 mod entries;
 mod parameters;
+mod seam;
 mod selector;
 mod single;
 mod summary;
 
+pub use count::Count;
 pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, entries, entry};
 pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
+pub use seam::{Missing, Sides, Warning, list};
 pub use selector::parse as label_selector;
-pub use single::{Found, GetError, HeldSince, Reviewed, Revision, detail, get, wanted};
-pub use summary::{MESSAGE_BYTES, Summary, Tier};
+pub use single::{Found, GetError, HeldSince, LiveState, Reviewed, Revision, detail, get, wanted};
+pub use summary::{Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
 pub use crate::store::{NoSuchLog, SharedStore, StoreError, Wanted, Which};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{self, Cursor, Store};
+use crate::store::Store;
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,24 +39,12 @@ pub struct Page {
     pub items: Vec<Summary>,
     /// Where the next page begins; `None` after the last.
     pub next_cursor: Option<String>,
-}
-
-/// One page of executions.
-///
-/// # Errors
-/// Those of [`Store::list`].
-pub async fn list(store: &dyn Store, request: &ListRequest) -> Result<Page, StoreError> {
-    let store::Page { rows, more } =
-        store.list(&request.filter, request.after.as_ref(), request.limit).await?;
-    let next_cursor = rows.last().filter(|_| more).map(|last| {
-        request.question.cursor(&Cursor {
-            created_at: last.execution.record.created_at,
-            log: last.log.clone(),
-            id: last.execution.record.id.clone(),
-            attempt: last.execution.record.attempt,
-        })
-    });
-    Ok(Page { items: rows.into_iter().map(Summary::from).collect(), next_cursor })
+    /// How many there are in all, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Count>,
+    /// What is missing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// Whether the database answers.

@@ -191,7 +191,7 @@ impl WorkflowExecutionAudit {
 }
 
 /// One step, as it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepExecutionAudit {
     /// Its number in the plan.
@@ -216,7 +216,7 @@ pub struct StepExecutionAudit {
 }
 
 /// One change that the engine made to the plan while it ran.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdaptiveAdjustment {
     /// The step it concerns.

@@ -7,6 +7,7 @@
 mod names;
 pub mod time;
 
+pub mod clip;
 pub mod derive;
 pub mod execution;
 pub mod redact;

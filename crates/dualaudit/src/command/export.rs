@@ -119,7 +119,7 @@ impl Args {
 /// What could not be read, recorded or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let pairs = args.filters.pairs();
-    let request = match ListRequest::parse(&pairs, SystemClock.now()) {
+    let request = match ListRequest::of_records(&pairs, SystemClock.now()) {
         Ok(request) => request,
         Err(bad) => return Ok(asked_wrongly(&bad)),
     };

@@ -2,12 +2,14 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use dualaudit_record::execution::StoredExecution;
+
 use super::{
     output::{self, Columns, Form, shown},
     reader::ReaderArgs,
 };
 use crate::{
-    query::{Found, Wanted},
+    query::{Found, LiveState, Wanted},
     store::Receipt,
 };
 
@@ -60,7 +62,14 @@ pub(super) fn resource(namespace: Option<&str>, name: Option<&str>) -> String {
 /// An execution for people.
 fn page(found: &Found) -> String {
     let mut page = Columns::default().lay_out(None, &head(found));
-    let steps = found.record.record.step_executions.iter().map(|step| {
+    let (steps, adjustments) = match (&found.record, &found.live) {
+        (Some(StoredExecution { record, .. }), _) => {
+            (&record.step_executions[..], &record.adaptive_adjustments[..])
+        }
+        (None, Some(live)) => (&live.step_executions[..], &live.adaptive_adjustments[..]),
+        (None, None) => Default::default(),
+    };
+    let steps = steps.iter().map(|step| {
         vec![
             step.step_number.to_string(),
             step.action.clone(),
@@ -71,7 +80,7 @@ fn page(found: &Found) -> String {
         ]
     });
     section(&mut page, "Steps", &["STEP", "ACTION", "STATUS", "DURATION", "RETRIES", "ERROR"], steps);
-    let adjustments = found.record.record.adaptive_adjustments.iter().map(|adjustment| {
+    let adjustments = adjustments.iter().map(|adjustment| {
         let or_nothing = |value: &Option<String>| value.clone().unwrap_or_default();
         vec![
             adjustment.step_number.to_string(),
@@ -84,7 +93,8 @@ fn page(found: &Found) -> String {
     });
     section(&mut page, "Adjustments", &["STEP", "TYPE", "FROM", "TO", "AT", "REASON"], adjustments);
     let erased = found.erased.iter().map(|erased| {
-        vec![output::time(erased.erased_at), format!("{}/{}", found.receipt.log, erased.index)]
+        let log = found.receipt.as_ref().map_or("", |receipt| &receipt.log);
+        vec![output::time(erased.erased_at), format!("{log}/{}", erased.index)]
     });
     section(&mut page, "Erased: what is shown is what is left", &["AT", "BY"], erased);
     let reviews = found.reviews.iter().map(|review| {
@@ -117,15 +127,53 @@ fn page(found: &Found) -> String {
         };
         section(&mut page, &title, &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions);
     }
-    let Receipt { log, index, leaf_hash, recorded_at, .. } = &found.receipt;
-    let receipt = [("log", log.clone()), ("index", index.to_string()), ("leaf hash", leaf_hash.to_string())];
-    let receipt = receipt.into_iter().chain([("recorded at", recorded_at.to_string())]);
+    let receipt = found.receipt.iter().flat_map(|Receipt { log, index, leaf_hash, recorded_at, .. }| {
+        [
+            ("log", log.clone()),
+            ("index", index.to_string()),
+            ("leaf hash", leaf_hash.to_string()),
+            ("recorded at", recorded_at.to_string()),
+        ]
+    });
     section(&mut page, "Receipt", &[], receipt.map(|(name, value)| vec![name.to_owned(), value]));
     page
 }
 
 fn head(found: &Found) -> Vec<Vec<String>> {
-    let record = &found.record.record;
+    let mut rows = found.record.as_ref().map(recorded).unwrap_or_default();
+    if let Some(live) = &found.live {
+        rows.extend(self::live(live, rows.is_empty()));
+    }
+    rows
+}
+
+/// What is live of it; `alone` where nothing is recorded.
+fn live(live: &LiveState, alone: bool) -> Vec<Vec<String>> {
+    let of = &live.summary;
+    let steps = format!("{} of {} completed, {} failed", of.steps_completed, of.total_steps, of.steps_failed);
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let mut rows = Vec::new();
+    if alone {
+        rows.extend([
+            ("ID", of.id.clone()),
+            ("Attempt", of.attempt.to_string()),
+            ("Workflow", format!("{} {}", of.workflow_name, of.workflow_version).trim().to_owned()),
+            ("Resource", resource(of.namespace.as_deref(), of.name.as_deref())),
+            ("Remediation", of.remediation_id.clone()),
+            ("Incident", text(&of.incident_type)),
+            ("Steps", steps),
+            ("Error", of.error_message.clone()),
+            ("Created", output::time(of.created_at)),
+            ("Started", of.started_at.map_or_else(String::new, output::time)),
+        ]);
+    }
+    rows.push(("Phase", of.phase.clone()));
+    rows.push(("In review until", of.review_until.map_or_else(String::new, output::time)));
+    let told = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    told.map(|(name, value)| vec![name.to_owned(), value]).collect()
+}
+
+fn recorded(StoredExecution { record, revision, .. }: &StoredExecution) -> Vec<Vec<String>> {
     let of = |name: &str, value: String| (!value.is_empty()).then(|| vec![name.to_owned(), value]);
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let target = record.target.as_ref().map_or_else(String::new, |target| {
@@ -141,7 +189,7 @@ fn head(found: &Found) -> Vec<Vec<String>> {
     let rows = [
         of("ID", record.id.clone()),
         of("Attempt", record.attempt.to_string()),
-        of("Revision", found.record.revision.to_string()),
+        of("Revision", revision.to_string()),
         of("Workflow", format!("{} {}", record.workflow_name, record.workflow_version).trim().to_owned()),
         of("Resource", resource(record.namespace.as_deref(), record.name.as_deref())),
         of("Cluster", text(&record.cluster)),
@@ -182,7 +230,7 @@ mod tests {
     use super::*;
     use crate::{
         http::tests::{Served, posting, record},
-        query,
+        query::{self, Sides},
     };
 
     #[tokio::test]
@@ -220,8 +268,9 @@ mod tests {
         let said = json!({"verdict": "ineffective", "note": "the\nquota is the cause", "actor": "jo"});
         assert_eq!(served.send(review.body(said.to_string().into()).unwrap()).await.status, 201);
         let wanted = Wanted { id: "order-4711".into(), log: None, attempt: None };
-        let found = query::get(served.store.inner.as_ref(), &wanted).await.unwrap();
-        let leaf = found.receipt.leaf_hash.to_string();
+        let found =
+            query::get(Sides { store: served.store.inner.as_ref(), live: None }, &wanted).await.unwrap();
+        let leaf = found.receipt.as_ref().unwrap().leaf_hash.to_string();
         insta::assert_snapshot!(page(&found).replace(&leaf, "LEAF"), @r#"
         ID           order-4711
         Attempt      1

@@ -2,6 +2,8 @@
 
 use std::{io::Write, process::ExitCode};
 
+use serde::Serialize;
+
 use super::{
     output::{self, Out},
     pages::{Cells, PageArgs, Printer, Shape, asked_wrongly, ended},
@@ -170,19 +172,29 @@ const TABLE: Cells<Summary> = &[
     ("NAMESPACE/NAME", |item| super::get::resource(item.namespace.as_deref(), item.name.as_deref())),
     ("WORKFLOW", |item| item.workflow_name.clone()),
     ("VERSION", |item| item.workflow_version.clone()),
-    ("STATUS", |item| output::name(&item.status)),
-    ("OUTCOME", |item| output::name(&item.outcome)),
-    ("SCORE", |item| format!("{:.2}", item.effectiveness_score)),
+    ("PHASE", |item| item.phase.clone()),
+    ("OUTCOME", |item| named(item.outcome.as_ref())),
+    ("SCORE", |item| item.effectiveness_score.map_or_else(String::new, |score| format!("{score:.2}"))),
     ("STEPS", |item| format!("{}/{}", item.steps_completed, item.total_steps)),
-    ("DURATION", |item| output::duration(item.total_duration)),
-    ("COMPLETED", |item| output::time(item.completed_at)),
+    ("DURATION", |item| item.total_duration.map_or_else(String::new, output::duration)),
+    ("COMPLETED", |item| item.completed_at.map_or_else(String::new, output::time)),
+    ("TIERS", |item| item.tiers.iter().map(output::name).collect::<Vec<_>>().join(",")),
     ("LOG", |item| item.log.clone()),
 ];
+
+/// What has no value yet is empty.
+fn text<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn named<T: Serialize>(value: Option<&T>) -> String {
+    value.map_or_else(String::new, output::name)
+}
 
 const CSV: Cells<Summary> = &[
     ("id", |item| item.id.clone()),
     ("attempt", |item| item.attempt.to_string()),
-    ("revision", |item| item.revision.to_string()),
+    ("revision", |item| text(item.revision)),
     ("log", |item| item.log.clone()),
     ("cluster", |item| item.cluster.clone().unwrap_or_default()),
     ("namespace", |item| item.namespace.clone().unwrap_or_default()),
@@ -191,19 +203,22 @@ const CSV: Cells<Summary> = &[
     ("workflow_name", |item| item.workflow_name.clone()),
     ("workflow_version", |item| item.workflow_version.clone()),
     ("incident_type", |item| item.incident_type.clone().unwrap_or_default()),
-    ("status", |item| output::name(&item.status)),
-    ("outcome", |item| output::name(&item.outcome)),
-    ("effectiveness_score", |item| item.effectiveness_score.to_string()),
-    ("score_source", |item| output::name(&item.score_source)),
+    ("status", |item| named(item.status.as_ref())),
+    ("outcome", |item| named(item.outcome.as_ref())),
+    ("effectiveness_score", |item| text(item.effectiveness_score)),
+    ("score_source", |item| named(item.score_source.as_ref())),
     ("total_steps", |item| item.total_steps.to_string()),
     ("steps_completed", |item| item.steps_completed.to_string()),
     ("steps_failed", |item| item.steps_failed.to_string()),
     ("rollbacks_performed", |item| item.rollbacks_performed.to_string()),
-    ("total_duration", |item| item.total_duration.to_string()),
+    ("total_duration", |item| text(item.total_duration)),
     ("created_at", |item| item.created_at.to_string()),
-    ("completed_at", |item| item.completed_at.to_string()),
-    ("recorded_at", |item| item.recorded_at.to_string()),
+    ("completed_at", |item| text(item.completed_at)),
+    ("recorded_at", |item| text(item.recorded_at)),
     ("error_message", |item| item.error_message.clone()),
+    ("phase", |item| item.phase.clone()),
+    ("tiers", |item| item.tiers.iter().map(output::name).collect::<Vec<_>>().join(" ")),
+    ("review_until", |item| text(item.review_until)),
 ];
 
 #[cfg(test)]
@@ -260,14 +275,14 @@ mod tests {
         let served = served_with(3).await;
         let (text, next) = listed(&served, "--limit 2").await;
         insta::assert_snapshot!(text, @r"
-        ID     NAMESPACE/NAME  WORKFLOW            VERSION  STATUS     OUTCOME  SCORE  STEPS  DURATION  COMPLETED             LOG
-        r0000  shop/web-0      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  http
-        r0001  shop/web-1      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  http
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  PHASE      OUTCOME  SCORE  STEPS  DURATION  COMPLETED             TIERS   LOG
+        r0000  shop/web-0      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  stored  http
+        r0001  shop/web-1      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  stored  http
         ");
         let (rest, end) = listed(&served, &format!("--cursor {}", next.unwrap())).await;
         insta::assert_snapshot!(rest, @r"
-        ID     NAMESPACE/NAME  WORKFLOW            VERSION  STATUS     OUTCOME  SCORE  STEPS  DURATION  COMPLETED             LOG
-        r0002  shop/web-2      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  http
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  PHASE      OUTCOME  SCORE  STEPS  DURATION  COMPLETED             TIERS   LOG
+        r0002  shop/web-2      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  stored  http
         ");
         assert_eq!((end, listed(&served, "-n none").await.0.as_str()), (None, ""));
     }
@@ -315,7 +330,7 @@ mod tests {
         items: []
         next_cursor: null
         ");
-        insta::assert_snapshot!(listed(&served, "-o csv").await.0, @"id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message");
+        insta::assert_snapshot!(listed(&served, "-o csv").await.0, @"id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message,phase,tiers,review_until");
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, SystemClock},
     completeness::{self, Asked, Summary},
     learn::{self, Answer, Ask},
-    query::{self, EntriesRequest, EntryPage, Found, ListRequest, ListedEntry, Listing, Page, Wanted},
+    query::{self, EntriesRequest, EntryPage, Found, ListRequest, ListedEntry, Listing, Page, Sides, Wanted},
     store::SharedStore,
 };
 
@@ -75,7 +75,9 @@ impl Reader {
         // Asked wrongly is told the same way on both paths.
         let request = ListRequest::parse(pairs, SystemClock.now())?;
         match self {
-            Self::Database(store) => Ok(query::list(store.as_ref(), &request).await?),
+            Self::Database(store) => {
+                Ok(query::list(Sides { store: store.as_ref(), live: None }, &request).await?)
+            }
             Self::Server { client, base } => {
                 fetch(client, at(base, &["api", "v1", "executions"]), pairs).await
             }
@@ -88,7 +90,9 @@ impl Reader {
     /// That there is none like that, or several; else what could not be reached and why.
     pub async fn get(&self, wanted: &Wanted) -> anyhow::Result<Found> {
         match self {
-            Self::Database(store) => Ok(query::get(store.as_ref(), wanted).await?),
+            Self::Database(store) => {
+                Ok(query::get(Sides { store: store.as_ref(), live: None }, wanted).await?)
+            }
             Self::Server { client, base } => {
                 let log = wanted.log.iter().map(|log| ("log".to_owned(), log.clone()));
                 let attempt = wanted.attempt.iter().map(|n| ("attempt".to_owned(), n.to_string()));

@@ -17,9 +17,10 @@ use super::{
 use crate::{
     clock::{SharedClock, SystemClock, entropy},
     completeness::Digester,
-    controller::{Cleanup, Controller, Options, Policy},
+    controller::{Cleanup, Cluster, Controller, Options, Policy},
     http::{self, Api},
     ingest::Ingest,
+    live::Board,
     metrics::Metrics,
     source::parse_window,
     store::{Head, LogOpening, LogState, Owner, SharedStore},
@@ -131,8 +132,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     if !args.controller_only {
         let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
-        let doors = cluster.iter().cloned().collect();
-        let api = api(&args, store, clock, metrics, doors, stopped.clone()).await?;
+        let doors = cluster.iter().map(|(ingest, _)| ingest.clone()).collect();
+        let live = cluster.as_ref().map(|(_, board)| Arc::clone(board));
+        let api = api(&args, store, clock, metrics, doors, live, stopped.clone()).await?;
         publishers.push(publisher(&api.ingest).await?);
         parts.push(digester(&api.ingest));
         let listener =
@@ -140,10 +142,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::info!("serving http://{}", listener.local_addr()?);
         parts.push(http::serve(listener, http::router(api), until(stopped.clone())).boxed());
     }
-    if let Some(ingest) = cluster {
+    if let Some((ingest, board)) = cluster {
         publishers.push(publisher(&ingest).await?);
         parts.push(digester(&ingest));
-        let controller = controller(&args, ingest, Arc::clone(&clock), Arc::clone(&metrics)).await?;
+        let controller = controller(&args, ingest, board, Arc::clone(&clock), Arc::clone(&metrics)).await?;
         tracing::info!(cluster = %args.cluster, window = %format_args!("{:#}", args.window), "watching WorkflowExecutions");
         parts.push(controller.run(until(stopped.clone())).boxed());
     }
@@ -175,6 +177,7 @@ async fn api(
     clock: SharedClock,
     metrics: Arc<Metrics>,
     doors: Vec<Ingest>,
+    live: Option<Arc<Board>>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<Api> {
     let opening = LogOpening {
@@ -189,7 +192,7 @@ async fn api(
     };
     let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
     let keeps_copies = args.publish.keeps_copies();
-    Ok(Api { store, ingest, clock, metrics, doors, keeps_copies, stopping })
+    Ok(Api { store, ingest, live, clock, metrics, doors, keeps_copies, stopping })
 }
 
 /// The origin of the log of HTTP producers.
@@ -211,14 +214,15 @@ fn check_origin(log: &str, named: &str, heads: &[Head]) -> anyhow::Result<()> {
     }
 }
 
-/// The door into the cluster's log.
+/// The door into the cluster's log, and the board that shows what is live in it.
 async fn cluster_log(
     args: &Args,
     store: &SharedStore,
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Ingest> {
-    let uid = cluster_uid(&args.cluster_access.client(CALL_TIMEOUT).await?).await?;
+) -> anyhow::Result<(Ingest, Arc<Board>)> {
+    let client = args.cluster_access.client(CALL_TIMEOUT).await?;
+    let uid = cluster_uid(&client).await?;
     let opening = LogOpening {
         log: args.cluster.clone(),
         origin: args.origin.clone().unwrap_or_else(|| format!("dualaudit.dev/{uid}")),
@@ -226,12 +230,21 @@ async fn cluster_log(
         secret: entropy(),
         now: clock.now(),
     };
-    Ok(Ingest::open(Arc::clone(store), Arc::clone(clock), opening, Arc::clone(metrics)).await?)
+    let ingest = Ingest::open(Arc::clone(store), Arc::clone(clock), opening, Arc::clone(metrics)).await?;
+    let look = Arc::new(Cluster {
+        client,
+        ingest: ingest.clone(),
+        cluster: args.cluster.clone(),
+        clock: Arc::clone(clock),
+    });
+    let board = Board::new(&ingest.log().name, look);
+    Ok((ingest, Arc::new(board)))
 }
 
 async fn controller(
     args: &Args,
     ingest: Ingest,
+    board: Arc<Board>,
     clock: SharedClock,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Controller> {
@@ -245,7 +258,7 @@ async fn controller(
         watch_namespace: args.watch_namespace.clone(),
         home: args.home.clone(),
     };
-    Ok(Controller::new(client, watch_client, ingest, clock, metrics, options))
+    Ok(Controller::new(client, watch_client, ingest, board, clock, metrics, options))
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

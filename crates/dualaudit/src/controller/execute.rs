@@ -28,6 +28,7 @@ use crate::{
         Answer, DraftContent, Ingest, Known, Receipt, Recorded, Running, RunningAttempt, StoreError, Tracked,
         TrackedState, TrackingChange,
     },
+    live::Board,
     metrics::Metrics,
     source::{self, FINALIZER, Observed, State, annotation},
 };
@@ -98,6 +99,7 @@ pub(super) struct Executor {
     pub(super) client: Client,
     pub(super) kind: ApiResource,
     pub(super) ingest: Ingest,
+    pub(super) board: Arc<Board>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) notices: Notices,
     pub(super) clock: SharedClock,
@@ -112,9 +114,9 @@ pub(super) struct Executor {
 
 /// One visit to one resource: decide, act, decide again, until there is nothing to do.
 pub(super) struct Visitor<'a> {
-    executor: &'a Executor,
+    pub(super) executor: &'a Executor,
     object: DynamicObject,
-    observed: Observed,
+    pub(super) observed: Observed,
     digest: Option<Digest>,
     pub(super) known: Option<Known>,
     overfull: bool,

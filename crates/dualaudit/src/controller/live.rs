@@ -83,8 +83,8 @@ impl Live {
     }
 
     /// Forgets whatever the present listing did not see; who is gone for good is found in what is
-    /// tracked.
-    pub(super) fn forget_unlisted(&mut self) {
+    /// tracked. Says which.
+    pub(super) fn forget_unlisted(&mut self) -> Vec<String> {
         let listing = self.listing;
         let unlisted: Vec<_> = self
             .summaries
@@ -92,9 +92,8 @@ impl Live {
             .filter(|(_, summary)| summary.listing != listing && matches!(summary.visit, Visit::Idle))
             .map(|(id, _)| id.clone())
             .collect();
-        for id in unlisted {
-            self.remove(&id);
-        }
+        unlisted.iter().for_each(|id| self.remove(id));
+        unlisted
     }
 
     pub(super) fn set_due(&mut self, id: &str, due: Option<Time>) {

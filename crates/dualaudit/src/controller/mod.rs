@@ -10,6 +10,7 @@ mod notice;
 mod release;
 mod run;
 mod said;
+mod show;
 mod vanished;
 mod visit;
 
@@ -18,6 +19,7 @@ pub use ledger::{Ledger, Released};
 pub use release::release_unrecorded;
 pub use run::{Controller, Options};
 pub use said::said;
+pub use show::Cluster;
 
 /// The text of the receipt annotation. It says how the revision came to be and not how often it
 /// was sent, so that writing it again changes nothing.

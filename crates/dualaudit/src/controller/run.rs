@@ -27,7 +27,13 @@ use super::{
     said::watch_said,
     visit::{Done, Errand, LAST_VISITS, version_of, visit},
 };
-use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, source};
+use crate::{
+    clock::SharedClock,
+    ingest::Ingest,
+    live::{Board, Sight},
+    metrics::Metrics,
+    source,
+};
 
 /// The longest wait between two tries.
 const MOST_BACKOFF: Duration = Duration::from_secs(30);
@@ -86,12 +92,13 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller that records through `ingest`. `watch_client` may wait for minutes, `client`
-    /// gives up sooner.
+    /// A controller that records through `ingest`, and shows on `board` what is live. `watch_client` may wait for
+    /// minutes, `client` gives up sooner.
     pub fn new(
         client: Client,
         watch_client: Client,
         ingest: Ingest,
+        board: Arc<Board>,
         clock: SharedClock,
         metrics: Arc<Metrics>,
         options: Options,
@@ -103,6 +110,7 @@ impl Controller {
             notices: Notices::new(client.clone()),
             kind: source::api_resource(),
             ingest,
+            board,
             clock,
             metrics: Arc::clone(&metrics),
             cluster: options.cluster.clone(),
@@ -154,7 +162,7 @@ impl Controller {
                 () = sleep(wait), if has_room_for_due => self.start_due(),
                 event = events.next(), if has_room => match event {
                     Some(Ok(event)) => self.take(event),
-                    Some(Err(_)) => {}
+                    Some(Err(_)) => self.executor.board.set_sight(Sight::Lost),
                     None => break,
                 },
             }
@@ -201,7 +209,10 @@ impl Controller {
                 self.send(id, Errand::Gone(object));
             }
             Event::InitDone => {
-                self.live.forget_unlisted();
+                for id in self.live.forget_unlisted() {
+                    self.executor.board.forget(&id);
+                }
+                self.executor.board.set_sight(Sight::Whole);
                 self.listed = true;
                 self.sweep_owed = true;
                 self.start_chores();
@@ -276,6 +287,7 @@ impl Controller {
         if waiting.is_none() && (done.gone || is_unlisted) {
             self.sweep_owed |= is_unlisted || done.was_due || done.result.is_err();
             self.live.remove(&done.id);
+            self.executor.board.forget(&done.id);
             self.metrics.live.set(self.live.len() as i64);
             return;
         }
@@ -427,6 +439,9 @@ impl Controller {
     /// that goes on from a version still to come shows nothing until then.
     fn finish_look(&mut self, look: Result<Option<Look>, JoinError>) -> bool {
         let Ok(Some(Look { before, now })) = look else { return false };
+        if self.listed {
+            self.executor.board.set_sight(Sight::Whole);
+        }
         if now >= before {
             self.newest = self.newest.max(now);
             return false;

@@ -120,7 +120,9 @@ async fn look(
 ) -> Done {
     let version = version_of(&object);
     let mut visitor = executor.visitor(object, known, overfull);
+    visitor.show();
     let result = visitor.advance().await;
+    visitor.show();
     let owed = result.is_err() && visitor.is_owed();
     let unproved = matches!(result, Err(Trouble::ReadBack { .. }));
     if owed {

@@ -175,7 +175,7 @@ fn asked(pairs: Vec<(String, String)>, api: &Api) -> Result<Request, Problem> {
         let rule = "does not go with scope=entries: whatever is left out would not be proved";
         return Err(BadParameter::new(name, value, rule).into());
     }
-    let list = ListRequest::parse(&filters, api.clock.now())?;
+    let list = ListRequest::of_records(&filters, api.clock.now())?;
     Ok(Request {
         id: hex::encode(entropy::<16>()),
         actor: actor.unwrap_or_else(|| "unverified".to_owned()),

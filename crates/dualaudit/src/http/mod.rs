@@ -18,6 +18,7 @@ mod readyz;
 mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
+mod watch;
 
 use std::sync::Arc;
 
@@ -28,10 +29,16 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
-use crate::{clock::SharedClock, ingest::Ingest, metrics::Metrics, query::SharedStore};
+use crate::{
+    clock::SharedClock,
+    ingest::Ingest,
+    live::Board,
+    metrics::Metrics,
+    query::{SharedStore, Sides},
+};
 use limits::Limits;
 use problem::{Kind, Problem};
 
@@ -44,6 +51,8 @@ pub struct Api {
     pub store: SharedStore,
     /// The door into the producers' log.
     pub ingest: Ingest,
+    /// What this process sees of a cluster.
+    pub live: Option<Arc<Board>>,
     /// Tells the time.
     pub clock: SharedClock,
     /// What `/metrics` shows.
@@ -53,7 +62,14 @@ pub struct Api {
     /// Whether checkpoints are kept outside the database, which a log must extend to be appended to.
     pub keeps_copies: bool,
     /// Becomes true when the process is to stop.
-    pub stopping: watch::Receiver<bool>,
+    pub stopping: Receiver<bool>,
+}
+
+impl Api {
+    /// Both sides of what is told of executions.
+    fn sides(&self) -> Sides<'_> {
+        Sides { store: self.store.as_ref(), live: self.live.as_deref() }
+    }
 }
 
 /// The API, with the limits that ship.
@@ -65,11 +81,13 @@ pub fn router(api: Api) -> Router {
 pub fn router_with(api: Api, limits: Limits) -> Router {
     let admission = limits::Admission::new(limits);
     let exports = export::Exports::of(&api);
+    let watchers = watch::Watchers::of(&api);
     let executions = Router::new()
         .route("/api/v1/executions", post(executions::post::post).get(executions::list::list))
         .route("/api/v1/executions/{id}", get(executions::get::get))
         .route("/api/v1/executions/{id}/proof", get(executions::proof::proof))
         .route("/api/v1/executions/{id}/reviews", post(executions::reviews::post))
+        .route("/api/v1/watch", get(watch::watch))
         .route("/api/v1/digests", get(digests::digests))
         .merge(entries::routes())
         .merge(learn::routes())
@@ -91,6 +109,7 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::Extension(admission.clone()))
         .layer(axum::Extension(exports))
+        .layer(axum::Extension(watchers))
         .with_state(api)
         .layer(from_fn_with_state(admission, limits::in_time))
         .layer(CatchPanicLayer::custom(limits::panicked))

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     io::Write,
     sync::{
         Arc, Once,
@@ -17,6 +18,7 @@ use axum::{
 use dualaudit_record::{
     Time,
     checkpoint::{Checkpoint, SignedCheckpoint},
+    entry::Verdict,
     log::TileId,
 };
 use serde_json::{Value, json};
@@ -105,6 +107,7 @@ impl Served {
             Api {
                 store: shared,
                 ingest,
+                live: None,
                 clock,
                 metrics,
                 doors: Vec::new(),
@@ -296,6 +299,18 @@ impl Store for Faulty {
     async fn list(&self, f: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError> {
         self.pass().await?;
         self.inner.list(f, after, limit).await
+    }
+    async fn count(&self, filter: &Filter, most: u32) -> Result<u64, StoreError> {
+        self.pass().await?;
+        self.inner.count(filter, most).await
+    }
+    async fn verdicts(
+        &self,
+        log: &str,
+        of: &[(String, u32)],
+    ) -> Result<HashMap<(String, u32), Verdict>, StoreError> {
+        self.pass().await?;
+        self.inner.verdicts(log, of).await
     }
     async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError> {
         self.pass().await?;

@@ -120,13 +120,12 @@ fn wanted(view: View, keys: Keys, period: Period, part: Part) -> WantedCells {
 impl Filters {
     /// Executions that are asked for, summed by workflow, or by version of it.
     pub(super) fn runs(&self, by: By, period: Period, part: Part) -> WantedCells {
-        // Sums of all versions tell none apart.
-        let by = if self.version.is_some() { By::Version } else { by };
-        let view = if by == By::Version { View::Runs } else { View::Workflows };
-        let mut texts = self.scoped();
-        texts.push(self.workflow.as_deref());
-        texts.extend((by == By::Version).then_some(self.version.as_deref()));
-        wanted(view, Keys::of(Key::scope(self.scope(), &[]), &texts), period, part)
+        let Self { workflow, version, namespace, incident_type, target_kind, .. } = self;
+        let [workflow, version, namespace, incident_type, target_kind] =
+            [workflow, version, namespace, incident_type, target_kind].map(Option::as_deref);
+        let asked = Stratum { workflow, version, namespace, incident_type, target_kind };
+        let (view, keys) = Keys::of_runs(&asked, by == By::Version);
+        wanted(view, keys, period, part)
     }
 
     /// How executions ended that are asked for, summed by workflow, or version, and what they were for: of those of a
@@ -161,32 +160,6 @@ impl Filters {
         let texts = [workflow, version, namespace, incident_type, target_kind].map(Option::as_deref);
         let texts = if view == View::Steps { &texts[..2] } else { &texts };
         wanted(view, Keys::of(Key::default(), texts), period, part)
-    }
-
-    /// The scope whose sums tell executions apart by what is asked for.
-    fn scope(&self) -> Scope {
-        match (&self.namespace, &self.incident_type, &self.target_kind) {
-            (None, None, None) => Scope::All,
-            (Some(_), None, None) => Scope::Namespace,
-            (None, Some(_), None) => Scope::IncidentType,
-            (None, None, Some(_)) => Scope::TargetKind,
-            (None, Some(_), Some(_)) => Scope::IncidentTypeAndTargetKind,
-            (Some(_), _, _) => Scope::NamespaceIncidentTypeAndTargetKind,
-        }
-    }
-
-    /// What the scope's keys have, in their order: whether it is asked for.
-    fn scoped(&self) -> Vec<Option<&str>> {
-        let Self { namespace, incident_type, target_kind, .. } = self;
-        let values = match self.scope() {
-            Scope::All => vec![],
-            Scope::Namespace => vec![namespace],
-            Scope::IncidentType => vec![incident_type],
-            Scope::TargetKind => vec![target_kind],
-            Scope::IncidentTypeAndTargetKind => vec![incident_type, target_kind],
-            Scope::NamespaceIncidentTypeAndTargetKind => vec![namespace, incident_type, target_kind],
-        };
-        values.into_iter().map(Option::as_deref).collect()
     }
 
     /// Whether an execution is asked for.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::Time;
 
-use super::{cursor::Question, selector};
+use super::{Tier, cursor::Question, selector};
 use crate::{
     parameter::{BadParameter, nanoseconds, one_of, reject_repeats, text, time, whole},
-    store::{Cursor, Filter},
+    store::{Cursor, Filter, Reviews},
 };
 
 /// How many items a page has when nothing is said.
@@ -16,15 +16,37 @@ pub const DEFAULT_LIMIT: u32 = 100;
 /// How many items a page may have.
 pub const MAX_LIMIT: u32 = 1000;
 
-const NAMES: &str = "workflow, version, outcome, status, log, cluster, namespace, remediation_id, \
+const NAMES: &str = "workflow, version, outcome, status, phase, log, cluster, namespace, name, remediation_id, \
     incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, \
-    counted, cursor and limit";
+    review, tier, counted, count, cursor and limit";
+
+/// The phases that a resource may be in, and what is said of one that was deleted before it ended.
+const PHASES: [&str; 12] = [
+    "Pending",
+    "Planning",
+    "Validating",
+    "Executing",
+    "Paused",
+    "RollingBack",
+    "Monitoring",
+    "Completed",
+    "Failed",
+    "Cancelled",
+    "TimedOut",
+    "Deleted",
+];
 
 /// One page of one list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListRequest {
     /// What to list.
     pub filter: Filter,
+    /// Only what is in this phase.
+    pub phase: Option<String>,
+    /// Only what is there; what is live and recorded is in both.
+    pub tier: Option<Tier>,
+    /// Say how many there are in all.
+    pub count: bool,
     /// The row to go on after.
     pub after: Option<Cursor>,
     /// From 1 to [`MAX_LIMIT`].
@@ -50,7 +72,15 @@ impl ListRequest {
             }
             None => None,
         };
-        let mut request = Self { filter: Filter::default(), after, limit: DEFAULT_LIMIT, question };
+        let mut request = Self {
+            filter: Filter::default(),
+            phase: None,
+            tier: None,
+            count: false,
+            after,
+            limit: DEFAULT_LIMIT,
+            question,
+        };
         for (name, value) in pairs {
             request.set(name, value).map_err(|rule| BadParameter::new(name, value, rule))?;
         }
@@ -72,6 +102,34 @@ impl ListRequest {
             }
         }
         asked
+    }
+
+    /// Reads what is asked of the records alone, as [`Self::parse`] does.
+    ///
+    /// # Errors
+    /// Those of [`Self::parse`]; parameters of lists that records alone do not have.
+    pub fn of_records(pairs: &[(String, String)], now: Time) -> Result<Self, BadParameter> {
+        const OF_LISTS: [&str; 3] = ["phase", "tier", "count"];
+        if let Some((name, value)) = pairs.iter().find(|(name, _)| OF_LISTS.contains(&name.as_str())) {
+            return Err(BadParameter::new(
+                name,
+                value,
+                "is for lists of executions; ask for a status instead",
+            ));
+        }
+        Self::parse(pairs, now)
+    }
+
+    /// Reads what somebody asks who follows both sides, as [`Self::parse`] does.
+    ///
+    /// # Errors
+    /// Those of [`Self::parse`]; parameters that only pages have.
+    pub fn of_watch(pairs: &[(String, String)], now: Time) -> Result<Self, BadParameter> {
+        const OF_PAGES: [&str; 5] = ["review", "counted", "count", "cursor", "limit"];
+        if let Some((name, value)) = pairs.iter().find(|(name, _)| OF_PAGES.contains(&name.as_str())) {
+            return Err(BadParameter::new(name, value, "is for pages of a list, and a stream has none"));
+        }
+        Self::parse(pairs, now)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -106,6 +164,13 @@ impl ListRequest {
             "min_score" => filter.min_score = Some(score(value)?),
             "max_score" => filter.max_score = Some(score(value)?),
             "counted" => filter.counted = counted(value)?,
+            "name" => filter.name = Some(value.to_owned()),
+            "review" => filter.review = Some(review(value)?),
+            "phase" => self.phase = Some(phase(value)?),
+            "tier" => self.tier = Some(one_of(value, "live or stored")?),
+            "count" => {
+                self.count = value.parse().map_err(|_| "must be true or false".to_owned())?;
+            }
             "limit" => {
                 self.limit = whole(value, MAX_LIMIT)?;
             }
@@ -128,6 +193,19 @@ fn counted(value: &str) -> Result<bool, String> {
     if value == "true" { Ok(true) } else { Err("must be true; leave it out to list all".into()) }
 }
 
+fn review(value: &str) -> Result<Reviews, String> {
+    match value {
+        "none" => Ok(Reviews::None),
+        "any" => Ok(Reviews::Any),
+        _ => one_of(value, "none, any, effective, ineffective or harmful").map(Reviews::Said),
+    }
+}
+
+fn phase(value: &str) -> Result<String, String> {
+    let phase = PHASES.iter().find(|phase| phase.eq_ignore_ascii_case(value));
+    phase.map(|&phase| phase.to_owned()).ok_or_else(|| format!("must be one of {}", PHASES.join(", ")))
+}
+
 fn score(value: &str) -> Result<f64, String> {
     let number: Option<f64> = value.parse().ok();
     number.filter(|number| (0.0..=1.0).contains(number)).ok_or_else(|| "must be a number from 0 to 1".into())
@@ -135,7 +213,10 @@ fn score(value: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use dualaudit_record::execution::{Outcome, Status};
+    use dualaudit_record::{
+        entry::Verdict,
+        execution::{Outcome, Status},
+    };
 
     use super::*;
 
@@ -168,6 +249,11 @@ mod tests {
             ("min_score", "0.25"),
             ("max_score", "1"),
             ("counted", "true"),
+            ("name", "web-1"),
+            ("review", "harmful"),
+            ("phase", "executing"),
+            ("tier", "live"),
+            ("count", "true"),
             ("limit", "7"),
         ])
         .unwrap();
@@ -194,7 +280,13 @@ mod tests {
             min_score: Some(0.25),
             max_score: Some(1.0),
             counted: true,
+            name: text("web-1"),
+            review: Some(Reviews::Said(Verdict::Harmful)),
         };
+        assert_eq!(
+            (request.phase.as_deref(), request.tier, request.count),
+            (Some("Executing"), Some(Tier::Live), true)
+        );
         assert_eq!((request.filter, request.limit, request.after), (expected, 7, None));
     }
 
@@ -204,7 +296,7 @@ mod tests {
         insta::assert_snapshot!(error("limit", "1001"), @r#"limit="1001": must be a whole number from 1 to 1000"#);
         insta::assert_snapshot!(error("outcome", "good"), @r#"outcome="good": must be success, failed or partial"#);
         insta::assert_snapshot!(error("since", "yesterday"), @r#"since="yesterday": must be an RFC 3339 time such as 2026-05-01T12:00:00Z, or a time ago such as 90s, 15m, 24h or 7d"#);
-        insta::assert_snapshot!(error("colour", "red"), @r#"colour="red": is no parameter of this list; known are workflow, version, outcome, status, log, cluster, namespace, remediation_id, incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, counted, cursor and limit"#);
+        insta::assert_snapshot!(error("colour", "red"), @r#"colour="red": is no parameter of this list; known are workflow, version, outcome, status, phase, log, cluster, namespace, name, remediation_id, incident_type, target, target_kind, labels, since, until, completed_since, completed_until, min_duration, max_duration, min_score, max_score, review, tier, counted, count, cursor and limit"#);
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! One execution with everything that is known of it.
 
+use std::sync::Arc;
+
 use dualaudit_record::{
     Time,
     entry::{Hold, Verdict},
-    execution::StoredExecution,
+    execution::{AdaptiveAdjustment, StepExecutionAudit, StoredExecution},
 };
+use json_patch::Patch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Missing, Sides, Summary, Warning};
 use crate::{
+    live::{Board, LiveExecution, Looked},
     parameter::{BadParameter, reject_repeats, whole},
     store::{
         Detail, ErasedBy, HoldRow, Lookup, PurgedExecution, Receipt, ReviewRow, Store, StoreError, Wanted,
@@ -34,12 +39,12 @@ pub fn wanted(id: String, pairs: &[(String, String)]) -> Result<Wanted, BadParam
 }
 
 /// One attempt of an execution, in full.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Found {
-    /// Its latest revision.
-    pub record: StoredExecution,
+    /// Its latest revision; `None` where none is recorded yet.
+    pub record: Option<StoredExecution>,
     /// The receipt of that revision.
-    pub receipt: Receipt,
+    pub receipt: Option<Receipt>,
     /// Its revisions, latest first: the latest [`MAX_REVISIONS`](crate::store::MAX_REVISIONS), or fewer of large records.
     pub revisions: Vec<Revision>,
     /// How many there are.
@@ -51,13 +56,38 @@ pub struct Found {
     /// That its personal fields were erased, if they were: what is shown is what is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<ErasedBy>,
-    /// Its resource, while that exists and this process sees it.
-    pub live: Option<Value>,
+    /// Its resource, while that exists and this process sees it. Where no attempt was asked for it may be at a later one
+    /// than the one that is recorded.
+    pub live: Option<LiveState>,
+    /// What is missing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// What is live of an execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveState {
+    /// As a row of a list, from its cluster alone.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// It is held beyond its window.
+    pub held: bool,
+    /// Its steps as far as they have come.
+    pub step_executions: Vec<StepExecutionAudit>,
+    /// What was adjusted so far.
+    pub adaptive_adjustments: Vec<AdaptiveAdjustment>,
+    /// Its resource, secret values in it replaced as in what is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Value>,
 }
 
 /// One revision of a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
+    /// What it changed of the one before (RFC 6902), its revision and times of recording aside; nothing where that one is
+    /// not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Patch>,
     /// The record as it was.
     pub record: StoredExecution,
     /// The receipt it was given.
@@ -126,8 +156,56 @@ pub enum GetError {
 ///
 /// # Errors
 /// See [`GetError`].
-pub async fn get(store: &dyn Store, wanted: &Wanted) -> Result<Found, GetError> {
-    found(detail(store, wanted).await?)
+pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
+    let Some((board, live)) = seen(sides, wanted) else {
+        return found(detail(sides.store, wanted).await?);
+    };
+    // It may be recorded and released meanwhile: then it was live when it was asked for.
+    let (stored, looked) = tokio::join!(detail(sides.store, wanted), board.look(&live));
+    let mut found = match stored {
+        Ok(detail) => found(detail)?,
+        Err(GetError::NotFound(_)) => Found::default(),
+        Err(GetError::Store(error @ StoreError::Unavailable(_))) => Found {
+            warnings: vec![Warning {
+                missing: Missing::Stored,
+                log: Some(live.place.log.clone()),
+                detail: format!("the database does not answer, so this is what its cluster has: {error}"),
+            }],
+            ..Found::default()
+        },
+        Err(error) => return Err(error),
+    };
+    let recorded = found.receipt.as_ref().map(|receipt| receipt.log.as_str());
+    if recorded.is_some_and(|log| log != live.place.log) {
+        return Ok(found);
+    }
+    let looked = looked.unwrap_or_else(|why| {
+        let detail = format!("its resource could not be read: {why}");
+        found.warnings.push(Warning {
+            missing: Missing::LiveChanges,
+            log: Some(live.place.log.clone()),
+            detail,
+        });
+        None
+    });
+    let (steps, adjustments, resource) = looked
+        .map(|Looked { steps, adjustments, resource }| (steps, adjustments, Some(resource)))
+        .unwrap_or_default();
+    found.live = Some(LiveState {
+        summary: Summary::live(&live),
+        held: live.held,
+        step_executions: steps,
+        adaptive_adjustments: adjustments,
+        resource,
+    });
+    Ok(found)
+}
+
+/// What is live of what is asked for.
+fn seen<'a>(sides: Sides<'a>, wanted: &Wanted) -> Option<(&'a Board, Arc<LiveExecution>)> {
+    let board = sides.live.filter(|board| wanted.log.as_deref().is_none_or(|log| log == board.log()))?;
+    let live = board.get(&wanted.id)?;
+    wanted.attempt.is_none_or(|attempt| attempt == live.place.attempt).then_some((board, live))
 }
 
 /// One execution as the store has it.
@@ -166,15 +244,37 @@ pub async fn detail(store: &dyn Store, wanted: &Wanted) -> Result<Detail, GetErr
 
 fn found(detail: Detail) -> Result<Found, GetError> {
     let Detail { log: _, revisions, nonce: _, revisions_total, reviews, holds, erased } = detail;
-    let revisions: Vec<Revision> =
-        revisions.into_iter().map(|(record, receipt)| Revision { record, receipt }).collect();
-    let Some(Revision { record, receipt }) = revisions.first().cloned() else {
+    let changes: Vec<Option<Patch>> = revisions
+        .iter()
+        .enumerate()
+        .map(|(place, (record, _))| revisions.get(place + 1).map(|(before, _)| changes(before, record)))
+        .collect();
+    let revisions: Vec<Revision> = revisions
+        .into_iter()
+        .zip(changes)
+        .map(|((record, receipt), changes)| Revision { changes, record, receipt })
+        .collect();
+    let Some(Revision { record, receipt, .. }) = revisions.first().cloned() else {
         return Err(StoreError::Corrupt("an execution without any revision".into()).into());
     };
-    let reviews = reviews.into_iter().map(Reviewed::from).collect();
     let holds = holds
         .into_iter()
         .map(|HoldRow { index, hold, placed_at, .. }| HeldSince { index, hold, placed_at })
         .collect();
-    Ok(Found { record, receipt, revisions, revisions_total, reviews, holds, erased, live: None })
+    Ok(Found {
+        record: Some(record),
+        receipt: Some(receipt),
+        revisions,
+        revisions_total,
+        reviews: reviews.into_iter().map(Reviewed::from).collect(),
+        holds,
+        erased,
+        ..Found::default()
+    })
+}
+
+/// What a revision changed of what is audited.
+fn changes(before: &StoredExecution, after: &StoredExecution) -> Patch {
+    let audited = |of: &StoredExecution| serde_json::to_value(&of.record).expect("a record is JSON");
+    json_patch::diff(&audited(before), &audited(after))
 }

@@ -1,31 +1,31 @@
-//! One row of a list: an execution without its steps and adjustments.
+//! One row of a list: an execution without its steps and adjustments, from either side or both.
 
 use std::collections::BTreeMap;
 
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
+    clip::clip,
     digest::Digest,
     execution::{Outcome, ScoreSource, Source, Status, StoredExecution, Target},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::store::Listed;
-
-/// How many bytes of `error_message` a row of a list has: enough to know which error it is. A message
-/// may be a whole record long, and a page has a thousand rows.
-pub const MESSAGE_BYTES: usize = 1024;
+use crate::{live::LiveExecution, store::Listed};
 
 /// Where an execution is to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
+    /// In its cluster: its resource exists.
+    Live,
     /// In the database.
     Stored,
 }
 
 /// One row of a list. The fields are those of [`StoredExecution`], in the same form; steps and
-/// adjustments are left out, not empty, so that nobody takes them for none. A long `error_message` is
-/// clipped to [`MESSAGE_BYTES`].
+/// adjustments are left out, not empty, so that nobody takes them for none. What has not ended has no outcome, score,
+/// status, end or duration, and what is not recorded no revision. A long `error_message` is
+/// clipped to [`MESSAGE_BYTES`](dualaudit_record::clip::MESSAGE_BYTES).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "see `WorkflowExecutionAudit` and `StoredExecution`")]
 pub struct Summary {
@@ -37,13 +37,19 @@ pub struct Summary {
     pub total_steps: u32,
     pub steps_completed: u32,
     pub steps_failed: u32,
-    pub total_duration: u64,
-    pub outcome: Outcome,
-    pub effectiveness_score: f64,
-    pub score_source: ScoreSource,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_duration: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effectiveness_score: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score_source: Option<ScoreSource>,
     pub rollbacks_performed: u32,
-    pub completed_at: Time,
-    pub status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error_message: String,
     /// There is more of `error_message`, which ends with `…` here.
@@ -68,19 +74,65 @@ pub struct Summary {
     pub target: Option<Target>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    pub revision: u32,
-    pub recorded_at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_at: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_digest: Option<Digest>,
-    /// The log it is in.
+    /// The log that its record is, or will be, in.
     pub log: String,
     /// Where it is to be found.
     pub tiers: Vec<Tier>,
+    /// Its resource's phase while that is live; else the one that its status says.
+    pub phase: String,
+    /// When its review window ends, while its resource waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_until: Option<Time>,
 }
 
-impl From<Listed> for Summary {
-    fn from(listed: Listed) -> Self {
+impl Summary {
+    /// A row of the database, and what is live of it.
+    pub(super) fn stored(listed: Listed, live: Option<&LiveExecution>) -> Self {
         let StoredExecution { record, revision, recorded_at, source_digest } = listed.execution;
+        let phase = live.map_or_else(|| phase_of(record.status).to_owned(), |live| live.phase.clone());
+        Self {
+            revision: Some(revision),
+            recorded_at: Some(recorded_at),
+            source_digest,
+            tiers: live.map(|_| Tier::Live).into_iter().chain([Tier::Stored]).collect(),
+            review_until: live.and_then(|live| live.review_until),
+            ..Self::of(record, listed.log, phase)
+        }
+    }
+
+    /// A record as an entry of a log has it.
+    pub fn recorded(log: &str, execution: StoredExecution) -> Self {
+        Self::stored(Listed { log: log.to_owned(), execution }, None)
+    }
+
+    /// An execution that only its cluster has, or that the database cannot be asked about.
+    pub fn live(live: &LiveExecution) -> Self {
+        let of = Self::of(live.record.clone(), live.place.log.clone(), live.phase.clone());
+        let (recorded, ended) = (live.recorded, live.ended);
+        Self {
+            total_duration: of.total_duration.filter(|_| ended),
+            outcome: of.outcome.filter(|_| ended),
+            effectiveness_score: of.effectiveness_score.filter(|_| ended),
+            score_source: of.score_source.filter(|_| ended),
+            completed_at: of.completed_at.filter(|_| ended),
+            status: of.status.filter(|_| ended),
+            error_message_clipped: live.message_clipped,
+            revision: recorded.map(|it| it.revision),
+            recorded_at: recorded.map(|it| it.recorded_at),
+            tiers: [Tier::Live].into_iter().chain(recorded.map(|_| Tier::Stored)).collect(),
+            review_until: live.review_until,
+            ..of
+        }
+    }
+
+    /// A record that ended, which is in no tier.
+    fn of(record: WorkflowExecutionAudit, log: String, phase: String) -> Self {
         // Named one by one, so that a new field of the record cannot be forgotten here.
         let WorkflowExecutionAudit {
             id,
@@ -122,13 +174,13 @@ impl From<Listed> for Summary {
             total_steps,
             steps_completed,
             steps_failed,
-            total_duration,
-            outcome,
-            effectiveness_score,
-            score_source,
+            total_duration: Some(total_duration),
+            outcome: Some(outcome),
+            effectiveness_score: Some(effectiveness_score),
+            score_source: Some(score_source),
             rollbacks_performed,
-            completed_at,
-            status,
+            completed_at: Some(completed_at),
+            status: Some(status),
             error_message,
             error_message_clipped,
             created_at,
@@ -141,43 +193,24 @@ impl From<Listed> for Summary {
             incident_type,
             target,
             labels,
-            revision,
-            recorded_at,
-            source_digest,
-            log: listed.log,
-            tiers: vec![Tier::Stored],
+            revision: None,
+            recorded_at: None,
+            source_digest: None,
+            log,
+            tiers: Vec::new(),
+            phase,
+            review_until: None,
         }
     }
 }
 
-/// Cuts a text to [`MESSAGE_BYTES`], its `…` among them; answers whether anything was cut.
-fn clip(text: &mut String) -> bool {
-    const MORE: char = '…';
-    if text.len() <= MESSAGE_BYTES {
-        return false;
-    }
-    text.truncate(text.floor_char_boundary(MESSAGE_BYTES - MORE.len_utf8()));
-    text.push(MORE);
-    // A page keeps the row, and would keep what was cut of it.
-    text.shrink_to_fit();
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MESSAGE_BYTES, clip};
-
-    #[test]
-    fn a_long_text_is_clipped_between_characters() {
-        let clipped = |text: &str| {
-            let mut text = text.to_owned();
-            (clip(&mut text), text)
-        };
-        let fits = "x".repeat(MESSAGE_BYTES);
-        assert_eq!(clipped(&fits), (false, fits.clone()));
-        let (was_clipped, text) = clipped(&format!("{fits}x"));
-        assert!(was_clipped && text.len() == MESSAGE_BYTES && text.ends_with("x…"), "{text}");
-        let (was_clipped, text) = clipped(&"漢".repeat(MESSAGE_BYTES));
-        assert!(was_clipped && text.len() <= MESSAGE_BYTES && text.ends_with("漢…"), "{text}");
+/// The phase that a resource ends in whose record has this status.
+pub(super) fn phase_of(status: Status) -> &'static str {
+    match status {
+        Status::Completed => "Completed",
+        Status::Failed => "Failed",
+        Status::Cancelled => "Cancelled",
+        Status::TimedOut => "TimedOut",
+        Status::Deleted => "Deleted",
     }
 }

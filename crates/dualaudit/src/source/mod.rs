@@ -43,6 +43,8 @@ pub struct Observed {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// When it was created.
+    pub created_at: Option<Time>,
     /// For preconditions.
     pub resource_version: String,
     /// All finalizers, in order.
@@ -65,6 +67,8 @@ pub struct Observed {
     pub started_at: Option<Time>,
     /// What runs, where it has not ended as far as can be read.
     pub run: Option<Run>,
+    /// What its record would say, were it to end now; where it has not ended and can be mapped.
+    pub so_far: Option<Box<WorkflowExecutionAudit>>,
     /// What there is to record.
     pub state: State,
 }

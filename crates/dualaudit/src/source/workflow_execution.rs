@@ -4,7 +4,9 @@
 //! the object, its labels and its times of creation and deletion. Our own patches of finalizers and
 //! annotations therefore never look like a change of what is audited.
 
-use dualaudit_record::{Submitted, Time, execution::Status, submitted::MAX_NAME_BYTES};
+use dualaudit_record::{
+    Submitted, Time, WorkflowExecutionAudit, execution::Status, submitted::MAX_NAME_BYTES,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1;
 use kube::core::DynamicObject;
 use serde::Deserialize;
@@ -32,6 +34,7 @@ pub(super) fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Obser
         id: metadata.uid.clone().unwrap_or_default(),
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
+        created_at: instant(metadata.creation_timestamp.as_ref()),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         finalizers: metadata.finalizers.clone().unwrap_or_default(),
         deleted_at: instant(metadata.deletion_timestamp.as_ref()),
@@ -45,8 +48,30 @@ pub(super) fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Obser
         phase: phase_text(&object.data),
         started_at: started_at(&object.data),
         run: run(object, body.as_ref().ok().map(|body| &body.spec)),
+        so_far: body.as_ref().ok().and_then(|body| so_far(object, body, cluster, now)),
         state: state(object, body, cluster, now),
     }
+}
+
+/// The record of what runs, were it to end now; `None` where it has ended, or its record would be refused.
+fn so_far(
+    object: &DynamicObject,
+    body: &Body,
+    cluster: &str,
+    now: Time,
+) -> Option<Box<WorkflowExecutionAudit>> {
+    let nothing = WorkflowExecutionStatus::default();
+    let status = body.status.as_ref().unwrap_or(&nothing);
+    if object.metadata.deletion_timestamp.is_some() || status.phase.and_then(ended_as).is_some() {
+        return None;
+    }
+    let submitted = record::submitted(object, cluster, &body.spec, status, Status::Deleted, Some(now));
+    submitted.and_then(|submitted| valid(submitted, now)).ok().map(Box::new)
+}
+
+fn valid(mut submitted: Submitted, now: Time) -> Result<WorkflowExecutionAudit, String> {
+    submitted.replace_nul();
+    submitted.validate(now).map_err(|invalid| invalid.to_string())
 }
 
 /// What runs; its texts are empty without a plan that can be read, or recorded.
@@ -103,12 +128,9 @@ fn state(object: &DynamicObject, body: Result<Body, String>, cluster: &str, now:
     let ended = ended_as(status.phase.unwrap_or(Phase::Pending))
         .or_else(|| object.metadata.deletion_timestamp.as_ref().map(|_| Status::Deleted));
     let Some(ended) = ended else { return State::Running };
-    match record::submitted(object, cluster, &body.spec, &status, ended).and_then(
-        |mut submitted: Submitted| {
-            submitted.replace_nul();
-            submitted.validate(now).map_err(|invalid| invalid.to_string())
-        },
-    ) {
+    let deleted_at = instant(object.metadata.deletion_timestamp.as_ref());
+    let submitted = record::submitted(object, cluster, &body.spec, &status, ended, deleted_at);
+    match submitted.and_then(|submitted| valid(submitted, now)) {
         Ok(record) => State::Ended(Box::new(record)),
         Err(reason) => State::Unmappable(reason),
     }

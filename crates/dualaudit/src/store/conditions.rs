@@ -2,7 +2,7 @@
 
 use dualaudit_record::Time;
 
-use super::{Filter, LabelRequirement, names};
+use super::{Filter, LabelRequirement, Reviews, names};
 
 /// A statement that takes conditions, all of which must hold.
 pub(super) trait Conditions {
@@ -14,6 +14,8 @@ pub(super) trait Conditions {
     fn label(&mut self, requirement: &LabelRequirement);
     /// That the log has no later attempt of the execution, not even one that was purged.
     fn last_attempt(&mut self);
+    /// What the newest verdict on the execution is.
+    fn reviewed(&mut self, review: Reviews);
     /// A condition that has no values.
     fn require(&mut self, condition: &str);
 }
@@ -38,6 +40,7 @@ pub(super) fn narrow(conditions: &mut impl Conditions, filter: &Filter) {
         ("status", filter.status.map(names::status)),
         ("cluster", filter.cluster.as_deref()),
         ("namespace", filter.namespace.as_deref()),
+        ("name", filter.name.as_deref()),
         ("incident_type", filter.incident_type.as_deref()),
         ("target_kind", filter.target_kind.as_deref()),
     ];
@@ -73,6 +76,18 @@ pub(super) fn narrow(conditions: &mut impl Conditions, filter: &Filter) {
     if filter.counted {
         conditions.require("status NOT IN ('cancelled', 'deleted')");
         conditions.last_attempt();
+    }
+    if let Some(review) = filter.review {
+        conditions.reviewed(review);
+    }
+}
+
+/// The condition that the newest verdict is so, where `newest` selects it.
+pub(super) fn verdict_is(review: Reviews, newest: &str) -> String {
+    match review {
+        Reviews::None => format!("{newest} IS NULL"),
+        Reviews::Any => format!("{newest} IS NOT NULL"),
+        Reviews::Said(verdict) => format!("{newest} = '{}'", verdict.as_str()),
     }
 }
 

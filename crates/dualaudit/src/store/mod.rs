@@ -8,10 +8,10 @@
 //! - Indexes of a log are 0, 1, 2 … without holes, and `recorded_at` never runs backwards in it.
 //! - One execution (log, id, attempt, revision) is one entry, whoever sends it, however often.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use dualaudit_record::Time;
+use dualaudit_record::{Time, entry::Verdict};
 
 mod ahead;
 mod answer;
@@ -55,7 +55,7 @@ pub use dualaudit_record::selector::LabelRequirement;
 pub use entry::{StoredBody, StoredEntry, UnreadableEntry};
 pub use erase::{EraseDraft, rest_digest};
 pub use error::StoreError;
-pub use filter::{Cursor, Filter};
+pub use filter::{Cursor, Filter, Reviews};
 pub use in_flight::{InFlight, InFlightFilter, Underway};
 pub use known::{
     Known, Listed, ReadBack, Recorded, Running, RunningAttempt, Tracked, TrackedState, TrackingChange,
@@ -115,6 +115,16 @@ pub trait Store: LogReader + Statistics + Send + Sync + 'static {
     /// One page of executions (latest revision of each attempt), newest `created_at` first: at most
     /// `limit` rows, and fewer where they are large.
     async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError>;
+
+    /// How many executions a filter has, `most` at most.
+    async fn count(&self, filter: &Filter, most: u32) -> Result<u64, StoreError>;
+
+    /// The newest verdict on each of these attempts that has one, by id and attempt.
+    async fn verdicts(
+        &self,
+        log: &str,
+        of: &[(String, u32)],
+    ) -> Result<HashMap<(String, u32), Verdict>, StoreError>;
 
     /// One execution in full, or why there is no such one.
     async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError>;

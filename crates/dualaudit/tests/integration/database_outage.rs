@@ -215,9 +215,11 @@ async fn tells_that_it_is_away(dualaudit: &Dualaudit) {
     .await;
     let client = reqwest::Client::new();
     let post = client.post(format!("{}{PATH}", dualaudit.url)).json(&record("sent-in-the-outage"));
-    let (list, post) = tokio::join!(status(dualaudit, PATH), post.send());
+    let stored = format!("{PATH}?tier=stored");
+    let (list, live, post) = tokio::join!(status(dualaudit, &stored), dualaudit.get(PATH), post.send());
     let post = post.unwrap();
     assert_eq!(list, (503, true));
+    assert_eq!((live.0, &live.1["warnings"][0]["missing"]), (200, &json!("stored")), "{}", live.1);
     assert_eq!((post.status().as_u16(), post.headers().contains_key("retry-after")), (503, true));
     assert_eq!(status(dualaudit, "/healthz").await.0, 200, "to restart it would not help");
 }

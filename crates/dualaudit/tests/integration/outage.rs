@@ -26,6 +26,7 @@ async fn an_api_server_killed_or_frozen_while_executions_finish_loses_and_double
         .await;
         let (status, page) = dualaudit.get("/api/v1/executions").await;
         assert_eq!(status, 200, "what is recorded can be read meanwhile: {page}");
+        assert_eq!(page["warnings"][0]["missing"], "live_changes", "{page}");
         tokio::task::block_in_place(|| cluster.plane.command("start", "apiserver"));
     };
     tokio::join!(cluster.finish_many(third..2 * third), back);

@@ -153,13 +153,13 @@ impl Dualaudit {
     /// All recorded executions, page by page.
     pub async fn recorded(&self) -> Vec<Value> {
         let mut items = Vec::new();
-        let mut path = "/api/v1/executions?limit=1000".to_owned();
+        let mut path = "/api/v1/executions?tier=stored&limit=1000".to_owned();
         loop {
             let (status, mut page) = self.get(&path).await;
             assert_eq!(status, 200, "{page}");
             items.append(page["items"].as_array_mut().expect("a list"));
             match page["next_cursor"].as_str() {
-                Some(cursor) => path = format!("/api/v1/executions?limit=1000&cursor={cursor}"),
+                Some(cursor) => path = format!("/api/v1/executions?tier=stored&limit=1000&cursor={cursor}"),
                 None => return items,
             }
         }

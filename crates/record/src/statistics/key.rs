@@ -58,7 +58,7 @@ impl Scope {
     }
 
     /// What executions are told apart by in it, in the order of its keys.
-    fn values_of(self, of: &Stratum) -> Vec<&str> {
+    fn values_of<S>(self, of: &Stratum<S>) -> Vec<&S> {
         let Stratum { namespace, incident_type, target_kind, .. } = of;
         match self {
             Self::All => vec![],
@@ -67,6 +67,18 @@ impl Scope {
             Self::TargetKind => vec![target_kind],
             Self::IncidentTypeAndTargetKind => vec![incident_type, target_kind],
             Self::NamespaceIncidentTypeAndTargetKind => vec![namespace, incident_type, target_kind],
+        }
+    }
+
+    /// The one whose sums tell executions apart by what is asked for.
+    fn telling<S>(asked: &Stratum<Option<S>>) -> Self {
+        match (&asked.namespace, &asked.incident_type, &asked.target_kind) {
+            (None, None, None) => Self::All,
+            (Some(_), None, None) => Self::Namespace,
+            (None, Some(_), None) => Self::IncidentType,
+            (None, None, Some(_)) => Self::TargetKind,
+            (None, Some(_), Some(_)) => Self::IncidentTypeAndTargetKind,
+            (Some(_), _, _) => Self::NamespaceIncidentTypeAndTargetKind,
         }
     }
 }
@@ -102,7 +114,7 @@ impl Key {
         // Many are made: of one piece.
         let mut key = Vec::with_capacity(length + of.workflow.len() + of.version.len() + 3);
         key.extend(Self::scope(scope, &[]).0);
-        values.into_iter().fold(Self(key), Self::text).text(&of.workflow)
+        values.into_iter().fold(Self(key), |key, value| key.text(value)).text(&of.workflow)
     }
 
     /// Of [`View::Steps`]: all of a version.
@@ -214,6 +226,19 @@ impl Keys {
         let begins = texts[..given].iter().flatten().fold(first, |key, text| key.text(text));
         let then = texts[given..last.max(given)].iter().map(|text| text.map(|text| text.as_bytes().to_vec()));
         Self { begins, then: then.collect() }
+    }
+
+    /// Those of the executions that are asked for, summed by workflow; where a version is asked for, or they are to be
+    /// told apart `by_version`, by version of it.
+    pub fn of_runs(asked: &Stratum<Option<&str>>, by_version: bool) -> (View, Self) {
+        // Sums of all versions tell none apart.
+        let by_version = by_version || asked.version.is_some();
+        let scope = Scope::telling(asked);
+        let mut texts: Vec<Option<&str>> = scope.values_of(asked).into_iter().copied().collect();
+        texts.push(asked.workflow);
+        texts.extend(by_version.then_some(asked.version));
+        let view = if by_version { View::Runs } else { View::Workflows };
+        (view, Self::of(Key::scope(scope, &[]), &texts))
     }
 
     /// What they begin with; others may begin so, too.

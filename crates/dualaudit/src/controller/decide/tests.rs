@@ -62,6 +62,7 @@ fn running() -> Observed {
         id: "uid".into(),
         namespace: "prod".into(),
         name: "restart-1".into(),
+        created_at: Some(at(0)),
         resource_version: "7".into(),
         finalizers: vec![FINALIZER.into()],
         deleted_at: None,
@@ -73,6 +74,7 @@ fn running() -> Observed {
         phase: "Executing".into(),
         started_at: Some(at(0)),
         run: None,
+        so_far: None,
         state: State::Running,
     }
 }

@@ -19,7 +19,7 @@ pub(in crate::http) async fn get(
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Found>, Problem> {
-    Ok(Json(query::get(api.store.as_ref(), &wanted(id, query)?).await?))
+    Ok(Json(query::get(api.sides(), &wanted(id, query)?).await?))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(in crate::http) async fn list(
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let request = ListRequest::parse(&pairs(query)?, api.clock.now())?;
-    Ok(Json(query::list(api.store.as_ref(), &request).await?))
+    Ok(Json(query::list(api.sides(), &request).await?))
 }
 
 #[cfg(test)]
@@ -64,6 +64,7 @@ mod tests {
               },
               "log": "http",
               "outcome": "success",
+              "phase": "Completed",
               "recorded_at": "2026-05-01T12:00:00.000002Z",
               "remediation_id": "rem-1",
               "revision": 1,

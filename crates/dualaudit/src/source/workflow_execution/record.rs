@@ -18,7 +18,7 @@ use crate::crd::{
     WorkflowExecutionStatus,
 };
 
-/// The record of an execution that `ended` so, not yet validated.
+/// The record of an execution that `ended` so, at `deleted_at` where that is deletion, not yet validated.
 ///
 /// # Errors
 /// When nothing says when it ended.
@@ -28,10 +28,10 @@ pub(super) fn submitted(
     spec: &WorkflowExecutionSpec,
     status: &WorkflowExecutionStatus,
     ended: Status,
+    deleted_at: Option<Time>,
 ) -> Result<Submitted, String> {
     let metadata = &object.metadata;
     let created_at = instant(metadata.creation_timestamp.as_ref());
-    let deleted_at = instant(metadata.deletion_timestamp.as_ref());
     let completed_at = completed_at(status, ended, deleted_at)?;
     let queued = match (created_at, status.start_time) {
         // Kubernetes creates at whole seconds, so an immediate start never seems to be before it.

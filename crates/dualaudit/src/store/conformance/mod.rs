@@ -92,6 +92,7 @@ macro_rules! suite {
             reviews: only_what_is_recorded_is_reviewed,
             reviews: statistics_count_the_newest_verdict_on_the_last_attempt,
             reviews: an_erasure_takes_the_note_and_leaves_the_verdict,
+            reviews: lists_go_by_the_newest_verdict_on_each_attempt,
             reviews: verdicts_that_disagree_are_found_newest_first,
             tracking: what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_gone,
             tracking: what_is_seen_by_name_only_keeps_the_state_seen_before,

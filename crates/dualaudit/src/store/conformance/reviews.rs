@@ -15,8 +15,8 @@ use super::{
     sample::{LOG, append, at, detail, from_producer, from_resource, open, record, review, stored},
 };
 use crate::store::{
-    Answer, Disagreement, Disagreements, DraftContent, Receipt, ReceiptResult, Refusal, ReviewDraft, Store,
-    WantedCells, WantedDisagreements,
+    Answer, Disagreement, Disagreements, DraftContent, Filter, Receipt, ReceiptResult, Refusal, ReviewDraft,
+    Reviews, Store, WantedCells, WantedDisagreements,
 };
 
 /// The contents of [`review`], by what they say.
@@ -72,6 +72,38 @@ pub(crate) async fn only_what_is_recorded_is_reviewed(store: &dyn Store) {
     let answers = append(store, [review("a", None, HARMFUL), review("a", Some(1), HARMFUL)]).await;
     assert_eq!(answers, [Answer::Refused(Refusal::Purged), Answer::Refused(Refusal::Purged)]);
     check_log(store, LOG).await;
+}
+
+pub(crate) async fn lists_go_by_the_newest_verdict_on_each_attempt(store: &dyn Store) {
+    open(store, LOG).await;
+    let unsaid = attempt("unsaid", 1);
+    let drafts =
+        [attempt("a", 1), attempt("a", 2), attempt("b", 1), unsaid].map(|it| from_producer(it, None));
+    append(store, drafts).await;
+    let said = [("a", 1, HARMFUL), ("a", 1, EFFECTIVE), ("b", 1, HARMFUL)];
+    append(store, said.map(|(id, attempt, content)| review(id, Some(attempt), content))).await;
+    for (review, expected) in [
+        (Reviews::None, vec![("a", 2), ("unsaid", 1)]),
+        (Reviews::Any, vec![("a", 1), ("b", 1)]),
+        (Reviews::Said(Verdict::Effective), vec![("a", 1)]),
+        (Reviews::Said(Verdict::Harmful), vec![("b", 1)]),
+        (Reviews::Said(Verdict::Ineffective), vec![]),
+    ] {
+        let filter = Filter { review: Some(review), ..Filter::default() };
+        let found = store.list(&filter, None, 10).await.unwrap().rows;
+        let mut found: Vec<_> = found
+            .iter()
+            .map(|row| (row.execution.record.id.as_str(), row.execution.record.attempt))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{review:?}");
+        assert_eq!(store.count(&filter, 10).await.unwrap(), expected.len() as u64);
+    }
+    let of = [("a", 1), ("a", 2), ("b", 1), ("c", 1)].map(|(id, attempt)| (id.to_owned(), attempt));
+    let verdicts = store.verdicts(LOG, &of).await.unwrap();
+    let expected = [(of[0].clone(), Verdict::Effective), (of[2].clone(), Verdict::Harmful)];
+    assert_eq!(verdicts, expected.into());
+    assert_eq!(store.verdicts("other", &of).await.unwrap(), [].into());
 }
 
 /// How those that were judged turned out, in all the log.

@@ -12,8 +12,8 @@ use super::{
     values::{Micros, small},
 };
 use crate::store::{
-    Cursor, Filter, LabelRequirement, Listed,
-    conditions::{Compared, Conditions, narrow},
+    Cursor, Filter, LabelRequirement, Listed, Reviews,
+    conditions::{Compared, Conditions, narrow, verdict_is},
     page::{Filling, Page},
     rows::{self, Cells, listed_columns},
 };
@@ -73,6 +73,14 @@ async fn recent(session: &Session, filter: &Filter, before: Option<Time>) -> Res
     };
     let newest = newest.map(|newest| filter.until.map_or(newest, |until| newest.min(until)));
     Ok(newest.map(|newest| newest.saturating_add_micros(-RECENT)))
+}
+
+/// See [`crate::store::Store::count`].
+pub(super) async fn count(session: &Session, filter: &Filter, most: u32) -> Result<u64> {
+    let Query { sql, values, .. } = statement(filter, most, |_| {});
+    let statement = session.prepare(&format!("SELECT count(*) FROM (\n{sql}\n) AS counted")).await?;
+    let values: Vec<_> = values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect();
+    session.query_one(&statement, &values).await?.number(0)
 }
 
 async fn fill(
@@ -220,6 +228,20 @@ impl Conditions for Query {
             LIMIT 1
         ) IS NULL",
         );
+    }
+
+    fn reviewed(&mut self, review: Reviews) {
+        self.require(&verdict_is(
+            review,
+            "(
+            SELECT verdict
+            FROM review
+            WHERE review.log = each.name AND review.id = workflow_execution_audit.id
+                AND review.attempt = workflow_execution_audit.attempt
+            ORDER BY idx DESC
+            LIMIT 1
+        )",
+        ));
     }
 
     fn require(&mut self, condition: &str) {

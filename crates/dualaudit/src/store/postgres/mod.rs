@@ -7,10 +7,10 @@
 //! The server keeps what it acknowledges (`fsync`, checked at each connection). Any number of
 //! processes may append to the same log and to others: every append locks its log's head.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dualaudit_record::{Time, log::TileId};
+use dualaudit_record::{Time, entry::Verdict, log::TileId};
 
 use self::{
     append::Trees,
@@ -252,6 +252,28 @@ impl Store for PostgresStore {
             let session = Session::snapshot(&self.pools.readers).await?;
             let page = list::list(&session, filter, after, limit).await;
             session.end(page).await
+        })
+        .await
+    }
+
+    async fn count(&self, filter: &Filter, most: u32) -> Result<u64, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let counted = list::count(&session, filter, most).await;
+            session.end(counted).await
+        })
+        .await
+    }
+
+    async fn verdicts(
+        &self,
+        log: &str,
+        of: &[(String, u32)],
+    ) -> Result<HashMap<(String, u32), Verdict>, StoreError> {
+        self.asked(async {
+            let session = Session::new(&self.pools.readers).await?;
+            let found = reviews::verdicts(&session, log, of).await;
+            session.end(found).await
         })
         .await
     }

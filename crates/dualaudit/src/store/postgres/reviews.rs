@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dualaudit_record::entry::Review;
+use dualaudit_record::entry::{Review, Verdict};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
@@ -19,6 +19,29 @@ use crate::store::{
     rules::REVIEW,
     statistics::refold,
 };
+
+/// See [`crate::store::Store::verdicts`].
+pub(super) async fn verdicts(
+    session: &Session,
+    log: &str,
+    of: &[(String, u32)],
+) -> Result<HashMap<(String, u32), Verdict>> {
+    const VERDICTS: &str = "
+        -- newest verdicts on attempts
+        SELECT wanted.of_id, wanted.of_attempt, newest.verdict
+        FROM unnest($2::text[], $3::integer[]) AS wanted (of_id, of_attempt)
+        CROSS JOIN LATERAL (
+            SELECT verdict
+            FROM review
+            WHERE log = $1 AND id = wanted.of_id AND attempt = wanted.of_attempt
+            ORDER BY idx DESC
+            LIMIT 1
+        ) AS newest";
+    let (ids, attempts): (Vec<&str>, Vec<i32>) =
+        of.iter().map(|(id, attempt)| (id.as_str(), small(*attempt))).unzip();
+    let rows = session.rows(VERDICTS, &[&log, &ids, &attempts]).await?;
+    rows.iter().map(|row| Ok(((row.string(0)?, row.number(1)?), row.name(2)?))).collect()
+}
 
 /// The newest review of each attempt of the executions that a batch concerns.
 #[derive(Default)]

@@ -4,8 +4,8 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::error::Result;
 use crate::store::{
-    Cursor, Filter, LabelRequirement, Listed,
-    conditions::{Compared, Conditions, narrow},
+    Cursor, Filter, LabelRequirement, Listed, Reviews,
+    conditions::{Compared, Conditions, narrow, verdict_is},
     page::{Filling, Page},
     rows::{self, listed_columns},
 };
@@ -32,6 +32,14 @@ pub(super) fn list(
         }
     }
     Ok(page.finish())
+}
+
+/// See [`crate::store::Store::count`].
+pub(super) fn count(connection: &Connection, filter: &Filter, most: u32) -> Result<u64> {
+    let Query { sql, values } = statement(filter, most, |_| {});
+    let sql = format!("SELECT count(*) FROM (\n{sql}\n)");
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_row(params_from_iter(values), |row| row.get(0))?)
 }
 
 fn fill(
@@ -155,6 +163,18 @@ impl Conditions for Query {
                 WHERE later.log = workflow_execution_audit.log AND later.execution_id = workflow_execution_audit.id
                     AND later.attempt > workflow_execution_audit.attempt)",
         );
+    }
+
+    fn reviewed(&mut self, review: Reviews) {
+        self.require(&verdict_is(
+            review,
+            "(
+                SELECT verdict FROM review
+                WHERE review.log = workflow_execution_audit.log AND review.id = workflow_execution_audit.id
+                    AND review.attempt = workflow_execution_audit.attempt
+                ORDER BY idx DESC
+                LIMIT 1)",
+        ));
     }
 
     fn require(&mut self, condition: &str) {

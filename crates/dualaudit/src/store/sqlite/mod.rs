@@ -9,6 +9,7 @@
 //! write it: every append reads the head under the write lock.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -16,7 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_sqlite::{Object, Pool};
-use dualaudit_record::{Time, log::TileId};
+use dualaudit_record::{Time, entry::Verdict, log::TileId};
 use rusqlite::Connection;
 
 use self::{
@@ -274,6 +275,20 @@ impl Store for SqliteStore {
     async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, StoreError> {
         let (filter, after) = (filter.clone(), after.cloned());
         self.ask(move |reader| list::list(reader, &filter, after.as_ref(), limit)).await
+    }
+
+    async fn count(&self, filter: &Filter, most: u32) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.ask(move |reader| list::count(reader, &filter, most)).await
+    }
+
+    async fn verdicts(
+        &self,
+        log: &str,
+        of: &[(String, u32)],
+    ) -> Result<HashMap<(String, u32), Verdict>, StoreError> {
+        let (log, of) = (log.to_owned(), of.to_owned());
+        self.ask(move |reader| reviews::verdicts(reader, &log, of)).await
     }
 
     async fn get(&self, wanted: &Wanted) -> Result<Lookup, StoreError> {

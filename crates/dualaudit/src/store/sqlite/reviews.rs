@@ -1,5 +1,8 @@
 //! Reviews: those that an append goes by, and those that are shown.
 
+use std::collections::HashMap;
+
+use dualaudit_record::entry::Verdict;
 use rusqlite::{Connection, Row, params};
 
 use super::{
@@ -33,6 +36,28 @@ pub(super) fn newest_review(
     let Some(newest) = reviews(connection, log, id, attempt, 1)?.pop() else { return Ok(None) };
     let receipt = first(connection, ENTRY, params![log, newest.index], duplicate)?;
     Ok(receipt.map(|receipt| NewestReview { receipt, review: newest.review }))
+}
+
+/// See [`crate::store::Store::verdicts`].
+pub(super) fn verdicts(
+    connection: &Connection,
+    log: &str,
+    of: Vec<(String, u32)>,
+) -> Result<HashMap<(String, u32), Verdict>> {
+    const VERDICT: &str = "
+        -- newest verdict on an attempt
+        SELECT verdict
+        FROM review
+        WHERE log = ?1 AND id = ?2 AND attempt = ?3
+        ORDER BY idx DESC
+        LIMIT 1";
+    let mut verdicts = HashMap::new();
+    for (id, attempt) in of {
+        if let Some(verdict) = first(connection, VERDICT, params![log, id, attempt], |row| row.name(0))? {
+            verdicts.insert((id, attempt), verdict);
+        }
+    }
+    Ok(verdicts)
 }
 
 /// The reviews of an attempt, newest first, as many as one answer has.

@@ -1,0 +1,108 @@
+//! `GET /api/v1/watch`: what is recorded and what is live, as it happens, as server-sent events
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//!
+//! Parameters: those of a list that are about executions, and `id`. First come all live executions, then `ready`, then what
+//! happens: `live` and `gone` with the row of a list, of `live` also with its steps; `recorded` with the row. `recorded` and
+//! `ready` have an id: `Last-Event-ID` with the last one goes on after it, and none that was recorded meanwhile is missing.
+//! `reset` says that it is too old for that. Whoever reads too slowly is disconnected, and comes again.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    extract::{State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures::stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::{
+    Api,
+    executions::{Pairs, pairs},
+    problem::{Kind, Problem},
+};
+use crate::{
+    parameter::{BadParameter, reject_repeats},
+    query::ListRequest,
+    watch::{self, Following, Hub, Told},
+};
+
+/// Who may follow at once.
+const WATCHERS: usize = 4096;
+/// How often a stream on which nothing happens says that it is still there.
+const ALIVE: Duration = Duration::from_secs(15);
+const POSITION: &str = "last-event-id";
+
+/// Where those who follow meet.
+#[derive(Clone)]
+pub(super) struct Watchers {
+    hub: Hub,
+    room: Arc<Semaphore>,
+}
+
+impl Watchers {
+    pub(super) fn of(api: &Api) -> Self {
+        Self { hub: Hub::new(api.store.clone(), api.live.clone()), room: Arc::new(Semaphore::new(WATCHERS)) }
+    }
+}
+
+pub(super) async fn watch(
+    State(api): State<Api>,
+    Extension(watchers): Extension<Watchers>,
+    query: Result<Pairs, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let following = following(pairs(query)?, &headers, &api)?;
+    let Ok(room) = Arc::clone(&watchers.room).try_acquire_owned() else {
+        let detail = format!("{WATCHERS} streams are open, which is the limit.");
+        return Err(Problem::new(Kind::Overloaded, detail));
+    };
+    let heard = watch::follow(&watchers.hub, following).await?;
+    let listening = Listening { heard, _room: room };
+    let mut stopping = api.stopping.clone();
+    let events =
+        stream::unfold(listening, |mut it| async { it.heard.recv().await.map(|told| (event(&told), it)) });
+    let stopped = async move {
+        // A sender that is gone means the same.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let events = futures::StreamExt::take_until(events, stopped);
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+}
+
+struct Listening {
+    heard: mpsc::Receiver<Arc<Told>>,
+    _room: OwnedSemaphorePermit,
+}
+
+fn event(told: &Told) -> Result<Event, Infallible> {
+    let event = Event::default().event(told.event.as_str()).data(&told.data);
+    Ok(match &told.position {
+        Some(position) => event.id(position.to_string()),
+        None => event,
+    })
+}
+
+/// What is asked for.
+fn following(mut pairs: Vec<(String, String)>, headers: &HeaderMap, api: &Api) -> Result<Following, Problem> {
+    reject_repeats(&pairs)?;
+    let id = match pairs.iter().position(|(name, _)| name == "id") {
+        Some(place) => Some(pairs.remove(place).1),
+        None => None,
+    };
+    let request = ListRequest::of_watch(&pairs, api.clock.now())?;
+    let after = match headers.get(POSITION) {
+        Some(value) => {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let bad =
+                |error: watch::BadPosition| BadParameter::new("Last-Event-ID", &text, error.to_string());
+            Some(text.parse().map_err(bad)?)
+        }
+        None => None,
+    };
+    Ok(Following { request, id, after })
+}

@@ -1,0 +1,271 @@
+//! Following both sides: what is recorded, as it is recorded, and what changes in the cluster.
+//!
+//! # Guarantees
+//! - What is recorded is told in the order of its log, none left out, also to one that was away and comes back with the
+//!   position it had: as long as no more than [`MOST_BEHIND`] entries came meanwhile.
+//! - What is live is told whole at first, and then each change. A stream ends whose reader does not keep up: it comes again.
+//! - One reader of the database and one of the cluster serve all who follow, and none where nobody does.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use dualaudit_record::{
+    Entry, WorkflowExecutionAudit,
+    execution::{AdaptiveAdjustment, StepExecutionAudit, StoredExecution},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    live::{Board, Change},
+    query::{Missing, Summary, Warning},
+    store::{SharedStore, StoreError, StoredEntry, Which},
+};
+
+mod follow;
+mod position;
+
+pub use follow::{Following, follow};
+pub use position::{BadPosition, Position};
+
+/// How often the logs are looked at.
+const POLL: Duration = Duration::from_millis(200);
+/// How long a database that does not answer is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Entries that are read at once.
+const PAGE: u32 = 256;
+/// What may be told before the slowest of those who follow has taken it.
+const TOLD: usize = 4096;
+/// Entries that one may be behind and still be told each of them.
+pub const MOST_BEHIND: u64 = 10_000;
+
+/// Something that is told.
+#[derive(Debug)]
+pub struct Told {
+    /// What it is.
+    pub event: Event,
+    /// What it says, in JSON.
+    pub data: String,
+    /// Where one goes on who has heard this; nowhere, where it is about what is live.
+    pub position: Option<Position>,
+    of: Of,
+}
+
+/// What is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A live execution as it is now: first all there are, then those that change.
+    Live,
+    /// An execution is live no more.
+    Gone,
+    /// An execution was recorded, or amended.
+    Recorded,
+    /// All that was live was told.
+    Ready,
+    /// What was told before is not to be gone on with: everything is told anew.
+    Reset,
+    /// Something is missing from now on.
+    Warning,
+}
+
+impl Event {
+    /// Its name in a stream.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Gone => "gone",
+            Self::Recorded => "recorded",
+            Self::Ready => "ready",
+            Self::Reset => "reset",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// Of whom something is told.
+#[derive(Debug)]
+enum Of {
+    Recorded {
+        log: String,
+        record: Box<WorkflowExecutionAudit>,
+    },
+    Live(Change),
+    All,
+    /// Of all, and everybody has to come again.
+    Over,
+}
+
+/// A live execution as it is told.
+#[derive(Serialize)]
+struct LiveTold<'a> {
+    #[serde(flatten)]
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_executions: Option<&'a [StepExecutionAudit]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adaptive_adjustments: Option<&'a [AdaptiveAdjustment]>,
+}
+
+/// Where those who follow meet. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub {
+    store: SharedStore,
+    live: Option<Arc<Board>>,
+    feed: Arc<tokio::sync::Mutex<Weak<Feed>>>,
+}
+
+/// What all who follow are told. It ends with the last of them.
+struct Feed {
+    shared: Arc<Shared>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+struct Shared {
+    told: broadcast::Sender<Arc<Told>>,
+    /// How far the logs were told.
+    position: Mutex<Position>,
+}
+
+impl Hub {
+    /// One for this store, and what this process sees of a cluster.
+    pub fn new(store: SharedStore, live: Option<Arc<Board>>) -> Self {
+        Self { store, live, feed: Arc::default() }
+    }
+
+    /// The feed that runs, or a new one from where the logs are now.
+    async fn feed(&self) -> Result<Arc<Feed>, StoreError> {
+        let mut feed = self.feed.lock().await;
+        if let Some(running) = feed.upgrade() {
+            return Ok(running);
+        }
+        let position = Position::of(&self.store.logs().await?);
+        let shared = Arc::new(Shared { told: broadcast::Sender::new(TOLD), position: position.into() });
+        let mut tasks = vec![AbortOnDropHandle::new(tokio::spawn(tell_recorded(
+            self.store.clone(),
+            Arc::clone(&shared),
+        )))];
+        if let Some(board) = &self.live {
+            let tell = tell_live(Arc::clone(board), board.changes(), Arc::clone(&shared));
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(tell)));
+        }
+        let running = Arc::new(Feed { shared, _tasks: tasks });
+        *feed = Arc::downgrade(&running);
+        Ok(running)
+    }
+}
+
+impl Shared {
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is told from now on, and how far it was told before.
+    fn listen(&self) -> (broadcast::Receiver<Arc<Told>>, Position) {
+        let position = self.position();
+        (self.told.subscribe(), position.clone())
+    }
+
+    fn tell(&self, told: Told) {
+        // Nobody may be left to hear it.
+        let _ = self.told.send(Arc::new(told));
+    }
+
+    /// Tells an entry, if it is an execution's, and that its log was told up to there.
+    fn tell_entry(&self, log: &str, entry: StoredEntry) {
+        let mut position = self.position();
+        position.went_to(log, entry.index + 1);
+        if let Some(told) = recorded(log, entry, &position) {
+            self.tell(told);
+        }
+    }
+}
+
+/// What is told of an entry: nothing but of an execution's.
+fn recorded(log: &str, entry: StoredEntry, position: &Position) -> Option<Told> {
+    let Entry::Execution(execution) = entry.body.left()?.clone() else { return None };
+    let StoredExecution { record, .. } = &*execution;
+    let of = Of::Recorded { log: log.to_owned(), record: Box::new(record.clone()) };
+    let summary = Summary::recorded(log, *execution);
+    Some(Told {
+        event: Event::Recorded,
+        data: serde_json::to_string(&summary).expect("a row is JSON"),
+        position: Some(position.clone()),
+        of,
+    })
+}
+
+impl Told {
+    fn live(change: Change) -> Self {
+        let summary = Summary::live(&change.execution);
+        let told = match &change.whole {
+            Some(whole) => LiveTold {
+                summary,
+                step_executions: Some(&whole.step_executions),
+                adaptive_adjustments: Some(&whole.adaptive_adjustments),
+            },
+            None => LiveTold { summary, step_executions: None, adaptive_adjustments: None },
+        };
+        let data = serde_json::to_string(&told).expect("a row is JSON");
+        let event = if change.whole.is_some() { Event::Live } else { Event::Gone };
+        Self { event, data, position: None, of: Of::Live(change) }
+    }
+
+    fn to_all(event: Event, data: String, position: Option<Position>) -> Self {
+        Self { event, data, position, of: Of::All }
+    }
+
+    fn warning(warning: &Warning) -> Self {
+        Self::to_all(Event::Warning, serde_json::to_string(warning).expect("a warning is JSON"), None)
+    }
+}
+
+/// Tells what is recorded, log by log.
+async fn tell_recorded(store: SharedStore, shared: Arc<Shared>) {
+    let mut was_away = false;
+    loop {
+        tokio::time::sleep(if was_away { PAUSE } else { POLL }).await;
+        let told = tell_new_entries(&store, &shared).await;
+        if let (Err(error), false) = (&told, was_away) {
+            let detail =
+                format!("the database does not answer; what is recorded meanwhile is told later: {error}");
+            shared.tell(Told::warning(&Warning { missing: Missing::Stored, log: None, detail }));
+        }
+        was_away = told.is_err();
+    }
+}
+
+async fn tell_new_entries(store: &SharedStore, shared: &Shared) -> Result<(), StoreError> {
+    for head in store.logs().await? {
+        loop {
+            let from = shared.position().of_log(&head.log);
+            if from >= head.size {
+                break;
+            }
+            let entries = store.entries(&head.log, Which::All, from, PAGE).await?;
+            if entries.is_empty() {
+                break;
+            }
+            entries.into_iter().for_each(|entry| shared.tell_entry(&head.log, entry));
+        }
+    }
+    Ok(())
+}
+
+/// Tells what changes in the cluster.
+async fn tell_live(board: Arc<Board>, mut changes: broadcast::Receiver<Change>, shared: Arc<Shared>) {
+    loop {
+        match changes.recv().await {
+            Ok(change) => shared.tell(Told::live(change)),
+            // More changed at once than is kept.
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                changes = board.changes();
+                shared.tell(Told { of: Of::Over, ..Told::to_all(Event::Reset, String::new(), None) });
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}

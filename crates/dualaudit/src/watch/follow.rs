@@ -1,0 +1,152 @@
+//! One who follows: what is owed is told first, then what is live, then whatever happens.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{Event, Feed, Hub, MOST_BEHIND, Of, PAGE, Position, Told, recorded};
+use crate::{
+    live::{Board, Change},
+    query::{ListRequest, Tier},
+    store::{StoreError, Which},
+};
+
+/// What is told and not yet taken by one who follows.
+const WAITING: usize = 16;
+
+/// What somebody wants to hear.
+#[derive(Clone, Debug)]
+pub struct Following {
+    /// Of which executions: its filters, phase and tier.
+    pub request: ListRequest,
+    /// Only of the one with this id.
+    pub id: Option<String>,
+    /// Where to go on; from now where none is given.
+    pub after: Option<Position>,
+}
+
+impl Following {
+    /// Whether this is to be told.
+    fn wants(&self, told: &Told) -> bool {
+        match &told.of {
+            Of::All | Of::Over => true,
+            Of::Live(change) => self.wants_live(change),
+            Of::Recorded { log, record } => {
+                self.request.tier != Some(Tier::Live)
+                    && self.id.as_ref().is_none_or(|id| *id == record.id)
+                    && self.request.passes_record(log, record)
+            }
+        }
+    }
+
+    fn wants_live(&self, change: &Change) -> bool {
+        self.request.tier != Some(Tier::Stored)
+            && self.id.as_ref().is_none_or(|id| *id == change.execution.place.id)
+            && self.request.passes_live(&change.execution)
+    }
+}
+
+/// Tells somebody what they want to hear, until they go away.
+///
+/// # Errors
+/// Those of the store, before anything is told.
+pub async fn follow(hub: &Hub, following: Following) -> Result<mpsc::Receiver<Arc<Told>>, StoreError> {
+    let feed = hub.feed().await?;
+    let (to, heard) = mpsc::channel(WAITING);
+    let hub = hub.clone();
+    tokio::spawn(async move {
+        // Who went away is told no more, and who is owed what the database does not give comes again.
+        let _ = Follower { hub, feed, following, to }.tell().await;
+    });
+    Ok(heard)
+}
+
+struct Follower {
+    hub: Hub,
+    feed: Arc<Feed>,
+    following: Following,
+    to: mpsc::Sender<Arc<Told>>,
+}
+
+/// Nobody listens, or nobody can be told.
+struct Over;
+
+impl From<StoreError> for Over {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "one who follows was not told all of it, and has to come again");
+        Self
+    }
+}
+
+impl Follower {
+    async fn tell(mut self) -> Result<(), Over> {
+        let (mut told, now) = self.feed.shared.listen();
+        if let Some(before) = self.following.after.take() {
+            match before.behind(&now) {
+                Some(behind) if behind <= MOST_BEHIND => self.tell_since(before, &now).await?,
+                _ => self.send(Told::to_all(Event::Reset, "{}".to_owned(), None)).await?,
+            }
+        }
+        let seen = self.tell_live().await?;
+        self.send(Told::to_all(Event::Ready, "{}".to_owned(), Some(now))).await?;
+        loop {
+            let next = tokio::select! {
+                next = told.recv() => next,
+                () = self.to.closed() => return Err(Over),
+            };
+            // Who did not keep up comes again with the position it has.
+            let next = next.map_err(|_| Over)?;
+            let is_old = match &next.of {
+                Of::Live(change) => change.number <= seen,
+                Of::Over => return Err(Over),
+                Of::Recorded { .. } | Of::All => false,
+            };
+            if !is_old && self.following.wants(&next) {
+                self.to.send(next).await.map_err(|_| Over)?;
+            }
+        }
+    }
+
+    /// Tells what was recorded between two positions.
+    async fn tell_since(&self, mut position: Position, now: &Position) -> Result<(), Over> {
+        for (log, until) in now.logs() {
+            loop {
+                let from = position.of_log(log);
+                let left = u32::try_from(until.saturating_sub(from)).unwrap_or(PAGE).min(PAGE);
+                if left == 0 {
+                    break;
+                }
+                let entries = self.hub.store.entries(log, Which::All, from, left).await?;
+                if entries.is_empty() {
+                    break;
+                }
+                for entry in entries {
+                    position.went_to(log, entry.index + 1);
+                    if let Some(told) = recorded(log, entry, &position)
+                        && self.following.wants(&told)
+                    {
+                        self.send(told).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells all that is live; answers the number of the last change that is in it.
+    async fn tell_live(&self) -> Result<u64, Over> {
+        let Some(board) = self.hub.live.as_deref() else { return Ok(0) };
+        let (all, number) = Board::all(board);
+        for execution in all {
+            let change = Change { number, execution, whole: None };
+            if self.following.wants_live(&change) {
+                self.send(Told { event: Event::Live, ..Told::live(change) }).await?;
+            }
+        }
+        Ok(number)
+    }
+
+    async fn send(&self, told: Told) -> Result<(), Over> {
+        self.to.send(Arc::new(told)).await.map_err(|_| Over)
+    }
+}
