@@ -1,23 +1,16 @@
 //! Where readers read: a server, or a database directly. The commands don't care.
 
-use std::time::Duration;
-
-use anyhow::{Context, anyhow, bail};
-use reqwest::{Client, Url};
-use serde::{Deserialize, de::DeserializeOwned};
+use anyhow::Context as _;
 
 use super::database::DatabaseArgs;
 use crate::{
+    client::Client,
     clock::{Clock, SystemClock},
     completeness::{self, Asked, Summary},
     learn::{self, Answer, Ask},
     query::{self, EntriesRequest, EntryPage, Found, ListRequest, ListedEntry, Listing, Page, Sides, Wanted},
     store::SharedStore,
 };
-
-/// Longer than a server takes at most for a request.
-const PATIENCE: Duration = Duration::from_secs(40);
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Where a command reads.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,12 +26,7 @@ pub struct ReaderArgs {
 /// Reads from a server or a database.
 pub enum Reader {
     /// Over HTTP.
-    Server {
-        /// With timeouts.
-        client: Client,
-        /// Without `/api/v1`.
-        base: Url,
-    },
+    Server(Client),
     /// Directly.
     Database(SharedStore),
 }
@@ -57,12 +45,7 @@ impl ReaderArgs {
         let Some(server) = self.server.as_deref().filter(|server| !server.is_empty()) else {
             return Ok(Reader::Database(self.database.open_existing().await?));
         };
-        let base: Url = server.parse().with_context(|| format!("--server {server} is no URL"))?;
-        if base.scheme() != "http" || base.cannot_be_a_base() {
-            bail!("--server {server}: must be http://HOST:PORT; https is not in this version");
-        }
-        let client = Client::builder().timeout(PATIENCE).connect_timeout(CONNECT).build()?;
-        Ok(Reader::Server { client, base })
+        Ok(Reader::Server(Client::new(server).context("--server")?))
     }
 }
 
@@ -78,9 +61,7 @@ impl Reader {
             Self::Database(store) => {
                 Ok(query::list(Sides { store: store.as_ref(), live: None }, &request).await?)
             }
-            Self::Server { client, base } => {
-                fetch(client, at(base, &["api", "v1", "executions"]), pairs).await
-            }
+            Self::Server(client) => Ok(client.list(pairs).await?),
         }
     }
 
@@ -93,12 +74,7 @@ impl Reader {
             Self::Database(store) => {
                 Ok(query::get(Sides { store: store.as_ref(), live: None }, wanted).await?)
             }
-            Self::Server { client, base } => {
-                let log = wanted.log.iter().map(|log| ("log".to_owned(), log.clone()));
-                let attempt = wanted.attempt.iter().map(|n| ("attempt".to_owned(), n.to_string()));
-                let pairs: Vec<_> = log.chain(attempt).collect();
-                fetch(client, at(base, &["api", "v1", "executions", &wanted.id]), &pairs).await
-            }
+            Self::Server(client) => Ok(client.get(wanted).await?),
         }
     }
 }
@@ -113,9 +89,7 @@ impl Reader {
         let request = EntriesRequest::parse(listing, pairs)?;
         match self {
             Self::Database(store) => Ok(query::entries(store.as_ref(), &request).await?),
-            Self::Server { client, base } => {
-                fetch(client, at(base, &["api", "v1", listing.name()]), pairs).await
-            }
+            Self::Server(client) => Ok(client.entries(listing, pairs).await?),
         }
     }
 
@@ -126,10 +100,7 @@ impl Reader {
     pub async fn entry(&self, listing: Listing, log: &str, index: u64) -> anyhow::Result<ListedEntry> {
         match self {
             Self::Database(store) => Ok(query::entry(store.as_ref(), listing, log, index).await?),
-            Self::Server { client, base } => {
-                let url = at(base, &["api", "v1", listing.name(), log, &index.to_string()]);
-                fetch(client, url, &[]).await
-            }
+            Self::Server(client) => Ok(client.entry(listing, log, index).await?),
         }
     }
 
@@ -142,14 +113,7 @@ impl Reader {
             Self::Database(store) => {
                 Ok(completeness::summary(store.as_ref(), log, asked, SystemClock.now()).await?)
             }
-            Self::Server { client, base } => {
-                let named = log.map(|log| ("log".to_owned(), log.to_owned()));
-                let days = [("since", asked.since), ("until", asked.until)];
-                let days =
-                    days.into_iter().filter_map(|(name, day)| Some((name.to_owned(), day?.to_string())));
-                let pairs: Vec<_> = named.into_iter().chain(days).collect();
-                fetch(client, at(base, &["api", "v1", "digests"]), &pairs).await
-            }
+            Self::Server(client) => Ok(client.digests(log, asked).await?),
         }
     }
 }
@@ -165,48 +129,7 @@ impl Reader {
         let asked = A::parse(pairs, now)?;
         match self {
             Self::Database(store) => Ok(learn::ask(store.as_ref(), &asked, now).await?),
-            Self::Server { client, base } => {
-                fetch(client, at(base, &["api", "v1", "learn", A::NAME]), pairs).await
-            }
+            Self::Server(client) => Ok(client.learn::<A>(pairs).await?),
         }
     }
-}
-
-/// A path under the server's URL; each segment is escaped, so that an id may hold a slash.
-pub(super) fn at(base: &Url, segments: &[&str]) -> Url {
-    let mut url = base.clone();
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(segments);
-    }
-    url
-}
-
-pub(super) async fn fetch<T: DeserializeOwned>(
-    client: &Client,
-    url: Url,
-    pairs: &[(String, String)],
-) -> anyhow::Result<T> {
-    let host = url.origin().ascii_serialization();
-    let unreachable = || format!("no answer from the server {host}");
-    let response = client.get(url).query(pairs).send().await.with_context(unreachable)?;
-    let status = response.status();
-    let body = response.bytes().await.with_context(unreachable)?;
-    if status.is_success() {
-        return serde_json::from_slice(&body)
-            .with_context(|| format!("{host} answers unlike a dualaudit server"));
-    }
-    Err(problem(&body).unwrap_or_else(|| anyhow!("the server {host} answers {status}")))
-}
-
-/// What a problem document says, for people.
-pub(super) fn problem(body: &[u8]) -> Option<anyhow::Error> {
-    #[derive(Deserialize)]
-    struct Said {
-        title: String,
-        status: u16,
-        detail: String,
-    }
-    let Said { title, status, detail } = serde_json::from_slice(body).ok()?;
-    // What was asked wrongly is said by the detail alone; what is wrong with the server is not.
-    Some(if status < 500 { anyhow!("{detail}") } else { anyhow!("the server: {title}. {detail}") })
 }

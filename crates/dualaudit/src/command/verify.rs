@@ -17,14 +17,14 @@ use dualaudit_record::{
     proof,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::{Client, Url};
 
 use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs},
     output::{self, Columns, Form, shown},
-    reader::{self, Reader, ReaderArgs},
+    reader::{Reader, ReaderArgs},
 };
 use crate::{
+    client::Client,
     clock::{Clock as _, SystemClock},
     completeness::CompletenessError,
     export::manifest_path,
@@ -84,9 +84,6 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
 }
-
-/// The bytes of a server's answer, at most: 256 entries of 65,535 bytes fit.
-const ANSWER_BYTES: usize = 17 << 20;
 
 /// The keys of one argument.
 type Keys = Vec<VerifierKey>;
@@ -155,9 +152,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let checked = match args.from.open().await {
         Err(error) => Err(error),
-        Ok(Reader::Server { client, base }) => {
+        Ok(Reader::Server(client)) => {
             let log = args.log.as_deref().ok_or_else(|| anyhow!("name the log of the server by --log"))?;
-            let source = Source { client, base, log: log.to_owned() };
+            let source = Source { client, log: log.to_owned() };
             verify_served(&source, log, against, step).await.map_err(|error| anyhow!(error))
         }
         Ok(Reader::Database(store)) => {
@@ -248,30 +245,14 @@ fn in_file(place: &Place, path: &Path, known: u64, origin: &str) -> Copy {
 /// A log of a server.
 struct Source {
     client: Client,
-    base: Url,
     log: String,
 }
 
 #[async_trait]
 impl Served for Source {
     async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
-        let mut segments = vec!["api", "v1", "log", self.log.as_str()];
-        segments.extend(path.split('/'));
-        let url = reader::at(&self.base, &segments);
-        let failed = |error: reqwest::Error| format!("{url}: {}", error.without_url());
-        let mut response = self.client.get(url.clone()).send().await.map_err(failed)?;
-        let (status, mut bytes) = (response.status(), Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > ANSWER_BYTES {
-                return Err(format!("{url} answers more than any tile has"));
-            }
-        }
-        if status.is_success() {
-            return Ok(bytes);
-        }
-        let said = String::from_utf8_lossy(&bytes).chars().take(500).collect::<String>();
-        Err(format!("{url} answers {status}: {}", shown(&said)))
+        let asked = self.client.log_file(&self.log, path).await;
+        asked.map_err(|error| shown(&format!("{path} of the log {}: {:#}", self.log, anyhow!(error))))
     }
 }
 

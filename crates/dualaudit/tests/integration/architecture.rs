@@ -48,6 +48,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "watch",
         ],
     ),
+    // What the API answers; nothing of how it comes to that.
+    ("client", &["completeness", "learn", "query"]),
     ("simulate", &["clock", "crd", "source"]),
 ];
 

@@ -1,0 +1,49 @@
+//! What is asked beside executions: what was learnt, what is missing, and the entries that have lists of their own.
+
+use super::{Client, ClientError};
+use crate::{
+    completeness::{Asked, Summary},
+    learn::{Answer, Ask},
+    query::{EntryPage, ListedEntry, Listing},
+};
+
+impl Client {
+    /// An answer of learning. The parameters are those of the API.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn learn<A: Ask>(&self, pairs: &[(String, String)]) -> Result<Answer<A::Answer>, ClientError> {
+        self.ask(&["api", "v1", "learn", A::NAME], pairs).await
+    }
+
+    /// One page of gaps, what is in quarantine, or purges, oldest first. The parameters are those of the API.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn entries(
+        &self,
+        listing: Listing,
+        pairs: &[(String, String)],
+    ) -> Result<EntryPage, ClientError> {
+        self.ask(&["api", "v1", listing.name()], pairs).await
+    }
+
+    /// One of them in full.
+    ///
+    /// # Errors
+    /// The problems `no-such-log` and `no-such-entry`, among others; see [`ClientError`].
+    pub async fn entry(&self, listing: Listing, log: &str, index: u64) -> Result<ListedEntry, ClientError> {
+        self.ask(&["api", "v1", listing.name(), log, &index.to_string()], &[]).await
+    }
+
+    /// What days amount to, and what is missing.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn digests(&self, log: Option<&str>, asked: Asked) -> Result<Summary, ClientError> {
+        let named = log.map(|log| ("log".to_owned(), log.to_owned()));
+        let days = [("since", asked.since), ("until", asked.until)];
+        let days = days.into_iter().filter_map(|(name, day)| Some((name.to_owned(), day?.to_string())));
+        self.ask(&["api", "v1", "digests"], &named.into_iter().chain(days).collect::<Vec<_>>()).await
+    }
+}
