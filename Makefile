@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CONTROLPLANE := target/controlplane/controlplane
-CONTROLPLANE_SOURCES := $(wildcard tests/controlplane/*.go) tests/controlplane/go.mod tests/controlplane/go.sum
+KUBECTL := target/controlplane/kubectl
+CONTROLPLANE_SOURCES := $(wildcard tests/controlplane/*.go tests/controlplane/*/*.go) tests/controlplane/go.mod tests/controlplane/go.sum
 VERIFIER := target/verifier/verifier
 VERIFIER_SOURCES := $(wildcard tests/verifier/*.go) tests/verifier/go.mod tests/verifier/go.sum
 READERS := target/readers/installed
@@ -14,6 +15,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # -trimpath and the tags are part of Go's cache key: build and vet share them, or compile twice.
 GO_FLAGS := -trimpath -tags grpcnotrace,notest
+PREFIX := /usr/local
 
 .PHONY: help
 help: ## Show the targets
@@ -37,11 +39,11 @@ setup: ## Check for the tools that everything needs, and install what Debian has
 	fi
 
 .PHONY: controlplane
-controlplane: setup $(CONTROLPLANE) ## Build the control plane of tests and demo (about six minutes the first time)
+controlplane: setup $(CONTROLPLANE) ## Build the control plane of tests and demo, and kubectl (about seven minutes the first time)
 
-$(CONTROLPLANE): $(CONTROLPLANE_SOURCES)
-	@echo "building the control plane (kube-apiserver and etcd): about six minutes the first time"
-	cd tests/controlplane && CGO_ENABLED=0 go build -buildvcs=false $(GO_FLAGS) -ldflags '-s -w' -o ../../$(CONTROLPLANE) .
+$(CONTROLPLANE) $(KUBECTL) &: $(CONTROLPLANE_SOURCES)
+	@echo "building the control plane (kube-apiserver and etcd) and kubectl: about seven minutes the first time"
+	cd tests/controlplane && CGO_ENABLED=0 go build -buildvcs=false $(GO_FLAGS) -ldflags '-s -w' -o ../../$(@D)/ . ./kubectl
 
 .PHONY: verifier
 verifier: setup $(VERIFIER) ## Build the verifiers and the witness of others that tests check logs by (half a minute the first time)
@@ -63,6 +65,12 @@ demo: controlplane ## Show the main job end to end on a real API server; ONCE=1 
 	cargo build --release --locked
 	cargo run --release --locked --example demo -- $(if $(ONCE),--once)
 
+.PHONY: install
+install: ## Build dualaudit and install it under PREFIX (/usr/local), also as the plugin of kubectl
+	cargo build --release --locked
+	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/dualaudit
+	ln -sf dualaudit $(DESTDIR)$(PREFIX)/bin/kubectl-dualaudit
+
 .PHONY: test
 test: lint controlplane verifier readers ## Run every check and every test
 	cargo test --workspace --locked
@@ -73,7 +81,7 @@ lint: setup ## Formatting and lints, warnings denied
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd fuzz && cargo fmt --check && cargo clippy --locked --target $(HOST) -- -D warnings
 	@unformatted="$$(gofmt -l tests)"; [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
-	cd tests/controlplane && CGO_ENABLED=0 go vet $(GO_FLAGS) .
+	cd tests/controlplane && CGO_ENABLED=0 go vet $(GO_FLAGS) ./...
 	cd tests/producer && CGO_ENABLED=0 go vet .
 	cd tests/verifier && CGO_ENABLED=0 go vet -trimpath .
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: deny.toml is not checked"; fi

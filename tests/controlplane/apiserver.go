@@ -44,6 +44,7 @@ func newAPIServer(dir string, port, etcdPort int, c *credentials) *child {
 			"--permit-port-sharing", // see reservePort
 			"--tls-cert-file=" + c.servingCert,
 			"--tls-private-key-file=" + c.servingKey,
+			"--kubelet-certificate-authority=" + c.ca, // what the node serves with
 			"--authorization-mode=RBAC",
 			"--token-auth-file=" + c.tokenFile,
 			"--service-account-issuer=" + issuer,

@@ -24,9 +24,9 @@ import (
 	"k8s.io/kubernetes/pkg/controller/namespace"
 )
 
-// newControllers describes the process that runs the two controllers. The whole controller manager would
-// do it too, and is far larger.
-func newControllers(dir string, port int, cred *credentials) *child {
+// newControllers describes the process that runs the two controllers, and the one node. The whole controller
+// manager would do it too, and is far larger.
+func newControllers(dir string, port, nodePort int, cred *credentials) *child {
 	readyFile := filepath.Join(dir, "controllers.ready")
 	c := &child{
 		name: "controllers",
@@ -35,6 +35,9 @@ func newControllers(dir string, port int, cred *credentials) *child {
 			"--server=" + serverURL(port),
 			"--certificate-authority=" + cred.ca,
 			"--tokens=" + cred.tokens,
+			"--node-port=" + strconv.Itoa(nodePort),
+			"--tls-cert-file=" + cred.servingCert,
+			"--tls-private-key-file=" + cred.servingKey,
 			"--ready-file=" + readyFile,
 		},
 		log: filepath.Join(dir, "controllers.log"),
@@ -53,12 +56,15 @@ func newControllers(dir string, port int, cred *credentials) *child {
 }
 
 // runControllers runs the namespace controller and the garbage collector, as kube-controller-manager wires
-// them, until the process is killed.
+// them, and the node, until the process is killed.
 func runControllers(args []string) error {
 	flags := flag.NewFlagSet("controllers", flag.ExitOnError)
 	server := flags.String("server", "", "URL of the API server")
 	authority := flags.String("certificate-authority", "", "file with the certificates that sign the server's")
 	tokens := flags.String("tokens", "", "folder with one file a controller, its token in it")
+	nodePort := flags.Int("node-port", 0, "port of 127.0.0.1 for the node to serve on")
+	certFile := flags.String("tls-cert-file", "", "file with the node's serving certificate")
+	keyFile := flags.String("tls-private-key-file", "", "file with the key of that")
 	readyFile := flags.String("ready-file", "", "file to write the process id to when the controllers have seen the whole cluster")
 	_ = flags.Parse(args) // exits on an error
 
@@ -86,6 +92,13 @@ func runControllers(args []string) error {
 	graphSynced, err := startGarbageCollector(ctx, connect)
 	if err != nil {
 		return fmt.Errorf("garbage collector: %w", err)
+	}
+	client, _, err := connect(nodeRegistrar)
+	if err == nil {
+		err = startNode(ctx, client, *nodePort, *certFile, *keyFile)
+	}
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
 	}
 
 	_ = poll(ctx, 20*time.Millisecond, func(context.Context) error {

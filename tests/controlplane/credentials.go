@@ -37,6 +37,10 @@ const (
 	garbageCollector    = "generic-garbage-collector"
 )
 
+// nodeRegistrar makes the node known, an administrator's affair: a kubelet's own rights come with a
+// certificate and an authorizer for it, which a node without pods of its own has no use for.
+const nodeRegistrar = "node-registrar"
+
 func issueCredentials(dir string) (*credentials, error) {
 	c := &credentials{
 		ca:                filepath.Join(dir, "ca.crt"),
@@ -68,6 +72,11 @@ func (c *credentials) issueTokens() error {
 		if err := os.WriteFile(filepath.Join(c.tokens, controller), []byte(token), 0o600); err != nil {
 			return err
 		}
+	}
+	token := newToken()
+	lines += fmt.Sprintf("%s,%s,%s,system:masters\n", token, nodeRegistrar, nodeRegistrar)
+	if err := os.WriteFile(filepath.Join(c.tokens, nodeRegistrar), []byte(token), 0o600); err != nil {
+		return err
 	}
 	return os.WriteFile(c.tokenFile, []byte(lines), 0o600)
 }

@@ -1,6 +1,7 @@
 // Command controlplane is a real Kubernetes control plane for tests and demos, in one binary: etcd,
 // the API server, and the two controllers without which deleting is not real: namespace termination and
-// garbage collection (owner references). There are no nodes: a pod is stored and never runs.
+// garbage collection (owner references). A pod is stored and never runs. There is one node, "loopback", which
+// forwards ports: a pod that is bound to it and said to run is taken to have the network of this machine.
 //
 //	controlplane up --dir DIR [--fsync] [--keep] [--no-stdin]
 //

@@ -128,7 +128,7 @@ type pids struct {
 }
 
 func newPlane(dir string, fsync bool) (*plane, error) {
-	var ports [3]int
+	var ports [4]int
 	for i := range ports {
 		var err error
 		if ports[i], err = reservePort(); err != nil {
@@ -145,7 +145,7 @@ func newPlane(dir string, fsync bool) (*plane, error) {
 		children: []*child{
 			newEtcd(dir, ports[0], ports[1], fsync),
 			newAPIServer(dir, ports[2], ports[0], credentials),
-			newControllers(dir, ports[2], credentials),
+			newControllers(dir, ports[2], ports[3], credentials),
 		},
 	}
 	return p, credentials.writeKubeconfig(p.kubeconfig, p.server)

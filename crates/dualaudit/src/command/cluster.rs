@@ -1,14 +1,18 @@
 //! The way to the cluster, as `kubectl` finds it.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use anyhow::anyhow;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, Config, client::ClientBuilder, config::KubeConfigOptions};
+use kube::{
+    Api, Client, Config,
+    client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use tower::limit::RateLimitLayer;
 
 /// How long the cluster may take to answer at the start.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long an ordinary request may be silent.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,6 +26,10 @@ pub struct ClusterArgs {
     #[arg(long, env = "DUALAUDIT_CONTEXT")]
     pub context: Option<String>,
 
+    /// The kubeconfig file to use [default: KUBECONFIG, or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
     /// The most requests a second to send to the API server [default: unlimited, its own priority
     /// and fairness decide]
     #[arg(long, env = "DUALAUDIT_API_QPS", value_name = "N")]
@@ -34,29 +42,59 @@ impl ClusterArgs {
     /// # Errors
     /// When no configuration is found, or it cannot be used: says which and why.
     pub async fn client(&self, silence: Duration) -> anyhow::Result<Client> {
-        let named = std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty());
-        let unusable = |error: &dyn std::fmt::Display| match &named {
-            Some(path) => anyhow!("KUBECONFIG={path} cannot be used: {}", first_line(error)),
-            None => anyhow!(
-                "neither ~/.kube/config nor a pod's service account leads to a cluster, and KUBECONFIG is not \
-                 set: {}",
-                first_line(error)
-            ),
-        };
-        // As with kubectl, a kubeconfig that is named is the one to use, in a pod too.
-        let mut config = if named.is_some() || self.context.is_some() {
-            let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-            Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?
-        } else {
-            Config::infer().await.map_err(|error| unusable(&error))?
-        };
+        let mut config = self.config().await?;
         config.read_timeout = Some(silence);
-        let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
+        self.client_of(config)
+    }
+
+    /// A client by this configuration, of which it may have been [`ClusterArgs::config`].
+    ///
+    /// # Errors
+    /// When it cannot be used: says why.
+    pub(super) fn client_of(&self, config: Config) -> anyhow::Result<Client> {
+        let builder = ClientBuilder::try_from(config).map_err(|error| self.unusable(&error))?;
         Ok(match self.api_qps {
             None => builder.build(),
             Some(qps) => builder.with_layer(&evenly(qps.get())).build(),
         })
     }
+
+    /// How the cluster is reached, and as whom.
+    ///
+    /// # Errors
+    /// When no configuration is found, or it cannot be used: says which and why.
+    pub(super) async fn config(&self) -> anyhow::Result<Config> {
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        // As with kubectl, a kubeconfig that is named is the one to use, in a pod too.
+        let config = if let Some(path) = &self.kubeconfig {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| self.unusable(&error))?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await
+        } else if named().is_some() || self.context.is_some() {
+            Config::from_kubeconfig(&options).await
+        } else {
+            return Config::infer().await.map_err(|error| self.unusable(&error));
+        };
+        config.map_err(|error| self.unusable(&error))
+    }
+
+    fn unusable(&self, error: &dyn std::fmt::Display) -> anyhow::Error {
+        match (&self.kubeconfig, named()) {
+            (Some(path), _) => {
+                anyhow!("--kubeconfig {} cannot be used: {}", path.display(), first_line(error))
+            }
+            (None, Some(path)) => anyhow!("KUBECONFIG={path} cannot be used: {}", first_line(error)),
+            (None, None) => anyhow!(
+                "neither ~/.kube/config nor a pod's service account leads to a cluster, and KUBECONFIG is not \
+                 set: {}",
+                first_line(error)
+            ),
+        }
+    }
+}
+
+/// The kubeconfig that the environment names.
+fn named() -> Option<String> {
+    std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty())
 }
 
 /// A parser's error goes on with a drawing of the place.
@@ -81,20 +119,24 @@ pub async fn cluster_uid(client: &Client) -> anyhow::Result<String> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let asked = tokio::time::timeout(PATIENCE, namespaces.get("kube-system")).await;
     let answer = asked.map_err(|_| anyhow!("the API server did not answer within {PATIENCE:?}"))?;
-    let namespace = answer.map_err(|error| match &error {
+    let namespace = answer
+        .map_err(|error| told(&error, "install deploy/rbac.yaml, or use an account that is bound to it"))?;
+    namespace.metadata.uid.ok_or_else(|| anyhow!("the namespace kube-system has no uid"))
+}
+
+/// What the API server says, in one sentence; `otherwise` is what to do where it does not allow it.
+pub(super) fn told(error: &kube::Error, otherwise: &str) -> anyhow::Error {
+    match error {
         kube::Error::Api(status) if status.code == 401 => {
             anyhow!(
                 "the API server does not accept these credentials ({}): check the kubeconfig",
                 status.message
             )
         }
-        kube::Error::Api(status) if status.code == 403 => {
-            anyhow!("{}: install deploy/rbac.yaml, or use an account that is bound to it", status.message)
-        }
+        kube::Error::Api(status) if status.code == 403 => anyhow!("{}: {otherwise}", status.message),
         kube::Error::Api(status) => anyhow!("the API server answered: {}", status.message),
-        _ => anyhow!("the API server cannot be reached ({}): check the kubeconfig", root_cause(&error)),
-    })?;
-    namespace.metadata.uid.ok_or_else(|| anyhow!("the namespace kube-system has no uid"))
+        _ => anyhow!("the API server cannot be reached ({}): check the kubeconfig", root_cause(error)),
+    }
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

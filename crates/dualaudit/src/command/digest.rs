@@ -5,6 +5,7 @@ use std::{fmt::Write as _, process::ExitCode};
 use dualaudit_record::day::Day;
 
 use super::{
+    kubectl::Reads,
     output::{self, Columns, shown, time},
     pages::{Cells, ListForm, Printer, Shape},
     reader::ReaderArgs,
@@ -30,6 +31,13 @@ pub(super) struct Args {
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: ListForm,
+}
+
+impl Args {
+    /// Where it reads, which is about whole logs.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        Reads { reader: &mut self.reader, namespace: None }
+    }
 }
 
 /// Sums up days; exit status 3 where something is missing.

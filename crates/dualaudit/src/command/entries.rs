@@ -6,6 +6,7 @@ use dualaudit_record::entry::{Gap, GapCause, Purge, Quarantine};
 use serde_json::Value;
 
 use super::{
+    kubectl::Reads,
     output::{self, Columns, Form, shown, time},
     pages::{PageArgs, Printer, Shape, ended},
     reader::ReaderArgs,
@@ -38,6 +39,20 @@ pub(super) struct Get {
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
+}
+
+impl List {
+    /// Where it reads, which is about whole logs.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        Reads { reader: &mut self.reader, namespace: None }
+    }
+}
+
+impl Get {
+    /// Where it reads, which is about whole logs.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        Reads { reader: &mut self.reader, namespace: None }
+    }
 }
 
 /// Lists, a page at a time.

@@ -25,6 +25,7 @@ use served::Asked;
 use super::{
     extending::ExtendingArgs,
     hold::{ActorArgs, nobody},
+    kubectl::Reads,
     list::Filters,
     output::{self, Pipe, shown},
     pages::asked_wrongly,
@@ -75,6 +76,15 @@ pub struct Args {
     actor: ActorArgs,
     #[command(flatten)]
     extending: ExtendingArgs,
+}
+
+impl Args {
+    /// Where it reads, and which namespace it is about.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        // Whole logs are of all namespaces.
+        let namespace = (!self.all_entries).then(|| self.filters.namespace());
+        Reads { reader: &mut self.from, namespace }
+    }
 }
 
 impl Args {

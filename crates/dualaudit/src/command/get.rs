@@ -5,6 +5,7 @@ use std::{fmt::Write as _, process::ExitCode};
 use dualaudit_record::execution::StoredExecution;
 
 use super::{
+    kubectl::Reads,
     output::{self, Columns, Form, shown},
     reader::ReaderArgs,
 };
@@ -35,6 +36,13 @@ pub struct Args {
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
+}
+
+impl Args {
+    /// Where it reads, which is about whole logs.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        Reads { reader: &mut self.reader, namespace: None }
+    }
 }
 
 /// Shows it.

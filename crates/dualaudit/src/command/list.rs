@@ -5,6 +5,7 @@ use std::{io::Write, process::ExitCode};
 use serde::Serialize;
 
 use super::{
+    kubectl::Reads,
     output::{self, Out},
     pages::{Cells, PageArgs, Printer, Shape, asked_wrongly, ended},
     reader::{Reader, ReaderArgs},
@@ -31,6 +32,13 @@ pub struct Args {
     filters: Filters,
     #[command(flatten)]
     pages: PageArgs,
+}
+
+impl Args {
+    /// Where it reads, and which namespace it is about.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        Reads { reader: &mut self.reader, namespace: Some(self.filters.namespace()) }
+    }
 }
 
 /// The filters of the API, as flags. What they may hold is checked where the API checks it.
@@ -102,6 +110,11 @@ pub(super) struct Filters {
 }
 
 impl Filters {
+    /// The namespace that is asked about.
+    pub(super) fn namespace(&mut self) -> &mut Option<String> {
+        &mut self.namespace
+    }
+
     /// As parameters of the API.
     pub(super) fn pairs(&self) -> Vec<(String, String)> {
         let pairs = [

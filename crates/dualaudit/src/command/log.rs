@@ -15,6 +15,7 @@ use super::{
     database::DatabaseArgs,
     digest,
     hold::{ActorArgs, nobody},
+    kubectl::Reads,
     output::{self, shown},
     rebuild,
 };
@@ -67,6 +68,16 @@ enum Action {
     /// What is missing is named: each gap, each execution in quarantine that was not recorded since, days that have no
     /// digest. Then the exit status is 3. What is in flight is named, too.
     Digest(Box<digest::Args>),
+}
+
+impl Args {
+    /// Where it reads, if it only does that.
+    pub(super) fn reads(&mut self) -> Option<Reads<'_>> {
+        match &mut self.action {
+            Action::Digest(args) => Some(args.reads()),
+            Action::Keygen(_) | Action::Key(_) | Action::Rebuild(_) | Action::Succeed(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, clap::Args)]

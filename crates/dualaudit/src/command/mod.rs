@@ -5,7 +5,7 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 pub mod backup;
@@ -21,6 +21,7 @@ pub mod extending;
 pub mod gaps;
 pub mod get;
 pub mod hold;
+mod kubectl;
 pub mod list;
 pub mod log;
 pub mod maintain;
@@ -40,6 +41,8 @@ pub mod run;
 pub mod simulate;
 pub mod stats;
 pub mod verify;
+
+use kubectl::{Plugin, Reads};
 
 /// A dual audit system for workflow executions on Kubernetes: nothing leaves the cluster before the
 /// database provably has it.
@@ -77,8 +80,8 @@ enum Command {
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let matches = match command_line().try_get_matches() {
+        Ok(matches) => matches,
         Err(error) => return explain(&error),
     };
     start_logging();
@@ -86,7 +89,37 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),
     };
-    runtime.block_on(dispatch(cli.command)).unwrap_or_else(|error| fail(&error))
+    let done = runtime.block_on(async {
+        if kubectl::called() {
+            kubectl::run(Plugin::from_arg_matches(&matches)?, &matches).await
+        } else {
+            dispatch(Cli::from_arg_matches(&matches)?.command).await
+        }
+    });
+    done.unwrap_or_else(|error| fail(&error))
+}
+
+/// What may be said, by the name that we were called by.
+fn command_line() -> clap::Command {
+    if kubectl::called() { Plugin::command() } else { Cli::command() }
+}
+
+impl Command {
+    /// Where it reads, if it does, and about which namespace.
+    fn reads(&mut self) -> Option<Reads<'_>> {
+        match self {
+            Self::List(args) => Some(args.reads()),
+            Self::Get(args) => Some(args.reads()),
+            Self::Stats(args) => Some(args.reads()),
+            Self::Export(args) => Some(args.reads()),
+            Self::Verify(args) => args.reads(),
+            Self::Gaps(args) => Some(args.reads()),
+            Self::Quarantine(args) => args.reads(),
+            Self::Purges(args) => Some(args.reads()),
+            Self::Log(args) => args.reads(),
+            _ => None,
+        }
+    }
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
@@ -137,7 +170,7 @@ fn wrong_usage(what: &str) -> ExitCode {
 
 /// The usage of the subcommand that was asked for.
 fn usage() -> String {
-    let mut command = Cli::command();
+    let mut command = command_line();
     command.build();
     let asked_for = std::env::args().skip(1).find(|argument| command.find_subcommand(argument).is_some());
     let subcommand = asked_for.and_then(|name| command.find_subcommand_mut(name));

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::entries::{self, Get, List};
+use super::{
+    entries::{self, Get, List},
+    kubectl::Reads,
+};
 use crate::query::Listing;
 
 const EXAMPLES: &str = "\
@@ -27,6 +30,16 @@ enum Action {
     List(Box<List>),
     /// Show one.
     Get(Box<Get>),
+}
+
+impl Args {
+    /// Where it reads.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        match &mut self.action {
+            Action::List(args) => args.reads(),
+            Action::Get(args) => args.reads(),
+        }
+    }
 }
 
 /// Lists or shows.

@@ -9,6 +9,7 @@ use super::{
     database::DatabaseArgs,
     entries::{self, Get, List},
     extending::ExtendingArgs,
+    kubectl::Reads,
     output::{self, Columns, Form},
 };
 use crate::{
@@ -68,6 +69,17 @@ struct Retry {
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
+}
+
+impl Args {
+    /// Where it reads, if it only does that.
+    pub(super) fn reads(&mut self) -> Option<Reads<'_>> {
+        match &mut self.action {
+            Action::List(args) => Some(args.reads()),
+            Action::Get(args) => Some(args.reads()),
+            Action::Retry(_) => None,
+        }
+    }
 }
 
 /// Lists, shows or tries again.

@@ -15,6 +15,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
+    kubectl::Reads,
     output::{self, Columns, Form, shown, time},
     pages::{Cells, ListForm, Printer, Shape, asked_wrongly},
     reader::ReaderArgs,
@@ -57,6 +58,22 @@ enum Action {
     Regressions(Box<regressions::Args>),
     Recommend(Box<recommend::Args>),
     Verdicts(Box<verdicts::Args>),
+}
+
+impl Args {
+    /// Where it reads, and which namespace it is about.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        let common = match &mut self.action {
+            Action::Workflows(args) => &mut args.common,
+            Action::Steps(args) => &mut args.common,
+            Action::Adjustments(args) => &mut args.common,
+            Action::Compare(args) => &mut args.common,
+            Action::Regressions(args) => &mut args.common,
+            Action::Recommend(args) => &mut args.common,
+            Action::Verdicts(args) => &mut args.common,
+        };
+        Reads { reader: &mut common.reader, namespace: Some(&mut common.namespace) }
+    }
 }
 
 /// Asks.

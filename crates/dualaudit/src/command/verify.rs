@@ -20,6 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs},
+    kubectl::Reads,
     output::{self, Columns, Form, shown},
     reader::{Reader, ReaderArgs},
 };
@@ -83,6 +84,13 @@ pub struct Args {
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
+}
+
+impl Args {
+    /// Where it reads, unless files are checked.
+    pub(super) fn reads(&mut self) -> Option<Reads<'_>> {
+        self.files.is_empty().then_some(Reads { reader: &mut self.from, namespace: None })
+    }
 }
 
 /// The keys of one argument.

@@ -19,6 +19,7 @@ mod erasure;
 mod export;
 mod full_disk;
 mod in_flight;
+mod kubectl;
 mod learning;
 mod life;
 mod loss;

@@ -15,7 +15,7 @@ mod verifier;
 mod wire;
 mod witness;
 
-pub use cluster::{Cluster, apply, eventually, finished};
+pub use cluster::{Cluster, account_kubeconfig, apply, eventually, finished};
 pub use control_plane::{ControlPlane, workspace};
 pub use load::{CONCURRENCY, each};
 pub use process::{Dualaudit, binary, command, run_command, verified};

@@ -1,0 +1,234 @@
+//! `kubectl dualaudit …`, by the real kubectl, through the API server's own port forwarding.
+
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use k8s_openapi::api::{
+    core::v1::{Pod, Service, ServiceAccount},
+    discovery::v1::EndpointSlice,
+    rbac::v1::RoleBinding,
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, Dualaudit, account_kubeconfig, apply, binary, ended, eventually, workspace};
+
+/// Where dualaudit is installed by `deploy/`.
+const HOME: &str = "dualaudit";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_lists_what_is_recorded_of_the_namespace_of_its_context() {
+    let cluster = Cluster::alone().await;
+    let dualaudit = serving(&cluster).await;
+    cluster.create("web-1").await;
+    cluster.finish("web-1").await;
+    cluster.acknowledged("web-1").await;
+    let id = dualaudit.recorded_as("web-1").await[0]["id"].as_str().unwrap().to_owned();
+
+    let kubectl = Kubectl::of(&cluster, cluster.admin_kubeconfig());
+    // The context names no namespace, which is then the one called default.
+    assert_eq!(kubectl.listed(&[]), [""; 0]);
+    assert_eq!(kubectl.listed(&["-n", &cluster.namespace]), ["web-1"]);
+    assert_eq!(kubectl.listed(&["-A"]), ["web-1"]);
+    assert_eq!(kubectl.listed(&["-A", "-n", "other", "--outcome", "success"]), ["web-1"]);
+    assert_eq!(kubectl.listed(&["-A", "--outcome", "failed"]), [""; 0]);
+
+    kubectl.ok(&["config", "set-context", "there", "--cluster=controlplane", "--user=admin"]);
+    kubectl.ok(&["config", "set-context", "there", "--namespace", &cluster.namespace]);
+    assert_eq!(kubectl.listed(&["--context", "there"]), ["web-1"]);
+    kubectl.ok(&["config", "use-context", "there"]);
+    assert_eq!(kubectl.listed(&[]), ["web-1"]);
+    let moved = cluster.dir.path().join("moved");
+    std::fs::rename(&kubectl.kubeconfig, &moved).unwrap();
+    assert_eq!(kubectl.listed(&["--kubeconfig", moved.to_str().unwrap()]), ["web-1"]);
+    std::fs::rename(&moved, &kubectl.kubeconfig).unwrap();
+
+    let found: Value = serde_json::from_str(&kubectl.ok(&["dualaudit", "get", &id, "-o", "json"])).unwrap();
+    assert_eq!(found["record"]["name"], "web-1");
+    let stats = kubectl.ok(&["dualaudit", "stats", "workflows", "--since", "3650d", "-o", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&stats).unwrap()["total"]["executions"], 1);
+    let said = kubectl.refused(&["dualaudit", "gaps", "list", "-n", "shop"], 2);
+    assert!(said.contains("--namespace: this is about whole logs"), "{said}");
+    assert!(said.contains("Usage: kubectl dualaudit gaps"), "{said}");
+    dualaudit.stop();
+    cluster.plane.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_no_way_to_a_server_kubectl_says_why() {
+    let cluster = Cluster::alone().await;
+    let kubectl = Kubectl::of(&cluster, cluster.admin_kubeconfig());
+    let list = ["dualaudit", "list", "-A"];
+    let said = kubectl.refused(&list, 1);
+    assert!(said.contains("there is no Service with the label app.kubernetes.io/name=dualaudit"), "{said}");
+
+    let dualaudit = serving(&cluster).await;
+    assert_eq!(kubectl.listed(&["-A"]), [""; 0]);
+    let elsewhere = json!({
+        "metadata": { "name": "audit", "labels": { "app.kubernetes.io/name": "dualaudit" } },
+        "spec": { "ports": [{ "port": 8080 }] },
+    });
+    create::<Service>(&cluster, &cluster.home, &elsewhere).await;
+    let said = kubectl.refused(&list, 1);
+    assert!(said.contains("there are 2 Services") && said.contains("--server-namespace"), "{said}");
+    assert_eq!(kubectl.listed(&["-A", "--server-namespace", HOME]), [""; 0]);
+    let said = kubectl.refused(&["dualaudit", "list", "-A", "--server-namespace", &cluster.home], 1);
+    assert!(said.contains(&format!("no pod is ready behind the Service {}/audit", cluster.home)), "{said}");
+    let said = kubectl.refused(&["dualaudit", "list", "-A", "--server-namespace", "nowhere"], 1);
+    assert!(said.contains("in namespace nowhere"), "{said}");
+
+    // Somebody who may do nothing, and then what deploy/service.yaml gives.
+    let account: ServiceAccount =
+        create(&cluster, HOME, &json!({ "metadata": { "name": "somebody" } })).await;
+    let name = account.metadata.name.unwrap();
+    let theirs = account_kubeconfig(cluster.plane, &cluster.admin, &name, &cluster.dir).await;
+    let somebody = Kubectl::of(&cluster, &theirs);
+    let said = somebody.refused(&list, 1);
+    assert!(
+        said.contains("cannot list resource \"services\"") && said.contains("--server-namespace"),
+        "{said}"
+    );
+    let bind = |role: &str| {
+        json!({
+            "metadata": { "name": role },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role },
+            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": HOME }],
+        })
+    };
+    let half = json!({
+        "metadata": { "name": "half" },
+        "rules": [
+            { "apiGroups": [""], "resources": ["services"], "verbs": ["list"] },
+            { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"] },
+        ],
+    });
+    create::<k8s_openapi::api::rbac::v1::Role>(&cluster, HOME, &half).await;
+    create::<RoleBinding>(&cluster, HOME, &bind("half")).await;
+    let said = eventually("the role is known", || async {
+        let said = somebody.refused(&list, 1);
+        said.contains("pods/portforward").then_some(said)
+    })
+    .await;
+    assert!(said.contains("it takes the role dualaudit-user of deploy/service.yaml"), "{said}");
+    create::<RoleBinding>(&cluster, HOME, &bind("dualaudit-user")).await;
+    eventually("they may", || async {
+        let output = somebody.run(&list);
+        output.status.success().then_some(())
+    })
+    .await;
+
+    dualaudit.kill();
+    let said = kubectl.refused(&["dualaudit", "list", "-A", "--server-namespace", HOME], 1);
+    for part in ["of the pod dualaudit/dualaudit-0", "connection refused", "no answer from the server"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    cluster.plane.end();
+}
+
+/// dualaudit, and what a cluster that it runs in knows of it: a Service, a pod that runs, and which is ready.
+async fn serving(cluster: &Cluster) -> Dualaudit {
+    let dualaudit = Dualaudit::run(cluster, &[]);
+    let port: u16 = dualaudit.url.rsplit_once(':').unwrap().1.parse().unwrap();
+    apply(&cluster.admin, "service.yaml").await;
+    let labels = json!({ "app.kubernetes.io/name": "dualaudit", "app.kubernetes.io/component": "run" });
+    let pod = json!({
+        "metadata": { "name": "dualaudit-0", "labels": labels },
+        "spec": {
+            "nodeName": "loopback",
+            "serviceAccountName": "dualaudit",
+            "containers": [{
+                "name": "dualaudit", "image": "dualaudit:0.1.0", "ports": [{ "name": "http", "containerPort": port }],
+            }],
+        },
+    });
+    create::<Pod>(cluster, HOME, &pod).await;
+    let running = json!({ "status": {
+        "phase": "Running", "podIP": "10.0.0.1", "conditions": [{ "type": "Ready", "status": "True" }],
+    }});
+    let pods: Api<Pod> = Api::namespaced(cluster.admin.clone(), HOME);
+    pods.patch_status("dualaudit-0", &PatchParams::default(), &Patch::Merge(running)).await.unwrap();
+    let slice = json!({
+        "metadata": { "name": "dualaudit-1", "labels": { "kubernetes.io/service-name": "dualaudit" } },
+        "addressType": "IPv4",
+        "ports": [{ "name": "http", "port": port }],
+        "endpoints": [{
+            "addresses": ["10.0.0.1"], "conditions": { "ready": true },
+            "targetRef": { "kind": "Pod", "namespace": HOME, "name": "dualaudit-0" },
+        }],
+    });
+    create::<EndpointSlice>(cluster, HOME, &slice).await;
+    dualaudit
+}
+
+async fn create<K>(cluster: &Cluster, namespace: &str, object: &Value) -> K
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + Serialize + DeserializeOwned,
+    K: std::fmt::Debug,
+    K::DynamicType: Default,
+{
+    let object: K = serde_json::from_value(object.clone()).unwrap();
+    let api: Api<K> = Api::namespaced(cluster.admin.clone(), namespace);
+    api.create(&PostParams::default(), &object).await.unwrap()
+}
+
+/// The real kubectl, with dualaudit where it looks for plugins.
+struct Kubectl {
+    kubeconfig: PathBuf,
+    home: PathBuf,
+}
+
+impl Kubectl {
+    /// With a copy of this kubeconfig.
+    fn of(cluster: &Cluster, kubeconfig: &Path) -> Self {
+        let name = kubeconfig.file_name().unwrap().to_string_lossy();
+        let home = cluster.dir.path().join(format!("{name}.home"));
+        std::fs::create_dir(&home).unwrap();
+        symlink(binary().canonicalize().unwrap(), home.join("kubectl-dualaudit")).unwrap();
+        let copy = home.join("kubeconfig");
+        std::fs::copy(kubeconfig, &copy).unwrap();
+        Self { kubeconfig: copy, home }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let kubectl = workspace().join("target/controlplane/kubectl");
+        assert!(kubectl.exists(), "{} is missing: run `make controlplane`", kubectl.display());
+        let mut command = Command::new(kubectl);
+        command
+            .env_clear()
+            .env("PATH", &self.home)
+            .env("HOME", &self.home)
+            .env("KUBECONFIG", &self.kubeconfig);
+        command.args(arguments);
+        ended(command)
+    }
+
+    /// What it writes, when it does what it was told.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What it says, when it does not.
+    fn refused(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// The names of the executions that `kubectl dualaudit list` lists.
+    fn listed(&self, arguments: &[&str]) -> Vec<String> {
+        let json = self.ok(&[&["dualaudit", "list", "-o", "json"], arguments].concat());
+        let page: Value = serde_json::from_str(&json).unwrap();
+        let names = page["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap());
+        names.map(str::to_owned).collect()
+    }
+}
