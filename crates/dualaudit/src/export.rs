@@ -37,7 +37,7 @@ use crate::{
 use outlet::Outlet;
 use source::Source;
 
-pub use csv::guarded;
+pub use csv::{COLUMNS as CSV_COLUMNS, guarded};
 pub use file::{ExportFile, manifest_path, write_manifest};
 pub use recorder::Recorder;
 

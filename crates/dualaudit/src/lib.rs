@@ -15,6 +15,7 @@ pub mod crd;
 pub mod doctor;
 pub mod export;
 pub mod http;
+pub mod import;
 pub mod ingest;
 pub mod learn;
 pub mod live;

@@ -90,7 +90,7 @@ async fn what_the_api_answers_comes_as_its_types() {
     assert_eq!((amended.revision, amended.result), (Some(2), ReceiptResult::Amended));
     let verdict = client.review(&wanted("a/1"), Verdict::Ineffective, "it came back", "jo").await.unwrap();
     let found = client.get(&wanted("a/1")).await.unwrap();
-    assert_eq!((found.receipt.index, found.reviews[0].index), (amended.index, verdict.index));
+    assert_eq!((found.receipt.unwrap().index, found.reviews[0].index), (amended.index, verdict.index));
 
     let by_workflow = client.learn::<workflows::Request>(&[("since".into(), "400d".into())]).await.unwrap();
     assert_eq!(by_workflow.answer.total.executions, 5);

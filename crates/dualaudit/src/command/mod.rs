@@ -21,6 +21,7 @@ pub mod extending;
 pub mod gaps;
 pub mod get;
 pub mod hold;
+pub mod import;
 mod kubectl;
 pub mod list;
 pub mod log;
@@ -60,6 +61,7 @@ enum Command {
     Get(get::Args),
     Stats(stats::Args),
     Export(Box<export::Args>),
+    Import(Box<import::Args>),
     Verify(verify::Args),
     Doctor(doctor::Args),
     Backup(backup::Args),
@@ -129,6 +131,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Get(args) => get::run(args).await,
         Command::Stats(args) => stats::run(args).await,
         Command::Export(args) => export::run(*args).await,
+        Command::Import(args) => import::run(*args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Backup(args) => backup::run(args).await,

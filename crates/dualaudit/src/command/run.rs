@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
-use dualaudit_record::checkpoint::SigningKey;
+use dualaudit_record::{Time, checkpoint::SigningKey};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::SignedDuration;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -180,19 +180,22 @@ async fn api(
     live: Option<Arc<Board>>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<Api> {
-    let opening = LogOpening {
-        log: PRODUCERS_LOG.to_owned(),
-        owner: Owner::Producers,
-        origin: args
-            .origin
-            .as_deref()
-            .map_or_else(|| format!("dualaudit.dev/{}", hex::encode(entropy::<16>())), producers_origin),
-        secret: entropy(),
-        now: clock.now(),
-    };
+    let opening = producers_log(args.origin.as_deref(), clock.now());
     let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
     let keeps_copies = args.publish.keeps_copies();
     Ok(Api { store, ingest, live, clock, metrics, doors, keeps_copies, stopping })
+}
+
+/// How the log of HTTP producers is opened. Its origin is random unless one is given, and counts at its first use only.
+pub(super) fn producers_log(origin: Option<&str>, now: Time) -> LogOpening {
+    LogOpening {
+        log: PRODUCERS_LOG.to_owned(),
+        owner: Owner::Producers,
+        origin: origin
+            .map_or_else(|| format!("dualaudit.dev/{}", hex::encode(entropy::<16>())), producers_origin),
+        secret: entropy(),
+        now,
+    }
 }
 
 /// The origin of the log of HTTP producers.

@@ -17,7 +17,8 @@ pub fn guarded(text: &str) -> Cow<'_, str> {
     }
 }
 
-const HEADER: [&str; 38] = [
+/// The columns, in order.
+pub const COLUMNS: [&str; 38] = [
     "id",
     "attempt",
     "revision",
@@ -69,7 +70,7 @@ impl Encoder for Csv {
         let Some(execution) = line.execution else { return Ok(()) };
         let mut csv = csv::Writer::from_writer(out);
         if !std::mem::replace(&mut self.is_begun, true) {
-            csv.write_record(HEADER)?;
+            csv.write_record(COLUMNS)?;
         }
         csv.write_record(&row(line, execution)?)?;
         csv.flush()
@@ -80,7 +81,7 @@ impl Encoder for Csv {
             return Ok(());
         }
         let mut csv = csv::Writer::from_writer(out);
-        csv.write_record(HEADER)?;
+        csv.write_record(COLUMNS)?;
         csv.flush()
     }
 }

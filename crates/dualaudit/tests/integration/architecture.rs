@@ -23,6 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("watch", &["live", "query", "store"]),
     ("proof", &["store"]),
     ("export", &["clock", "ingest", "proof", "store"]),
+    ("import", &["export", "source"]),
     ("publish", &["clock", "metrics", "ingest", "store", "proof"]),
     ("rebuild", &["store"]),
     ("retention", &["clock", "store"]),

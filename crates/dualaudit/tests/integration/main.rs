@@ -18,6 +18,7 @@ mod doctor;
 mod erasure;
 mod export;
 mod full_disk;
+mod import;
 mod in_flight;
 mod kubectl;
 mod learning;

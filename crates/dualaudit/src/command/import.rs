@@ -1,0 +1,117 @@
+//! `dualaudit import`: what files hold, recorded as a producer's records are.
+
+mod destination;
+mod feed;
+mod report;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{extending::ExtendingArgs, output, reader::ReaderArgs, run::asked_to_stop};
+use destination::Destination;
+use feed::{Batch, Feed};
+use report::Report;
+
+const EXAMPLES: &str = "\
+What is there already is a duplicate, so importing again is safe, and is how an import goes on that was killed.
+
+Exits with 0 when nothing was refused, else with 1.
+
+Examples:
+  dualaudit import records.jsonl
+  kubectl get workflowexecutions -A -o yaml | dualaudit import -
+  dualaudit import --server http://dualaudit:8080 exported.jsonl older.csv
+  dualaudit import --dry-run --report refused.jsonl *.yaml";
+
+/// Import records (JSON Lines), exports (jsonl, csv) and WorkflowExecutions (YAML or JSON, as kubectl prints them).
+///
+/// They are recorded anew, in the log of HTTP producers: with new receipts, and without the proofs that an export has. What
+/// a file holds is told by its content. A WorkflowExecution that has not ended is skipped.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The files; - for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    to: ReaderArgs,
+    /// The cluster that WorkflowExecutions ran in, as their records name it; exports and records say it themselves.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Where an earlier revision is recorded, add those that an export has beyond it, rather than refuse them.
+    #[arg(long)]
+    amend: bool,
+    /// Read and check everything, and record nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write all that was refused to this file, an object to a line: file, line, name and reason. On standard error stand the
+    /// first 20.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    extending: ExtendingArgs,
+}
+
+/// Imports.
+///
+/// # Errors
+/// What could not be read, reached or recorded, and why. What was recorded until then stays.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let feed = Feed::open(&args.files)?;
+    let mut report = Report::new(args.report.as_deref(), progress_bar(feed.bytes()))?;
+    let destination = match args.dry_run {
+        true => Destination::Nowhere,
+        false => Destination::open(&args.to, &args.extending).await?,
+    };
+    let (mut batches, progress) = feed.start(args.cluster.clone());
+    let mut stop = std::pin::pin!(asked_to_stop());
+    let mut is_stopped = false;
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = &mut stop => {
+                is_stopped = true;
+                break;
+            }
+            batch = batches.recv() => match batch {
+                None => break,
+                Some(batch) => batch?,
+            },
+        };
+        let Batch { records, others } = batch;
+        for other in others {
+            report.tell(&other)?;
+        }
+        let (places, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        let fates = match destination.send(&records, args.amend).await {
+            Ok(fates) => fates,
+            Err(error) => {
+                report.end(false)?;
+                return Err(
+                    error.context("the import ended early; what is recorded stays: import again to go on")
+                );
+            }
+        };
+        for (place, fate) in places.into_iter().zip(fates) {
+            report.record(place, fate)?;
+        }
+        report.advance(progress.bytes());
+    }
+    report.end(is_stopped)?;
+    output::line(report.summary(args.dry_run)).context("the summary cannot be written")?;
+    let is_done = !is_stopped && !report.has_refused();
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// To stderr; shows nothing unless that is a terminal.
+fn progress_bar(bytes: Option<u64>) -> ProgressBar {
+    let (bar, template) = match bytes {
+        Some(bytes) => {
+            (ProgressBar::new(bytes), "{wide_bar} {binary_bytes}/{binary_total_bytes}, {msg}, {eta} left")
+        }
+        None => (ProgressBar::no_length(), "{spinner} {binary_bytes}, {msg}"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
