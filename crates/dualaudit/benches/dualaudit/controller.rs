@@ -153,7 +153,8 @@ pub(crate) async fn memory_with_many_live() {
     );
 }
 
-fn resident(pid: u32) -> u64 {
+/// What a process has in memory, in MiB.
+pub(crate) fn resident(pid: u32) -> u64 {
     status_mib(pid, "VmRSS:")
 }
 

@@ -12,6 +12,7 @@ mod load;
 mod postgres;
 mod proof;
 mod records;
+mod served;
 mod statistics;
 mod volume;
 
@@ -38,6 +39,10 @@ fn main() {
     }
     if asked_for("volume") {
         runtime.block_on(volume::pages_of_many_beside_few());
+    }
+    if asked_for("served") {
+        runtime.block_on(served::a_producer_beside_readers());
+        runtime.block_on(served::many_watchers());
     }
     if asked_for("statistics") {
         runtime.block_on(statistics::answers_of_many_beside_few());

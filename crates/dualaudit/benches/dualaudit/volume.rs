@@ -17,6 +17,7 @@ mod asking;
 mod bytes;
 mod fill;
 mod fleet;
+mod live;
 mod questions;
 
 /// Executions of the large database, unless [`SIZE`] says otherwise, and of the small one.

@@ -6,13 +6,16 @@ use std::{
 };
 
 use dualaudit::{
+    live::Board,
     proof::Bundler,
+    query::{self, ListRequest, Sides},
     store::{Cursor, Filter, LogReader, Lookup, Store, Wanted},
 };
 
 use super::{
     fill::{Filled, batch},
     fleet::{Draw, Fleet, LOGS, uid},
+    live,
     questions::{Question, Sample},
 };
 
@@ -27,6 +30,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub(crate) struct Asked {
     pub(crate) filled: Filled,
     draw: Draw,
+    live: Board,
     /// The next execution to append.
     next: usize,
 }
@@ -35,12 +39,14 @@ impl Asked {
     pub(crate) fn of(filled: Filled) -> Self {
         // All into the first log.
         let next = filled.fleet.size.next_multiple_of(LOGS);
-        Self { filled, draw: Draw::of(1), next }
+        let live = live::board(&filled.fleet);
+        Self { filled, draw: Draw::of(1), live, next }
     }
 
     async fn ask(&mut self, question: &Question) -> Duration {
         match question {
             Question::Page(narrow) => self.page(narrow).await,
+            Question::Both(asked) => self.both(asked).await,
             Question::Get => self.get().await,
             Question::Proof => self.proof().await,
             Question::Append(count) => self.append(*count).await,
@@ -63,6 +69,23 @@ impl Asked {
         // One that takes longer than a question may is as long as that.
         let _ = self.filled.store.list(&filter, after.as_ref(), LIMIT).await;
         began.elapsed()
+    }
+
+    /// As the API lists, but for HTTP.
+    async fn both(&mut self, asked: &fn(&mut Sample<'_>) -> Vec<(&'static str, String)>) -> Duration {
+        let fleet = &self.filled.fleet;
+        let picked = fleet.record(self.draw.at_most(fleet.size - 1));
+        let filter = Filter::default();
+        let mut sample = Sample { fleet, draw: &mut self.draw, picked, filter, after: None };
+        let pairs: Vec<(String, String)> =
+            asked(&mut sample).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let request = ListRequest::parse(&pairs, fleet.ended).expect("a list");
+        let sides = Sides { store: &self.filled.store, live: Some(&self.live) };
+        let began = Instant::now();
+        let page = query::list(sides, &request).await.expect("a page");
+        let took = began.elapsed();
+        assert!(page.warnings.is_empty(), "{:?}", page.warnings);
+        took
     }
 
     async fn get(&mut self) -> Duration {

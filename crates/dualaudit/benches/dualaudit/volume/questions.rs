@@ -20,6 +20,8 @@ const DAY: i64 = 86_400_000_000;
 /// A question, of which each sample asks for something else.
 pub(crate) enum Question {
     Page(fn(&mut Sample<'_>)),
+    /// A page of live and recorded executions, by parameters of the API.
+    Both(fn(&mut Sample<'_>) -> Vec<(&'static str, String)>),
     Get,
     Proof,
     Append(usize),
@@ -35,7 +37,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) after: Option<usize>,
 }
 
-pub(crate) const QUESTIONS: [(&str, Question); 27] = [
+pub(crate) const QUESTIONS: [(&str, Question); 31] = [
     ("first page", Question::Page(|_| {})),
     (
         "page 10,000",
@@ -116,6 +118,25 @@ pub(crate) const QUESTIONS: [(&str, Question); 27] = [
             page.filter.namespace = page.picked.namespace.clone();
             page.filter.outcome = Some(Outcome::Failed);
             page.filter.since = Some(page.picked.created_at.saturating_add_micros(-7 * DAY));
+        }),
+    ),
+    ("live and recorded, first page", Question::Both(|_| Vec::new())),
+    (
+        "live and recorded, a page of the last day",
+        Question::Both(|page| {
+            let until = page.fleet.ended.saturating_add_micros(-DAY * page.draw.at_most(999) as i64 / 1000);
+            vec![("until", until.to_string())]
+        }),
+    ),
+    (
+        "live and recorded, workflow",
+        Question::Both(|page| vec![("workflow", page.picked.workflow_name.clone())]),
+    ),
+    (
+        "live and recorded, namespace and phase",
+        Question::Both(|page| {
+            let namespace = page.picked.namespace.clone().unwrap_or_default();
+            vec![("namespace", namespace), ("phase", "Executing".to_owned())]
         }),
     ),
     ("get", Question::Get),
