@@ -32,8 +32,17 @@ pub use in_flight::Flights;
 pub use question::{Filters, Links, Period, Question, Unanswerable};
 pub use source::{Found, LearnError};
 
-use dualaudit_record::{Time, statistics::Part};
+use std::borrow::Cow;
+
+use dualaudit_record::{Time, openapi::flattened, statistics::Part};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, Ref, RefOr, Schema,
+        schema::{ArrayBuilder, Type},
+    },
+};
 
 use crate::store::{Store, StoreError, WantedCells};
 use figures::InFlight;
@@ -158,8 +167,45 @@ pub struct Answer<T> {
     pub answer: T,
 }
 
+/// As one object: what is asked for stands beside the rest.
+impl<T: ToSchema> PartialSchema for Answer<T> {
+    fn schema() -> RefOr<Schema> {
+        let integer = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        let beside = ObjectBuilder::new()
+            .property("period", Ref::from_schema_name(Period::name()))
+            .required("period")
+            .property("filters", Ref::from_schema_name(Filters::name()))
+            .required("filters")
+            .property("minimum", integer)
+            .required("minimum")
+            .property("in_flight", Ref::from_schema_name(InFlight::name()))
+            .required("in_flight")
+            .property("incomplete", ArrayBuilder::new().items(Ref::from_schema_name(Incomplete::name())));
+        flattened([T::schema(), beside.into()]).into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Answer<T> {
+    fn name() -> Cow<'static, str> {
+        T::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        fn with<S: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            schemas.push((S::name().into(), S::schema()));
+            S::schemas(schemas);
+        }
+        T::schemas(schemas);
+        with::<Period>(schemas);
+        with::<Filters>(schemas);
+        with::<InFlight>(schemas);
+        with::<Incomplete>(schemas);
+    }
+}
+
 /// How far the statistics of a log are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = IncompleteStatistics)]
 pub struct Incomplete {
     /// Which log.
     pub log: String,

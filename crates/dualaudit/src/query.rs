@@ -33,7 +33,8 @@ use serde::{Deserialize, Serialize};
 use crate::store::Store;
 
 /// One page of a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ExecutionPage)]
 pub struct Page {
     /// In the order of the list.
     pub items: Vec<Summary>,

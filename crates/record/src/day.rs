@@ -84,6 +84,7 @@ impl<'de> Deserialize<'de> for Day {
 
 /// What entries amount to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counts {
     /// Executions that they tell of: recorded, missing, or in quarantine.
     pub seen: u64,
@@ -111,6 +112,7 @@ pub struct Counts {
 
 /// Gaps by their cause. Fewer than there are gaps where bodies are gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "see `GapCause`")]
 pub struct GapCauses {
     pub vanished: u64,

@@ -20,6 +20,7 @@ use crate::{
 
 /// The kinds of entry, as leaves and tables name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "see `Entry`")]
 pub enum EntryKind {
@@ -159,6 +160,7 @@ impl Entry {
 
 /// Why an execution is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "cause", rename_all = "snake_case")]
 pub enum GapCause {
     /// Its resource was gone, and nothing had recorded it.
@@ -174,6 +176,7 @@ pub enum GapCause {
 
 /// An execution that was seen and is gone unrecorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Gap {
     /// Why it is missing.
     #[serde(flatten)]
@@ -201,6 +204,7 @@ pub struct Gap {
 
 /// A resource that could not be mapped to a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Quarantine {
     /// The resource's uid.
     pub execution_id: String,
@@ -235,6 +239,7 @@ pub fn unfit_note(text: &str) -> Option<&'static str> {
 
 /// Somebody wants executions kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hold {
     /// Which.
     #[serde(flatten)]
@@ -247,6 +252,7 @@ pub struct Hold {
 
 /// What a hold covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Covers {
     /// One execution, with all its attempts, recorded or still to come.
@@ -281,6 +287,7 @@ pub struct HoldRelease {
 
 /// Records that went, because the time they had to be kept was over: one part of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Purge {
     /// The plan's id.
     pub plan: String,
@@ -300,7 +307,7 @@ pub struct Purge {
     pub entries: Vec<(u64, u64)>,
     /// How many they were, by outcome and status, in order.
     pub statistics: Vec<PurgedCount>,
-    /// What they had contributed to the [statistics](crate::statistics), which keep it: of those that were the last
+    /// What they had contributed to the statistics, which keep it: of those that were the last
     /// attempts of their executions. Purges of the first versions do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contributed: Option<Packed>,
@@ -362,6 +369,7 @@ pub struct DailyDigest {
 
 /// What somebody who looked at an execution says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It did what it was for.
@@ -423,6 +431,7 @@ pub struct ErasedEntry {
 
 /// How many executions with this outcome and status went, by their latest revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PurgedCount {
     /// Their outcome.
     pub outcome: Outcome,

@@ -11,6 +11,7 @@ use crate::{Time, names::named};
 
 /// How an execution turned out, judged by its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It completed with no failed step.
@@ -23,6 +24,7 @@ pub enum Outcome {
 
 /// How an execution ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It ran to its end.
@@ -39,6 +41,7 @@ pub enum Status {
 
 /// How a step ended, or where it stood when the execution did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum StepStatus {
@@ -54,6 +57,7 @@ pub enum StepStatus {
 
 /// What an engine changed about a workflow while it ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum AdjustmentType {
@@ -67,11 +71,12 @@ pub enum AdjustmentType {
 
 /// Where `effectiveness_score` comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreSource {
     /// The producer gave it.
     Reported,
-    /// [`crate::derive::score`] computed it.
+    /// The server computed it.
     Derived,
 }
 
@@ -108,6 +113,7 @@ named!(ScoreSource { Reported = "reported", Derived = "derived" });
 /// Durations are nanoseconds below 2^53; counts are below 2^31; an absent optional text is `None`,
 /// never empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WorkflowExecutionAudit {
     /// The resource's uid, or the producer's id. Never erased: it must hold nothing personal.
@@ -130,7 +136,7 @@ pub struct WorkflowExecutionAudit {
     /// Nanoseconds from start to end.
     pub total_duration: u64,
 
-    /// Reported, or derived by [`crate::derive::outcome`].
+    /// Reported, or derived.
     pub outcome: Outcome,
     /// From 0 to 1; never `-0`.
     pub effectiveness_score: f64,
@@ -192,6 +198,7 @@ impl WorkflowExecutionAudit {
 
 /// One step, as it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StepExecutionAudit {
     /// Its number in the plan.
@@ -217,6 +224,7 @@ pub struct StepExecutionAudit {
 
 /// One change that the engine made to the plan while it ran.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AdaptiveAdjustment {
     /// The step it concerns.
@@ -241,6 +249,7 @@ pub const QUARANTINE_LABEL: &str = "dualaudit.dev/quarantine";
 
 /// The resource a record was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "Kubernetes' names")]
 pub struct Source {
@@ -251,6 +260,7 @@ pub struct Source {
 
 /// What an execution worked on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "Kubernetes' names")]
 pub struct Target {

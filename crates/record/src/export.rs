@@ -15,6 +15,7 @@ pub const MANIFEST_VERSION: u32 = 1;
 
 /// The form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ExportFormat {
     /// A proof bundle to a line.
@@ -55,6 +56,7 @@ impl FromStr for ExportFormat {
 
 /// What an export takes of its logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// The latest revision of each execution that the filter fits.
@@ -67,6 +69,7 @@ pub enum Scope {
 
 /// An export, as its entry says it: the same in each log that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Export {
     /// Random.
     pub export: String,
@@ -98,6 +101,7 @@ impl Export {
 
 /// What an export took of one log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExportedLog {
     /// The log.
     pub log: String,
@@ -123,9 +127,10 @@ impl ExportedLog {
 
 /// What stands beside the file of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`MANIFEST_VERSION`].
+    /// The version of this form: 1.
     pub manifest: u32,
     /// What made it, with its version.
     pub tool: String,
@@ -141,6 +146,7 @@ pub struct Manifest {
 
 /// An export's entry in a log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RecordedExport {
     /// The log.

@@ -22,6 +22,8 @@ pub mod entry;
 pub mod erase;
 pub mod export;
 pub mod log;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod proof;
 pub mod statistics;
 

@@ -65,9 +65,10 @@ pub const FORMAT: u32 = 1;
 /// What stays of an entry for ever. Holds nothing personal, and says nothing about the body once
 /// that and its nonce are gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Leaf {
-    /// [`FORMAT`].
+    /// The version of this form: 1.
     pub format: u32,
     /// The log's name.
     pub log: String,
@@ -86,7 +87,7 @@ pub struct Leaf {
     /// Of an execution entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u32>,
-    /// SHA-256 of [`body`].
+    /// SHA-256 of the canonical body.
     pub body_digest: Digest,
 }
 

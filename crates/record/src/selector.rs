@@ -8,6 +8,7 @@ use crate::WorkflowExecutionAudit;
 
 /// What executions must have in common; every part that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Selector {
     /// What they set out to remediate.
@@ -21,6 +22,7 @@ pub struct Selector {
     pub namespace: Option<String>,
     /// What their labels must meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Expression>))]
     pub labels: Vec<LabelRequirement>,
 }
 
@@ -112,6 +114,7 @@ impl fmt::Display for LabelRequirement {
 
 /// A requirement as it is written.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = LabelRequirement))]
 #[serde(deny_unknown_fields)]
 struct Expression {
     key: String,
@@ -121,6 +124,7 @@ struct Expression {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 enum Operator {
     In,
     NotIn,

@@ -51,7 +51,8 @@ pub enum CompletenessError {
 }
 
 /// What the days of logs amount to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Completeness)]
 pub struct Summary {
     /// Each log, in the order of their names.
     pub logs: Vec<LogSummary>,
@@ -65,7 +66,7 @@ impl Summary {
 }
 
 /// What the days of a log amount to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LogSummary {
     /// The log.
     pub log: String,
@@ -99,7 +100,7 @@ pub struct LogSummary {
 }
 
 /// Days that follow each other: the first and the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Days {
     /// The first.
     pub since: Day,
@@ -109,7 +110,7 @@ pub struct Days {
 
 /// What a log had promised and no longer has: it was rolled back. Of what that told nobody knows, but for what was
 /// recorded anew.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Lost {
     /// The log.
     pub log: String,
@@ -120,7 +121,7 @@ pub struct Lost {
 }
 
 /// An execution of which there is no record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Missing {
     /// What there is instead: a gap, or an object in quarantine.
     pub kind: EntryKind,
@@ -139,7 +140,8 @@ pub struct Missing {
 }
 
 /// An execution that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = InFlightExecution)]
 pub struct InFlight {
     /// The resource's uid.
     pub execution_id: String,

@@ -12,12 +12,25 @@ use dualaudit_record::day::Day;
 use super::{
     Api,
     executions::{Pairs, pairs},
-    problem::Problem,
+    openapi::{Answer, Call, Tag, parameters},
+    problem::{Kind, Problem},
 };
 use crate::{
     completeness::{Asked, Summary, summary},
     parameter::{BadParameter, reject_repeats},
 };
+
+pub(super) fn call() -> Call {
+    Call::new(Tag::Compliance, "getDigests", "What days amount to, and what is missing")
+        .given([
+            parameters::log_there_is(),
+            parameters::day("since", "The first day of UTC; that of the first entry unless given."),
+            parameters::day("until", "The last day of UTC, not before the first; today unless given."),
+        ])
+        .answers(200, Answer::of::<Summary>("Each log, in the order of their names."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchLog])
+}
 
 pub(super) async fn digests(
     State(api): State<Api>,

@@ -4,32 +4,66 @@
 //! too. A log that is not there is a 404 that names those that are.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{State, rejection::QueryRejection},
-    routing::get,
 };
+use serde_json::json;
 
 use super::{
     Api,
     executions::{Pairs, pairs},
+    openapi::{Answer, Call, Routes, Tag, parameters},
     path::Segments,
-    problem::Problem,
+    problem::{Kind, Problem},
 };
 use crate::{
     parameter,
-    query::{self, EntriesRequest, EntryPage, ListedEntry, Listing},
+    query::{self, DEFAULT_LIMIT, EntriesRequest, EntryPage, ListedEntry, Listing, MAX_LIMIT},
 };
 
 /// The paths of all three.
-pub(super) fn routes() -> Router<Api> {
-    let mut router = Router::new();
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::default();
     for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges] {
         let path = format!("/api/v1/{}", listing.name());
         let list = move |State(api): State<Api>, query| page(listing, api, query);
         let one = move |State(api): State<Api>, of, query| one(listing, api, of, query);
-        router = router.route(&path, get(list)).route(&format!("{path}/{{log}}/{{index}}"), get(one));
+        routes = routes.get(&path, list, page_call(listing));
+        routes = routes.get(&format!("{path}/{{log}}/{{index}}"), one, one_call(listing));
     }
-    router
+    routes
+}
+
+fn page_call(listing: Listing) -> Call {
+    let (id, summary) = match listing {
+        Listing::Gaps => ("listGaps", "Executions that were seen and are gone unrecorded"),
+        Listing::Quarantine => ("listQuarantine", "Objects that could not be mapped to a record"),
+        Listing::Purges => ("listPurges", "Records that went because their time was over"),
+    };
+    Call::new(Tag::Compliance, id, summary)
+        .saying("In the order of logs and of entries in them: what is appended later comes last.")
+        .given([
+            parameters::log_there_is(),
+            parameters::limit(MAX_LIMIT, DEFAULT_LIMIT),
+            parameters::cursor(),
+        ])
+        .answers(200, Answer::of::<EntryPage>("A page.").example(json!({"items": [], "next_cursor": null})))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchLog])
+}
+
+fn one_call(listing: Listing) -> Call {
+    let (id, summary) = match listing {
+        Listing::Gaps => ("getGap", "One gap"),
+        Listing::Quarantine => ("getQuarantine", "One object in quarantine, with the object"),
+        Listing::Purges => ("getPurge", "One purge"),
+    };
+    let index = json!({"type": "integer", "format": "int64", "minimum": 0});
+    Call::new(Tag::Compliance, id, summary)
+        .given([parameters::log_in_path(), parameters::path("index", "The index of its entry.", index, 7)])
+        .answers(200, Answer::of::<ListedEntry>("The entry."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchLog, Kind::NoSuchEntry])
 }
 
 async fn page(

@@ -26,11 +26,13 @@ use dualaudit_record::{
     export::{ExportFormat, Manifest, Scope},
 };
 use futures::stream;
+use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{
     Api,
     executions::{Pairs, pairs},
+    openapi::{Answer, Call, Header, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
 };
@@ -86,6 +88,72 @@ impl Exports {
         let kept = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|manifest| manifest.export.export == id).cloned()
     }
+}
+
+pub(super) fn call() -> Call {
+    let named = Header {
+        name: "Dualaudit-Export",
+        description: "The export's id: where its manifest is, and what its entries in the logs say.",
+        example: "6f1c2b3a4d5e6f708192a3b4c5d6e7f8",
+    };
+    let file = Header {
+        name: "Content-Disposition",
+        description: "A name for the file.",
+        example: "attachment; filename=\"dualaudit-6f1c2b3a4d5e6f708192a3b4c5d6e7f8.jsonl\"",
+    };
+    let actor = json!({"type": "string", "maxLength": 4096, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"});
+    Call::new(Tag::Export, "export", "Streams what is recorded")
+        .saying(
+            "Becomes an entry of each log that is read. The stream is whole only with its last chunk: it is broken off where it \
+             cannot be read to its end, or not be recorded.",
+        )
+        .given([
+            parameters::query(
+                "format",
+                "`jsonl`: a proof bundle a line; `csv` and `parquet`: an execution a row.",
+                parameters::one_of(&["jsonl", "csv", "parquet"]),
+                "csv",
+            ),
+            parameters::query(
+                "scope",
+                "The latest revisions, all of them, or every entry of a log: of `entries` only `log` narrows, and only \
+                 `jsonl` holds them.",
+                parameters::one_of(&["latest", "revisions", "entries"]),
+                "latest",
+            ),
+            parameters::query(
+                "actor",
+                "Who asks, as it goes into the log; `unverified` unless given. Not blank, 4,096 bytes at most.",
+                actor,
+                "auditor",
+            ),
+        ])
+        .given(parameters::filters())
+        .answers(
+            200,
+            Answer::empty("The export.")
+                .or("application/x-ndjson", json!({"type": "string"}))
+                .or("text/csv", json!({"type": "string"}))
+                .or("application/vnd.apache.parquet", json!({"type": "string"}))
+                .header(named)
+                .header(file),
+        )
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchLog, Kind::Conflict, Kind::NotYetSigned])
+}
+
+pub(super) fn manifest_call() -> Call {
+    Call::new(Tag::Export, "getManifest", "The manifest of an export that was made here lately")
+        .saying("There a few seconds after the export was read; this process keeps the newest 64.")
+        .given([parameters::path(
+            "id",
+            "The export's id.",
+            json!({"type": "string", "minLength": 1}),
+            "6f1c2b3a4d5e6f708192a3b4c5d6e7f8",
+        )])
+        .answers(200, Answer::of::<Manifest>("The manifest."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchExport])
 }
 
 pub(super) async fn export(

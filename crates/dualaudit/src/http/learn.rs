@@ -3,33 +3,125 @@
 //! Parameters: those of the answer. A filter that there is not is answered with 422, which names those there are.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{State, rejection::QueryRejection},
-    routing::get,
 };
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     Api,
     executions::{Pairs, pairs},
-    problem::Problem,
+    openapi::{
+        Answer as Answered, Call, Routes, Tag,
+        parameters::{self, Parameter, one_of, query, text, text_or_empty, time, whole},
+    },
+    problem::{Kind, Problem},
 };
 use crate::learn::{
-    self, Answer, Ask, adjustments, compare, recommend, regressions, steps, verdicts, workflows,
+    self, Answer, Ask, adjustments, compare, question::MINIMUM, recommend, regressions, steps, verdicts,
+    workflows,
 };
 
 /// One path an answer.
-pub(super) fn routes() -> Router<Api> {
-    let router = route::<workflows::Request>(Router::new());
-    let router = route::<steps::Request>(router);
-    let router = route::<adjustments::Request>(router);
-    let router = route::<compare::Request>(router);
-    let router = route::<regressions::Request>(router);
-    let router = route::<recommend::Request>(router);
-    route::<verdicts::Request>(router)
+pub(super) fn routes() -> Routes {
+    let by = || query("by", "What a row is of.", one_of(&["workflow", "version"]), "version");
+    let routes = route::<workflows::Request>(
+        Routes::default(),
+        call::<workflows::Workflows>("Workflows", "How workflows do, the most run first")
+            .given([workflow(), by()])
+            .given([query("series", "With how it came about, stretch by stretch.", boolean(), "true")])
+            .given([parameters::limit(1000, 200)]),
+    );
+    let routes = route::<steps::Request>(
+        routes,
+        call::<steps::Steps>("Steps", "The steps of a workflow, those with most to answer for first")
+            .given([workflow().required()])
+            .given([query("sort", "By what.", one_of(&["failures", "retries", "time"]), "time")])
+            .given([query(
+                "examples",
+                "With executions that said what is told of errors.",
+                boolean(),
+                "true",
+            )]),
+    );
+    let routes = route::<adjustments::Request>(
+        routes,
+        call::<adjustments::Adjustments>("Adjustments", "What adjustments to steps are associated with")
+            .given([workflow().required()]),
+    );
+    let routes = route::<compare::Request>(
+        routes,
+        call::<compare::Comparisons>("Compare", "Two versions of a workflow, or two periods")
+            .given([workflow()])
+            .given([query(
+                "against",
+                "The version to compare with, of the workflow that is named; the one before unless given. Not with a period.",
+                text_or_empty(),
+                "v1.1.0",
+            )])
+            .given([
+                time("against_since", "When the period to compare with begins.", "56d"),
+                time("against_until", "When it ends; where the other begins unless given.", "28d"),
+            ]),
+    );
+    let routes = route::<regressions::Request>(
+        routes,
+        call::<regressions::Regressions>("Regressions", "What got worse, day by day")
+            .given([workflow(), by()]),
+    );
+    let seed = json!({"type": "integer", "format": "int64", "minimum": 0, "maximum": u32::MAX});
+    let routes = route::<recommend::Request>(
+        routes,
+        call::<recommend::Recommended>("Recommend", "What to try for a kind of incident, ranked")
+            .given([workflow(), parameters::limit(10, 5)])
+            .given([query("explore", "Ranks by draws, of this seed, rather than by lower bounds.", seed, 7)]),
+    );
+    route::<verdicts::Request>(
+        routes,
+        call::<verdicts::Verdicts>("Verdicts", "What people said of executions, and where it disagrees")
+            .given([workflow(), by(), parameters::limit(1000, 100)]),
+    )
 }
 
-fn route<A: Ask + 'static>(router: Router<Api>) -> Router<Api> {
-    router.route(&format!("/api/v1/learn/{}", A::NAME), get(answer::<A>))
+fn route<A: Ask + 'static>(routes: Routes, call: Call) -> Routes {
+    routes.get(&format!("/api/v1/learn/{}", A::NAME), answer::<A>, call)
+}
+
+/// What is said of an answer, and of the parameters that each has but for the workflow.
+fn call<T: ToSchema>(name: &str, summary: &str) -> Call
+where
+    Answer<T>: ToSchema,
+{
+    let incident = query("incident_type", "The kind of incident.", text_or_empty(), "OOMKilled");
+    Call::new(Tag::Learning, format!("learn{name}"), summary)
+        .saying("Of executions that ended in a period. Figures say how many executions they are made of, and their interval.")
+        .given([
+            query("log", "The log they are in.", text(), "http"),
+            query("version", "The workflow's version; empty: those that have none.", text_or_empty(), "v1.2.0"),
+            query("namespace", "The resource's namespace; empty: those that have none.", text_or_empty(), "shop"),
+            if name == "Recommend" { incident.required() } else { incident },
+            query("target_kind", "The kind of what they worked on; empty: those that do not say.", text_or_empty(), "Deployment"),
+            time("since", "When the period begins, which must be before it ends.", "7d"),
+            time("until", "When it ends; now unless given.", "1h"),
+            query(
+                "minimum",
+                "Executions under which a figure says `insufficient_data`.",
+                whole(1_000_000, MINIMUM),
+                10,
+            ),
+        ])
+        .answers(200, Answered::of::<Answer<T>>("The answer."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::UnknownFilter, Kind::NoSuchLog])
+}
+
+fn workflow() -> Parameter {
+    query("workflow", "The workflow's name.", text(), "restart-deployment")
+}
+
+fn boolean() -> serde_json::Value {
+    one_of(&["true", "false"])
 }
 
 async fn answer<A: Ask>(

@@ -10,9 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dualaudit_record::log::{TileId, TilePath, read_entry_bundle};
+use serde_json::json;
 
 use super::{
     Api,
+    openapi::{Answer, Call, Header, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
 };
@@ -21,6 +23,50 @@ use crate::proof::Bundler;
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+fn kept(example: &'static str) -> Header {
+    Header { name: "Cache-Control", description: "How long it may be kept.", example }
+}
+
+pub(super) fn checkpoint_call() -> Call {
+    let note = "dualaudit.dev/http\n300\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n";
+    Call::new(Tag::Proof, "getCheckpoint", "The newest checkpoint of a log")
+        .saying("A C2SP `tlog-checkpoint`; of a log without a key, without signatures.")
+        .given([parameters::log_in_path()])
+        .answers(
+            200,
+            Answer::empty("The note.")
+                .or("text/plain", json!({"type": "string"}))
+                .example(json!(note))
+                .header(kept("no-cache")),
+        )
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchLog, Kind::NotYetSigned])
+}
+
+pub(super) fn tile_call() -> Call {
+    let pattern = r"^(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?$";
+    Call::new(Tag::Proof, "getTile", "A tile or an entry bundle of a log")
+        .saying("C2SP `tlog-tiles`: what a checkpoint covers, and never changes. The path goes on over slashes.")
+        .given([
+            parameters::log_in_path(),
+            parameters::path(
+                "path",
+                "`L/N` of a tile of hashes, `entries/N` of a bundle of leaves; N in groups of three digits, all but the last \
+                 with an x; of what is not full `.p/W` more.",
+                json!({"type": "string", "pattern": pattern}),
+                "entries/000.p/44",
+            ),
+        ])
+        .answers(
+            200,
+            Answer::empty("The bytes.")
+                .or("application/octet-stream", json!({"type": "string", "contentMediaType": "application/octet-stream"}))
+                .header(kept(FOR_EVER)),
+        )
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchLog, Kind::NoSuchTile, Kind::NotYetSigned])
+}
 
 pub(super) async fn checkpoint(
     State(api): State<Api>,

@@ -11,6 +11,7 @@ mod healthz;
 mod learn;
 pub mod limits;
 mod log;
+mod openapi;
 mod openmetrics;
 mod path;
 pub mod problem;
@@ -27,10 +28,9 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware::{from_fn, from_fn_with_state},
-    routing::{get, post},
 };
 use tokio::sync::watch::Receiver;
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     clock::SharedClock,
@@ -40,8 +40,10 @@ use crate::{
     query::{SharedStore, Sides},
 };
 use limits::Limits;
+use openapi::Routes;
 use problem::{Kind, Problem};
 
+pub use openapi::openapi_json;
 pub use serve::serve;
 
 /// What the API works on.
@@ -82,29 +84,14 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
     let admission = limits::Admission::new(limits);
     let exports = export::Exports::of(&api);
     let watchers = watch::Watchers::of(&api);
-    let executions = Router::new()
-        .route("/api/v1/executions", post(executions::post::post).get(executions::list::list))
-        .route("/api/v1/executions/{id}", get(executions::get::get))
-        .route("/api/v1/executions/{id}/proof", get(executions::proof::proof))
-        .route("/api/v1/executions/{id}/reviews", post(executions::reviews::post))
-        .route("/api/v1/watch", get(watch::watch))
-        .route("/api/v1/digests", get(digests::digests))
-        .merge(entries::routes())
-        .merge(learn::routes())
-        .route("/api/v1/export", get(export::export))
-        .route("/api/v1/export/{id}", get(export::manifest))
-        .route("/api/v1/log/{log}/checkpoint", get(log::checkpoint))
-        .route("/api/v1/log/{log}/tile/{*path}", get(log::tile).layer(CompressionLayer::new()))
+    let calls = calls()
+        .router()
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(from_fn_with_state(admission.clone(), limits::admit));
     // What tells whether the process lives stays outside the bound on requests: an overloaded server
     // is not a dead one.
-    let about_us = Router::new()
-        .route("/healthz", get(healthz::healthz))
-        .route("/readyz", get(readyz::readyz))
-        .route("/metrics", get(openmetrics::metrics));
-    executions
-        .merge(about_us)
+    calls
+        .merge(about_us().router())
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::Extension(admission.clone()))
@@ -114,6 +101,32 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .layer(from_fn_with_state(admission, limits::in_time))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(from_fn(limits::trace))
+}
+
+/// What the API has under `/api/v1`.
+fn calls() -> Routes {
+    Routes::default()
+        .post("/api/v1/executions", executions::post::post, executions::post::call())
+        .get("/api/v1/executions", executions::list::list, executions::list::call())
+        .get("/api/v1/executions/{id}", executions::get::get, executions::get::call())
+        .get("/api/v1/executions/{id}/proof", executions::proof::proof, executions::proof::call())
+        .post("/api/v1/executions/{id}/reviews", executions::reviews::post, executions::reviews::call())
+        .get("/api/v1/digests", digests::digests, digests::call())
+        .merge(entries::routes())
+        .merge(learn::routes())
+        .get("/api/v1/export", export::export, export::call())
+        .get("/api/v1/export/{id}", export::manifest, export::manifest_call())
+        .get("/api/v1/log/{log}/checkpoint", log::checkpoint, log::checkpoint_call())
+        .get("/api/v1/log/{log}/tile/{*path}", log::tile, log::tile_call())
+}
+
+/// What tells how the server does, and what it has.
+fn about_us() -> Routes {
+    Routes::default()
+        .get("/healthz", healthz::healthz, healthz::call())
+        .get("/readyz", readyz::readyz, readyz::call())
+        .get("/metrics", openmetrics::metrics, openmetrics::call())
+        .get("/openapi.json", openapi::serve, openapi::call())
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

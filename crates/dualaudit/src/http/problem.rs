@@ -75,6 +75,8 @@ pub enum Kind {
     RejectedByDatabase,
     /// An amendment without the revision it amends.
     PreconditionRequired,
+    /// The client sends more than it may.
+    TooManyRequests,
     /// Our fault.
     Internal,
     /// The database does not answer.
@@ -88,6 +90,75 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub(super) const ALL: [Self; 28] = [
+        Self::MalformedRequest,
+        Self::InvalidJson,
+        Self::InvalidParameter,
+        Self::UnknownFilter,
+        Self::NoSuchPath,
+        Self::NoSuchExecution,
+        Self::Purged,
+        Self::NoSuchLog,
+        Self::NoSuchEntry,
+        Self::NoSuchTile,
+        Self::NotYetSigned,
+        Self::NoSuchExport,
+        Self::MethodNotAllowed,
+        Self::AmbiguousId,
+        Self::Conflict,
+        Self::StaleRevision,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidRecord,
+        Self::AllRefused,
+        Self::RejectedByDatabase,
+        Self::PreconditionRequired,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::Unavailable,
+        Self::QuestionTooSlow,
+        Self::Overloaded,
+        Self::Timeout,
+    ];
+
+    /// What every call under `/api/v1` may fail with.
+    pub(super) const OF_EVERY_CALL: [Self; 8] = [
+        Self::MalformedRequest,
+        Self::InvalidParameter,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::Unavailable,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::QuestionTooSlow,
+    ];
+
+    /// Its URI, which stays.
+    pub(super) fn uri(self) -> String {
+        format!("{TYPES}{}", self.slug())
+    }
+
+    /// The last part of its URI.
+    pub(super) fn slug(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// What every problem of the kind is called.
+    pub(super) fn title(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The status it is answered with.
+    pub(super) fn status(self) -> StatusCode {
+        self.parts().2
+    }
+
+    /// Whether the answer says when to try again.
+    pub(super) fn is_retried(self) -> bool {
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+    }
+
     /// The last part of its URI, its title, and its status.
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
         use StatusCode as S;
@@ -125,6 +196,9 @@ impl Kind {
             }
             Self::PreconditionRequired => {
                 ("precondition-required", "An amendment names its revision", S::PRECONDITION_REQUIRED)
+            }
+            Self::TooManyRequests => {
+                ("too-many-requests", "The client sends too many requests", S::TOO_MANY_REQUESTS)
             }
             Self::Internal => ("internal", "Something is wrong with the server", S::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "The database does not answer", S::SERVICE_UNAVAILABLE),
@@ -178,7 +252,7 @@ impl Problem {
 
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
-        self.kind.parts().2
+        self.kind.status()
     }
 }
 
@@ -209,7 +283,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status(), Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if self.kind.is_retried() {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

@@ -10,11 +10,24 @@ use std::time::Duration;
 
 use axum::extract::State;
 
-use super::{Api, problem::Problem};
+use super::{
+    Api, healthz,
+    openapi::{Call, Tag},
+    problem::{Kind, Problem},
+};
 use crate::query::{self, StoreError};
 
 /// Whoever asks gives up after a few seconds, so the answer has to be there before.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) fn call() -> Call {
+    Call::new(Tag::Server, "isReady", "The database answers questions").answers(200, healthz::ok()).fails([
+        Kind::Internal,
+        Kind::Unavailable,
+        Kind::Timeout,
+        Kind::QuestionTooSlow,
+    ])
+}
 
 pub(super) async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
     match tokio::time::timeout(PATIENCE, query::ready(api.store.as_ref())).await {

@@ -79,7 +79,7 @@ impl Ask for Request {
 }
 
 /// Adjustments to the steps of a workflow: what helps first, then what hurts, then the others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Adjustments {
     /// Always: what executions have in common with their outcome need not be what brought it about.
     pub association: bool,
@@ -97,7 +97,7 @@ pub struct Adjustments {
 }
 
 /// A kind of adjustment to a step, among the executions that count and came to that step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Adjustment {
     /// Number of the step.
     pub step_number: u32,
@@ -128,7 +128,8 @@ pub struct Adjustment {
 }
 
 /// Executions that did not succeed and whose step failed or ran out of time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = BrokenExecutions)]
 pub struct Broken {
     /// How many, with the adjustment or without.
     pub executions: u64,
@@ -139,8 +140,9 @@ pub struct Broken {
 }
 
 /// What success with an adjustment is, to success without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AdjustmentVerdict)]
 pub enum Verdict {
     /// More frequent.
     Helps,
@@ -153,7 +155,8 @@ pub enum Verdict {
 }
 
 /// What was said most often.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SaidOfAdjustment)]
 pub struct Said {
     /// The most frequent.
     pub most: Vec<Text>,
@@ -162,7 +165,8 @@ pub struct Said {
 }
 
 /// Something that was said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SaidText)]
 pub struct Text {
     /// What.
     pub text: String,

@@ -227,7 +227,7 @@ fn against_period(
 }
 
 /// Comparisons: what does worse first, then what does better, then the others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Comparisons {
     /// The period that is compared with, where periods are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,7 +242,7 @@ pub struct Comparisons {
 }
 
 /// A version of a workflow, or a period of it, compared with another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Comparison {
     /// Its name.
     pub workflow: String,
@@ -262,7 +262,7 @@ pub struct Comparison {
 }
 
 /// One side of a comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Compared {
     /// Of which version, where only one is compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -280,8 +280,9 @@ pub struct Compared {
 }
 
 /// Whether one side does better than the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ComparisonVerdict)]
 pub enum Verdict {
     /// It succeeds less often.
     Worse,
@@ -294,7 +295,7 @@ pub enum Verdict {
 }
 
 /// How many times as long successful executions take. They are not told apart by what they are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Pace {
     /// The ratio of the medians; null where a side has none.
     pub p50: Option<Estimate>,
@@ -309,7 +310,7 @@ pub struct Pace {
 }
 
 /// Whether one side takes longer than the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaceVerdict {
     /// The median is longer, by more than 2 %.

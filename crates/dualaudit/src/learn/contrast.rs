@@ -25,7 +25,7 @@ const ENOUGH_ALIKE: f64 = 0.75;
 const TOO_MANY_IN_FLIGHT: f64 = 0.1;
 
 /// By what executions are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Dimension {
@@ -84,7 +84,7 @@ impl<'f> Kinds<'f> {
 pub(super) type Groups = BTreeMap<Kind, Sides>;
 
 /// Success of one group less that of another, −1..1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Contrast {
     /// Among executions that are alike, with Sato's interval; null where none are. Where they are alike in one of several
     /// ways, it is the way that shows less, and the interval holds those of all.
@@ -111,7 +111,7 @@ pub struct Contrast {
 }
 
 /// Why nothing can be said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Insufficient {
     /// A group has fewer executions than the minimum.

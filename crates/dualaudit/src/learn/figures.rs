@@ -15,7 +15,7 @@ use super::inference::{
 pub(super) const CONFIDENCE: Confidence = Confidence::NINETY_FIVE;
 
 /// A share of executions, with Wilson's 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Rate {
     /// How many.
     pub count: u64,
@@ -48,7 +48,7 @@ impl Rate {
 }
 
 /// A number, and the ends of its 95 % interval; null where that is open.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[expect(missing_docs, reason = "the number and the ends")]
 pub struct Estimate {
     pub estimate: f64,
@@ -69,8 +69,9 @@ impl From<quantile_shift::Ratio> for Estimate {
 }
 
 /// A duration in nanoseconds, and the ends of its 95 % interval; null where that is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[expect(missing_docs, reason = "the duration and the ends")]
+#[schema(as = DurationEstimate)]
 pub struct Duration {
     pub estimate: u64,
     pub lower: Option<u64>,
@@ -93,7 +94,7 @@ fn nanoseconds(micros: f64) -> u64 {
 }
 
 /// How long executions, or something of them, took; to within 1 %.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Durations {
     /// How many there are.
     pub count: u64,
@@ -131,7 +132,7 @@ pub(super) fn all_durations(cell: &RunsCell) -> Sketch {
 }
 
 /// Executions that have not ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct InFlight {
     /// How many.
     pub executions: u64,
@@ -144,7 +145,7 @@ pub struct InFlight {
 }
 
 /// How executions ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tally {
     /// Those that are part of rates: all but the cancelled and deleted.
     pub executions: u64,

@@ -22,7 +22,7 @@ const COMMON: [&str; 9] =
     ["log", "workflow", "version", "namespace", "incident_type", "target_kind", "since", "until", "minimum"];
 
 /// Which executions. What is not given is not looked at; an empty text asks for those that have none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[expect(missing_docs, reason = "the record's names")]
 pub struct Filters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct Filters {
 }
 
 /// A stretch of time in UTC: from an instant, up to and without another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[expect(missing_docs, reason = "the names of the parameters")]
 pub struct Period {
     pub since: Time,
@@ -182,7 +182,7 @@ impl Filters {
 
 /// Where the executions are listed that rates are made of: paths of the API. These list what is there yet of it: what
 /// was purged still counts, and is in no list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Links {
     /// All of them, so neither earlier attempts nor the cancelled and deleted.
     pub all: String,

@@ -123,7 +123,7 @@ impl Ask for Request {
 }
 
 /// The workflows to try.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recommended {
     /// The seed of the draws that workflows are ranked by; none where they are ranked by lower bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub struct Recommended {
 }
 
 /// A workflow to try.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recommendation {
     /// Its name.
     pub workflow: String,
@@ -168,7 +168,8 @@ pub struct Recommendation {
 }
 
 /// How likely success is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = LikelySuccess)]
 pub struct Success {
     /// The expectation, above 0 and below 1.
     pub mean: f64,
@@ -181,7 +182,7 @@ pub struct Success {
 }
 
 /// Evidence of one level.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Evidence {
     /// Of which executions, but for those of the levels before.
     pub filters: Filters,

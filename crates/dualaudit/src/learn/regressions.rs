@@ -86,7 +86,7 @@ impl Ask for Request {
 }
 
 /// What got worse, the latest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Regressions {
     /// Those found on any day of the period; what lasts comes first, and of that what began last.
     pub regressions: Vec<Regression>,
@@ -100,7 +100,7 @@ pub struct Regressions {
 }
 
 /// What was judged on a day, whatever workflow is asked about: how sure a finding has to be depends on all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JudgedDay {
     /// Which day of UTC.
     pub day: Day,
@@ -113,7 +113,7 @@ pub struct JudgedDay {
 }
 
 /// What could not be judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NotJudged {
     /// Days of the period that are not over yet.
     pub days_not_over: u64,
@@ -125,7 +125,7 @@ pub struct NotJudged {
 }
 
 /// Something that got worse.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Regression {
     /// The log it is in.
     pub log: String,
@@ -157,8 +157,9 @@ pub struct Regression {
 }
 
 /// What it was on the days before, and what it is from the first to the last day.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "measure", rename_all = "snake_case")]
+#[schema(as = RegressionChange)]
 pub enum Change {
     /// The share that succeeded fell.
     Success {

@@ -121,7 +121,7 @@ impl Ask for Request {
 }
 
 /// The steps of a workflow, those with most to answer for first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Steps {
     /// How the executions ended whose steps these are.
     pub tally: Tally,
@@ -141,7 +141,8 @@ pub struct Steps {
 }
 
 /// A step, in the executions that count. Each execution counts once, however often it has the step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = WorkflowStep)]
 pub struct Step {
     /// Its number in the plan.
     pub number: u32,
@@ -176,7 +177,8 @@ pub struct Step {
 
 /// Error messages by what they have in common; of all executions, the cancelled and deleted among them. One that said
 /// several is counted with each.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = StepErrors)]
 pub struct Errors {
     /// The most frequent.
     pub patterns: Vec<Pattern>,
@@ -187,7 +189,8 @@ pub struct Errors {
 }
 
 /// A pattern of messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ErrorPattern)]
 pub struct Pattern {
     /// The message; what differs from one to the other is folded out.
     pub pattern: String,
@@ -203,8 +206,9 @@ pub struct Pattern {
 }
 
 /// Names an execution.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[expect(missing_docs, reason = "the names of the record")]
+#[schema(as = ExampleExecution)]
 pub struct Example {
     pub log: String,
     pub id: String,

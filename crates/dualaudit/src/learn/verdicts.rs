@@ -183,7 +183,7 @@ impl Request {
 }
 
 /// What people said of executions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Verdicts {
     /// Of all that was asked for.
     pub total: Judged,
@@ -200,7 +200,8 @@ pub struct Verdicts {
 }
 
 /// What people said of the executions of a workflow, or of one version of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = VerdictsOfWorkflow)]
 pub struct OfWorkflow {
     /// Its name.
     pub workflow: String,
@@ -215,7 +216,8 @@ pub struct OfWorkflow {
 }
 
 /// Verdicts of executions; of each, the newest. They are no part of success.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = JudgedExecutions)]
 pub struct Judged {
     /// Of all executions, the cancelled and deleted among them, how many were reviewed.
     pub reviewed: Rate,
@@ -257,7 +259,7 @@ impl Judged {
 }
 
 /// An execution whose newest verdict disagrees with how it turned out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Disagreement {
     /// Its log.
     pub log: String,

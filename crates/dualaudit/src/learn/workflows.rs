@@ -101,7 +101,7 @@ impl Ask for Request {
 }
 
 /// How workflows do, the most run first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Workflows {
     /// The period that changes are since.
     pub before: Period,
@@ -115,7 +115,7 @@ pub struct Workflows {
 }
 
 /// How a workflow, or one version of it, does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Workflow {
     /// Its name.
     pub workflow: String,
@@ -154,7 +154,7 @@ pub struct Workflow {
 }
 
 /// Scores, 0..1, of executions that count.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Effectiveness {
     /// How many.
     pub count: u64,
@@ -175,7 +175,7 @@ pub struct Effectiveness {
 }
 
 /// Why a mean stands by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unshrunk {
     /// No incident type was asked for: workflows for different incidents have no common mean.
@@ -187,7 +187,7 @@ pub enum Unshrunk {
 }
 
 /// How many executions did something again, and how often in all.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Repeated {
     /// How many executions.
     pub executions: Rate,
@@ -196,7 +196,8 @@ pub struct Repeated {
 }
 
 /// Success, against the period before.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SuccessChange)]
 pub struct Change {
     /// Success in the period before.
     pub before: Rate,
@@ -205,7 +206,8 @@ pub struct Change {
 }
 
 /// A stretch of time of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SeriesPoint)]
 pub struct Point {
     /// When it begins and ends.
     #[serde(flatten)]

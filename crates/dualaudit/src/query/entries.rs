@@ -57,7 +57,7 @@ impl Listing {
 }
 
 /// One page of entries.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EntryPage {
     /// In the order of the list.
     pub items: Vec<ListedEntry>,
@@ -66,7 +66,7 @@ pub struct EntryPage {
 }
 
 /// An entry as lists show it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ListedEntry {
     /// The log it is in.
     pub log: String,

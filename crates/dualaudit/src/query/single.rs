@@ -39,17 +39,18 @@ pub fn wanted(id: String, pairs: &[(String, String)]) -> Result<Wanted, BadParam
 }
 
 /// One attempt of an execution, in full.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Execution)]
 pub struct Found {
     /// Its latest revision; `None` where none is recorded yet.
     pub record: Option<StoredExecution>,
     /// The receipt of that revision.
     pub receipt: Option<Receipt>,
-    /// Its revisions, latest first: the latest [`MAX_REVISIONS`](crate::store::MAX_REVISIONS), or fewer of large records.
+    /// Its revisions, latest first: the latest 20, or fewer of large records.
     pub revisions: Vec<Revision>,
     /// How many there are.
     pub revisions_total: u32,
-    /// Verdicts on it, newest first, which is the one that counts: the newest [`MAX_REVIEWS`](crate::store::MAX_REVIEWS).
+    /// Verdicts on it, newest first, which is the one that counts: the newest 100.
     pub reviews: Vec<Reviewed>,
     /// Holds on it, oldest first.
     pub holds: Vec<HeldSince>,
@@ -82,7 +83,7 @@ pub struct LiveState {
 }
 
 /// One revision of a record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Revision {
     /// What it changed of the one before (RFC 6902), its revision and times of recording aside; nothing where that one is
     /// not shown.
@@ -95,7 +96,7 @@ pub struct Revision {
 }
 
 /// A hold, and since when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeldSince {
     /// Index of its entry.
     pub index: u64,
@@ -107,7 +108,7 @@ pub struct HeldSince {
 }
 
 /// A verdict on it, and since when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reviewed {
     /// Index of its entry.
     pub index: u64,

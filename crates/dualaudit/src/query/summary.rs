@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{live::LiveExecution, store::Listed};
 
 /// Where an execution is to be found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// In its cluster: its resource exists.
@@ -22,12 +22,12 @@ pub enum Tier {
     Stored,
 }
 
-/// One row of a list. The fields are those of [`StoredExecution`], in the same form; steps and
+/// One row of a list. The fields are those of a stored execution, in the same form; steps and
 /// adjustments are left out, not empty, so that nobody takes them for none. What has not ended has no outcome, score,
-/// status, end or duration, and what is not recorded no revision. A long `error_message` is
-/// clipped to [`MESSAGE_BYTES`](dualaudit_record::clip::MESSAGE_BYTES).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// status, end or duration, and what is not recorded no revision. A long `error_message` is clipped to 1,024 bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[expect(missing_docs, reason = "see `WorkflowExecutionAudit` and `StoredExecution`")]
+#[schema(as = ExecutionSummary)]
 pub struct Summary {
     pub id: String,
     pub attempt: u32,

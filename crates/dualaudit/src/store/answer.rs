@@ -25,7 +25,7 @@ impl Answer {
 }
 
 /// Proof to the sender that the record is on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Receipt {
     /// The execution; empty for an entry that concerns several.
     pub id: String,
@@ -48,7 +48,7 @@ pub struct Receipt {
 }
 
 /// What a sending did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptResult {
     /// It was new.

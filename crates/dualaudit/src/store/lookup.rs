@@ -70,7 +70,7 @@ pub struct Detail {
 }
 
 /// That the personal fields of something were erased.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ErasedBy {
     /// Index of the entry that says so, and why.
     pub index: u64,

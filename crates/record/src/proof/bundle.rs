@@ -17,6 +17,7 @@ use crate::{
 /// One entry with all that proves it: its leaf, its body, and a C2SP `tlog-proof`. In text, a JSON object of
 /// any spelling: what is hashed is made canonical first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
     /// What the log holds of the entry.

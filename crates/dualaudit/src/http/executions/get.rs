@@ -10,9 +10,23 @@ use axum::{
 
 use super::{Pairs, wanted};
 use crate::{
-    http::{Api, path::Segments, problem::Problem},
+    http::{
+        Api,
+        openapi::{Answer, Call, Tag, parameters},
+        path::Segments,
+        problem::{Kind, Problem},
+    },
     query::{self, Found},
 };
+
+pub(in crate::http) fn call() -> Call {
+    Call::new(Tag::Executions, "getExecution", "One execution in full")
+        .saying("The latest attempt unless one is named, with its revisions, receipt, reviews and holds.")
+        .given([parameters::id(), parameters::log(), parameters::attempt()])
+        .answers(200, Answer::of::<Found>("The execution."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
+}
 
 pub(in crate::http) async fn get(
     State(api): State<Api>,

@@ -7,12 +7,29 @@ use axum::{
     Json,
     extract::{State, rejection::QueryRejection},
 };
+use serde_json::json;
 
 use super::{Pairs, pairs};
 use crate::{
-    http::{Api, problem::Problem},
-    query::{self, ListRequest, Page},
+    http::{
+        Api,
+        openapi::{Answer, Call, Tag, parameters},
+        problem::{Kind, Problem},
+    },
+    query::{self, DEFAULT_LIMIT, ListRequest, MAX_LIMIT, Page},
 };
+
+pub(in crate::http) fn call() -> Call {
+    Call::new(Tag::Executions, "listExecutions", "A page of executions, newest first")
+        .saying(
+            "Ordered by `created_at`, then log, id and attempt: a row never moves, so following `next_cursor` gives each \
+             once. Steps and adjustments are left out, and a long `error_message` is clipped.",
+        )
+        .given(parameters::filters())
+        .given([parameters::limit(MAX_LIMIT, DEFAULT_LIMIT), parameters::cursor()])
+        .answers(200, Answer::of::<Page>("A page.").example(json!({"items": [], "next_cursor": null})))
+        .fails(Kind::OF_EVERY_CALL)
+}
 
 pub(in crate::http) async fn list(
     State(api): State<Api>,

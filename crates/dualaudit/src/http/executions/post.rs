@@ -17,7 +17,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use dualaudit_record::submitted::Submitted;
 use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::{ToSchema, openapi::Ref};
 
 use super::{
     Pairs,
@@ -28,6 +31,7 @@ use crate::{
     http::{
         Api,
         limits::{Admission, BODY_BYTES, Deadline},
+        openapi::{Answer, Call, Header, Tag, parameters},
         problem::{Kind, Problem, internal},
     },
     ingest::{Receipt, ReceiptResult},
@@ -40,17 +44,120 @@ mod tests;
 
 use fate::{Fate, record_all};
 
-/// What a request is answered with.
-#[derive(Debug, Default, Serialize)]
+/// What became of the records of a request.
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct Answered {
+    /// Of those that are recorded, in the order sent.
     receipts: Vec<Receipt>,
+    /// Those that are not.
     refused: Vec<Refused>,
 }
 
-#[derive(Debug, Serialize)]
+/// A record that was refused, and why.
+#[derive(Debug, Serialize, ToSchema)]
 struct Refused {
+    /// Its place among those sent, from 0.
     position: usize,
+    /// What is wrong with it.
+    #[schema(schema_with = problem_schema)]
     problem: Problem,
+}
+
+fn problem_schema() -> Ref {
+    Ref::from_schema_name("Problem")
+}
+
+pub(in crate::http) fn call() -> Call {
+    let record = json!({"$ref": "#/components/schemas/Record"});
+    let example = example();
+    let lines = format!("{example}\n");
+    let answered = |description| Answer::of::<Answered>(description);
+    let receipt = json!({
+        "id": "run-1", "attempt": 1, "revision": 1, "log": "http", "index": 0, "recorded_at": "2026-05-01T08:00:01.000000Z",
+        "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "result": "created",
+    });
+    let location = Header {
+        name: "Location",
+        description: "Of a single record: where it is to be found.",
+        example: "/api/v1/executions/run-1?log=http&attempt=1",
+    };
+    Call::new(Tag::Executions, "recordExecutions", "Records executions")
+        .saying(
+            "One record, an array of them, or one a line: 8 MiB and 20,000 records at most. The answer comes after the commit \
+             that holds them is on disk; what is accepted is recorded whatever becomes of the rest. Sending again is safe. A \
+             single record answers with its own status; several with 422 only where all of them were refused.",
+        )
+        .given([
+            parameters::query(
+                "amend",
+                "Add a revision to what is recorded: of a single record, with If-Match.",
+                parameters::one_of(&["true", "false"]),
+                "true",
+            ),
+            parameters::header(
+                "If-Match",
+                "The latest revision that you know of, as a number, with or without quotes; only with `amend=true`.",
+                json!({"type": "string", "pattern": "^(\\+?0*[1-9][0-9]{0,8}|\"\\+?0*[1-9][0-9]{0,8}\")$"}),
+                "1",
+            ),
+        ])
+        .takes(
+            "application/json",
+            json!({"anyOf": [record, {
+                "type": "array",
+                "maxItems": body::MAX_RECORDS,
+                "description": "Records. What is none is refused by itself.",
+                "items": {"anyOf": [record, {}]},
+            }]}),
+            example,
+        )
+        .takes(
+            "application/x-ndjson",
+            json!({"type": "string", "description": "A record a line; each line stands by itself."}),
+            json!(lines),
+        )
+        .with_type::<Submitted>()
+        .answers(
+            201,
+            answered("Something was recorded.")
+                .header(location)
+                .example(json!({"receipts": [receipt], "refused": []}))
+                .link("execution", "getExecution", json!({"id": "$response.body#/receipts/0/id"}))
+                .link("review", "reviewExecution", json!({"id": "$response.body#/receipts/0/id"})),
+        )
+        .answers(200, answered("Everything was there already, or nothing was sent."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::InvalidJson, Kind::Conflict, Kind::StaleRevision, Kind::Purged, Kind::PayloadTooLarge])
+        .fails([Kind::UnsupportedMediaType, Kind::InvalidRecord, Kind::AllRefused, Kind::RejectedByDatabase])
+        .fails([Kind::PreconditionRequired])
+}
+
+/// A record as a producer sends it.
+fn example() -> Value {
+    json!({
+        "id": "run-1",
+        "remediation_id": "rem-1",
+        "workflow_name": "restart-deployment",
+        "workflow_version": "v1.2.0",
+        "total_steps": 1,
+        "steps_completed": 1,
+        "steps_failed": 0,
+        "total_duration": 90_000_000_000_u64,
+        "outcome": "success",
+        "effectiveness_score": 0.95,
+        "rollbacks_performed": 0,
+        "step_executions": [{
+            "step_number": 1,
+            "action": "restart",
+            "duration": 90_000_000_000_u64,
+            "status": "completed",
+            "retries_attempted": 0,
+        }],
+        "adaptive_adjustments": null,
+        "completed_at": "2026-05-01T08:00:00Z",
+        "status": "completed",
+        "labels": {"team": "payments"},
+    })
 }
 
 pub(in crate::http) async fn post(

@@ -13,12 +13,22 @@ use super::{Pairs, wanted};
 use crate::{
     http::{
         Api,
+        openapi::{Answer, Call, Tag, parameters},
         path::Segments,
-        problem::{Problem, internal},
+        problem::{Kind, Problem, internal},
     },
     proof::Bundler,
     query::{self, GetError, Which},
 };
+
+pub(in crate::http) fn call() -> Call {
+    Call::new(Tag::Proof, "getProof", "One execution with all that proves it, offline")
+        .saying("The leaf, the body, and a C2SP `tlog-proof` of the latest revision; of what was purged, without the body.")
+        .given([parameters::id(), parameters::log(), parameters::attempt()])
+        .answers(200, Answer::of::<Bundle>("The bundle."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::NotYetSigned])
+}
 
 pub(in crate::http) async fn proof(
     State(api): State<Api>,

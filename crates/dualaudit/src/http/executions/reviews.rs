@@ -12,12 +12,15 @@ use axum::{
 };
 use dualaudit_record::entry::Verdict;
 use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{Pairs, wanted};
 use crate::{
     http::{
         Api,
         export::Exports,
+        openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
     },
@@ -25,14 +28,36 @@ use crate::{
     review::{Said, review},
 };
 
-#[derive(Deserialize)]
+/// What somebody says of an execution. Texts have 4,096 bytes at most, without U+0000.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Review {
+    /// What it was worth.
     verdict: Verdict,
+    /// Why.
     #[serde(default)]
+    #[schema(max_length = 4096, pattern = r"^[^\u0000]*$")]
     note: String,
+    /// Who says so, as it goes into the log; not blank.
     #[serde(default = "unverified")]
+    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
     actor: String,
+}
+
+pub(in crate::http) fn call() -> Call {
+    let body = json!({"$ref": "#/components/schemas/Review"});
+    let example = json!({"verdict": "harmful", "note": "It drained the wrong node.", "actor": "jo"});
+    let receipt = |description| Answer::of::<Receipt>(description);
+    Call::new(Tag::Executions, "reviewExecution", "A verdict on one execution")
+        .saying("Becomes an entry of its log. Of several verdicts on one attempt the newest counts.")
+        .given([parameters::id(), parameters::log(), parameters::attempt()])
+        .takes("application/json", body, example)
+        .with_type::<Review>()
+        .answers(201, receipt("It is recorded."))
+        .answers(200, receipt("The same was said last."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
+        .fails([Kind::InvalidJson, Kind::Conflict, Kind::PayloadTooLarge, Kind::InvalidRecord])
 }
 
 fn unverified() -> String {

@@ -22,7 +22,7 @@ const CUT_OFF: f64 = 0.01;
 const MOST: usize = 100;
 
 /// How long each step may take.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Timeouts {
     /// In the order of their numbers; the first 100.
     pub steps: Vec<StepTimeout>,
@@ -37,7 +37,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// How long a step may take.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StepTimeout {
     /// Its number in the plan.
     pub step_number: u32,

@@ -16,7 +16,7 @@ use crate::learn::{
 };
 
 /// A workflow that is in use, and was never run for the incident type.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Untested {
     /// Its name.
     pub workflow: String,
@@ -31,8 +31,9 @@ pub struct Untested {
 }
 
 /// Why a workflow may be worth a try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = UntestedReason)]
 pub enum Why {
     /// It ran on the same kind of target in the last 28 days of the period.
     SameTargetKind,

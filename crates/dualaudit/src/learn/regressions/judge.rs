@@ -130,8 +130,9 @@ pub struct Run {
 }
 
 /// What became of a regression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RegressionState)]
 pub enum State {
     /// On no day since it was as good as before.
     Lasting,
