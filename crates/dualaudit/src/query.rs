@@ -19,7 +19,7 @@ mod summary;
 
 pub use count::Count;
 pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, entries, entry};
-pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT};
+pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT, PHASES};
 pub use seam::{Missing, Sides, Warning, list};
 pub use selector::parse as label_selector;
 pub use single::{Found, GetError, HeldSince, LiveState, Reviewed, Revision, detail, get, wanted};

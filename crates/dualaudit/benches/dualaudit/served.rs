@@ -38,7 +38,9 @@ fn serve(audit: &Standalone) -> Dualaudit {
 
 /// What a producer records over HTTP as fast as it can, alone and beside readers of one request a second each.
 pub(crate) async fn a_producer_beside_readers() {
-    heading(&format!("a producer over HTTP, alone and beside {READERS} readers, of {STORED} executions in SQLite"));
+    heading(&format!(
+        "a producer over HTTP, alone and beside {READERS} readers, of {STORED} executions in SQLite"
+    ));
     let audit = Standalone::new();
     let dualaudit = serve(&audit);
     let client = reqwest::Client::new();
@@ -51,7 +53,9 @@ pub(crate) async fn a_producer_beside_readers() {
         alone.push(produce(&client, &dualaudit.url, &next, ROUND).await);
         let over = Arc::new(AtomicBool::new(false));
         let readers: Vec<_> = (0..READERS)
-            .map(|reader| tokio::spawn(read(client.clone(), dualaudit.url.clone(), reader, Arc::clone(&over))))
+            .map(|reader| {
+                tokio::spawn(read(client.clone(), dualaudit.url.clone(), reader, Arc::clone(&over)))
+            })
             .collect();
         beside.push(produce(&client, &dualaudit.url, &next, ROUND).await);
         over.store(true, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! `dualaudit run`: controller and API in one process.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU32, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
 use dualaudit_record::{Time, checkpoint::SigningKey};
@@ -18,7 +18,10 @@ use crate::{
     clock::{SharedClock, SystemClock, entropy},
     completeness::Digester,
     controller::{Cleanup, Cluster, Controller, Options, Policy},
-    http::{self, Api},
+    http::{
+        self, Api, Rate,
+        limits::{CLIENT_RATE, Limits},
+    },
     ingest::Ingest,
     live::Board,
     metrics::Metrics,
@@ -47,6 +50,10 @@ pub struct Args {
     /// Address of the API
     #[arg(long, env = "DUALAUDIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+
+    /// Requests a second that one address may send to the API, and five times as many at once; 0 for no limit
+    #[arg(long, env = "DUALAUDIT_CLIENT_RATE", default_value_t = CLIENT_RATE, value_name = "N")]
+    client_rate: u32,
 
     /// Name of this cluster's log: 1 to 63 of a-z, 0-9, '.' and '-'
     #[arg(long, env = "DUALAUDIT_CLUSTER", default_value = "default", value_name = "NAME", value_parser = log_name)]
@@ -140,7 +147,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
         tracing::info!("serving http://{}", listener.local_addr()?);
-        parts.push(http::serve(listener, http::router(api), until(stopped.clone())).boxed());
+        let limits = Limits { rate: NonZeroU32::new(args.client_rate).map(Rate::of), ..Limits::default() };
+        parts.push(http::serve(listener, http::router_with(api, limits), until(stopped.clone())).boxed());
     }
     if let Some((ingest, board)) = cluster {
         publishers.push(publisher(&ingest).await?);

@@ -28,6 +28,7 @@ use dualaudit_record::{
 use futures::stream;
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tracing::Instrument as _;
 
 use super::{
     Api,
@@ -178,7 +179,7 @@ pub(super) async fn export(
     let (chunks, sent) = mpsc::channel(CHUNKS);
     let name = file.clone();
     // Of its own: whoever asked may go away, and what they read is recorded all the same.
-    tokio::spawn(async move {
+    let exporting = async move {
         let mut sink = Stream { chunks: Some(chunks), stopping: exports.stopping.clone() };
         match opened.hand_out(&mut sink, &name, |_| {}).await {
             Ok(manifest) => exports.keep(manifest),
@@ -188,7 +189,8 @@ pub(super) async fn export(
             }
         }
         drop(room);
-    });
+    };
+    tokio::spawn(exporting.in_current_span());
     let sent = stream::unfold(sent, |mut sent| async { sent.recv().await.map(|chunk| (chunk, sent)) });
     Ok(answer(format, &id, &file, Body::from_stream(sent)))
 }

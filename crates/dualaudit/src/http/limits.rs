@@ -1,6 +1,6 @@
 //! What bounds a request: its time, how many there are at once, and the memory of their bodies.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -13,10 +13,16 @@ use tokio::{
     time::Instant,
 };
 
-use super::problem::{Kind, Problem, internal};
+use super::{
+    problem::{Kind, Problem, internal},
+    rates::Rate,
+};
 
 /// The most a body may have.
 pub const BODY_BYTES: usize = 8 << 20;
+
+/// Requests a second that one client may send.
+pub const CLIENT_RATE: u32 = 1000;
 
 /// What whoever was not answered in time may do.
 pub(super) const AGAIN: &str = "Sending the same records again is safe: what is recorded already answers \
@@ -31,11 +37,14 @@ pub struct Limits {
     pub requests: usize,
     /// How many bytes of bodies may be held at once; a further body waits, within its time.
     pub bodies: usize,
+    /// How many requests one client may send; `None` for no limit.
+    pub rate: Option<Rate>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Duration::from_secs(30), requests: 256, bodies: 8 * BODY_BYTES }
+        let rate = NonZeroU32::new(CLIENT_RATE).map(Rate::of);
+        Self { time: Duration::from_secs(30), requests: 256, bodies: 8 * BODY_BYTES, rate }
     }
 }
 
@@ -105,7 +114,7 @@ pub(super) async fn in_time(
     }
 }
 
-/// One line a request, for those who ask for them.
+/// One line a request, for those who ask for them; its id is in the span around it.
 pub(super) async fn trace(request: Request, next: Next) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = next.run(request).await;

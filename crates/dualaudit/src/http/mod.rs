@@ -3,8 +3,11 @@
 //! One file an endpoint. Every error is a [`problem::Problem`]; whatever serves a request is bounded
 //! in time, in bytes and in number (see [`limits`]).
 
+mod compression;
 mod digests;
+mod docs;
 mod entries;
+mod etag;
 mod executions;
 mod export;
 mod healthz;
@@ -15,7 +18,9 @@ mod openapi;
 mod openmetrics;
 mod path;
 pub mod problem;
+mod rates;
 mod readyz;
+mod request_id;
 mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -44,6 +49,7 @@ use openapi::Routes;
 use problem::{Kind, Problem};
 
 pub use openapi::openapi_json;
+pub use rates::Rate;
 pub use serve::serve;
 
 /// What the API works on.
@@ -87,7 +93,8 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
     let calls = calls()
         .router()
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
-        .layer(from_fn_with_state(admission.clone(), limits::admit));
+        .layer(from_fn_with_state(admission.clone(), limits::admit))
+        .layer(from_fn_with_state(limits.rate.map(rates::Rates::new), rates::limit));
     // What tells whether the process lives stays outside the bound on requests: an overloaded server
     // is not a dead one.
     calls
@@ -101,9 +108,12 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .layer(from_fn_with_state(admission, limits::in_time))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(from_fn(limits::trace))
+        .layer(from_fn(request_id::identify))
+        .layer(compression::layer())
+        .layer(from_fn(etag::name_encoding))
 }
 
-/// What the API has under `/api/v1`.
+/// What the API has, and what there is to read of it.
 fn calls() -> Routes {
     Routes::default()
         .post("/api/v1/executions", executions::post::post, executions::post::call())
@@ -111,6 +121,7 @@ fn calls() -> Routes {
         .get("/api/v1/executions/{id}", executions::get::get, executions::get::call())
         .get("/api/v1/executions/{id}/proof", executions::proof::proof, executions::proof::call())
         .post("/api/v1/executions/{id}/reviews", executions::reviews::post, executions::reviews::call())
+        .get("/api/v1/watch", watch::watch, watch::call())
         .get("/api/v1/digests", digests::digests, digests::call())
         .merge(entries::routes())
         .merge(learn::routes())
@@ -118,15 +129,17 @@ fn calls() -> Routes {
         .get("/api/v1/export/{id}", export::manifest, export::manifest_call())
         .get("/api/v1/log/{log}/checkpoint", log::checkpoint, log::checkpoint_call())
         .get("/api/v1/log/{log}/tile/{*path}", log::tile, log::tile_call())
+        .get("/openapi.json", openapi::serve, openapi::call())
+        .get("/docs", docs::page, docs::page_call())
+        .get("/docs/{file}", docs::file, docs::file_call())
 }
 
-/// What tells how the server does, and what it has.
+/// What tells how the server does.
 fn about_us() -> Routes {
     Routes::default()
         .get("/healthz", healthz::healthz, healthz::call())
         .get("/readyz", readyz::readyz, readyz::call())
         .get("/metrics", openmetrics::metrics, openmetrics::call())
-        .get("/openapi.json", openapi::serve, openapi::call())
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

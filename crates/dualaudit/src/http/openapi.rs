@@ -12,10 +12,7 @@ mod schemas;
 
 use std::sync::OnceLock;
 
-use axum::{
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -24,7 +21,7 @@ pub(super) use call::{Call, Tag};
 pub(super) use routes::Routes;
 
 use self::call::REQUEST_ID;
-use super::problem::Kind;
+use super::{etag::tagged, problem::Kind};
 
 /// What is said of the API as a whole.
 const ABOUT: &str = "\
@@ -80,14 +77,14 @@ pub fn openapi_json() -> &'static [u8] {
     })
 }
 
-pub(super) async fn serve() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+pub(super) async fn serve(asked: HeaderMap) -> Response {
+    tagged(&asked, "application/json", openapi_json())
 }
 
 pub(super) fn call() -> Call {
     Call::new(Tag::Server, "openapi", "This document")
-        .answers(200, Answer::json("The document.", json!({"type": "object"})))
-        .fails([Kind::Internal, Kind::Timeout])
+        .tagged(Answer::json("The document.", json!({"type": "object"})))
+        .fails(Kind::OF_EVERY_FILE)
 }
 
 #[cfg(test)]

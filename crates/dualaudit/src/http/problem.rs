@@ -11,6 +11,7 @@ use dualaudit_record::submitted::Invalid;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 
+use super::request_id::instance;
 use crate::{
     completeness::CompletenessError,
     export::ExportError,
@@ -24,9 +25,6 @@ use crate::{
 
 /// What every type's URI begins with; the rest never changes once released.
 const TYPES: &str = "https://dualaudit.dev/problems/";
-
-/// How long a sender may wait before it tries again, in seconds.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// The kinds of problem. Each is a stable type, a title and a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +132,10 @@ impl Kind {
         Self::QuestionTooSlow,
     ];
 
+    /// What every call may fail with that reads nothing.
+    pub(super) const OF_EVERY_FILE: [Self; 4] =
+        [Self::TooManyRequests, Self::Internal, Self::Overloaded, Self::Timeout];
+
     /// Its URI, which stays.
     pub(super) fn uri(self) -> String {
         format!("{TYPES}{}", self.slug())
@@ -152,6 +154,11 @@ impl Kind {
     /// The status it is answered with.
     pub(super) fn status(self) -> StatusCode {
         self.parts().2
+    }
+
+    /// How long a sender may wait before it tries again, in seconds. A token refills within one.
+    fn retry_after(self) -> HeaderValue {
+        HeaderValue::from_static(if self == Self::TooManyRequests { "1" } else { "2" })
     }
 
     /// Whether the answer says when to try again.
@@ -272,7 +279,10 @@ impl Serialize for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        if let Some(instance) = instance() {
+            self = self.with("instance", instance);
+        }
         match &self.cause {
             Some(cause) if self.kind == Kind::Unavailable => {
                 tracing::warn!(%cause, "a request could not be served");
@@ -284,7 +294,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.kind.is_retried() {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            headers.insert(header::RETRY_AFTER, self.kind.retry_after());
         }
         response
     }

@@ -14,6 +14,8 @@ use tokio::{
 };
 use tower::{ServiceExt, service_fn};
 
+use super::rates::Peer;
+
 /// Connections beyond this wait to be accepted.
 const CONNECTIONS: usize = 4096;
 /// The most bytes of a request's line and headers.
@@ -41,8 +43,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             () = &mut shutdown => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -53,7 +55,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         let router = router.clone();
         tokio::spawn(async move {
             // A connection that breaks is the client's affair; what it sent is safe or unanswered.
-            if let Err(error) = converse(stream, router, connection).await {
+            if let Err(error) = converse(stream, Peer(address.ip()), router, connection).await {
                 tracing::debug!(error, "a connection ended early");
             }
             drop(room);
@@ -67,12 +69,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 
 async fn converse(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), String> {
     // Answers are small and awaited.
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let service = service_fn(move |request: axum::http::Request<_>| {
+    let service = service_fn(move |mut request: axum::http::Request<_>| {
+        request.extensions_mut().insert(peer);
         let router = router.clone();
         async move {
             Ok::<_, Infallible>(

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use axum::{
     body::{Body, to_bytes},
-    http::{HeaderMap, Method, Request, StatusCode, request::Builder},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, request::Builder},
 };
 use dualaudit_record::{
     Time,
@@ -131,7 +131,9 @@ impl Served {
         self.store.fault.store(fault as u8, Ordering::SeqCst);
     }
 
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
+    /// By a request whose id is known, so that answers can be compared.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Answered {
+        request.headers_mut().entry("x-request-id").or_insert(HeaderValue::from_static("test"));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
@@ -409,6 +411,7 @@ async fn a_path_that_is_not_there_is_a_problem() {
     insta::assert_json_snapshot!(answered.json(), @r#"
     {
       "detail": "There is nothing at /api/v1/nonsense; the API is under /api/v1, see /api/v1/executions.",
+      "instance": "urn:dualaudit:request:test",
       "status": 404,
       "title": "There is nothing here",
       "type": "https://dualaudit.dev/problems/no-such-path"
@@ -440,6 +443,7 @@ async fn a_panic_is_a_500_that_tells_nothing_of_its_cause() {
     insta::assert_json_snapshot!(answered.json(), @r#"
     {
       "detail": "The server's log says what happened.",
+      "instance": "urn:dualaudit:request:test",
       "status": 500,
       "title": "Something is wrong with the server",
       "type": "https://dualaudit.dev/problems/internal"

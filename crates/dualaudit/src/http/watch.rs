@@ -18,11 +18,13 @@ use axum::{
     },
 };
 use futures::stream;
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
     Api,
     executions::{Pairs, pairs},
+    openapi::{Answer, Call, Tag, parameters},
     problem::{Kind, Problem},
 };
 use crate::{
@@ -48,6 +50,29 @@ impl Watchers {
     pub(super) fn of(api: &Api) -> Self {
         Self { hub: Hub::new(api.store.clone(), api.live.clone()), room: Arc::new(Semaphore::new(WATCHERS)) }
     }
+}
+
+pub(super) fn call() -> Call {
+    let example = "event: ready\nid: eyJodHRwIjo0Mn0\ndata: {}\n\n";
+    let filters = parameters::filters().into_iter().filter(|it| !["counted", "review"].contains(&it.name()));
+    Call::new(Tag::Executions, "watchExecutions", "What is live and what is recorded, as it happens")
+        .saying(
+            "Server-sent events: `live` and `gone` with the row of a list, first of all that is live; `ready`; `recorded` with \
+             the row; `warning`; `reset`. The ids of `ready` and `recorded` are positions, from which a stream goes on.",
+        )
+        .given(filters)
+        .given(parameters::sides())
+        .given([
+            parameters::query("id", "Only the execution with this id.", parameters::text(), "run-1"),
+            parameters::header(
+                "Last-Event-ID",
+                "The id of the last event that was read: what was recorded since is told first.",
+                json!({"type": "string", "format": "cursor"}),
+                "eyJodHRwIjo0Mn0",
+            ),
+        ])
+        .answers(200, Answer::empty("The stream.").or("text/event-stream", json!({"type": "string"})).example(json!(example)))
+        .fails(Kind::OF_EVERY_CALL)
 }
 
 pub(super) async fn watch(

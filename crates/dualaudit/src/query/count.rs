@@ -20,7 +20,7 @@ use crate::{
 const COUNTED: u32 = 10_000;
 
 /// How many rows a list has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Count {
     /// So many,
     pub value: u64,

@@ -21,7 +21,7 @@ const NAMES: &str = "workflow, version, outcome, status, phase, log, cluster, na
     review, tier, counted, count, cursor and limit";
 
 /// The phases that a resource may be in, and what is said of one that was deleted before it ended.
-const PHASES: [&str; 12] = [
+pub const PHASES: [&str; 12] = [
     "Pending",
     "Planning",
     "Validating",

@@ -27,7 +27,7 @@ pub struct Sides<'a> {
 }
 
 /// Something that an answer lacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Warning {
     /// What is missing.
     pub missing: Missing,
@@ -39,7 +39,7 @@ pub struct Warning {
 }
 
 /// What an answer may lack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// Executions that run, or wait in their window: all of a cluster's.

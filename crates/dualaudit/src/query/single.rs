@@ -66,7 +66,7 @@ pub struct Found {
 }
 
 /// What is live of an execution.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LiveState {
     /// As a row of a list, from its cluster alone.
     #[serde(flatten)]
@@ -79,6 +79,7 @@ pub struct LiveState {
     pub adaptive_adjustments: Vec<AdaptiveAdjustment>,
     /// Its resource, secret values in it replaced as in what is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub resource: Option<Value>,
 }
 
@@ -88,6 +89,7 @@ pub struct Revision {
     /// What it changed of the one before (RFC 6902), its revision and times of recording aside; nothing where that one is
     /// not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
     pub changes: Option<Patch>,
     /// The record as it was.
     pub record: StoredExecution,

@@ -1,20 +1,22 @@
 //! `GET /api/v1/executions/{id}?log=&attempt=`: one execution in full.
 //!
 //! Answers the latest attempt unless one is named; 404 when there is none like that, 409 with `logs`
-//! when the id is in several logs and none is named.
+//! when the id is in several logs and none is named. The answer has an entity tag, which changes whenever it would.
 
 use axum::{
-    Json,
     extract::{State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::Response,
 };
 
 use super::{Pairs, wanted};
 use crate::{
     http::{
         Api,
+        etag::tagged,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
-        problem::{Kind, Problem},
+        problem::{Kind, Problem, internal},
     },
     query::{self, Found},
 };
@@ -23,7 +25,7 @@ pub(in crate::http) fn call() -> Call {
     Call::new(Tag::Executions, "getExecution", "One execution in full")
         .saying("The latest attempt unless one is named, with its revisions, receipt, reviews and holds.")
         .given([parameters::id(), parameters::log(), parameters::attempt()])
-        .answers(200, Answer::of::<Found>("The execution."))
+        .tagged(Answer::of::<Found>("The execution."))
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
 }
@@ -32,8 +34,11 @@ pub(in crate::http) async fn get(
     State(api): State<Api>,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
-) -> Result<Json<Found>, Problem> {
-    Ok(Json(query::get(api.sides(), &wanted(id, query)?).await?))
+    asked: HeaderMap,
+) -> Result<Response, Problem> {
+    let found: Found = query::get(api.sides(), &wanted(id, query)?).await?;
+    let json = serde_json::to_vec(&found).map_err(|error| internal(&error))?;
+    Ok(tagged(&asked, "application/json", json))
 }
 
 #[cfg(test)]
@@ -182,6 +187,7 @@ mod tests {
         insta::assert_json_snapshot!(answered.json(), @r#"
         {
           "detail": "there is no execution b",
+          "instance": "urn:dualaudit:request:test",
           "status": 404,
           "title": "There is no such execution",
           "type": "https://dualaudit.dev/problems/no-such-execution"
@@ -221,6 +227,7 @@ mod tests {
         insta::assert_json_snapshot!(answered.json(), @r#"
         {
           "detail": "a is in 2 logs; name one of them: http, other",
+          "instance": "urn:dualaudit:request:test",
           "logs": [
             "http",
             "other"

@@ -22,11 +22,12 @@ use crate::{
 pub(in crate::http) fn call() -> Call {
     Call::new(Tag::Executions, "listExecutions", "A page of executions, newest first")
         .saying(
-            "Ordered by `created_at`, then log, id and attempt: a row never moves, so following `next_cursor` gives each \
-             once. Steps and adjustments are left out, and a long `error_message` is clipped.",
+            "Live and recorded executions as one list, ordered by `created_at`, then log, id and attempt: a row never moves, so \
+             following `next_cursor` gives each once. `warnings` say what of a side is missing. Steps and adjustments are left out, and a long `error_message` is clipped.",
         )
         .given(parameters::filters())
-        .given([parameters::limit(MAX_LIMIT, DEFAULT_LIMIT), parameters::cursor()])
+        .given(parameters::sides())
+        .given([parameters::count(), parameters::limit(MAX_LIMIT, DEFAULT_LIMIT), parameters::cursor()])
         .answers(200, Answer::of::<Page>("A page.").example(json!({"items": [], "next_cursor": null})))
         .fails(Kind::OF_EVERY_CALL)
 }
@@ -152,6 +153,7 @@ mod tests {
         {
           "detail": "limit=\"1001\": must be a whole number from 1 to 1000",
           "field": "limit",
+          "instance": "urn:dualaudit:request:test",
           "rule": "must be a whole number from 1 to 1000",
           "status": 400,
           "title": "A parameter cannot be used",

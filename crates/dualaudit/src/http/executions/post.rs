@@ -14,7 +14,7 @@ use axum::{
         FromRequest, Request, State,
         rejection::{BytesRejection, FailedToBufferBody, QueryRejection},
     },
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use dualaudit_record::submitted::Submitted;
@@ -276,9 +276,21 @@ fn answer(single: bool, fates: Vec<Fate>) -> Response {
         None => {
             let new = answered.receipts.iter().any(|receipt| receipt.result != ReceiptResult::Duplicate);
             let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-            (status, Json(answered)).into_response()
+            let location = answered.receipts.first().filter(|_| single && new).and_then(location);
+            let mut response = (status, Json(answered)).into_response();
+            response.headers_mut().extend(location.map(|at| (header::LOCATION, at)));
+            response
         }
     }
+}
+
+/// Where the execution of a receipt is to be found.
+fn location(Receipt { id, log, attempt, .. }: &Receipt) -> Option<HeaderValue> {
+    let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    // In a path a plus is itself.
+    let id = id.replace('+', "%20");
+    let at = format!("/api/v1/executions/{id}?log={log}&attempt={}", attempt.unwrap_or(1));
+    HeaderValue::from_str(&at).ok()
 }
 
 fn with_answered(problem: Problem, answered: &Answered) -> Problem {

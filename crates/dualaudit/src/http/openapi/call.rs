@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     Answer, Header,
     failures::failures,
-    parameters::Parameter,
+    parameters::{self, Parameter},
     schemas::{Named, Schemas},
 };
 use crate::http::problem::Kind;
@@ -117,6 +117,24 @@ impl Call {
     pub(in crate::http) fn answers(mut self, status: u16, answer: Answer) -> Self {
         self.answers.insert(status, answer);
         self
+    }
+
+    /// What it answers with 200 and an entity tag, and that whoever asks may have it already.
+    pub(in crate::http) fn tagged(self, answer: Answer) -> Self {
+        let tag = Header {
+            name: "ETag",
+            description: "Changes whenever the answer would; in another encoding it is another.",
+            example: "\"6f1c2b3a4d5e6f708192a3b4c5d6e7f8\"",
+        };
+        let known = parameters::header(
+            "If-None-Match",
+            "Tags of answers that are known: one that still holds is answered with 304.",
+            json!({"type": "string"}),
+            tag.example,
+        );
+        self.given([known])
+            .answers(200, answer.header(tag))
+            .answers(304, Answer::empty("The answer is one of those that are known.").header(tag))
     }
 
     /// The problems it may answer with.

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::query::PHASES;
+
 /// One parameter of a path, a query string, or a header.
 #[derive(Clone)]
 pub(in crate::http) struct Parameter {
@@ -22,6 +24,11 @@ impl Parameter {
     /// One that must be given.
     pub(in crate::http) fn required(self) -> Self {
         Self { is_required: true, ..self }
+    }
+
+    /// What it is called.
+    pub(in crate::http) fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(super) fn said(&self) -> Value {
@@ -161,6 +168,7 @@ pub(in crate::http) fn filters() -> Vec<Parameter> {
         query("log", "The log it is in.", text(), "http"),
         query("cluster", "The cluster it ran in, as the record says.", text(), "production"),
         query("namespace", "The resource's namespace; empty: those that have none.", text_or_empty(), "shop"),
+        query("name", "The resource's name; empty: those that have none.", text_or_empty(), "web-1"),
         query(
             "remediation_id",
             "What it set out to remediate; empty: those that do not say.",
@@ -207,7 +215,28 @@ pub(in crate::http) fn filters() -> Vec<Parameter> {
             json!({"type": "string", "enum": ["true"]}),
             "true",
         ),
+        query(
+            "review",
+            "What was said of it: nothing, anything, or what the newest verdict is.",
+            one_of(&["none", "any", "effective", "ineffective", "harmful"]),
+            "none",
+        ),
     ]
+}
+
+/// What is on one side alone, and in which phase.
+pub(in crate::http) fn sides() -> [Parameter; 2] {
+    let tiers = "Only what is there; what is live and recorded is in both.";
+    [
+        query("phase", "The phase that it is in, or ended in.", one_of(&PHASES), "Executing"),
+        query("tier", tiers, one_of(&["live", "stored"]), "live"),
+    ]
+}
+
+/// Whether all are counted.
+pub(in crate::http) fn count() -> Parameter {
+    let schema = json!({"type": "string", "enum": ["true", "false"], "default": "false"});
+    query("count", "Say how many there are in all.", schema, "true")
 }
 
 fn score() -> Value {

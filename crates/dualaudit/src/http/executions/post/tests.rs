@@ -68,6 +68,7 @@ async fn other_content_under_a_known_id_is_a_conflict() {
     insta::assert_json_snapshot!(answered.json(), @r#"
     {
       "detail": "This id and attempt are recorded with other content. To add a revision, send the record alone with ?amend=true and If-Match: 1.",
+      "instance": "urn:dualaudit:request:test",
       "latest_revision": 1,
       "position": 0,
       "receipts": [],
@@ -100,6 +101,7 @@ async fn a_record_that_breaks_a_rule_is_told_which_and_where() {
     {
       "detail": "completed_at: is Go's zero time (0001-01-01T00:00:00Z), which means it was never set",
       "field": "completed_at",
+      "instance": "urn:dualaudit:request:test",
       "position": 0,
       "receipts": [],
       "refused": [
@@ -212,6 +214,7 @@ async fn lines_stand_alone_and_malformed_json_takes_nothing() {
     insta::assert_json_snapshot!(answered.json(), @r#"
     {
       "detail": "The body must be JSON in UTF-8 (RFC 8259): key must be a string at line 1 column 583.",
+      "instance": "urn:dualaudit:request:test",
       "status": 400,
       "title": "The body is not JSON",
       "type": "https://dualaudit.dev/problems/invalid-json"
@@ -248,6 +251,7 @@ async fn a_body_of_another_type_or_beyond_its_limit_is_refused() {
     insta::assert_json_snapshot!(answered.json(), @r#"
     {
       "detail": "The body must be application/json (one record or an array) or application/x-ndjson (one record a line), and is declared as nothing: Content-Type is missing.",
+      "instance": "urn:dualaudit:request:test",
       "status": 415,
       "title": "The body is of another type",
       "type": "https://dualaudit.dev/problems/unsupported-media-type"
