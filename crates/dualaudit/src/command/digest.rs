@@ -5,9 +5,9 @@ use std::{fmt::Write as _, process::ExitCode};
 use dualaudit_record::day::Day;
 
 use super::{
+    answers::{self, AnswerForm, Cells, Shape},
     kubectl::Reads,
     output::{self, Columns, shown, time},
-    pages::{Cells, ListForm, Printer, Shape},
     reader::ReaderArgs,
     verify::damaged,
     wrong_usage,
@@ -30,7 +30,7 @@ pub(super) struct Args {
     until: Option<Day>,
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
-    output: ListForm,
+    output: AnswerForm,
 }
 
 impl Args {
@@ -54,17 +54,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(error) => return damaged(error),
     };
     let out = &mut output::stdout();
-    match args.output {
-        ListForm::Table => output::document(out, output::Form::Table, &summary, || page(&summary))?,
-        ListForm::Json => output::document(out, output::Form::Json, &summary, String::new)?,
-        ListForm::Yaml => output::document(out, output::Form::Yaml, &summary, String::new)?,
-        ListForm::Csv => {
-            let mut printer = Printer::new(ListForm::Csv, &SHAPE);
-            printer.page(out, &summary.logs)?;
-            printer.end(out, None)?;
-            std::io::Write::flush(out)?;
-        }
-    }
+    answers::write(out, args.output, &summary, &summary.logs, &SHAPE, || page(&summary))?;
     Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
@@ -129,9 +119,7 @@ fn page(summary: &Summary) -> String {
     if summary.logs.is_empty() {
         return "There is no log yet.\n".to_owned();
     }
-    let names: Vec<&str> = TABLE.iter().map(|(name, _)| *name).collect();
-    let rows: Vec<Vec<String>> =
-        summary.logs.iter().map(|log| TABLE.iter().map(|(_, of)| of(log)).collect()).collect();
+    let (names, rows) = SHAPE.rows(&summary.logs);
     let mut page = Columns::default().lay_out(Some(&names), &rows);
     let executions: u64 = summary.logs.iter().map(|log| log.executions).sum();
     let missing: u64 = summary.logs.iter().map(|log| log.missing_total).sum();

@@ -6,9 +6,10 @@ use dualaudit_record::entry::{Gap, GapCause, Purge, Quarantine};
 use serde_json::Value;
 
 use super::{
+    columns::{Cell, Column, Look, Shape},
     kubectl::Reads,
-    output::{self, Columns, Form, shown, time},
-    pages::{PageArgs, Printer, Shape, ended},
+    output::{self, Columns, Form, shown},
+    pages::{PageArgs, ended},
     reader::ReaderArgs,
 };
 use crate::{
@@ -68,13 +69,13 @@ async fn write(listing: Listing, args: &List) -> anyhow::Result<Option<String>> 
     // What is asked wrongly is told first, whatever becomes of the database.
     let cursor = args.pages.cursor.iter().map(|cursor| ("cursor".to_owned(), cursor.clone()));
     EntriesRequest::parse(listing, &log().chain(cursor).collect::<Vec<_>>())?;
+    let printer = args.pages.printer(shape(listing), Look::of_stdout())?;
     let reader = args.reader.open().await?;
     let fetch = async |mut pairs: Vec<(String, String)>| {
         pairs.extend(log());
         let page = reader.entries(listing, &pairs).await?;
         Ok((page.items, page.next_cursor))
     };
-    let printer = Printer::new(args.pages.output, shape(listing));
     args.pages.write(printer, &mut output::stdout(), fetch).await
 }
 
@@ -95,88 +96,211 @@ fn entry_name(text: &str) -> Result<(String, u64), String> {
 }
 
 static GAPS: Shape<ListedEntry> = Shape {
+    columns: &[
+        ENTRY,
+        LOG,
+        INDEX,
+        RECORDED_AT,
+        EXECUTION_ID,
+        RESOURCE,
+        NAMESPACE,
+        NAME,
+        Column {
+            name: "cause",
+            header: "CAUSE",
+            of: |entry| of_gap(entry, |gap| cause(gap).to_owned().into()),
+        },
+        Column {
+            name: "reason",
+            header: "REASON",
+            of: |entry| {
+                of_gap(entry, |gap| match &gap.cause {
+                    GapCause::ReleasedUnrecorded { reason } => reason.clone().into(),
+                    GapCause::Vanished | GapCause::Overtaken => String::new().into(),
+                })
+            },
+        },
+        Column {
+            name: "started_at",
+            header: "STARTED",
+            of: |entry| of_gap(entry, |gap| gap.started_at.into()),
+        },
+        Column {
+            name: "last_phase",
+            header: "PHASE",
+            of: |entry| of_gap(entry, |gap| Cell::Word(gap.last_phase.clone())),
+        },
+        Column {
+            name: "last_seen_at",
+            header: "LAST SEEN",
+            of: |entry| of_gap(entry, |gap| Cell::Time(gap.last_seen_at)),
+        },
+        Column {
+            name: "last_state",
+            header: "LAST STATE",
+            of: |entry| of_gap(entry, |gap| gap.last_state.clone().into()),
+        },
+        RECORDED,
+    ],
     table: &[
-        ("ENTRY", name),
-        ("EXECUTION", id),
-        ("NAMESPACE/NAME", |entry| of_gap(entry, |gap| format!("{}/{}", gap.namespace, gap.name))),
-        ("CAUSE", |entry| of_gap(entry, |gap| cause(gap).to_owned())),
-        ("PHASE", |entry| of_gap(entry, |gap| gap.last_phase.clone())),
-        ("LAST SEEN", |entry| of_gap(entry, |gap| time(gap.last_seen_at))),
-        ("ENTERED", |entry| time(entry.recorded_at)),
-        ("RECORDED SINCE", recorded),
+        "entry",
+        "execution_id",
+        "resource",
+        "cause",
+        "last_phase",
+        "last_seen_at",
+        "recorded_at",
+        "recorded",
     ],
+    wide: &["started_at", "reason"],
     csv: &[
-        ("log", |entry| entry.log.clone()),
-        ("index", |entry| entry.index.to_string()),
-        ("recorded_at", |entry| entry.recorded_at.to_string()),
-        ("execution_id", id),
-        ("namespace", |entry| of_gap(entry, |gap| gap.namespace.clone())),
-        ("name", |entry| of_gap(entry, |gap| gap.name.clone())),
-        ("cause", |entry| of_gap(entry, |gap| cause(gap).to_owned())),
-        ("reason", |entry| {
-            of_gap(entry, |gap| match &gap.cause {
-                GapCause::ReleasedUnrecorded { reason } => reason.clone(),
-                GapCause::Vanished | GapCause::Overtaken => String::new(),
-            })
-        }),
-        ("started_at", |entry| {
-            of_gap(entry, |gap| gap.started_at.map_or_else(String::new, |at| at.to_string()))
-        }),
-        ("last_phase", |entry| of_gap(entry, |gap| gap.last_phase.clone())),
-        ("last_seen_at", |entry| of_gap(entry, |gap| gap.last_seen_at.to_string())),
-        ("last_state", |entry| of_gap(entry, |gap| gap.last_state.clone())),
-        ("recorded", recorded),
+        "log",
+        "index",
+        "recorded_at",
+        "execution_id",
+        "namespace",
+        "name",
+        "cause",
+        "reason",
+        "started_at",
+        "last_phase",
+        "last_seen_at",
+        "last_state",
+        "recorded",
     ],
+    name,
     nothing: "There are no gaps.",
 };
 
 static QUARANTINE: Shape<ListedEntry> = Shape {
-    table: &[
-        ("ENTRY", name),
-        ("EXECUTION", id),
-        ("NAMESPACE/NAME", |entry| of_quarantine(entry, |it| format!("{}/{}", it.namespace, it.name))),
-        ("ENTERED", |entry| time(entry.recorded_at)),
-        ("RECORDED SINCE", recorded),
-        ("REASON", |entry| of_quarantine(entry, |it| it.reason.clone())),
+    columns: &[
+        ENTRY,
+        LOG,
+        INDEX,
+        RECORDED_AT,
+        EXECUTION_ID,
+        RESOURCE,
+        NAMESPACE,
+        NAME,
+        Column {
+            name: "reason",
+            header: "REASON",
+            of: |entry| of_quarantine(entry, |it| it.reason.clone().into()),
+        },
+        Column {
+            name: "source_digest",
+            header: "SOURCE DIGEST",
+            of: |entry| of_quarantine(entry, |it| it.source_digest.to_string().into()),
+        },
+        RECORDED,
     ],
+    table: &["entry", "execution_id", "resource", "recorded_at", "recorded", "reason"],
+    wide: &["source_digest"],
     csv: &[
-        ("log", |entry| entry.log.clone()),
-        ("index", |entry| entry.index.to_string()),
-        ("recorded_at", |entry| entry.recorded_at.to_string()),
-        ("execution_id", id),
-        ("namespace", |entry| of_quarantine(entry, |it| it.namespace.clone())),
-        ("name", |entry| of_quarantine(entry, |it| it.name.clone())),
-        ("reason", |entry| of_quarantine(entry, |it| it.reason.clone())),
-        ("source_digest", |entry| of_quarantine(entry, |it| it.source_digest.to_string())),
-        ("recorded", recorded),
+        "log",
+        "index",
+        "recorded_at",
+        "execution_id",
+        "namespace",
+        "name",
+        "reason",
+        "source_digest",
+        "recorded",
     ],
+    name,
     nothing: "Nothing was put in quarantine.",
 };
 
 static PURGES: Shape<ListedEntry> = Shape {
-    table: &[
-        ("ENTRY", name),
-        ("PLAN", |entry| of_purge(entry, |purge| purge.plan.clone())),
-        ("PART", |entry| of_purge(entry, |purge| format!("{}/{}", purge.part, purge.parts))),
-        ("EXECUTIONS", |entry| of_purge(entry, |purge| purge.executions.to_string())),
-        ("ENTRIES", |entry| of_purge(entry, |purge| entries(purge).to_string())),
-        ("BY", |entry| of_purge(entry, |purge| purge.actor.clone())),
-        ("ENTERED", |entry| time(entry.recorded_at)),
+    columns: &[
+        ENTRY,
+        LOG,
+        INDEX,
+        RECORDED_AT,
+        Column {
+            name: "plan",
+            header: "PLAN",
+            of: |entry| of_purge(entry, |purge| purge.plan.clone().into()),
+        },
+        Column { name: "part", header: "PART", of: part },
+        Column {
+            name: "parts",
+            header: "PARTS",
+            of: |entry| of_purge(entry, |purge| purge.parts.to_string().into()),
+        },
+        Column {
+            name: "as_of",
+            header: "AS OF",
+            of: |entry| of_purge(entry, |purge| Cell::Time(purge.as_of)),
+        },
+        Column {
+            name: "policy",
+            header: "POLICY",
+            of: |entry| of_purge(entry, |purge| purge.policy.clone().into()),
+        },
+        Column {
+            name: "actor",
+            header: "BY",
+            of: |entry| of_purge(entry, |purge| purge.actor.clone().into()),
+        },
+        Column {
+            name: "executions",
+            header: "EXECUTIONS",
+            of: |entry| of_purge(entry, |purge| purge.executions.to_string().into()),
+        },
+        Column {
+            name: "entries",
+            header: "ENTRIES",
+            of: |entry| of_purge(entry, |purge| entries(purge).to_string().into()),
+        },
     ],
+    table: &["entry", "plan", "part", "executions", "entries", "actor", "recorded_at"],
+    wide: &["as_of", "policy"],
     csv: &[
-        ("log", |entry| entry.log.clone()),
-        ("index", |entry| entry.index.to_string()),
-        ("recorded_at", |entry| entry.recorded_at.to_string()),
-        ("plan", |entry| of_purge(entry, |purge| purge.plan.clone())),
-        ("part", |entry| of_purge(entry, |purge| purge.part.to_string())),
-        ("parts", |entry| of_purge(entry, |purge| purge.parts.to_string())),
-        ("as_of", |entry| of_purge(entry, |purge| purge.as_of.to_string())),
-        ("policy", |entry| of_purge(entry, |purge| purge.policy.clone())),
-        ("actor", |entry| of_purge(entry, |purge| purge.actor.clone())),
-        ("executions", |entry| of_purge(entry, |purge| purge.executions.to_string())),
-        ("entries", |entry| of_purge(entry, |purge| entries(purge).to_string())),
+        "log",
+        "index",
+        "recorded_at",
+        "plan",
+        "part",
+        "parts",
+        "as_of",
+        "policy",
+        "actor",
+        "executions",
+        "entries",
     ],
+    name,
     nothing: "Nothing was purged.",
+};
+
+const ENTRY: Column<ListedEntry> = Column { name: "entry", header: "ENTRY", of: |entry| name(entry).into() };
+const LOG: Column<ListedEntry> = Column { name: "log", header: "LOG", of: |entry| entry.log.clone().into() };
+const INDEX: Column<ListedEntry> =
+    Column { name: "index", header: "INDEX", of: |entry| entry.index.to_string().into() };
+const RECORDED_AT: Column<ListedEntry> =
+    Column { name: "recorded_at", header: "ENTERED", of: |entry| Cell::Time(entry.recorded_at) };
+const EXECUTION_ID: Column<ListedEntry> =
+    Column { name: "execution_id", header: "EXECUTION", of: |entry| entry.execution_id.clone().into() };
+const RESOURCE: Column<ListedEntry> = Column {
+    name: "resource",
+    header: "NAMESPACE/NAME",
+    of: |entry| resource(entry).map(|(namespace, name)| format!("{namespace}/{name}")).into(),
+};
+const NAMESPACE: Column<ListedEntry> = Column {
+    name: "namespace",
+    header: "NAMESPACE",
+    of: |entry| resource(entry).map(|(namespace, _)| namespace.to_owned()).into(),
+};
+const NAME: Column<ListedEntry> = Column {
+    name: "name",
+    header: "NAME",
+    of: |entry| resource(entry).map(|(_, name)| name.to_owned()).into(),
+};
+/// The entry by which the execution was recorded since.
+const RECORDED: Column<ListedEntry> = Column {
+    name: "recorded",
+    header: "RECORDED SINCE",
+    of: |entry| entry.recorded.as_ref().map(|Receipt { log, index, .. }| format!("{log}/{index}")).into(),
 };
 
 fn shape(listing: Listing) -> &'static Shape<ListedEntry> {
@@ -191,21 +315,28 @@ fn name(entry: &ListedEntry) -> String {
     format!("{}/{}", entry.log, entry.index)
 }
 
-fn id(entry: &ListedEntry) -> String {
-    entry.execution_id.clone().unwrap_or_default()
+/// The namespace and the name of the resource that it is about.
+fn resource(entry: &ListedEntry) -> Option<(&str, &str)> {
+    let of_gap = entry.gap.as_ref().map(|it| (it.namespace.as_str(), it.name.as_str()));
+    of_gap.or_else(|| entry.quarantine.as_ref().map(|it| (it.namespace.as_str(), it.name.as_str())))
 }
 
 /// Empty where the body is gone, as in what follows.
-fn of_gap(entry: &ListedEntry, of: fn(&Gap) -> String) -> String {
-    entry.gap.as_ref().map_or_else(String::new, of)
+fn of_gap(entry: &ListedEntry, of: fn(&Gap) -> Cell) -> Cell {
+    entry.gap.as_ref().map_or_else(|| Cell::Text(String::new()), of)
 }
 
-fn of_quarantine(entry: &ListedEntry, of: fn(&Quarantine) -> String) -> String {
-    entry.quarantine.as_ref().map_or_else(String::new, of)
+fn of_quarantine(entry: &ListedEntry, of: fn(&Quarantine) -> Cell) -> Cell {
+    entry.quarantine.as_ref().map_or_else(|| Cell::Text(String::new()), of)
 }
 
-fn of_purge(entry: &ListedEntry, of: fn(&Purge) -> String) -> String {
-    entry.purge.as_ref().map_or_else(String::new, of)
+fn of_purge(entry: &ListedEntry, of: fn(&Purge) -> Cell) -> Cell {
+    entry.purge.as_ref().map_or_else(|| Cell::Text(String::new()), of)
+}
+
+/// Which part of how many; data has the two apart.
+fn part(entry: &ListedEntry) -> Cell {
+    of_purge(entry, |purge| Cell::Either(format!("{}/{}", purge.part, purge.parts), purge.part.to_string()))
 }
 
 fn cause(gap: &Gap) -> &'static str {
@@ -221,18 +352,13 @@ fn entries(purge: &Purge) -> u64 {
     purge.entries.iter().map(|(first, last)| last.saturating_sub(*first) + 1).sum()
 }
 
-/// The entry by which the execution was recorded since.
-fn recorded(entry: &ListedEntry) -> String {
-    entry.recorded.as_ref().map_or_else(String::new, |Receipt { log, index, .. }| format!("{log}/{index}"))
-}
-
 /// An entry for people: what the list says of it, line by line, and what it is too long for there.
 fn page(listing: Listing, entry: &ListedEntry) -> String {
-    let rows: Vec<Vec<String>> = shape(listing)
-        .csv
-        .iter()
-        .filter(|(name, _)| *name != "last_state")
-        .map(|(name, of)| vec![(*name).to_owned(), of(entry)])
+    let shape = shape(listing);
+    let columns = shape.columns.iter().filter(|column| shape.csv.contains(&column.name));
+    let rows: Vec<Vec<String>> = columns
+        .filter(|column| column.name != "last_state")
+        .map(|column| vec![column.name.to_owned(), (column.of)(entry).data()])
         .filter(|row| !row[1].is_empty())
         .collect();
     let mut page = Columns::default().lay_out(None, &rows);
@@ -245,4 +371,94 @@ fn page(listing: Listing, entry: &ListedEntry) -> String {
         }
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{command::pages::Paged, http::tests::now};
+
+    fn entry(index: u64, kind: &str, says: &Value) -> ListedEntry {
+        let entry = json!({
+            "log": "prod", "index": index, "recorded_at": "2026-05-01T11:00:00Z", "leaf_hash": "07".repeat(32),
+            "execution_id": says.get("execution_id"), kind: says,
+        });
+        serde_json::from_value(entry).unwrap()
+    }
+
+    /// A list of it in every form that has columns, one below the other.
+    fn forms(listing: Listing, entries: &[ListedEntry]) -> String {
+        let look = Look { on_terminal: false, in_colour: false, now: now() };
+        let forms = ["table", "wide", "csv", "name"];
+        forms.map(|form| Paged::of(&format!("-o {form}")).written(shape(listing), look, entries)).join("\n")
+    }
+
+    #[test]
+    fn gaps_are_listed_in_every_form() {
+        let gap = json!({
+            "cause": "vanished", "execution_id": "uid-1", "namespace": "shop", "name": "web-1",
+            "started_at": "2026-05-01T09:00:00Z", "last_phase": "Executing", "last_state": "{}",
+            "last_seen_at": "2026-05-01T10:00:00Z",
+        });
+        let mut since = entry(17, "gap", &gap);
+        since.recorded = serde_json::from_value(json!({
+            "id": "uid-1", "log": "prod", "index": 18, "leaf_hash": "07".repeat(32),
+            "recorded_at": "2026-05-01T11:30:00Z", "result": "created",
+        }))
+        .unwrap();
+        insta::assert_snapshot!(forms(Listing::Gaps, &[since]), @r"
+        ENTRY    EXECUTION  NAMESPACE/NAME  CAUSE     PHASE      LAST SEEN  ENTERED  RECORDED SINCE
+        prod/17  uid-1      shop/web-1      vanished  Executing  120m ago   60m ago  prod/18
+
+        ENTRY    EXECUTION  NAMESPACE/NAME  CAUSE     PHASE      LAST SEEN  ENTERED  RECORDED SINCE  STARTED  REASON
+        prod/17  uid-1      shop/web-1      vanished  Executing  120m ago   60m ago  prod/18         3h ago
+
+        log,index,recorded_at,execution_id,namespace,name,cause,reason,started_at,last_phase,last_seen_at,last_state,recorded
+        prod,17,2026-05-01T11:00:00.000000Z,uid-1,shop,web-1,vanished,,2026-05-01T09:00:00.000000Z,Executing,2026-05-01T10:00:00.000000Z,{},prod/18
+
+        prod/17
+        ");
+    }
+
+    #[test]
+    fn what_is_in_quarantine_is_listed_in_every_form() {
+        let kept = json!({
+            "execution_id": "uid-1", "namespace": "shop", "name": "web-1", "reason": "completed_at: is missing",
+            "source_digest": "08".repeat(32),
+        });
+        insta::assert_snapshot!(forms(Listing::Quarantine, &[entry(3, "quarantine", &kept)]), @r"
+        ENTRY   EXECUTION  NAMESPACE/NAME  ENTERED  RECORDED SINCE  REASON
+        prod/3  uid-1      shop/web-1      60m ago                  completed_at: is missing
+
+        ENTRY   EXECUTION  NAMESPACE/NAME  ENTERED  RECORDED SINCE  REASON                    SOURCE DIGEST
+        prod/3  uid-1      shop/web-1      60m ago                  completed_at: is missing  0808080808080808080808080808080808080808080808080808080808080808
+
+        log,index,recorded_at,execution_id,namespace,name,reason,source_digest,recorded
+        prod,3,2026-05-01T11:00:00.000000Z,uid-1,shop,web-1,completed_at: is missing,0808080808080808080808080808080808080808080808080808080808080808,
+
+        prod/3
+        ");
+    }
+
+    #[test]
+    fn purges_are_listed_in_every_form() {
+        let purge = json!({
+            "plan": "20261125T012345Z-0123456789abcdef", "part": 1, "parts": 2, "as_of": "2026-04-25T01:23:45Z",
+            "policy": "7y", "actor": "jo", "executions": 5, "entries": [[1, 3], [7, 9]], "statistics": [],
+        });
+        insta::assert_snapshot!(forms(Listing::Purges, &[entry(20, "purge", &purge)]), @r"
+        ENTRY    PLAN                               PART  EXECUTIONS  ENTRIES  BY  ENTERED
+        prod/20  20261125T012345Z-0123456789abcdef  1/2   5           6        jo  60m ago
+
+        ENTRY    PLAN                               PART  EXECUTIONS  ENTRIES  BY  ENTERED  AS OF      POLICY
+        prod/20  20261125T012345Z-0123456789abcdef  1/2   5           6        jo  60m ago  6d10h ago  7y
+
+        log,index,recorded_at,plan,part,parts,as_of,policy,actor,executions,entries
+        prod,20,2026-05-01T11:00:00.000000Z,20261125T012345Z-0123456789abcdef,1,2,2026-04-25T01:23:45.000000Z,7y,jo,5,6
+
+        prod/20
+        ");
+    }
 }

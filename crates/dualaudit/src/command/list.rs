@@ -1,18 +1,19 @@
 //! `dualaudit list`: what is recorded.
 
-use std::{io::Write, process::ExitCode};
+use std::{cell::RefCell, collections::BTreeSet, io::Write, process::ExitCode};
 
 use serde::Serialize;
 
 use super::{
+    columns::{Cell, Column, Look, Shape},
     kubectl::Reads,
     output::{self, Out},
-    pages::{Cells, PageArgs, Printer, Shape, asked_wrongly, ended},
+    pages::{PageArgs, Printer, asked_wrongly, ended},
     reader::{Reader, ReaderArgs},
 };
 use crate::{
     clock::{Clock, SystemClock},
-    query::{ListRequest, Summary},
+    query::{Count, ListRequest, Summary},
 };
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,7 @@ Examples:
   dualaudit list --outcome failed --since 24h
   dualaudit list --workflow restart-pods --counted --completed-since 28d
   dualaudit list -n shop -l 'team in (a,b),!canary' --min-duration 5m -o json
+  dualaudit list --columns id,status,completed_at,error_message
   dualaudit list --server http://127.0.0.1:8080 --all -o csv > executions.csv";
 
 /// List recorded executions, newest first.
@@ -30,11 +32,28 @@ pub struct Args {
     reader: ReaderArgs,
     #[command(flatten)]
     filters: Filters,
+    /// In this phase, such as executing; of what has ended completed, failed, cancelled, timed_out or deleted.
+    #[arg(long)]
+    phase: Option<String>,
+    /// live: in the cluster, as far as the server sees it; stored: in the database.
+    #[arg(long, value_name = "SIDE")]
+    tier: Option<String>,
+    /// Say how many there are in all.
+    #[arg(long)]
+    count: bool,
     #[command(flatten)]
     pages: PageArgs,
 }
 
 impl Args {
+    /// As parameters of the API.
+    fn pairs(&self) -> Vec<(String, String)> {
+        let more = [("phase", self.phase.clone()), ("tier", self.tier.clone())];
+        let more = more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let count = self.count.then(|| ("count".to_owned(), "true".to_owned()));
+        self.filters.pairs().into_iter().chain(more).chain(count).collect()
+    }
+
     /// Where it reads, and which namespace it is about.
     pub(super) fn reads(&mut self) -> Reads<'_> {
         Reads { reader: &mut self.reader, namespace: Some(self.filters.namespace()) }
@@ -65,6 +84,9 @@ pub(super) struct Filters {
     /// The namespace it ran in.
     #[arg(short, long)]
     namespace: Option<String>,
+    /// The name of its resource.
+    #[arg(long)]
+    name: Option<String>,
     /// What it set out to remediate.
     #[arg(long, value_name = "ID")]
     remediation_id: Option<String>,
@@ -104,6 +126,9 @@ pub(super) struct Filters {
     /// Effectiveness score at most.
     #[arg(long, value_name = "SCORE")]
     max_score: Option<String>,
+    /// none: nobody has said anything of it; any: somebody has; else what was said last, such as harmful.
+    #[arg(long, value_name = "VERDICT")]
+    review: Option<String>,
     /// Only those that the rates of `stats` are of: the last attempt of each, unless it was cancelled or deleted.
     #[arg(long)]
     counted: bool,
@@ -125,6 +150,7 @@ impl Filters {
             ("log", &self.log),
             ("cluster", &self.cluster),
             ("namespace", &self.namespace),
+            ("name", &self.name),
             ("remediation_id", &self.remediation_id),
             ("incident_type", &self.incident_type),
             ("target", &self.target),
@@ -138,6 +164,7 @@ impl Filters {
             ("max_duration", &self.max_duration),
             ("min_score", &self.min_score),
             ("max_score", &self.max_score),
+            ("review", &self.review),
         ];
         let given = pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
         given.chain(self.counted.then(|| ("counted".to_owned(), "true".to_owned()))).collect()
@@ -150,13 +177,16 @@ impl Filters {
 /// What could not be reached or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // What is asked wrongly is told first, whatever becomes of the database.
-    let mut asked = args.filters.pairs();
+    let mut asked = args.pairs();
     asked.extend(args.pages.cursor.iter().map(|cursor| ("cursor".to_owned(), cursor.clone())));
     if let Err(bad) = ListRequest::parse(&asked, SystemClock.now()) {
         return Ok(asked_wrongly(&bad));
     }
+    let printer = match args.pages.printer(&SHAPE, Look::of_stdout()) {
+        Ok(printer) => printer,
+        Err(bad) => return Ok(asked_wrongly(&bad)),
+    };
     let reader = args.reader.open().await?;
-    let printer = Printer::new(args.pages.output, &SHAPE);
     ended(write(&args, &reader, printer, &mut output::stdout()).await)
 }
 
@@ -167,72 +197,175 @@ async fn write<W: Write>(
     printer: Printer<Summary>,
     out: &mut Out<W>,
 ) -> anyhow::Result<Option<String>> {
+    let told = RefCell::new(BTreeSet::new());
+    // What is said of the list, each once, however many pages say it.
+    let tell = |said: String| {
+        if told.borrow_mut().insert(said.clone()) {
+            eprintln!("{}", output::shown(&said));
+        }
+    };
     let fetch = async |mut pairs: Vec<(String, String)>| {
-        pairs.extend(args.filters.pairs());
+        pairs.extend(args.pairs());
         let page = reader.list(&pairs).await?;
+        for warning in page.warnings {
+            tell(format!("warning: {}", warning.detail));
+        }
+        page.count.as_ref().map(in_all).into_iter().for_each(tell);
         Ok((page.items, page.next_cursor))
     };
     args.pages.write(printer, out, fetch).await
 }
 
-static SHAPE: Shape<Summary> = Shape { table: TABLE, csv: CSV, nothing: "Nothing is recorded that fits." };
+fn in_all(count: &Count) -> String {
+    let more = if count.at_least { "≥" } else { "" };
+    let recorded =
+        count.recorded.map(|recorded| format!("; {recorded} were ever recorded")).unwrap_or_default();
+    format!("{more}{} in all{recorded}.", count.value)
+}
 
-const TABLE: Cells<Summary> = &[
-    ("ID", |item| match item.attempt {
+static SHAPE: Shape<Summary> = Shape {
+    columns: COLUMNS,
+    table: &[
+        "id",
+        "resource",
+        "workflow_name",
+        "workflow_version",
+        "phase",
+        "outcome",
+        "effectiveness_score",
+        "steps",
+        "total_duration",
+        "completed_at",
+        "tiers",
+        "log",
+    ],
+    wide: &[
+        "cluster",
+        "remediation_id",
+        "incident_type",
+        "target",
+        "revision",
+        "review_until",
+        "created_at",
+        "recorded_at",
+        "error_message",
+    ],
+    csv: &[
+        "id",
+        "attempt",
+        "revision",
+        "log",
+        "cluster",
+        "namespace",
+        "name",
+        "remediation_id",
+        "workflow_name",
+        "workflow_version",
+        "incident_type",
+        "status",
+        "outcome",
+        "effectiveness_score",
+        "score_source",
+        "total_steps",
+        "steps_completed",
+        "steps_failed",
+        "rollbacks_performed",
+        "total_duration",
+        "created_at",
+        "completed_at",
+        "recorded_at",
+        "error_message",
+        "phase",
+        "tiers",
+        "review_until",
+    ],
+    name: |item| item.id.clone(),
+    nothing: "Nothing is recorded that fits.",
+};
+
+const COLUMNS: &[Column<Summary>] = &[
+    Column { name: "id", header: "ID", of: id },
+    Column { name: "attempt", header: "ATTEMPT", of: |item| item.attempt.into() },
+    Column { name: "revision", header: "REVISION", of: |item| item.revision.into() },
+    Column { name: "log", header: "LOG", of: |item| item.log.clone().into() },
+    Column { name: "cluster", header: "CLUSTER", of: |item| item.cluster.clone().into() },
+    Column {
+        name: "resource",
+        header: "NAMESPACE/NAME",
+        of: |item| super::get::resource(item.namespace.as_deref(), item.name.as_deref()).into(),
+    },
+    Column { name: "namespace", header: "NAMESPACE", of: |item| item.namespace.clone().into() },
+    Column { name: "name", header: "NAME", of: |item| item.name.clone().into() },
+    Column { name: "remediation_id", header: "REMEDIATION", of: |item| item.remediation_id.clone().into() },
+    Column { name: "workflow_name", header: "WORKFLOW", of: |item| item.workflow_name.clone().into() },
+    Column { name: "workflow_version", header: "VERSION", of: |item| item.workflow_version.clone().into() },
+    Column { name: "incident_type", header: "INCIDENT", of: |item| item.incident_type.clone().into() },
+    Column { name: "target", header: "TARGET", of: target },
+    Column { name: "phase", header: "PHASE", of: |item| Cell::Word(item.phase.clone()) },
+    Column { name: "tiers", header: "TIERS", of: tiers },
+    Column { name: "review_until", header: "REVIEW UNTIL", of: |item| item.review_until.into() },
+    Column { name: "status", header: "STATUS", of: |item| word(item.status.as_ref()) },
+    Column { name: "outcome", header: "OUTCOME", of: |item| word(item.outcome.as_ref()) },
+    Column {
+        name: "effectiveness_score",
+        header: "SCORE",
+        of: |item| item.effectiveness_score.map(Cell::Score).into(),
+    },
+    Column {
+        name: "score_source",
+        header: "SCORED",
+        of: |item| item.score_source.as_ref().map(output::name).into(),
+    },
+    Column {
+        name: "steps",
+        header: "STEPS",
+        of: |item| format!("{}/{}", item.steps_completed, item.total_steps).into(),
+    },
+    Column { name: "total_steps", header: "TOTAL", of: |item| item.total_steps.into() },
+    Column { name: "steps_completed", header: "DONE", of: |item| item.steps_completed.into() },
+    Column { name: "steps_failed", header: "FAILED", of: |item| item.steps_failed.into() },
+    Column { name: "rollbacks_performed", header: "ROLLBACKS", of: |item| item.rollbacks_performed.into() },
+    Column {
+        name: "total_duration",
+        header: "DURATION",
+        of: |item| item.total_duration.map(Cell::Duration).into(),
+    },
+    Column { name: "created_at", header: "CREATED", of: |item| Cell::Time(item.created_at) },
+    Column { name: "started_at", header: "STARTED", of: |item| item.started_at.into() },
+    Column { name: "completed_at", header: "COMPLETED", of: |item| item.completed_at.into() },
+    Column { name: "recorded_at", header: "RECORDED", of: |item| item.recorded_at.into() },
+    Column { name: "labels", header: "LABELS", of: labels },
+    Column { name: "error_message", header: "ERROR", of: |item| item.error_message.clone().into() },
+];
+
+/// People are told of an attempt where it is not the first; data has it in a column.
+fn id(item: &Summary) -> Cell {
+    let people = match item.attempt {
         1 => item.id.clone(),
         attempt => format!("{} (attempt {attempt})", item.id),
-    }),
-    ("NAMESPACE/NAME", |item| super::get::resource(item.namespace.as_deref(), item.name.as_deref())),
-    ("WORKFLOW", |item| item.workflow_name.clone()),
-    ("VERSION", |item| item.workflow_version.clone()),
-    ("PHASE", |item| item.phase.clone()),
-    ("OUTCOME", |item| named(item.outcome.as_ref())),
-    ("SCORE", |item| item.effectiveness_score.map_or_else(String::new, |score| format!("{score:.2}"))),
-    ("STEPS", |item| format!("{}/{}", item.steps_completed, item.total_steps)),
-    ("DURATION", |item| item.total_duration.map_or_else(String::new, output::duration)),
-    ("COMPLETED", |item| item.completed_at.map_or_else(String::new, output::time)),
-    ("TIERS", |item| item.tiers.iter().map(output::name).collect::<Vec<_>>().join(",")),
-    ("LOG", |item| item.log.clone()),
-];
+    };
+    Cell::Either(people, item.id.clone())
+}
 
 /// What has no value yet is empty.
-fn text<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(String::new, |value| value.to_string())
+fn word<T: Serialize>(value: Option<&T>) -> Cell {
+    value.map(|value| Cell::Word(output::name(value))).into()
 }
 
-fn named<T: Serialize>(value: Option<&T>) -> String {
-    value.map_or_else(String::new, output::name)
+fn tiers(item: &Summary) -> Cell {
+    let names: Vec<_> = item.tiers.iter().map(output::name).collect();
+    Cell::Either(names.join(","), names.join(" "))
 }
 
-const CSV: Cells<Summary> = &[
-    ("id", |item| item.id.clone()),
-    ("attempt", |item| item.attempt.to_string()),
-    ("revision", |item| text(item.revision)),
-    ("log", |item| item.log.clone()),
-    ("cluster", |item| item.cluster.clone().unwrap_or_default()),
-    ("namespace", |item| item.namespace.clone().unwrap_or_default()),
-    ("name", |item| item.name.clone().unwrap_or_default()),
-    ("remediation_id", |item| item.remediation_id.clone()),
-    ("workflow_name", |item| item.workflow_name.clone()),
-    ("workflow_version", |item| item.workflow_version.clone()),
-    ("incident_type", |item| item.incident_type.clone().unwrap_or_default()),
-    ("status", |item| named(item.status.as_ref())),
-    ("outcome", |item| named(item.outcome.as_ref())),
-    ("effectiveness_score", |item| text(item.effectiveness_score)),
-    ("score_source", |item| named(item.score_source.as_ref())),
-    ("total_steps", |item| item.total_steps.to_string()),
-    ("steps_completed", |item| item.steps_completed.to_string()),
-    ("steps_failed", |item| item.steps_failed.to_string()),
-    ("rollbacks_performed", |item| item.rollbacks_performed.to_string()),
-    ("total_duration", |item| text(item.total_duration)),
-    ("created_at", |item| item.created_at.to_string()),
-    ("completed_at", |item| text(item.completed_at)),
-    ("recorded_at", |item| text(item.recorded_at)),
-    ("error_message", |item| item.error_message.clone()),
-    ("phase", |item| item.phase.clone()),
-    ("tiers", |item| item.tiers.iter().map(output::name).collect::<Vec<_>>().join(" ")),
-    ("review_until", |item| text(item.review_until)),
-];
+fn target(item: &Summary) -> Cell {
+    let Some(target) = &item.target else { return Cell::Text(String::new()) };
+    let name = target.name.clone().unwrap_or_default();
+    target.kind.as_ref().map_or(name.clone(), |kind| format!("{kind}/{name}")).into()
+}
+
+fn labels(item: &Summary) -> Cell {
+    item.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",").into()
+}
 
 #[cfg(test)]
 mod tests {
@@ -243,10 +376,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        command::{output::Pipe, pages::ListForm},
+        command::output::Pipe,
         http::{
             serve,
-            tests::{Served, record},
+            tests::{Served, now, posting, record},
         },
     };
 
@@ -272,10 +405,14 @@ mod tests {
     }
 
     async fn listed_by(reader: &Reader, line: &str) -> (String, Option<String>) {
+        shown_by(reader, line, Look { on_terminal: false, in_colour: false, now: now() }).await
+    }
+
+    async fn shown_by(reader: &Reader, line: &str, look: Look) -> (String, Option<String>) {
         let mut out = BufWriter::new(Pipe::new(Vec::new()));
         let args = args(line);
-        let next =
-            write(&args, reader, Printer::on(args.pages.output, &SHAPE, false), &mut out).await.unwrap();
+        let printer = args.pages.printer(&SHAPE, look).unwrap();
+        let next = write(&args, reader, printer, &mut out).await.unwrap();
         (String::from_utf8(out.into_inner().unwrap().into_inner()).unwrap(), next)
     }
 
@@ -288,14 +425,14 @@ mod tests {
         let served = served_with(3).await;
         let (text, next) = listed(&served, "--limit 2").await;
         insta::assert_snapshot!(text, @r"
-        ID     NAMESPACE/NAME  WORKFLOW            VERSION  PHASE      OUTCOME  SCORE  STEPS  DURATION  COMPLETED             TIERS   LOG
-        r0000  shop/web-0      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  stored  http
-        r0001  shop/web-1      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  stored  http
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  PHASE      OUTCOME  SCORE  STEPS  DURATION  COMPLETED  TIERS   LOG
+        r0000  shop/web-0      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     3h59m ago  stored  http
+        r0001  shop/web-1      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     3h59m ago  stored  http
         ");
         let (rest, end) = listed(&served, &format!("--cursor {}", next.unwrap())).await;
         insta::assert_snapshot!(rest, @r"
-        ID     NAMESPACE/NAME  WORKFLOW            VERSION  PHASE      OUTCOME  SCORE  STEPS  DURATION  COMPLETED             TIERS   LOG
-        r0002  shop/web-2      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     2026-05-01T08:00:00Z  stored  http
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  PHASE      OUTCOME  SCORE  STEPS  DURATION  COMPLETED  TIERS   LOG
+        r0002  shop/web-2      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     3h59m ago  stored  http
         ");
         assert_eq!((end, listed(&served, "-n none").await.0.as_str()), (None, ""));
     }
@@ -323,16 +460,127 @@ mod tests {
         record["error_message"] = "\u{1b}[2J\u{9b}2J".into();
         assert_eq!(served.post_json(&record).await.status, 201);
         let reader = Reader::Database(Arc::clone(&served.store.inner));
-        let printed = async |form: ListForm, on_terminal| {
-            let mut out = BufWriter::new(Pipe::new(Vec::new()));
-            write(&args(""), &reader, Printer::on(form, &SHAPE, on_terminal), &mut out).await.unwrap();
-            String::from_utf8(out.into_inner().unwrap().into_inner()).unwrap()
+        let printed = async |form: &str, on_terminal| {
+            let look = Look { on_terminal, in_colour: false, now: now() };
+            shown_by(&reader, &format!("-o {form} --all"), look).await.0
         };
-        for form in [ListForm::Table, ListForm::Json, ListForm::Yaml, ListForm::Csv] {
+        for form in ["table", "wide", "json", "yaml", "csv", "name"] {
             let text = printed(form, true).await;
-            assert!(!text.contains(['\u{1b}', '\u{9b}']), "{form:?} {text:?}");
+            assert!(!text.contains(['\u{1b}', '\u{9b}']), "{form} {text:?}");
         }
-        assert!(printed(ListForm::Csv, false).await.contains("\u{1b}[2J\u{9b}2J"));
+        assert!(printed("csv", false).await.contains("\u{1b}[2J\u{9b}2J"));
+    }
+
+    #[tokio::test]
+    async fn a_list_is_written_in_the_form_and_the_columns_that_are_asked_for() {
+        let served = served_with(1).await;
+        let failed = posting("/api/v1/executions");
+        let mut record = record("x");
+        for (field, value) in [
+            ("outcome", json!("partial")),
+            ("status", json!("timed_out")),
+            ("error_message", json!("no quota")),
+            ("target", json!({"kind": "Deployment", "name": "web"})),
+            ("labels", json!({"team": "a", "tier": "b"})),
+            ("completed_at", json!("2026-05-01T11:57:00Z")),
+        ] {
+            record[field] = value;
+        }
+        assert_eq!(served.send(failed.body(record.to_string().into()).unwrap()).await.status, 201);
+        insta::assert_snapshot!(listed(&served, "-o wide").await.0, @r"
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  STATUS     OUTCOME  SCORE  STEPS  DURATION  COMPLETED  LOG   CLUSTER  REMEDIATION  INCIDENT  TARGET          REVISION  CREATED    RECORDED  ERROR
+        x                      restart-deployment  v1.2.0   timed_out  partial  0.95   2/2    1m30s     3m ago     http           rem-1                  Deployment/web  1         4m30s ago  0s ago    no quota
+        r0000  shop/web-0      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     3h59m ago  stored  http           rem-1                                  1         26h ago    0s ago
+        ");
+        insta::assert_snapshot!(listed(&served, "--outcome partial -o json").await.0, @r#"
+        {"items":[
+        {"id":"x","attempt":1,"remediation_id":"rem-1","workflow_name":"restart-deployment","workflow_version":"v1.2.0","total_steps":2,"steps_completed":2,"steps_failed":0,"total_duration":90000000000,"outcome":"partial","effectiveness_score":0.95,"score_source":"reported","rollbacks_performed":0,"completed_at":"2026-05-01T11:57:00.000000Z","status":"timed_out","error_message":"no quota","created_at":"2026-05-01T11:55:30.000000Z","target":{"kind":"Deployment","name":"web"},"labels":{"team":"a","tier":"b"},"revision":1,"recorded_at":"2026-05-01T12:00:00.000004Z","log":"http","tiers":["stored"]}
+        ],"next_cursor":null}
+        "#);
+        insta::assert_snapshot!(listed(&served, "--outcome partial -o yaml").await.0, @r#"
+        items:
+        - id: x
+          attempt: 1
+          remediation_id: rem-1
+          workflow_name: restart-deployment
+          workflow_version: v1.2.0
+          total_steps: 2
+          steps_completed: 2
+          steps_failed: 0
+          total_duration: 90000000000
+          outcome: partial
+          effectiveness_score: 0.95
+          score_source: reported
+          rollbacks_performed: 0
+          completed_at: "2026-05-01T11:57:00.000000Z"
+          status: timed_out
+          error_message: no quota
+          created_at: "2026-05-01T11:55:30.000000Z"
+          target:
+            kind: Deployment
+            name: web
+          labels:
+            team: a
+            tier: b
+          revision: 1
+          recorded_at: "2026-05-01T12:00:00.000004Z"
+          log: http
+          tiers:
+          - stored
+        next_cursor: null
+        "#);
+        insta::assert_snapshot!(listed(&served, "--outcome partial -o csv").await.0, @r"
+        id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message
+        x,1,1,http,,,,rem-1,restart-deployment,v1.2.0,,timed_out,partial,0.95,reported,2,2,0,0,90000000000,2026-05-01T11:55:30.000000Z,2026-05-01T11:57:00.000000Z,2026-05-01T12:00:00.000004Z,no quota
+        ");
+        insta::assert_snapshot!(listed(&served, "-o name").await.0, @r"
+        x
+        r0000
+        ");
+        insta::assert_snapshot!(listed(&served, "--columns id,status,labels,steps_failed,created_at").await.0, @r"
+        ID     STATUS     LABELS         FAILED  CREATED
+        x      timed_out  team=a,tier=b  0       4m30s ago
+        r0000  completed                 0       26h ago
+        ");
+        insta::assert_snapshot!(listed(&served, "-o csv --columns completed_at,total_duration,id").await.0, @r"
+        completed_at,total_duration,id
+        2026-05-01T11:57:00.000000Z,90000000000,x
+        2026-05-01T08:00:00.123456Z,90000000000,r0000
+        ");
+        insta::assert_snapshot!(listed(&served, "-o csv --no-headers --columns id --columns steps").await.0, @r"
+        x,2/2
+        r0000,2/2
+        ");
+        assert_eq!(listed(&served, "--no-headers -n none").await.0, "");
+        insta::assert_snapshot!(listed(&served, "--no-headers --columns id,outcome").await.0, @r"
+        x      partial
+        r0000  success
+        ");
+        let reader = Reader::Database(Arc::clone(&served.store.inner));
+        let look = Look { on_terminal: true, in_colour: true, now: now() };
+        let coloured = shown_by(&reader, "--columns status,outcome,id", look).await.0;
+        insta::assert_snapshot!(coloured.replace('\u{1b}', "␛"), @r"
+        STATUS     OUTCOME  ID
+        ␛[38;5;1mtimed_out  ␛[39m␛[38;5;3mpartial  ␛[39mx
+        ␛[38;5;2mcompleted  ␛[39m␛[38;5;2msuccess  ␛[39mr0000
+        ");
+    }
+
+    #[test]
+    fn columns_that_there_are_not_are_answered_by_those_there_are() {
+        let look = Look { on_terminal: false, in_colour: false, now: now() };
+        let refused = |line: &str| args(line).pages.printer(&SHAPE, look).err().unwrap().rule;
+        let said = refused("--columns id,colour");
+        assert!(
+            said.starts_with("is no column of this list; there are id, attempt, revision, log"),
+            "{said}"
+        );
+        for form in ["json", "yaml", "name"] {
+            assert!(refused(&format!("-o {form} --columns id")).contains("is for table, wide and csv"));
+        }
+        for names in [SHAPE.table, SHAPE.wide, SHAPE.csv] {
+            assert_eq!(SHAPE.named(names.iter().copied()).unwrap().len(), names.len());
+        }
     }
 
     #[tokio::test]
@@ -343,7 +591,7 @@ mod tests {
         items: []
         next_cursor: null
         ");
-        insta::assert_snapshot!(listed(&served, "-o csv").await.0, @"id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message,phase,tiers,review_until");
+        insta::assert_snapshot!(listed(&served, "-o csv").await.0, @"id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message");
     }
 
     #[tokio::test]

@@ -8,8 +8,10 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+mod answers;
 pub mod backup;
 pub mod cluster;
+mod columns;
 pub mod crd;
 pub mod database;
 mod digest;

@@ -150,11 +150,25 @@ pub struct Columns {
 impl Columns {
     /// Lays out rows, under a header if there is one; each line ends with a line end.
     pub fn lay_out(&mut self, header: Option<&[&str]>, rows: &[Vec<String>]) -> String {
+        let rows = rows.iter().map(|row| row.iter().map(|text| cell(text)).collect());
+        self.lay_out_cells(header, rows, false)
+    }
+
+    /// The same of cells that may have colours.
+    pub(super) fn lay_out_cells(
+        &mut self,
+        header: Option<&[&str]>,
+        rows: impl Iterator<Item = Vec<Cell>>,
+        in_colour: bool,
+    ) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).force_no_tty();
-        let header_row = header.map(|names| names.iter().map(|&name| name.to_owned()).collect());
-        for row in header_row.iter().chain(rows) {
-            table.add_row(row.iter().map(|text| Cell::new(clipped(shown(text), CELL))).collect::<Vec<_>>());
+        if in_colour {
+            table.enforce_styling();
+        }
+        let header = header.map(|names| names.iter().map(|name| cell(name)).collect());
+        for row in header.into_iter().chain(rows) {
+            table.add_row(row);
         }
         let content = table.column_max_content_widths();
         self.widths.resize(content.len().max(self.widths.len()), 0);
@@ -172,6 +186,11 @@ impl Columns {
         }
         text
     }
+}
+
+/// A text as a table shows it.
+pub(super) fn cell(text: &str) -> Cell {
+    Cell::new(clipped(shown(text), CELL))
 }
 
 /// How many characters a table shows of one text: enough for any that a person reads. The other forms have

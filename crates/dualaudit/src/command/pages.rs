@@ -1,13 +1,11 @@
 //! Lists as they are written: a page at a time, in the form asked for.
 
-use std::{
-    io::{IsTerminal as _, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use serde::Serialize;
 
 use super::{
+    columns::{Cell, Column, Look, Shape, styled},
     output::{self, Columns, Out, shown},
     wrong_usage,
 };
@@ -28,9 +26,48 @@ pub(super) struct PageArgs {
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: ListForm,
+    /// These columns, in this order, of table, wide or csv; a name that is none is answered by those there are.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Leave the line of headers out.
+    #[arg(long)]
+    no_headers: bool,
 }
 
 impl PageArgs {
+    /// What writes a list of this shape.
+    ///
+    /// # Errors
+    /// Columns that there are not, or that the form does not have.
+    pub(super) fn printer<T: Serialize>(
+        &self,
+        shape: &'static Shape<T>,
+        look: Look,
+    ) -> Result<Printer<T>, BadParameter> {
+        let form = self.output;
+        let asked_for = self.columns.iter().map(String::as_str);
+        let columns = match form {
+            ListForm::Json | ListForm::Yaml | ListForm::Name if !self.columns.is_empty() => {
+                let rule = "is for table, wide and csv: the other forms have no columns";
+                return Err(BadParameter::new("columns", &self.columns.join(","), rule));
+            }
+            ListForm::Json | ListForm::Yaml | ListForm::Name => Vec::new(),
+            _ if !self.columns.is_empty() => shape.named(asked_for)?,
+            ListForm::Table => shape.named(shape.table.iter().copied())?,
+            ListForm::Wide => shape.named(shape.table.iter().chain(shape.wide).copied())?,
+            ListForm::Csv => shape.named(shape.csv.iter().copied())?,
+        };
+        Ok(Printer {
+            form,
+            shape,
+            columns,
+            headers: !self.no_headers,
+            look,
+            widths: Columns::default(),
+            fresh: true,
+        })
+    }
+
     /// Writes the pages asked for, one at a time; returns where a further list would begin. `fetch` is given what the
     /// API is asked for beside the filters.
     pub(super) async fn write<T: Serialize, W: Write>(
@@ -54,7 +91,7 @@ impl PageArgs {
         }
         printer.end(out, next.as_deref())?;
         out.flush()?;
-        Ok(next.filter(|_| self.output == ListForm::Table))
+        Ok(next.filter(|_| self.output.is_for_people()))
     }
 }
 
@@ -87,69 +124,51 @@ pub(super) enum ListForm {
     /// For people.
     #[default]
     Table,
+    /// For people with wide windows.
+    Wide,
     /// As the API answers.
     Json,
     /// The same as YAML.
     Yaml,
     /// One line an item, with a header.
     Csv,
+    /// One line an item: that by which it is found again.
+    Name,
 }
 
-/// The columns of items: their names, and what stands in them.
-pub(super) type Cells<T> = &'static [(&'static str, fn(&T) -> String)];
-
-/// How the items of a list look where they are not written whole.
-pub(super) struct Shape<T: 'static> {
-    /// For people.
-    pub(super) table: Cells<T>,
-    /// For programs.
-    pub(super) csv: Cells<T>,
-    /// What people are told where there is nothing.
-    pub(super) nothing: &'static str,
-}
-
-/// The names of columns.
-fn names<T>(cells: Cells<T>) -> Vec<&'static str> {
-    cells.iter().map(|(name, _)| *name).collect()
-}
-
-/// What stands in the columns of an item.
-fn cells<T>(cells: Cells<T>, item: &T) -> Vec<String> {
-    cells.iter().map(|(_, of)| of(item)).collect()
+impl ListForm {
+    fn is_for_people(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
 }
 
 /// Writes pages as they come, so that a list of any length takes the memory of one page.
 pub(super) struct Printer<T: 'static> {
     form: ListForm,
     shape: &'static Shape<T>,
-    on_terminal: bool,
-    columns: Columns,
+    columns: Vec<&'static Column<T>>,
+    headers: bool,
+    look: Look,
+    widths: Columns,
     /// Nothing was written yet.
     fresh: bool,
 }
 
 impl<T: Serialize> Printer<T> {
-    /// To stdout.
-    pub(super) fn new(form: ListForm, shape: &'static Shape<T>) -> Self {
-        Self::on(form, shape, std::io::stdout().is_terminal())
-    }
-
-    /// To a terminal, or something else.
-    pub(super) fn on(form: ListForm, shape: &'static Shape<T>, on_terminal: bool) -> Self {
-        Self { form, shape, on_terminal, columns: Columns::default(), fresh: true }
-    }
-
     /// The next items.
     pub(super) fn page(&mut self, out: &mut impl Write, items: &[T]) -> anyhow::Result<()> {
         if items.is_empty() {
             return Ok(());
         }
         let first = std::mem::take(&mut self.fresh);
+        let cells = |item: &T| self.columns.iter().map(|column| (column.of)(item)).collect::<Vec<Cell>>();
         match self.form {
-            ListForm::Table => {
-                let rows: Vec<_> = items.iter().map(|item| cells(self.shape.table, item)).collect();
-                let header = first.then(|| names(self.shape.table));
-                out.write_all(self.columns.lay_out(header.as_deref(), &rows).as_bytes())?;
+            ListForm::Table | ListForm::Wide => {
+                let headers: Vec<_> = self.columns.iter().map(|column| column.header).collect();
+                let headers = (first && self.headers).then_some(headers.as_slice());
+                let rows = items.iter().map(|item| styled(cells(item), self.look));
+                let page = self.widths.lay_out_cells(headers, rows, self.look.in_colour);
+                out.write_all(page.as_bytes())?;
             }
             ListForm::Json => {
                 for (position, item) in items.iter().enumerate() {
@@ -165,31 +184,31 @@ impl<T: Serialize> Printer<T> {
                 out.write_all(output::yaml_items(items)?.as_bytes())?;
             }
             ListForm::Csv => {
-                let mut csv = csv::Writer::from_writer(out);
                 if first {
-                    csv.write_record(names(self.shape.csv))?;
+                    self.csv_header(out)?;
                 }
+                let data = |item| cells(item).into_iter().map(Cell::data).collect::<Vec<String>>();
+                csv_rows(out, items.iter().map(data), self.look.on_terminal)?;
+            }
+            ListForm::Name => {
                 for item in items {
-                    let record = cells(self.shape.csv, item);
-                    // A file or a pipe gets every text as it is, but for what a spreadsheet would run.
-                    let record: Vec<String> = record.iter().map(|text| guarded(text).into_owned()).collect();
-                    csv.write_record(if self.on_terminal {
-                        record.iter().map(|text| shown(text)).collect()
-                    } else {
-                        record
-                    })?;
+                    let name = (self.shape.name)(item);
+                    writeln!(out, "{}", if self.look.on_terminal { shown(&name) } else { name })?;
                 }
-                csv.flush()?;
             }
         }
         Ok(())
     }
 
+    fn csv_header(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let header = self.columns.iter().map(|column| column.name.to_owned()).collect();
+        csv_rows(out, self.headers.then_some(header).into_iter(), false)
+    }
+
     /// The end of the list, or where a further one would begin.
     pub(super) fn end(&self, out: &mut impl Write, next: Option<&str>) -> anyhow::Result<()> {
         match self.form {
-            ListForm::Table if self.fresh => eprintln!("{}", self.shape.nothing),
-            ListForm::Table => {}
+            ListForm::Table | ListForm::Wide if self.fresh => eprintln!("{}", self.shape.nothing),
             ListForm::Json => {
                 let before = if self.fresh { "{\"items\":[" } else { "\n" };
                 writeln!(out, "{before}],\"next_cursor\":{}}}", serde_json::to_string(&next)?)?;
@@ -199,13 +218,49 @@ impl<T: Serialize> Printer<T> {
                 // A cursor is base64url: it needs no quotes, and is never read as something else.
                 writeln!(out, "{before}next_cursor: {}", next.unwrap_or("null"))?;
             }
-            ListForm::Csv if self.fresh => {
-                let mut csv = csv::Writer::from_writer(out);
-                csv.write_record(names(self.shape.csv))?;
-                csv.flush()?;
-            }
-            ListForm::Csv => {}
+            ListForm::Csv if self.fresh => self.csv_header(out)?,
+            ListForm::Table | ListForm::Wide | ListForm::Csv | ListForm::Name => {}
         }
         Ok(())
+    }
+}
+
+/// Lines of CSV. A file or a pipe gets every text as it is, but for what a spreadsheet would run.
+pub(super) fn csv_rows(
+    out: &mut impl Write,
+    rows: impl Iterator<Item = Vec<String>>,
+    on_terminal: bool,
+) -> anyhow::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    for row in rows {
+        let row = row.iter().map(|text| guarded(text));
+        if on_terminal {
+            csv.write_record(row.map(|text| shown(&text)))?;
+        } else {
+            csv.write_record(row.map(std::borrow::Cow::into_owned))?;
+        }
+    }
+    Ok(csv.flush()?)
+}
+
+/// How a list is written by these arguments, for the tests of what is listed.
+#[cfg(test)]
+pub(super) struct Paged(PageArgs);
+
+#[cfg(test)]
+impl Paged {
+    pub(super) fn of(line: &str) -> Self {
+        use clap::{Args as _, FromArgMatches as _};
+        let command = PageArgs::augment_args(clap::Command::new("list"));
+        let words = std::iter::once("list").chain(line.split_whitespace());
+        Self(PageArgs::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap())
+    }
+
+    pub(super) fn written<T: Serialize>(self, shape: &'static Shape<T>, look: Look, items: &[T]) -> String {
+        let mut printer = self.0.printer(shape, look).unwrap();
+        let mut out = Vec::new();
+        printer.page(&mut out, items).unwrap();
+        printer.end(&mut out, None).unwrap();
+        String::from_utf8(out).unwrap()
     }
 }

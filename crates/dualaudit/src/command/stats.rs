@@ -15,9 +15,10 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
+    answers::{self, AnswerForm, Shape},
     kubectl::Reads,
-    output::{self, Columns, Form, shown, time},
-    pages::{Cells, ListForm, Printer, Shape, asked_wrongly},
+    output::{self, Columns, shown, time},
+    pages::asked_wrongly,
     reader::ReaderArgs,
     verify::damaged,
     wrong_usage,
@@ -36,7 +37,8 @@ Examples:
   dualaudit stats compare --workflow restart-pods --version v3 --against v2
   dualaudit stats compare --since 7d
   dualaudit stats regressions --since 14d
-  dualaudit stats recommend --incident-type oom --target-kind Deployment -n shop";
+  dualaudit stats recommend --incident-type oom --target-kind Deployment -n shop
+  dualaudit stats verdicts --since 28d";
 
 /// Ask what works, what breaks, and what to try next.
 ///
@@ -126,7 +128,7 @@ struct Common {
     minimum: Option<String>,
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
-    output: ListForm,
+    output: AnswerForm,
 }
 
 impl Common {
@@ -188,20 +190,10 @@ async fn answer<A: Present>(common: &Common, also: Vec<(String, String)>) -> any
 
 fn write<A: Present>(
     out: &mut impl std::io::Write,
-    form: ListForm,
+    form: AnswerForm,
     answer: &Answer<A::Answer>,
 ) -> anyhow::Result<()> {
-    match form {
-        ListForm::Table => output::document(out, Form::Table, answer, || page::<A>(answer)),
-        ListForm::Json => output::document(out, Form::Json, answer, String::new),
-        ListForm::Yaml => output::document(out, Form::Yaml, answer, String::new),
-        ListForm::Csv => {
-            let mut printer = Printer::new(ListForm::Csv, A::SHAPE);
-            printer.page(out, A::items(&answer.answer))?;
-            printer.end(out, None)?;
-            Ok(out.flush()?)
-        }
-    }
+    answers::write(out, form, answer, A::items(&answer.answer), A::SHAPE, || page::<A>(answer))
 }
 
 /// An answer for people.
@@ -213,7 +205,8 @@ fn page<A: Present>(answer: &Answer<A::Answer>) -> String {
         page.push_str(A::SHAPE.nothing);
         page.push('\n');
     } else {
-        page.push_str(&table(A::SHAPE.table, items));
+        let (names, rows) = A::SHAPE.rows(items);
+        page.push_str(&Columns::default().lay_out(Some(&names), &rows));
     }
     let mut notes = A::notes(answer);
     if answer.in_flight.executions > 0 {
@@ -239,12 +232,4 @@ fn page<A: Present>(answer: &Answer<A::Answer>) -> String {
         page.push('\n');
     }
     page
-}
-
-/// Items in columns.
-fn table<T>(cells: Cells<T>, items: &[T]) -> String {
-    let names: Vec<&str> = cells.iter().map(|(name, _)| *name).collect();
-    let rows: Vec<Vec<String>> =
-        items.iter().map(|item| cells.iter().map(|(_, of)| of(item)).collect()).collect();
-    Columns::default().lay_out(Some(&names), &rows)
 }

@@ -3,8 +3,8 @@
 use super::{Common, Present, plot};
 use crate::{
     command::{
+        answers::{Cells, Shape},
         output::shown,
-        pages::{Cells, Shape},
     },
     learn::{
         Answer,

@@ -3,8 +3,8 @@
 use super::{Common, Present, given, plot};
 use crate::{
     command::{
+        answers::{Cells, Shape},
         output::{duration, shown},
-        pages::{Cells, Shape},
     },
     learn::{
         Answer,

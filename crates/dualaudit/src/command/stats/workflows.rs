@@ -4,7 +4,7 @@ use std::iter;
 
 use super::{Common, Present, given, plot};
 use crate::{
-    command::pages::{Cells, Shape},
+    command::answers::{Cells, Shape},
     learn::{
         Answer,
         figures::Tally,
