@@ -28,6 +28,7 @@ setup: ## Check for the tools that everything needs, and install what Debian has
 		command -v $$tool >/dev/null || { echo "$$tool is missing: install it from its own site ($$tool is not taken from Debian, whose version is too old)"; exit 1; }; \
 	done; \
 	command -v cc >/dev/null || missing="$$missing build-essential"; \
+	command -v man >/dev/null && command -v groff >/dev/null || missing="$$missing man-db groff-base"; \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
 	[ -n "$${PG_BIN-}$${DUALAUDIT_TEST_DATABASE-}" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql-15"; \
 	if [ -n "$$missing" ]; then \
@@ -66,10 +67,15 @@ demo: controlplane ## Show the main job end to end on a real API server; ONCE=1 
 	cargo run --release --locked --example demo -- $(if $(ONCE),--once)
 
 .PHONY: install
-install: ## Build dualaudit and install it under PREFIX (/usr/local), also as the plugin of kubectl
+install: ## Build dualaudit and install it under PREFIX (/usr/local), with its manual and completions, and as kubectl's plugin
 	cargo build --release --locked
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/dualaudit
 	ln -sf dualaudit $(DESTDIR)$(PREFIX)/bin/kubectl-dualaudit
+	target/release/dualaudit man $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	target/release/dualaudit completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/dualaudit
+	target/release/dualaudit completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_dualaudit
+	target/release/dualaudit completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/dualaudit.fish
 
 .PHONY: test
 test: lint controlplane verifier readers ## Run every check and every test

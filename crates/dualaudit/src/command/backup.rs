@@ -9,7 +9,7 @@ use super::{database::DatabaseArgs, output};
 const EXAMPLES: &str = "\
 Copying the file of a database in use with other tools gives a broken copy; this gives a whole one.
 
-Example:
+Examples:
   dualaudit backup /backups/dualaudit-2026-05-01.db";
 
 /// Write a consistent copy of the database to a new file, while it is in use.

@@ -7,7 +7,7 @@ use crate::crd::manifest::{self, Manifest};
 
 /// Print the CustomResourceDefinition, and whatever else a cluster needs.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Example: dualaudit crd --with rbac,policy | kubectl apply -f -")]
+#[command(after_help = "Examples:\n  dualaudit crd --with rbac,service,policy | kubectl apply -f -")]
 pub struct Args {
     /// Manifests to print after the CRD.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MANIFEST")]

@@ -26,7 +26,7 @@ the target, outcome, score, counts, durations, times, actions, and every proof. 
 resource that is still in its cluster: delete it there first.
 
 Examples:
-  dualaudit erase 5f0c2c6e --reason 'request 42'            says what would go
+  dualaudit erase 5f0c2c6e --reason 'request 42'            # says what would go
   dualaudit erase 5f0c2c6e --reason 'request 42' --yes
   dualaudit erase order-4711 --log http --reason 'request 42' --actor privacy-office --yes -o json";
 

@@ -12,12 +12,14 @@ mod answers;
 pub mod backup;
 pub mod cluster;
 mod columns;
+pub mod completion;
 pub mod crd;
 pub mod database;
 mod digest;
 pub mod doctor;
 mod entries;
 pub mod erase;
+mod examples;
 pub mod export;
 pub mod extending;
 pub mod gaps;
@@ -28,6 +30,7 @@ mod kubectl;
 pub mod list;
 pub mod log;
 pub mod maintain;
+pub mod man;
 pub mod migrate;
 pub mod output;
 mod pages;
@@ -47,10 +50,21 @@ pub mod verify;
 
 use kubectl::{Plugin, Reads};
 
+/// What we are called by.
+const PROGRAM: &str = "dualaudit";
+
+const EXAMPLES: &str = "\
+Examples:
+  dualaudit crd --with rbac,service | kubectl apply -f -
+  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db
+  dualaudit list --server http://127.0.0.1:8080 --outcome failed --since 24h
+  dualaudit verify --database sqlite:/var/lib/dualaudit/audit.db
+  dualaudit help hold add";
+
 /// A dual audit system for workflow executions on Kubernetes: nothing leaves the cluster before the
 /// database provably has it.
 #[derive(Parser)]
-#[command(name = "dualaudit", version, about)]
+#[command(name = PROGRAM, version, about, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -80,6 +94,8 @@ enum Command {
     Release(release::Args),
     Crd(crd::Args),
     Simulate(simulate::Args),
+    Completion(completion::Args),
+    Man(man::Args),
 }
 
 /// Parses the command line and does what it says.
@@ -105,7 +121,11 @@ pub fn main() -> ExitCode {
 
 /// What may be said, by the name that we were called by.
 fn command_line() -> clap::Command {
-    if kubectl::called() { Plugin::command() } else { Cli::command() }
+    if kubectl::called() {
+        examples::for_kubectl(examples::spread(Plugin::command(), PROGRAM))
+    } else {
+        examples::spread(Cli::command(), PROGRAM)
+    }
 }
 
 impl Command {
@@ -150,6 +170,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Release(args) => release::run(args).await,
         Command::Crd(args) => crd::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Completion(args) => completion::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

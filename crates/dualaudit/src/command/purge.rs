@@ -33,7 +33,7 @@ longest; where none matches, `keep` of the policy. Without a file, records are k
 Examples:
   dualaudit purge plan --policy retention.yaml
   dualaudit purge run --policy retention.yaml --plan 20261125T012345Z-0123456789abcdef
-  dualaudit maintain          removes for good what was purged";
+  dualaudit maintain                                 # removes for good what was purged";
 
 /// Let records go whose time is over, by a plan that is looked at first.
 #[derive(Clone, Debug, clap::Args)]

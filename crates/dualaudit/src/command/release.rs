@@ -17,7 +17,7 @@ use crate::{
 /// entries of the log when the database is back.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  dualaudit release --unrecorded --namespace shop --reason 'the database is lost, ticket 4711'"
+    after_help = "Examples:\n  dualaudit release --unrecorded --namespace shop --reason 'the database is lost, ticket 4711'"
 )]
 pub struct Args {
     #[command(flatten)]

@@ -38,7 +38,7 @@ const PRODUCERS_LOG: &str = "http";
 /// Records finished executions of a cluster, keeps them for review, cleans up, and serves the API.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db --window 24h"
+    after_help = "Examples:\n  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db --window 24h"
 )]
 pub struct Args {
     #[command(flatten)]

@@ -24,8 +24,8 @@ use crate::{
 #[derive(clap::Args, Clone, Debug)]
 #[command(
     after_help = "The cluster is the one of the kubeconfig ($KUBECONFIG, ~/.kube/config) or of the pod.\n\
-Example: dualaudit simulate --count 300 --rate 20 --speedup 120\n\
-Remove what it made: kubectl delete wfx -n simulation -l dualaudit.dev/simulation=SEED"
+Remove what it made: kubectl delete wfx -n simulation -l dualaudit.dev/simulation=SEED\n\n\
+Examples:\n  dualaudit simulate --count 300 --rate 20 --speedup 120"
 )]
 pub struct Args {
     /// How many executions.

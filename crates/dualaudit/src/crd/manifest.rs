@@ -13,6 +13,8 @@ pub enum Manifest {
     Simulator,
     /// CronJob that runs `dualaudit maintain` on a PostgreSQL database, as its owner.
     Maintain,
+    /// Service by which `kubectl dualaudit` and producers find dualaudit, and the role for the former.
+    Service,
 }
 
 impl Manifest {
@@ -23,6 +25,7 @@ impl Manifest {
             Self::Policy => include_str!("../../../../deploy/policy.yaml"),
             Self::Simulator => include_str!("../../../../deploy/simulator.yaml"),
             Self::Maintain => include_str!("../../../../deploy/maintain.yaml"),
+            Self::Service => include_str!("../../../../deploy/service.yaml"),
         }
     }
 }
@@ -44,7 +47,7 @@ mod tests {
         api::{
             admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding},
             batch::v1::CronJob,
-            core::v1::{Namespace, ServiceAccount},
+            core::v1::{Namespace, Service, ServiceAccount},
             rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
         },
         apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -72,6 +75,7 @@ mod tests {
                     "Namespace" => known::<Namespace>(&document),
                     "ServiceAccount" => known::<ServiceAccount>(&document),
                     "CronJob" => known::<CronJob>(&document),
+                    "Service" => known::<Service>(&document),
                     "ClusterRole" => known::<ClusterRole>(&document),
                     "ClusterRoleBinding" => known::<ClusterRoleBinding>(&document),
                     "Role" => known::<Role>(&document),

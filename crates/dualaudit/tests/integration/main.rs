@@ -35,6 +35,7 @@ mod retained;
 mod retention;
 mod review;
 mod scale;
+mod shell;
 mod shutdown;
 mod verifiers;
 mod watch;
