@@ -7,13 +7,14 @@ mod support;
 
 use std::{
     io::{IsTerminal, Write, stdout},
+    path::Path,
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use kube::{Api, api::ListParams, core::DynamicObject};
-use support::{Cluster, Dualaudit, binary, command};
+use support::{Cluster, Dualaudit, binary, command, in_cluster};
 
 const EXECUTIONS: usize = 300;
 const WINDOW: &str = "5s";
@@ -70,16 +71,21 @@ async fn main() -> anyhow::Result<ExitCode> {
     if once {
         return Ok(ExitCode::SUCCESS);
     }
-    let program = binary().canonicalize()?;
-    let directory = program.parent().context("a program is in a directory")?;
+    in_cluster::announce(&cluster, &dualaudit.url).await;
+    in_cluster::link_plugin(cluster.dir.path());
+    let (program, kubectl) = (binary().canonicalize()?, in_cluster::kubectl().canonicalize()?);
+    let path = [&program, &kubectl].map(|program| program.parent().map(Path::display));
+    let [Some(program), Some(kubectl)] = path else { bail!("a program is in a directory") };
     println!(
         "\nIt keeps running. Try next, in another terminal:\n\
-         \n  export PATH={}:$PATH KUBECONFIG={} DUALAUDIT_SERVER={}\n\
+         \n  export PATH={plugin}:{program}:{kubectl}:$PATH KUBECONFIG={kubeconfig}\n\
          \n  dualaudit simulate --count 20 --namespace {ns}\n  kubectl get wfx -n {ns} --watch\
-         \n  dualaudit list --outcome failed\n  dualaudit get {id}\n\nCtrl-C ends everything.",
-        directory.display(),
-        cluster.admin_kubeconfig().display(),
-        dualaudit.url,
+         \n  kubectl dualaudit list -n {ns} --outcome failed\n  kubectl dualaudit get {id}\
+         \n  kubectl dualaudit stats workflows -A\
+         \n  dualaudit list --server {url}\n\nCtrl-C ends everything.",
+        plugin = cluster.dir.path().display(),
+        kubeconfig = cluster.admin_kubeconfig().display(),
+        url = dualaudit.url,
         ns = cluster.namespace,
     );
     tokio::signal::ctrl_c().await?;

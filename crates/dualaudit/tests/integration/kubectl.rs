@@ -1,24 +1,20 @@
 //! `kubectl dualaudit …`, by the real kubectl, through the API server's own port forwarding.
 
 use std::{
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use k8s_openapi::api::{
-    core::v1::{Pod, Service, ServiceAccount},
-    discovery::v1::EndpointSlice,
-    rbac::v1::RoleBinding,
+    core::v1::{Service, ServiceAccount},
+    rbac::v1::{Role, RoleBinding},
 };
-use kube::{
-    Api,
-    api::{Patch, PatchParams, PostParams},
-};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Dualaudit, account_kubeconfig, apply, binary, ended, eventually, workspace};
+use crate::support::{
+    Cluster, Dualaudit, account_kubeconfig, ended, eventually,
+    in_cluster::{self, create},
+};
 
 /// Where dualaudit is installed by `deploy/`.
 const HOME: &str = "dualaudit";
@@ -75,7 +71,7 @@ async fn where_there_is_no_way_to_a_server_kubectl_says_why() {
         "metadata": { "name": "audit", "labels": { "app.kubernetes.io/name": "dualaudit" } },
         "spec": { "ports": [{ "port": 8080 }] },
     });
-    create::<Service>(&cluster, &cluster.home, &elsewhere).await;
+    create::<Service>(&cluster.admin, &cluster.home, &elsewhere).await;
     let said = kubectl.refused(&list, 1);
     assert!(said.contains("there are 2 Services") && said.contains("--server-namespace"), "{said}");
     assert_eq!(kubectl.listed(&["-A", "--server-namespace", HOME]), [""; 0]);
@@ -86,7 +82,7 @@ async fn where_there_is_no_way_to_a_server_kubectl_says_why() {
 
     // Somebody who may do nothing, and then what deploy/service.yaml gives.
     let account: ServiceAccount =
-        create(&cluster, HOME, &json!({ "metadata": { "name": "somebody" } })).await;
+        create(&cluster.admin, HOME, &json!({ "metadata": { "name": "somebody" } })).await;
     let name = account.metadata.name.unwrap();
     let theirs = account_kubeconfig(cluster.plane, &cluster.admin, &name, &cluster.dir).await;
     let somebody = Kubectl::of(&cluster, &theirs);
@@ -109,15 +105,15 @@ async fn where_there_is_no_way_to_a_server_kubectl_says_why() {
             { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"] },
         ],
     });
-    create::<k8s_openapi::api::rbac::v1::Role>(&cluster, HOME, &half).await;
-    create::<RoleBinding>(&cluster, HOME, &bind("half")).await;
+    create::<Role>(&cluster.admin, HOME, &half).await;
+    create::<RoleBinding>(&cluster.admin, HOME, &bind("half")).await;
     let said = eventually("the role is known", || async {
         let said = somebody.refused(&list, 1);
         said.contains("pods/portforward").then_some(said)
     })
     .await;
     assert!(said.contains("it takes the role dualaudit-user of deploy/service.yaml"), "{said}");
-    create::<RoleBinding>(&cluster, HOME, &bind("dualaudit-user")).await;
+    create::<RoleBinding>(&cluster.admin, HOME, &bind("dualaudit-user")).await;
     eventually("they may", || async {
         let output = somebody.run(&list);
         output.status.success().then_some(())
@@ -132,50 +128,11 @@ async fn where_there_is_no_way_to_a_server_kubectl_says_why() {
     cluster.plane.end();
 }
 
-/// dualaudit, and what a cluster that it runs in knows of it: a Service, a pod that runs, and which is ready.
+/// dualaudit, as if it ran in the cluster.
 async fn serving(cluster: &Cluster) -> Dualaudit {
     let dualaudit = Dualaudit::run(cluster, &[]);
-    let port: u16 = dualaudit.url.rsplit_once(':').unwrap().1.parse().unwrap();
-    apply(&cluster.admin, "service.yaml").await;
-    let labels = json!({ "app.kubernetes.io/name": "dualaudit", "app.kubernetes.io/component": "run" });
-    let pod = json!({
-        "metadata": { "name": "dualaudit-0", "labels": labels },
-        "spec": {
-            "nodeName": "loopback",
-            "serviceAccountName": "dualaudit",
-            "containers": [{
-                "name": "dualaudit", "image": "dualaudit:0.1.0", "ports": [{ "name": "http", "containerPort": port }],
-            }],
-        },
-    });
-    create::<Pod>(cluster, HOME, &pod).await;
-    let running = json!({ "status": {
-        "phase": "Running", "podIP": "10.0.0.1", "conditions": [{ "type": "Ready", "status": "True" }],
-    }});
-    let pods: Api<Pod> = Api::namespaced(cluster.admin.clone(), HOME);
-    pods.patch_status("dualaudit-0", &PatchParams::default(), &Patch::Merge(running)).await.unwrap();
-    let slice = json!({
-        "metadata": { "name": "dualaudit-1", "labels": { "kubernetes.io/service-name": "dualaudit" } },
-        "addressType": "IPv4",
-        "ports": [{ "name": "http", "port": port }],
-        "endpoints": [{
-            "addresses": ["10.0.0.1"], "conditions": { "ready": true },
-            "targetRef": { "kind": "Pod", "namespace": HOME, "name": "dualaudit-0" },
-        }],
-    });
-    create::<EndpointSlice>(cluster, HOME, &slice).await;
+    in_cluster::announce(cluster, &dualaudit.url).await;
     dualaudit
-}
-
-async fn create<K>(cluster: &Cluster, namespace: &str, object: &Value) -> K
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + Serialize + DeserializeOwned,
-    K: std::fmt::Debug,
-    K::DynamicType: Default,
-{
-    let object: K = serde_json::from_value(object.clone()).unwrap();
-    let api: Api<K> = Api::namespaced(cluster.admin.clone(), namespace);
-    api.create(&PostParams::default(), &object).await.unwrap()
 }
 
 /// The real kubectl, with dualaudit where it looks for plugins.
@@ -190,16 +147,14 @@ impl Kubectl {
         let name = kubeconfig.file_name().unwrap().to_string_lossy();
         let home = cluster.dir.path().join(format!("{name}.home"));
         std::fs::create_dir(&home).unwrap();
-        symlink(binary().canonicalize().unwrap(), home.join("kubectl-dualaudit")).unwrap();
+        in_cluster::link_plugin(&home);
         let copy = home.join("kubeconfig");
         std::fs::copy(kubeconfig, &copy).unwrap();
         Self { kubeconfig: copy, home }
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let kubectl = workspace().join("target/controlplane/kubectl");
-        assert!(kubectl.exists(), "{} is missing: run `make controlplane`", kubectl.display());
-        let mut command = Command::new(kubectl);
+        let mut command = Command::new(in_cluster::kubectl());
         command
             .env_clear()
             .env("PATH", &self.home)

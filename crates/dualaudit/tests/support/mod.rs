@@ -5,6 +5,7 @@
 mod cluster;
 mod control_plane;
 mod database;
+pub mod in_cluster;
 mod load;
 pub mod postgres;
 mod process;
