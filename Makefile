@@ -53,7 +53,7 @@ $(VERIFIER): $(VERIFIER_SOURCES)
 	cd tests/verifier && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w' -o ../../$(@D)/ . filippo.io/torchwood/cmd/litewitness
 
 .PHONY: readers
-readers: setup $(READERS) ## Install DuckDB and pandas, by which a test reads Parquet, into target/readers
+readers: setup $(READERS) ## Install DuckDB and pandas, which read Parquet in a test, and schemathesis, which tries the API, into target/readers
 
 $(READERS): tests/readers/requirements.txt
 	rm -rf target/readers
@@ -93,10 +93,10 @@ lint: setup ## Formatting and lints, warnings denied
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: deny.toml is not checked"; fi
 
 .PHONY: fuzz
-fuzz: setup ## Fuzz what reads the bytes of strangers, each target for DUALAUDIT_FUZZ_SECONDS (60); FUZZ=NAME runs one
+fuzz: setup readers ## Fuzz what reads the bytes of strangers, each target for DUALAUDIT_FUZZ_SECONDS (60); FUZZ=NAME runs one, FUZZ=api the API
 	cd fuzz && cargo build --release --locked --target $(HOST)
 	@built="$(CURDIR)/target/fuzz"; \
-	for target in $(or $(FUZZ),$(FUZZ_TARGETS)); do \
+	for target in $(filter-out api,$(or $(FUZZ),$(FUZZ_TARGETS))); do \
 		echo "fuzzing $$target"; \
 		mkdir -p "$$built/corpus/$$target" "$$built/seeds/$$target" "$$built/found"; \
 		DUALAUDIT_FUZZ_SEEDS="$$built/seeds/$$target" "$$built/$(HOST)/release/$$target" \
@@ -105,6 +105,8 @@ fuzz: setup ## Fuzz what reads the bytes of strangers, each target for DUALAUDIT
 			-artifact_prefix="$$built/found/$$target-" -verbosity=0 -print_funcs=0 -print_final_stats=1 2>&1 | \
 			sed '/^###### Recommended/,/^###### End of/d'; \
 	done
+	@[ -n "$(filter-out api,$(FUZZ))" ] || DUALAUDIT_SCHEMATHESIS_SECONDS="$${DUALAUDIT_FUZZ_SECONDS:-60}" \
+		cargo test -p dualaudit --locked --test integration -- the_api_is_what_its_document_says
 
 .PHONY: bench
 bench: controlplane ## Measure, with 10 million executions unless DUALAUDIT_BENCH_EXECUTIONS says otherwise; see docs/benchmarks.md

@@ -53,6 +53,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_streamed_comes_whole() {
+        let served = Served::new().await;
+        served.post_json(&record("a")).await;
+        for format in ["jsonl", "csv"] {
+            let path = format!("/api/v1/export?format={format}&workflow=restart-deployment");
+            for encoding in ["gzip", "zstd"] {
+                let answered = accepting(&served, &path, encoding).await;
+                assert_eq!(answered.header("content-encoding"), encoding);
+                let text = String::from_utf8(unpacked(encoding, &answered.body)).unwrap();
+                assert!(text.contains("restart-deployment") && text.ends_with('\n'), "{text}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_small_or_compressed_already_comes_as_it_is() {
         let served = Served::new().await;
         served.post_json(&record("a")).await;

@@ -25,7 +25,7 @@ use dualaudit_record::{
     entry::unfit_text,
     export::{ExportFormat, Manifest, Scope},
 };
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::Instrument as _;
@@ -192,7 +192,8 @@ pub(super) async fn export(
     };
     tokio::spawn(exporting.in_current_span());
     let sent = stream::unfold(sent, |mut sent| async { sent.recv().await.map(|chunk| (chunk, sent)) });
-    Ok(answer(format, &id, &file, Body::from_stream(sent)))
+    // What compresses it asks once more after its end.
+    Ok(answer(format, &id, &file, Body::from_stream(sent.fuse())))
 }
 
 pub(super) async fn manifest(

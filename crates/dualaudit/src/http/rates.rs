@@ -131,7 +131,11 @@ pub(super) async fn limit(State(rates): State<Option<Rates>>, request: Request, 
 
 #[cfg(test)]
 mod tests {
+    use axum::{body::Body, http::Request};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::http::{limits::Limits, serve, tests::Served};
 
     fn buckets(per_second: u32, burst: u32) -> Buckets {
         let [per_second, burst] = [per_second, burst].map(|number| NonZeroU32::new(number).unwrap());
@@ -157,6 +161,31 @@ mod tests {
         ] {
             assert_eq!(taken(&mut buckets, "10.0.0.1", sent, at), taken_of_it, "{sent} at {at} ms");
         }
+    }
+
+    #[tokio::test]
+    async fn who_sends_too_much_is_told_when_to_go_on_and_keeps_nobody_else_out() {
+        let rate = Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(3).unwrap() };
+        let served = Served::with(Limits { rate: Some(rate), ..Limits::default() }).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, served.router.clone(), std::future::pending()));
+        let status = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().status().as_u16();
+        for _ in 0..3 {
+            assert_eq!(status("/api/v1/executions").await, 200);
+        }
+        let refused = reqwest::get(format!("{url}/api/v1/executions")).await.unwrap();
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["retry-after"]),
+            (429, &"1".parse().unwrap())
+        );
+        let problem: serde_json::Value = refused.json().await.unwrap();
+        assert_eq!(problem["type"], "https://dualaudit.dev/problems/too-many-requests");
+        assert_eq!(status("/healthz").await, 200);
+        let other = Request::get("/api/v1/executions").extension(Peer("10.0.0.1".parse().unwrap()));
+        assert_eq!(served.send(other.body(Body::empty()).unwrap()).await.status, 200);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(status("/api/v1/executions").await, 200, "what was asked to wait for is there");
     }
 
     #[test]

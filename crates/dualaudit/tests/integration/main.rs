@@ -26,6 +26,7 @@ mod life;
 mod loss;
 mod moving;
 mod one_list;
+mod openapi;
 mod outage;
 mod policy;
 mod postgres;

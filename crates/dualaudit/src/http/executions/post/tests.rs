@@ -32,6 +32,18 @@ fn told(answered: &Answered) -> (u16, Vec<String>, Vec<(u64, String)>) {
 }
 
 #[tokio::test]
+async fn a_single_record_that_is_new_is_told_with_where_it_is() {
+    let served = Served::new().await;
+    for id in ["a", "team/42 ?x#y+z%", "é 漢"] {
+        let created = served.post_json(&record(id)).await;
+        let found = served.get(created.header("location")).await;
+        assert_eq!((created.status.as_u16(), &found.json()["record"]["id"]), (201, &json!(id)));
+        assert_eq!(served.post_json(&record(id)).await.header("location"), "", "it is not new");
+    }
+    assert_eq!(served.post_json(&json!([record("b")])).await.header("location"), "");
+}
+
+#[tokio::test]
 async fn a_record_is_created_once_and_a_duplicate_ever_after() {
     let served = Served::new().await;
     let first = served.post_json(&record("a")).await;
