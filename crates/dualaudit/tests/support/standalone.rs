@@ -4,7 +4,8 @@
 use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    sync::mpsc,
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -12,6 +13,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::{Dualaudit, command};
+
+/// How long a command may take.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// One test's directory.
 pub struct Standalone {
@@ -59,17 +63,19 @@ impl Standalone {
 
 /// Runs a command that ends by itself. One that does not is killed, and that is a failure.
 pub fn ended(mut command: Command) -> Output {
-    let mut child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while child.try_wait().expect("it can be asked").is_none() {
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            panic!("{command:?} did not end: {:?}", child.wait_with_output());
-        }
-        std::thread::sleep(Duration::from_millis(10));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let pid = child.id().to_string();
+    let (told, output) = mpsc::channel();
+    // Read while it runs: what it writes may be more than a pipe holds.
+    let reader = std::thread::spawn(move || told.send(child.wait_with_output()));
+    let said = output.recv_timeout(LONGEST);
+    if said.is_err() {
+        // It was not waited for yet, so the number is still its own.
+        let _ = Command::new("kill").args(["-9", &pid]).status();
     }
-    child.wait_with_output().expect("its output")
+    let _ = reader.join();
+    let said = said.unwrap_or_else(|_| panic!("{command:?} did not end: {:?}", output.recv()));
+    said.expect("its output")
 }
 
 /// A record as a producer sends it that knows only the specification's fields.
