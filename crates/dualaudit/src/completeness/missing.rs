@@ -122,6 +122,7 @@ pub struct Lost {
 
 /// An execution of which there is no record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = MissingExecution)]
 pub struct Missing {
     /// What there is instead: a gap, or an object in quarantine.
     pub kind: EntryKind,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod call;
+mod examples;
 mod failures;
 pub(super) mod parameters;
 mod routes;
@@ -33,6 +34,7 @@ What is recorded of workflow executions: one log of entries a cluster, and one o
 again is always safe.
 - An unknown parameter, or one that is given twice, is an error. HEAD is answered wherever GET is.
 - Answers are compressed (gzip, zstd) for those who accept it.
+- A request may bring an `X-Request-Id`; its answer has that, or a new one, and a problem document names it as `instance`.
 ";
 
 /// The document of all that these routes have.

@@ -41,7 +41,6 @@ pub struct Warning {
 /// What an answer may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = MissingPart)]
 pub enum Missing {
     /// Executions that run, or wait in their window: all of a cluster's.
     Live,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    Answer, Header,
+    Answer, Header, examples,
     failures::failures,
     parameters::{self, Parameter},
     schemas::{Named, Schemas},
@@ -152,6 +152,9 @@ impl Call {
         }
         for (status, answer) in &self.answers {
             let mut said = answer.said(schemas);
+            if let (200, Some(example)) = (status, examples::of(&self.id)) {
+                said["content"]["application/json"]["example"] = example;
+            }
             said["headers"][REQUEST_ID.name] = reference();
             responses.insert(status.to_string(), said);
         }

@@ -5,13 +5,20 @@ use std::{
 };
 
 use axum::{body::Body, http::Request};
-use serde_json::Value;
+use dualaudit_record::entry::GapCause;
+use serde_json::{Value, json};
 
-use super::openapi_json;
+use super::{examples, openapi_json};
 use crate::{
-    http::tests::{Served, record},
+    http::tests::{Served, now, record},
     query::ListRequest,
+    store::{DraftContent, conformance::sample},
 };
+
+/// Whether what is derived is to be written anew, rather than compared. Examples first: the document has them.
+fn is_written() -> bool {
+    std::env::var_os("DUALAUDIT_WRITE_OPENAPI").is_some()
+}
 
 fn document() -> Value {
     serde_json::from_slice(openapi_json()).unwrap()
@@ -60,7 +67,7 @@ fn example_path(path: &str, call: &Value, with: impl Fn(&Value) -> bool) -> Stri
 #[test]
 fn the_document_in_docs_is_the_one_that_is_served() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
-    if std::env::var_os("DUALAUDIT_WRITE_OPENAPI").is_some() {
+    if is_written() {
         fs::write(&file, openapi_json()).unwrap();
     }
     assert!(
@@ -123,10 +130,76 @@ async fn every_example_of_a_parameter_is_taken_and_what_is_not_in_the_document_i
     }
 }
 
+/// A little of each.
+async fn exemplary() -> Served {
+    let served = Served::new().await;
+    let records = (1..=8).map(|n| {
+        let mut record = record(&format!("run-{n}"));
+        record["workflow_version"] = if n % 2 == 0 { "v1.1.0" } else { "v1.2.0" }.into();
+        record["incident_type"] = "OOMKilled".into();
+        record["namespace"] = "shop".into();
+        record["target"] = json!({"kind": "Deployment", "name": "web"});
+        record["labels"] = json!({"team": "payments"});
+        if n == 4 {
+            record["outcome"] = "failed".into();
+            record["status"] = "failed".into();
+            record["error_message"] = "the deployment did not become ready in 30s".into();
+        }
+        if n > 5 {
+            record["adaptive_adjustments"] = json!([{
+                "step_number": 2, "adjustment_type": "timeout", "reason": "slow", "from": "30s", "to": "60s",
+                "timestamp": "2026-05-01T07:59:00Z",
+            }]);
+        }
+        record
+    });
+    served.post_json(&records.collect()).await;
+    let drafts = [
+        sample::review("run-1", Some(1), 2),
+        sample::hold("run-1", "case 4711"),
+        DraftContent::Gap(sample::gap("lost-1", None, GapCause::Vanished)),
+        sample::quarantine("odd-1", r#"{"kind":"WorkflowExecution","status":{"phase":"Completed"}}"#),
+    ];
+    served.store.inner.append("http", sample::batch(drafts), now()).await.unwrap();
+    served.publish().await;
+    served
+}
+
+/// What a value looks like: texts and numbers differ from time to time.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::String(_) => "text".into(),
+        Value::Number(_) => 1.into(),
+        Value::Array(items) => items.iter().map(shape).collect(),
+        Value::Object(members) => members.iter().map(|(name, of)| (name.clone(), shape(of))).collect(),
+        Value::Null | Value::Bool(_) => value.clone(),
+    }
+}
+
+#[tokio::test]
+async fn every_example_of_an_answer_is_one_that_the_api_gave() {
+    let served = exemplary().await;
+    for (call, path) in examples::ASKED {
+        let answered = served.get(path).await;
+        assert_eq!(answered.status, 200, "{path}: {}", answered.text);
+        if is_written() {
+            let file = format!("{}/src/http/openapi/examples/{call}.json", env!("CARGO_MANIFEST_DIR"));
+            fs::write(file, format!("{:#}\n", answered.json())).unwrap();
+            continue;
+        }
+        let example = examples::of(call).unwrap();
+        assert_eq!(
+            shape(&answered.json()),
+            shape(&example),
+            "{call}: DUALAUDIT_WRITE_OPENAPI=1 writes it anew"
+        );
+    }
+}
+
 #[tokio::test]
 async fn every_parameter_that_is_read_is_in_the_document() {
     let names = |text: &str| text.split(", ").map(str::to_owned).collect::<BTreeSet<_>>();
-    let refused = ListRequest::parse(&[("colour".into(), "red".into())], crate::http::tests::now());
+    let refused = ListRequest::parse(&[("colour".into(), "red".into())], now());
     let rule = refused.unwrap_err().rule.replace(" and ", ", ");
     assert_eq!(query_names("/api/v1/executions"), names(rule.rsplit_once("known are ").unwrap().1));
     let served = Served::new().await;
