@@ -10,7 +10,7 @@ use dualaudit_record::{
     digest::Digest,
     entry::{
         Covers, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge, PurgedCount, Quarantine, Review,
-        Succession, Verdict,
+        Succession, Verdict, Window,
     },
     execution::{Outcome, Status, StoredExecution},
     log::{FORMAT, Leaf, Nonce, Tree, body, write_entry_bundle},
@@ -190,6 +190,13 @@ fn entries() -> Vec<Entry> {
             attempt: 1,
             verdict: Verdict::Harmful,
             note: text("it made things worse"),
+            actor: text("me"),
+        }),
+        Entry::Window(Window {
+            execution_id: text("wf-1"),
+            attempt: 1,
+            until: now(),
+            reason: text("not looked at yet"),
             actor: text("me"),
         }),
     ]

@@ -22,7 +22,7 @@ pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing,
 pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT, PHASES};
 pub use seam::{Missing, Sides, Warning, list};
 pub use selector::parse as label_selector;
-pub use single::{Found, GetError, HeldSince, LiveState, Reviewed, Revision, detail, get, wanted};
+pub use single::{Found, GetError, HeldSince, LiveState, Reviewed, Revision, Windowed, detail, get, wanted};
 pub use summary::{Summary, Tier};
 
 // For those who ask, and do not read the store themselves.

@@ -331,6 +331,7 @@ fn follow(entry: &Entry, stored: &StoredEntry) -> Vec<Derived> {
         | Entry::Quarantine(_)
         | Entry::Heartbeat(_)
         | Entry::Digest(_)
-        | Entry::Export(_) => Vec::new(),
+        | Entry::Export(_)
+        | Entry::Window(_) => Vec::new(),
     }
 }

@@ -100,6 +100,9 @@ pub struct Counts {
     pub quarantined: u64,
     /// Verdicts.
     pub reviews: u64,
+    /// Windows that were made longer. Not told where there are none, nor by digests of the first versions.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub windows: u64,
     /// Holds placed.
     pub holds: u64,
     /// Holds released.
@@ -108,6 +111,11 @@ pub struct Counts {
     pub purges: u64,
     /// Executions that went by them, each attempt counted.
     pub purged_executions: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Gaps by their cause. Fewer than there are gaps where bodies are gone.
@@ -135,6 +143,7 @@ impl Counts {
             EntryKind::Gap => &mut self.gaps,
             EntryKind::Quarantine => &mut self.quarantined,
             EntryKind::Review => &mut self.reviews,
+            EntryKind::Window => &mut self.windows,
             EntryKind::Hold => &mut self.holds,
             EntryKind::HoldRelease => &mut self.hold_releases,
             EntryKind::Purge => &mut self.purges,
@@ -171,6 +180,7 @@ impl Counts {
         sum(&mut self.gap_causes.released_unrecorded, other.gap_causes.released_unrecorded);
         sum(&mut self.quarantined, other.quarantined);
         sum(&mut self.reviews, other.reviews);
+        sum(&mut self.windows, other.windows);
         sum(&mut self.holds, other.holds);
         sum(&mut self.hold_releases, other.hold_releases);
         sum(&mut self.purges, other.purges);
@@ -275,6 +285,7 @@ mod tests {
             gap_causes: GapCauses { overtaken: 1, ..GapCauses::default() },
             quarantined: 1,
             reviews: 1,
+            windows: 1,
             holds: 1,
             hold_releases: 1,
             purges: 1,
@@ -283,6 +294,16 @@ mod tests {
         assert_eq!(counts, expected);
         counts.add(&expected);
         assert_eq!((counts.seen, counts.recorded, counts.gap_causes.overtaken), (8, 4, 2));
+    }
+
+    #[test]
+    fn digests_that_do_not_tell_of_windows_are_read_and_written_as_they_were() {
+        let text = serde_json::to_string(&Counts { holds: 1, ..Counts::default() }).unwrap();
+        assert!(!text.contains("windows"), "{text}");
+        assert_eq!(serde_json::from_str::<Counts>(&text).unwrap().windows, 0);
+        let counts = Counts { windows: 2, ..Counts::default() };
+        let text = serde_json::to_string(&counts).unwrap();
+        assert_eq!(serde_json::from_str::<Counts>(&text).unwrap(), counts);
     }
 
     #[test]

@@ -36,11 +36,12 @@ pub enum EntryKind {
     Review,
     Export,
     Erasure,
+    Window,
 }
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Execution,
         Self::Gap,
         Self::Quarantine,
@@ -53,6 +54,7 @@ impl EntryKind {
         Self::Review,
         Self::Export,
         Self::Erasure,
+        Self::Window,
     ];
 
     /// Its name in leaves, tables and URLs.
@@ -70,6 +72,7 @@ impl EntryKind {
             Self::Review => "review",
             Self::Export => "export",
             Self::Erasure => "erasure",
+            Self::Window => "window",
         }
     }
 }
@@ -120,6 +123,8 @@ pub enum Entry {
     Export(Box<Export>),
     /// What was personal of one execution, and is gone.
     Erasure(Erasure),
+    /// Somebody wants an execution kept for review for longer.
+    Window(Window),
 }
 
 impl Entry {
@@ -138,6 +143,7 @@ impl Entry {
             Self::Review(_) => EntryKind::Review,
             Self::Export(_) => EntryKind::Export,
             Self::Erasure(_) => EntryKind::Erasure,
+            Self::Window(_) => EntryKind::Window,
         }
     }
 
@@ -151,6 +157,7 @@ impl Entry {
             Self::HoldRelease(release) => release.execution_id.as_deref(),
             Self::Review(review) => Some(&review.execution_id),
             Self::Erasure(erasure) => Some(&erasure.execution_id),
+            Self::Window(window) => Some(&window.execution_id),
             Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) | Self::Digest(_) | Self::Export(_) => {
                 None
             }
@@ -397,6 +404,21 @@ pub struct Review {
     pub actor: String,
 }
 
+/// Somebody wants the resource of an attempt kept for review until then, at least. Each ends later than those before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The execution.
+    pub execution_id: String,
+    /// Which run of it.
+    pub attempt: u32,
+    /// When it may leave, if nothing else keeps it.
+    pub until: Time,
+    /// Why; empty once it was erased.
+    pub reason: String,
+    /// Who said so; `unverified` when nothing vouches for the name.
+    pub actor: String,
+}
+
 /// The personal fields of one execution, and the objects it was read from, went; see [`crate::erase`].
 ///
 /// It carries no statistics: what they are made of stays in what is left, so a fold of that comes out equal.
@@ -408,7 +430,7 @@ pub struct Erasure {
     pub reason: String,
     /// Who said so; `unverified` when nothing vouches for the name.
     pub actor: String,
-    /// The entries that lost something, in order: every revision, gap, quarantine and review of the execution.
+    /// The entries that lost something, in order: every revision, gap, quarantine, review and window of the execution.
     pub entries: Vec<ErasedEntry>,
 }
 

@@ -1,7 +1,8 @@
 //! What is left of an entry once its personal fields are erased.
 //!
 //! Personal is free text, and every name that may be a person's: error messages, the names of steps, the
-//! reasons and values of adjustments, labels, the names of the resource and of the target, the notes of reviews, and whole objects. So
+//! reasons and values of adjustments, labels, the names of the resource and of the target, the notes of reviews,
+//! the reasons of windows, and whole objects. So
 //! is the digest of an object, which says who guessed it right.
 //!
 //! What learning and retention go by stays: ids, which must hold nothing personal, workflow, version, namespace,
@@ -10,7 +11,7 @@
 
 use crate::{
     Entry, WorkflowExecutionAudit,
-    entry::{Gap, Quarantine, Review},
+    entry::{Gap, Quarantine, Review, Window},
     execution::{AdaptiveAdjustment, StepExecutionAudit, StoredExecution, Target},
 };
 
@@ -39,6 +40,8 @@ pub fn rest(entry: &Entry) -> Option<Entry> {
         })),
         // Who judged stays, and how.
         Entry::Review(review) => Some(Entry::Review(Review { note: String::new(), ..review.clone() })),
+        // Who wanted it stays, and for how long.
+        Entry::Window(window) => Some(Entry::Window(Window { reason: String::new(), ..window.clone() })),
         Entry::Hold(_)
         | Entry::HoldRelease(_)
         | Entry::Purge(_)
@@ -203,6 +206,19 @@ mod tests {
         };
         let left = Review { note: String::new(), ..review.clone() };
         assert_eq!(rest(&Entry::Review(review)), Some(Entry::Review(left)));
+    }
+
+    #[test]
+    fn of_a_window_the_reason_goes_and_its_end_stays() {
+        let window = Window {
+            execution_id: "uid-1".to_owned(),
+            attempt: 2,
+            until: now(),
+            reason: "jane is ill".to_owned(),
+            actor: "joe".to_owned(),
+        };
+        let left = Window { reason: String::new(), ..window.clone() };
+        assert_eq!(rest(&Entry::Window(window)), Some(Entry::Window(left)));
     }
 
     #[test]

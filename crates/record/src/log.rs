@@ -128,6 +128,7 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Review(content) => canonical(&Body { nonce, content }),
         Entry::Export(content) => canonical(&Body { nonce, content }),
         Entry::Erasure(content) => canonical(&Body { nonce, content }),
+        Entry::Window(content) => canonical(&Body { nonce, content }),
     }
 }
 
@@ -225,6 +226,7 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Review => read(bytes).map(|(content, nonce)| (Entry::Review(content), nonce)),
         EntryKind::Export => read(bytes).map(|(content, nonce)| (Entry::Export(content), nonce)),
         EntryKind::Erasure => read(bytes).map(|(content, nonce)| (Entry::Erasure(content), nonce)),
+        EntryKind::Window => read(bytes).map(|(content, nonce)| (Entry::Window(content), nonce)),
     };
     let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
     if body(&entry, nonce) != bytes {
@@ -247,7 +249,7 @@ mod tests {
         day::{Counts, Day, GapCauses},
         entry::{
             Covers, DailyDigest, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge,
-            PurgedCount, Quarantine, Review, Succession, Verdict,
+            PurgedCount, Quarantine, Review, Succession, Verdict, Window,
         },
         execution::{Outcome, Status},
         export::{Export, ExportFormat, ExportedLog, Scope},
@@ -449,6 +451,12 @@ mod tests {
             (texts(), 1..=u32::MAX, prop::sample::select(Verdict::ALL)).prop_map(
                 |((execution_id, note, actor, ..), attempt, verdict)| {
                     Entry::Review(Review { execution_id, attempt, verdict, note, actor })
+                }
+            ),
+            (texts(), 1..=u32::MAX, any::<bool>()).prop_map(
+                |((execution_id, reason, actor, ..), attempt, is_late)| {
+                    let until = if is_late { crate::time::MAX } else { now() };
+                    Entry::Window(Window { execution_id, attempt, until, reason, actor })
                 }
             ),
             (texts(), 0..=1_u64 << 53, root, any::<bool>()).prop_map(

@@ -1,6 +1,6 @@
 //! Executions: found, recorded, amended, reviewed and proved.
 
-use dualaudit_record::{entry::Verdict, proof::Bundle};
+use dualaudit_record::{Time, entry::Verdict, proof::Bundle};
 use futures::{Stream, stream};
 use reqwest::{Method, RequestBuilder, header};
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,23 @@ impl Client {
         let path = [&EXECUTIONS[..], &[&wanted.id, "reviews"]].concat();
         let request = self.request(Method::POST, &path).query(&which(wanted)).json(&said);
         self.parsed(&self.once(request).await?)
+    }
+
+    /// Keeps the resource of an execution for review until then, at least. Said again, it answers with its first receipt.
+    ///
+    /// # Errors
+    /// As for [`Client::get`]; the problem `conflict`, with `until`, where its window is longer. See [`ClientError`].
+    pub async fn extend(
+        &self,
+        wanted: &Wanted,
+        until: Time,
+        reason: &str,
+        actor: &str,
+    ) -> Result<Receipt, ClientError> {
+        let said = json!({ "until": until, "reason": reason, "actor": actor });
+        let path = [&EXECUTIONS[..], &[&wanted.id, "window"]].concat();
+        let request = || self.request(Method::POST, &path).query(&which(wanted)).json(&said);
+        self.parsed(&self.patiently(request, ANSWER_BYTES).await?)
     }
 }
 

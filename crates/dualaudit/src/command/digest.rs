@@ -90,6 +90,7 @@ const CSV: Cells<LogSummary> = &[
     ("released_unrecorded", |log| log.counts.gap_causes.released_unrecorded.to_string()),
     ("quarantined", |log| log.counts.quarantined.to_string()),
     ("reviews", |log| log.counts.reviews.to_string()),
+    ("windows", |log| log.counts.windows.to_string()),
     ("holds", |log| log.counts.holds.to_string()),
     ("hold_releases", |log| log.counts.hold_releases.to_string()),
     ("purges", |log| log.counts.purges.to_string()),

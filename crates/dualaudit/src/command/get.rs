@@ -110,6 +110,11 @@ fn page(found: &Found) -> String {
         vec![output::time(review.recorded_at), verdict, review.actor.clone(), note]
     });
     section(&mut page, "Reviews", &["AT", "VERDICT", "BY", "NOTE"], reviews);
+    let windows = found.windows.iter().map(|window| {
+        let (actor, reason) = (window.actor.clone(), window.reason.clone());
+        vec![output::time(window.until), output::time(window.recorded_at), actor, reason]
+    });
+    section(&mut page, "Windows", &["UNTIL", "SINCE", "BY", "REASON"], windows);
     let holds = found
         .holds
         .iter()

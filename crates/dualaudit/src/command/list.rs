@@ -223,7 +223,7 @@ fn in_all(count: &Count) -> String {
     format!("{more}{} in all{recorded}.", count.value)
 }
 
-static SHAPE: Shape<Summary> = Shape {
+pub(super) static SHAPE: Shape<Summary> = Shape {
     columns: COLUMNS,
     table: &[
         "id",
@@ -283,7 +283,7 @@ static SHAPE: Shape<Summary> = Shape {
     nothing: "Nothing is recorded that fits.",
 };
 
-const COLUMNS: &[Column<Summary>] = &[
+pub(super) const COLUMNS: &[Column<Summary>] = &[
     Column { name: "id", header: "ID", of: id },
     Column { name: "attempt", header: "ATTEMPT", of: |item| item.attempt.into() },
     Column { name: "revision", header: "REVISION", of: |item| item.revision.into() },

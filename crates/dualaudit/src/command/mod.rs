@@ -140,6 +140,7 @@ impl Command {
             Self::Gaps(args) => Some(args.reads()),
             Self::Quarantine(args) => args.reads(),
             Self::Purges(args) => Some(args.reads()),
+            Self::Review(args) => Some(args.reads()),
             Self::Log(args) => args.reads(),
             _ => None,
         }

@@ -11,11 +11,14 @@ use super::{
 };
 use crate::{export::guarded, parameter::BadParameter, query::MAX_LIMIT};
 
+/// How many are listed where nobody says.
+const PAGE: u64 = 100;
+
 /// How much of a list is written, from where on, and in which form.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PageArgs {
     /// How many to list.
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = PAGE, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     /// List all there are.
     #[arg(long, conflicts_with = "limit")]
@@ -34,7 +37,20 @@ pub(super) struct PageArgs {
     no_headers: bool,
 }
 
+impl Default for PageArgs {
+    /// As where nothing is said of it.
+    fn default() -> Self {
+        let (limit, all, cursor, output) = (PAGE, false, None, ListForm::default());
+        Self { limit, all, cursor, output, columns: Vec::new(), no_headers: false }
+    }
+}
+
 impl PageArgs {
+    /// How many are listed, at most.
+    pub(super) fn most(&self) -> usize {
+        if self.all { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) }
+    }
+
     /// What writes a list of this shape.
     ///
     /// # Errors

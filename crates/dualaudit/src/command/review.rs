@@ -1,43 +1,110 @@
-//! `dualaudit review`: what somebody who looked at an execution says of it.
+//! `dualaudit review`: what somebody who looked at an execution says of it, and how long it is to stay for them.
+
+mod list;
 
 use std::{process::ExitCode, sync::Arc};
 
-use dualaudit_record::entry::Verdict;
+use clap::{ArgGroup, Subcommand};
+use dualaudit_record::{Time, entry::Verdict};
+use jiff::SignedDuration;
 
 use super::{
-    database::DatabaseArgs,
     extending::ExtendingArgs,
     hold::{ActorArgs, nobody},
+    kubectl::Reads,
     output,
+    reader::{Reader, ReaderArgs},
 };
 use crate::{
-    clock::SystemClock,
+    client::Client,
+    clock::{Clock as _, SystemClock},
     export::Recorder,
-    review::{Said, review},
+    review::{Longer, Said, Until, extend, review},
+    source::parse_window,
     store::{Receipt, ReceiptResult, Wanted},
 };
 
 const EXAMPLES: &str = "\
-Examples:
-  dualaudit review 5f0c2c6e --verdict effective
-  dualaudit review 5f0c2c6e --verdict harmful --note 'it restarted the wrong node' --actor jo
-  dualaudit review 5f0c2c6e --attempt 1 --log prod --verdict ineffective";
+With kubectl alone, annotations on the resource do the same: dualaudit.dev/review='harmful: why' and
+dualaudit.dev/window=48h. What must stay until somebody says otherwise is held: dualaudit hold.
 
-/// Record a verdict on an execution. The newest on an attempt counts; the earlier ones stay. Said twice in a row, it is
-/// recorded once.
+Examples:
+  dualaudit review --server http://127.0.0.1:8080
+  dualaudit review list -n shop --workflow restart-pods
+  dualaudit review 5f0c2c6e effective
+  dualaudit review 5f0c2c6e harmful --note 'it restarted the wrong node' --actor jo
+  dualaudit review 5f0c2c6e --attempt 1 --log prod --verdict ineffective
+  dualaudit review extend 5f0c2c6e --for 48h --reason 'jo is away'";
+
+const EXTEND_EXAMPLES: &str = "\
+Examples:
+  dualaudit review extend 5f0c2c6e --for 48h --reason 'jo is away'
+  dualaudit review extend 5f0c2c6e --until 2026-12-01T12:00:00Z --reason 'case 4711'";
+
+/// List what is to be reviewed, record a verdict on an execution, or keep its resource for review for longer.
+///
+/// Without anything it lists what is in its review window and not yet reviewed, the earliest deadline first.
+/// The newest verdict on an attempt counts; the earlier ones stay. Said twice in a row, it is recorded once.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     #[command(flatten)]
-    database: DatabaseArgs,
+    judge: Judge,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    List(Box<list::Args>),
+    /// Keep a resource for review for longer.
+    ///
+    /// Its window only ever becomes longer; what else keeps it (the window of `dualaudit run`, a hold) does so all the same.
+    Extend(Box<Extend>),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").args(["verdict", "said"]))]
+struct Judge {
     /// The execution's id.
-    id: String,
+    #[arg(requires = "what")]
+    id: Option<String>,
     /// Whether it did what it was for: effective, ineffective, or harmful where it made things worse.
-    #[arg(long, value_name = "VERDICT", value_parser = clap::builder::ValueParser::new(verdict))]
-    verdict: Verdict,
+    #[arg(value_name = "VERDICT", value_parser = clap::builder::ValueParser::new(verdict))]
+    said: Option<Verdict>,
+    /// The same as a flag.
+    #[arg(long, value_name = "VERDICT", requires = "id", value_parser = clap::builder::ValueParser::new(verdict))]
+    verdict: Option<Verdict>,
     /// Why.
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
+    #[command(flatten)]
+    says: Says,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXTEND_EXAMPLES, group = ArgGroup::new("end").required(true).args(["for", "until"]))]
+struct Extend {
+    /// The execution's id.
+    id: String,
+    /// For so long from now on, such as 48h or 7d.
+    #[arg(id = "for", long = "for", value_name = "DURATION", value_parser = parse_window)]
+    for_: Option<SignedDuration>,
+    /// Until then.
+    #[arg(long, value_name = "TIME", value_parser = clap::builder::ValueParser::new(time))]
+    until: Option<Time>,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    says: Says,
+}
+
+/// Who says something of which run, and where.
+#[derive(Clone, Debug, clap::Args)]
+struct Says {
+    #[command(flatten)]
+    to: ReaderArgs,
     #[command(flatten)]
     actor: ActorArgs,
     /// Which run of it; without, the latest.
@@ -50,26 +117,104 @@ pub struct Args {
     extending: ExtendingArgs,
 }
 
-/// Records it.
+impl Says {
+    fn of(&self, id: String) -> Wanted {
+        Wanted { id, log: self.log.clone(), attempt: self.attempt }
+    }
+
+    /// Opens where it is said.
+    async fn open(&self) -> anyhow::Result<To> {
+        if self.to.is_server()
+            && let Reader::Server(client) = self.to.open().await?
+        {
+            return Ok(To::Server(client));
+        }
+        let store = self.to.database.open_there().await?;
+        let heads = self.extending.heads(store.as_ref()).await?;
+        Ok(To::Database(Recorder::new(store, Arc::new(SystemClock), Vec::new()).extending(heads)))
+    }
+}
+
+impl Args {
+    /// Where it is asked or said; a list is about a namespace.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        match &mut self.action {
+            Some(Action::List(args)) => args.reads(),
+            Some(Action::Extend(args)) => Reads { reader: &mut args.says.to, namespace: None },
+            None => Reads { reader: &mut self.judge.says.to, namespace: None },
+        }
+    }
+}
+
+/// Lists, or records it.
 ///
 /// # Errors
-/// A database that cannot be opened; what cannot be reviewed.
+/// A database or server that cannot be reached; what cannot be reviewed.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let actor = match args.actor.name() {
+    match args.action {
+        Some(Action::List(args)) => list::run(&args).await,
+        Some(Action::Extend(args)) => longer(*args).await,
+        None if args.judge.id.is_none() => list::run(&list::Args::of(args.judge.says.to)).await,
+        None => judge(args.judge).await,
+    }
+}
+
+async fn judge(args: Judge) -> anyhow::Result<ExitCode> {
+    let actor = match args.says.actor.name() {
         Ok(actor) => actor,
         Err(error) => return Ok(nobody(&error)),
     };
-    let store = args.database.open_there().await?;
-    let heads = args.extending.heads(store.as_ref()).await?;
-    let recorder = Recorder::new(store, Arc::new(SystemClock), Vec::new()).extending(heads);
-    let wanted = Wanted { id: args.id, log: args.log, attempt: args.attempt };
-    let said = Said { verdict: args.verdict, note: args.note, actor };
-    let Receipt { log, index, recorded_at, result, .. } = review(&recorder, &wanted, said).await?;
+    let (Some(id), Some(verdict)) = (args.id, args.said.or(args.verdict)) else {
+        return Ok(super::wrong_usage("name an execution and a verdict"));
+    };
+    let wanted = args.says.of(id);
+    let receipt = match args.says.open().await? {
+        To::Server(client) => client.review(&wanted, verdict, &args.note, &actor).await?,
+        To::Database(recorder) => {
+            review(&recorder, &wanted, Said { verdict, note: args.note, actor }).await?
+        }
+    };
+    tell(receipt, "")
+}
+
+async fn longer(args: Extend) -> anyhow::Result<ExitCode> {
+    let actor = match args.says.actor.name() {
+        Ok(actor) => actor,
+        Err(error) => return Ok(nobody(&error)),
+    };
+    let now = SystemClock.now();
+    let from_now = |window: SignedDuration| {
+        now.saturating_add_micros(i64::try_from(window.as_micros()).unwrap_or(i64::MAX))
+    };
+    let until = args.until.or(args.for_.map(from_now)).unwrap_or(now);
+    let wanted = args.says.of(args.id);
+    let receipt = match args.says.open().await? {
+        To::Server(client) => client.extend(&wanted, until, &args.reason, &actor).await?,
+        To::Database(recorder) => {
+            let longer = Longer { until: Until::Time(until), reason: args.reason, actor };
+            extend(&recorder, &wanted, longer, now).await?
+        }
+    };
+    tell(receipt, &format!("it stays for review until {}, at least: ", output::time(until)))
+}
+
+/// Where it is said.
+enum To {
+    Server(Client),
+    Database(Recorder),
+}
+
+fn tell(receipt: Receipt, what: &str) -> anyhow::Result<ExitCode> {
+    let Receipt { log, index, recorded_at, result, .. } = receipt;
     let how = if result == ReceiptResult::Duplicate { "recorded already as" } else { "recorded as" };
-    output::line(format_args!("{how} {log}/{index}, {recorded_at}"))?;
+    output::line(format_args!("{what}{how} {log}/{index}, {recorded_at}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn verdict(text: &str) -> Result<Verdict, String> {
     text.parse().map_err(|error: dualaudit_record::UnknownName| error.to_string())
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    text.parse().map_err(|_| "must be a time such as 2026-12-01T12:00:00Z".to_owned())
 }

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::{
     ingest::{Known, Recorded, TrackedState},
-    source::{Observed, State},
+    source::{Judged, Observed, State},
 };
 
 /// How often the changing states of one execution that cannot be mapped are kept.
@@ -63,6 +63,10 @@ pub enum Step {
     Quarantine(String),
     /// Append a hold with this reason.
     PlaceHold(String),
+    /// Append the verdict that its annotation says.
+    Review(Judged),
+    /// Append that it is to stay until then, as its annotation says.
+    Extend(Time),
     /// Write the receipt on it, and our finalizer with it where that is still missing.
     Acknowledge {
         /// Whether the finalizer goes on in the same patch.
@@ -114,6 +118,14 @@ pub fn decide(situation: Situation<'_>, policy: Policy, now: Time) -> Step {
     {
         return Step::PlaceHold(reason.clone());
     }
+    if let (Ok(Some(judged)), Some(_)) = (&observed.review, recorded)
+        && known
+            .judged
+            .as_ref()
+            .is_none_or(|(verdict, note)| (*verdict, note) != (judged.verdict, &judged.note))
+    {
+        return Step::Review(judged.clone());
+    }
     if observed.deleted_at.is_some() {
         return match recorded {
             // Whoever else is at work on it sees what is recorded so far.
@@ -133,13 +145,18 @@ pub fn decide(situation: Situation<'_>, policy: Policy, now: Time) -> Step {
     }
 }
 
-/// Recorded and not deleted: acknowledge, hold, wait, release.
+/// Recorded and not deleted: acknowledge, keep for longer, hold, wait, release.
 fn in_review(s: Situation<'_>, known: &Known, recorded: &Recorded, policy: Policy, now: Time) -> Step {
     let observed = s.observed;
     let closed = known.tracked == Some(TrackedState::Closed);
     let protect = !observed.is_protected() && !closed && observed.release_unrecorded.is_none();
     if protect || !has_receipt(observed, recorded) {
         return Step::Acknowledge { protect };
+    }
+    if let Some(until) = lengthens(observed, recorded, policy).filter(|&until| now < until)
+        && observed.is_protected()
+    {
+        return Step::Extend(until);
     }
     if known.held || !observed.is_protected() {
         return Step::Watch;
@@ -160,14 +177,26 @@ fn has_receipt(observed: &Observed, recorded: &Recorded) -> bool {
 
 /// When the review window ends. It starts at the attempt's first `recorded_at`, so that the engine's
 /// clock can neither stretch nor shorten it. In place of a window that cannot be read the operator's
-/// holds.
+/// holds. What the log says beside that makes it longer.
 pub fn review_until(observed: &Observed, recorded: &Recorded, policy: Policy) -> Time {
     let window = match observed.window {
         Ok(Some(window)) => window,
         Ok(None) | Err(_) => policy.window,
     };
+    recorded.extended_until.map_or_else(|| ends(recorded, window), |until| until.max(ends(recorded, window)))
+}
+
+/// When a window of this length ends.
+fn ends(recorded: &Recorded, window: SignedDuration) -> Time {
     let micros = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
     recorded.first_recorded_at.saturating_add_micros(micros)
+}
+
+/// When the window of its annotation ends, where that is later than it would end without, so that the log is to know.
+fn lengthens(observed: &Observed, recorded: &Recorded, policy: Policy) -> Option<Time> {
+    let until = ends(recorded, observed.window.as_ref().ok().copied().flatten()?);
+    let is_known = recorded.extended_until.is_some_and(|known| until <= known);
+    (!is_known && until > ends(recorded, policy.window)).then_some(until)
 }
 
 /// What is recorded of the very attempt that is seen.

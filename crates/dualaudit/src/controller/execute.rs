@@ -25,12 +25,12 @@ use super::{
 use crate::{
     clock::SharedClock,
     ingest::{
-        Answer, DraftContent, Ingest, Known, Receipt, Recorded, Running, RunningAttempt, StoreError, Tracked,
-        TrackedState, TrackingChange,
+        Answer, DraftContent, Ingest, Known, Receipt, Recorded, Refusal, ReviewDraft, Running,
+        RunningAttempt, StoreError, Tracked, TrackedState, TrackingChange, WindowDraft,
     },
     live::Board,
     metrics::Metrics,
-    source::{self, FINALIZER, Observed, State, annotation},
+    source::{self, FINALIZER, Judged, Observed, State, annotation},
 };
 
 mod leave;
@@ -150,6 +150,7 @@ impl Visitor<'_> {
     /// Takes the resource as far as it goes now.
     pub(super) async fn advance(&mut self) -> Result<Next, Trouble> {
         self.track_if_running();
+        self.complain_about_annotations();
         for _ in 0..MOST_STEPS {
             let now = self.executor.clock.now();
             let situation = Situation {
@@ -161,14 +162,13 @@ impl Visitor<'_> {
             let next = match decide(situation, self.executor.policy, now) {
                 Step::Watch => Some(Next::Watch),
                 Step::WaitUntil(until) => Some(self.waiting(until)),
-                Step::Consult => {
-                    self.complain_about_annotations();
-                    self.consult().await?
-                }
+                Step::Consult => self.consult().await?,
                 Step::Protect => self.patch_metadata(json!({}), Protection::On).await?,
                 Step::Record => self.record().await?,
                 Step::Quarantine(reason) => self.quarantine(&reason).await?,
                 Step::PlaceHold(reason) => self.place_hold(reason).await?,
+                Step::Review(judged) => self.review(judged).await?,
+                Step::Extend(until) => self.extend(until).await?,
                 Step::Acknowledge { protect } => self.acknowledge(protect).await?,
                 Step::Release(cleanup) => self.release(cleanup).await?,
                 Step::LetGo => self.let_go().await?,
@@ -251,13 +251,22 @@ impl Visitor<'_> {
     }
 
     async fn consult(&mut self) -> Result<Option<Next>, Trouble> {
+        let judged = self.known.take().and_then(|known| known.judged);
         self.known = self.executor.ingest.known(std::slice::from_ref(&self.observed.id)).await?.pop();
+        if let Some(known) = &mut self.known {
+            known.judged = judged;
+        }
         self.know_that_it_runs();
         Ok(None)
     }
 
+    /// Says what of its annotations cannot be read, where it matters: what has not ended has time.
     fn complain_about_annotations(&self) {
-        if let Err(reason) = &self.observed.window {
+        let Observed { state, window, review, .. } = &self.observed;
+        if matches!(state, State::Running) {
+            return;
+        }
+        for reason in [window.as_ref().err(), review.as_ref().err()].into_iter().flatten() {
             self.executor.notices.publish(&self.target(), Notice::InvalidAnnotation, reason, None);
         }
     }
@@ -291,7 +300,9 @@ impl Visitor<'_> {
             return self.consult().await;
         }
         let first_recorded_at = receipt.recorded_at;
-        let recorded = Recorded { receipt, content_digest: self.digest, started_at, first_recorded_at };
+        let content_digest = self.digest;
+        let recorded =
+            Recorded { receipt, content_digest, started_at, first_recorded_at, extended_until: None };
         let known = self.known.get_or_insert_default();
         if known.may_run(started_at) {
             known.running = None;
@@ -328,6 +339,55 @@ impl Visitor<'_> {
         self.executor.ingest.submit(DraftContent::Hold(hold)).await?;
         self.known.get_or_insert_default().held = true;
         Ok(None)
+    }
+
+    /// Appends the verdict of its annotation: once, whatever others say of it.
+    async fn review(&mut self, judged: Judged) -> Result<Option<Next>, Trouble> {
+        let Some(recorded) = self.recorded() else { return self.consult().await };
+        let attempt = recorded.receipt.attempt;
+        let Judged { verdict, note } = judged;
+        let draft = ReviewDraft {
+            execution_id: self.observed.id.clone(),
+            attempt,
+            verdict,
+            note: note.clone(),
+            actor: self.actor(annotation::REVIEW),
+            stands: true,
+        };
+        // What is refused (of what was purged) is so for good.
+        self.executor.ingest.submit(DraftContent::Review(draft)).await?;
+        self.known.get_or_insert_default().judged = Some((verdict, note));
+        Ok(None)
+    }
+
+    /// Appends how long its annotation keeps it, so that whoever asks the log knows, and it stays when the annotation
+    /// goes.
+    async fn extend(&mut self, until: Time) -> Result<Option<Next>, Trouble> {
+        let Some(recorded) = self.recorded() else { return self.consult().await };
+        let receipt = recorded.receipt.clone();
+        let draft = WindowDraft {
+            execution_id: self.observed.id.clone(),
+            attempt: receipt.attempt,
+            until,
+            reason: format!("annotation {}", annotation::WINDOW),
+            actor: self.actor(annotation::WINDOW),
+        };
+        let until = match self.executor.ingest.submit(DraftContent::Window(draft)).await? {
+            Answer::Refused(Refusal::WindowIsLonger { until }) => until,
+            _ => until,
+        };
+        let known = self.known.get_or_insert_default();
+        let mut attempts = known.recorded.iter_mut();
+        if let Some(recorded) = attempts.find(|recorded| recorded.receipt.attempt == receipt.attempt) {
+            recorded.extended_until = recorded.extended_until.max(Some(until));
+        }
+        Ok(None)
+    }
+
+    /// Who set an annotation, as far as that can be told: clients name themselves as they like.
+    fn actor(&self, annotation: &str) -> String {
+        let manager = source::set_by(&self.object.metadata, annotation);
+        manager.map_or_else(|| "unverified".to_owned(), |by| format!("unverified (field manager {by})"))
     }
 
     async fn acknowledge(&mut self, protect: bool) -> Result<Option<Next>, Trouble> {

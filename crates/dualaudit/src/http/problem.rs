@@ -437,6 +437,8 @@ impl From<ReviewError> for Problem {
                 Self::new(Kind::InvalidRecord, error.to_string()).with("field", what)
             }
             ReviewError::Get(error) => error.into(),
+            ReviewError::Past(_) => Self::new(Kind::InvalidRecord, error.to_string()).with("field", "until"),
+            ReviewError::NoResource(_) => Self::new(Kind::Conflict, error.to_string()),
             ReviewError::Closed(why) => Self::new(Kind::Conflict, why),
             ReviewError::Refused(refusal) => refusal.into(),
             ReviewError::Store(error) => error.into(),
@@ -468,6 +470,9 @@ impl From<Refusal> for Problem {
             Refusal::Purged => Self::new(Kind::Purged, refusal.to_string()),
             Refusal::NothingRecorded | Refusal::NoAttempt { .. } => {
                 Self::new(Kind::NoSuchExecution, refusal.to_string())
+            }
+            Refusal::WindowIsLonger { until } => {
+                Self::new(Kind::Conflict, refusal.to_string()).with("until", until.to_string())
             }
             Refusal::InCluster
             | Refusal::Held { .. }

@@ -16,7 +16,7 @@ use crate::store::{
         purge::{part, weigh},
         sample::{
             LOG, append, at, batch, from_producer, from_resource, gap, hold, object, open, opening,
-            quarantine, receipt, record, review, seen, started, stored, tracked, tracking,
+            quarantine, receipt, record, review, seen, started, stored, tracked, tracking, window,
         },
     },
     postgres::tests::{Fresh, fresh},
@@ -93,6 +93,7 @@ impl File {
         stored(store, release(held.index)).await;
         append(store, ["run-1", "run-33", "run-40"].map(|id| review(id, None, 1))).await;
         stored(store, review("run-40", None, 2)).await;
+        append(store, [window("run-33", None, 7000), window("run-40", None, 7000)]).await;
         purge(store, 1, &["run-1", "run-20", "run-21"]).await;
         crate::store::sqlite::maintain(file.dir.path().join("audit.db")).unwrap();
         for id in ["run-33", "run-31", "again", "unmappable", "vanished", "large-unmappable"] {

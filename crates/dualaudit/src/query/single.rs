@@ -17,6 +17,7 @@ use crate::{
     parameter::{BadParameter, reject_repeats, whole},
     store::{
         Detail, ErasedBy, HoldRow, Lookup, PurgedExecution, Receipt, ReviewRow, Store, StoreError, Wanted,
+        WindowRow,
     },
 };
 
@@ -52,6 +53,9 @@ pub struct Found {
     pub revisions_total: u32,
     /// Verdicts on it, newest first, which is the one that counts: the newest 100.
     pub reviews: Vec<Reviewed>,
+    /// Longer windows that were asked for it, newest first: it stays until the end of the first of these, at least.
+    #[serde(default)]
+    pub windows: Vec<Windowed>,
     /// Holds on it, oldest first.
     pub holds: Vec<HeldSince>,
     /// That its personal fields were erased, if they were: what is shown is what is left.
@@ -127,6 +131,27 @@ pub struct Reviewed {
 impl From<ReviewRow> for Reviewed {
     fn from(ReviewRow { index, review, recorded_at }: ReviewRow) -> Self {
         Self { index, verdict: review.verdict, note: review.note, actor: review.actor, recorded_at }
+    }
+}
+
+/// A longer window, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Windowed {
+    /// Index of its entry.
+    pub index: u64,
+    /// When it ends.
+    pub until: Time,
+    /// Why; empty where it was erased.
+    pub reason: String,
+    /// Who said so.
+    pub actor: String,
+    /// When.
+    pub recorded_at: Time,
+}
+
+impl From<WindowRow> for Windowed {
+    fn from(WindowRow { index, window, recorded_at }: WindowRow) -> Self {
+        Self { index, until: window.until, reason: window.reason, actor: window.actor, recorded_at }
     }
 }
 
@@ -246,7 +271,7 @@ pub async fn detail(store: &dyn Store, wanted: &Wanted) -> Result<Detail, GetErr
 }
 
 fn found(detail: Detail) -> Result<Found, GetError> {
-    let Detail { log: _, revisions, nonce: _, revisions_total, reviews, holds, erased } = detail;
+    let Detail { log: _, revisions, nonce: _, revisions_total, reviews, windows, holds, erased } = detail;
     let changes: Vec<Option<Patch>> = revisions
         .iter()
         .enumerate()
@@ -270,6 +295,7 @@ fn found(detail: Detail) -> Result<Found, GetError> {
         revisions,
         revisions_total,
         reviews: reviews.into_iter().map(Reviewed::from).collect(),
+        windows: windows.into_iter().map(Windowed::from).collect(),
         holds,
         erased,
         ..Found::default()

@@ -10,10 +10,14 @@ use serde_json::Value;
 
 use crate::crd::WorkflowExecution;
 
+mod manager;
 mod recreated;
+mod review;
 mod window;
 mod workflow_execution;
 
+pub use manager::set_by;
+pub use review::Judged;
 pub use window::parse_window;
 
 /// The finalizer that keeps a resource until its record is durable.
@@ -29,6 +33,8 @@ pub mod annotation {
     pub const HOLD: &str = "dualaudit.dev/hold";
     /// A review window of its own.
     pub const WINDOW: &str = "dualaudit.dev/window";
+    /// A verdict on what was recorded of it, and a note.
+    pub const REVIEW: &str = "dualaudit.dev/review";
     /// Break glass: a reason to let the resource go unrecorded.
     pub const RELEASE_UNRECORDED: &str = "dualaudit.dev/release-unrecorded";
 }
@@ -59,6 +65,8 @@ pub struct Observed {
     pub hold: Option<String>,
     /// `dualaudit.dev/window`; an error says what is wrong with it.
     pub window: Result<Option<SignedDuration>, String>,
+    /// `dualaudit.dev/review`; an error says what is wrong with it.
+    pub review: Result<Option<Judged>, String>,
     /// `dualaudit.dev/release-unrecorded`, when not empty.
     pub release_unrecorded: Option<String>,
     /// Its phase, for people; `Unknown` when it cannot be read.

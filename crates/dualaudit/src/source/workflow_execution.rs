@@ -12,7 +12,7 @@ use kube::core::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Observed, Run, State, annotation, recreated::recreated_by, window::parse_window};
+use super::{Observed, Run, State, annotation, recreated::recreated_by, review, window::parse_window};
 use crate::crd::{Phase, WorkflowExecutionSpec, WorkflowExecutionStatus};
 
 mod record;
@@ -43,6 +43,9 @@ pub(super) fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Obser
         hold: not_empty(annotation::HOLD),
         window: not_empty(annotation::WINDOW)
             .map(|text| parse_window(&text).map_err(|error| format!("{}: {error}", annotation::WINDOW)))
+            .transpose(),
+        review: not_empty(annotation::REVIEW)
+            .map(|text| review::judged(&text).map_err(|error| format!("{}: {error}", annotation::REVIEW)))
             .transpose(),
         release_unrecorded: not_empty(annotation::RELEASE_UNRECORDED),
         phase: phase_text(&object.data),

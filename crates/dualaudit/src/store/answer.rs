@@ -82,11 +82,11 @@ pub enum Refusal {
         /// The latest revision there.
         latest_revision: Option<u32>,
     },
-    /// A hold on, an erasure of, or a review of, what was purged.
+    /// A hold on, an erasure of, a review of, or a window for, what was purged.
     Purged,
-    /// An erasure or a review of an execution of which nothing is recorded.
+    /// An erasure or a review of, or a window for, an execution of which nothing is recorded.
     NothingRecorded,
-    /// A review of an attempt that is not recorded.
+    /// A review of, or a window for, an attempt that is not recorded.
     NoAttempt {
         /// The latest that is.
         latest: u32,
@@ -97,6 +97,11 @@ pub enum Refusal {
     Held {
         /// Index of the hold's entry.
         hold: u64,
+    },
+    /// A window that ends before the one there is.
+    WindowIsLonger {
+        /// When that ends.
+        until: Time,
     },
     /// A release of a hold that there is not.
     NoSuchHold,
@@ -131,6 +136,9 @@ impl std::fmt::Display for Refusal {
                  delete it there first, and wait until dualaudit has seen that",
             ),
             Self::Held { hold } => write!(f, "it is held by the hold of entry {hold}"),
+            Self::WindowIsLonger { until } => {
+                write!(f, "its window lasts until {until} already, and a window only ever becomes longer")
+            }
             Self::NoSuchHold => f.write_str("there is no hold with this index"),
             Self::TooManyHolds => write!(
                 f,

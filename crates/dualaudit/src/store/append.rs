@@ -8,18 +8,19 @@ use std::{collections::HashMap, sync::Arc};
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
     digest::Digest,
-    entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, Quarantine, Review},
+    entry::{Covers, Gap, GapCause, Hold, HoldRelease, Purge, Quarantine, Review, Window},
     log::{FORMAT, Leaf, Nonce, Tree, body},
     statistics::{Contribution, Packed},
 };
 
 use super::{
     Answer, Batch, Draft, DraftContent, EraseDraft, ExecutionDraft, Origin, PurgeDraft, Receipt,
-    ReceiptResult, Refusal, ReviewDraft, SourceObject, Tracked, TrackingChange, Weighed,
+    ReceiptResult, Refusal, ReviewDraft, SourceObject, Tracked, TrackingChange, Weighed, WindowDraft,
     ahead::{Becomes, Form, Prepared},
     erase::{self, Erasable, Erased},
     purge::{self, MAX_SELECTORS},
     rules::{self, Counted, Decision, Revision, TrackedAs},
+    windows::{Windows, window_key},
 };
 
 /// A log inside the transaction of one append: what it knows, and where the append writes.
@@ -57,6 +58,10 @@ pub(super) trait Tables {
     fn erasure_of(&mut self, id: &str) -> Result<Option<Receipt>, Self::Error>;
     /// The newest review of an attempt.
     fn newest_review(&mut self, id: &str, attempt: u32) -> Result<Option<NewestReview>, Self::Error>;
+    /// The newest review that says the same, as the receipt of a duplicate.
+    fn review_like(&mut self, review: &Review) -> Result<Option<Receipt>, Self::Error>;
+    /// The windows of the attempts of an id.
+    fn windows(&mut self, id: &str) -> Result<Windows, Self::Error>;
     /// What decisions need of a tracked row.
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Self::Error>;
     /// A tracked row.
@@ -218,6 +223,7 @@ impl<'a, T: Tables> Append<'a, T> {
             DraftContent::Purge(purge) => self.purge(purge, *nonce),
             DraftContent::Erase(draft) => self.erase(draft, *nonce),
             DraftContent::Review(review) => self.review(review, *nonce),
+            DraftContent::Window(window) => self.window(window, *nonce),
             DraftContent::Note(entry) => self.note(entry, *nonce),
         }
     }
@@ -510,15 +516,18 @@ impl<'a, T: Tables> Append<'a, T> {
     fn review(&mut self, draft: &ReviewDraft, nonce: Nonce) -> Result<Answer, T::Error> {
         let id = &draft.execution_id;
         let known = self.tables.revisions(id)?;
-        let attempt = match rules::reviewed(&known, draft) {
+        let attempt = match rules::reviewed(&known, draft.attempt) {
             Ok(latest) => latest.attempt,
             Err(refusal) => return Ok(Answer::Refused(refusal)),
         };
-        let ReviewDraft { execution_id, verdict, note, actor, .. } = draft.clone();
+        let ReviewDraft { execution_id, verdict, note, actor, stands, .. } = draft.clone();
         let review = Review { execution_id, attempt, verdict, note, actor };
         let newest = self.tables.newest_review(id, attempt)?;
         if let Some(newest) = newest.as_ref().filter(|newest| newest.review == review) {
             return Ok(Answer::Stored(newest.receipt.clone()));
+        }
+        if stands && let Some(receipt) = self.tables.review_like(&review)? {
+            return Ok(Answer::Stored(receipt));
         }
         if known.last().is_some_and(|last| last.attempt == attempt)
             && let Some(before) = self.contribution(id, attempt)?
@@ -533,6 +542,25 @@ impl<'a, T: Tables> Append<'a, T> {
         let receipt = self.entry(&Entry::Review(review.clone()), nonce, &key)?;
         self.tables.review(&receipt, &review)?;
         Ok(Answer::Stored(receipt))
+    }
+
+    fn window(&mut self, draft: &WindowDraft, nonce: Nonce) -> Result<Answer, T::Error> {
+        let id = &draft.execution_id;
+        let known = self.tables.revisions(id)?;
+        let attempt = match rules::reviewed(&known, draft.attempt) {
+            Ok(latest) => latest.attempt,
+            Err(refusal) => return Ok(Answer::Refused(refusal)),
+        };
+        let key = window_key(id, attempt, draft.until);
+        if let Some(receipt) = self.tables.by_key(Some(id), &key)? {
+            return Ok(Answer::Stored(receipt));
+        }
+        if let Some(until) = self.tables.windows(id)?.until(attempt).filter(|&until| draft.until < until) {
+            return Ok(Answer::Refused(Refusal::WindowIsLonger { until }));
+        }
+        let WindowDraft { execution_id, until, reason, actor, .. } = draft.clone();
+        let window = Window { execution_id, attempt, until, reason, actor };
+        self.entry(&Entry::Window(window), nonce, &key).map(Answer::Stored)
     }
 
     fn note(&mut self, entry: &Entry, nonce: Nonce) -> Result<Answer, T::Error> {

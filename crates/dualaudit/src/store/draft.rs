@@ -1,7 +1,7 @@
 //! What is handed to a store to append.
 
 use dualaudit_record::{
-    Entry, WorkflowExecutionAudit,
+    Entry, Time, WorkflowExecutionAudit,
     checkpoint::SignedCheckpoint,
     digest::Digest,
     entry::{Gap, Hold, Quarantine, Verdict},
@@ -74,8 +74,10 @@ pub enum DraftContent {
         /// Who said so.
         actor: String,
     },
-    /// A verdict on an attempt of an execution; once while it is the newest on that.
+    /// A verdict on an attempt of an execution; once while it is the newest on that, or at all (see [`ReviewDraft::stands`]).
     Review(ReviewDraft),
+    /// A longer window for an attempt of an execution: one that ends when one before it did is that one.
+    Window(WindowDraft),
     /// An entry that changes nothing but the log: a heartbeat, which is [`Answer::Accounted`] when the log has
     /// grown of itself, a succession or an export, once, or the digest of a day, once.
     Note(Box<Entry>),
@@ -98,6 +100,7 @@ impl DraftContent {
             Self::Hold(hold) => hold.covers.execution_id(),
             Self::Erase(erase) => Some(&erase.execution_id),
             Self::Review(review) => Some(&review.execution_id),
+            Self::Window(window) => Some(&window.execution_id),
             Self::HoldRelease { .. } | Self::Purge(_) => None,
             Self::Note(entry) => entry.execution_id(),
         }
@@ -115,6 +118,23 @@ pub struct ReviewDraft {
     pub verdict: Verdict,
     /// Why; may be empty.
     pub note: String,
+    /// Who says so.
+    pub actor: String,
+    /// Whether it is said by something that stays where it is, such as an annotation: then once, whatever was said since.
+    pub stands: bool,
+}
+
+/// A longer window to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowDraft {
+    /// The execution.
+    pub execution_id: String,
+    /// Which run of it; the latest that is recorded unless given.
+    pub attempt: Option<u32>,
+    /// When it ends.
+    pub until: Time,
+    /// Why.
+    pub reason: String,
     /// Who says so.
     pub actor: String,
 }

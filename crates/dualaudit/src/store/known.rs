@@ -1,6 +1,6 @@
 //! What a log knows of executions: recorded, seen, read back, listed.
 
-use dualaudit_record::{Entry, Time, digest::Digest, execution::StoredExecution};
+use dualaudit_record::{Entry, Time, digest::Digest, entry::Verdict, execution::StoredExecution};
 
 use super::{Receipt, StoredEntry};
 
@@ -17,6 +17,8 @@ pub struct Known {
     pub tracked: Option<TrackedState>,
     /// The attempt that runs, as far as its tracked row tells.
     pub running: Option<RunningAttempt>,
+    /// The verdict of its annotation that this process has seen to be recorded. No log is asked for it.
+    pub judged: Option<(Verdict, String)>,
 }
 
 /// An attempt that was seen to run, and not to have ended since.
@@ -76,6 +78,8 @@ pub struct Recorded {
     pub started_at: Option<Time>,
     /// `recorded_at` of revision 1: where the review window starts.
     pub first_recorded_at: Time,
+    /// Until when somebody wants it kept for review, at least.
+    pub extended_until: Option<Time>,
 }
 
 /// Whether a tracked execution is still owed a record.

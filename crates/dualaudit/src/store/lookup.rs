@@ -3,7 +3,7 @@
 use dualaudit_record::{Time, execution::StoredExecution, log::Nonce};
 use serde::{Deserialize, Serialize};
 
-use super::{HoldRow, Receipt, ReviewRow, rows::FullRow};
+use super::{HoldRow, Receipt, ReviewRow, WindowRow, rows::FullRow};
 
 /// How many revisions one answer has.
 pub const MAX_REVISIONS: u32 = 20;
@@ -63,6 +63,8 @@ pub struct Detail {
     pub revisions_total: u32,
     /// Reviews of this attempt, newest first: the newest [`MAX_REVIEWS`].
     pub reviews: Vec<ReviewRow>,
+    /// Windows of this attempt that were made longer, newest first, as many as one answer has.
+    pub windows: Vec<WindowRow>,
     /// Holds open on it, oldest first.
     pub holds: Vec<HoldRow>,
     /// That its personal fields were erased, if they were.

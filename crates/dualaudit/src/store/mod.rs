@@ -47,10 +47,11 @@ mod statistics;
 mod strays;
 mod succession;
 mod vouched;
+mod windows;
 
 pub use answer::{Answer, Receipt, ReceiptResult, Refusal};
 pub use beside::{Beside, ContentDigest, HoldRow, ObjectDigest, Quarantined, ReviewRow};
-pub use draft::{Batch, Draft, DraftContent, ExecutionDraft, Origin, ReviewDraft, SourceObject};
+pub use draft::{Batch, Draft, DraftContent, ExecutionDraft, Origin, ReviewDraft, SourceObject, WindowDraft};
 pub use dualaudit_record::selector::LabelRequirement;
 pub use entry::{StoredBody, StoredEntry, UnreadableEntry};
 pub use erase::{EraseDraft, rest_digest};
@@ -77,6 +78,7 @@ pub(crate) use statistics::found_in;
 pub use statistics::{Behind, Folding, FoundCells, Placed, Statistics, WantedCells};
 pub use strays::{RowKey, Strays, Table};
 pub use succession::Succession;
+pub use windows::WindowRow;
 
 /// A store that can be handed around.
 pub type SharedStore = Arc<dyn Store>;

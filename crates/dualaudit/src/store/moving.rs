@@ -177,6 +177,7 @@ impl MovingEntry {
                 | Entry::HoldRelease(_)
                 | Entry::Heartbeat(_)
                 | Entry::Review(_)
+                | Entry::Window(_)
                 | Entry::Digest(_) => 0,
             },
             StoredBody::Purged { .. } | StoredBody::Unreadable(_) => 0,

@@ -9,8 +9,8 @@ use dualaudit_record::{
 };
 
 use super::{
-    ExecutionDraft, Origin, Receipt, ReceiptResult, Recorded, Refusal, ReviewDraft, RunningAttempt,
-    TrackedState,
+    ExecutionDraft, Origin, Receipt, ReceiptResult, Recorded, Refusal, RunningAttempt, TrackedState,
+    windows::{Windows, window_key},
 };
 
 /// One revision of an execution id that the log has.
@@ -38,8 +38,8 @@ impl Revision {
     }
 }
 
-/// The latest revision of each attempt; `revisions` come in the order of attempt and revision.
-pub(super) fn recorded(log: &str, id: &str, revisions: &[Revision]) -> Vec<Recorded> {
+/// The latest revision of each attempt, with its window; `revisions` come in the order of attempt and revision.
+pub(super) fn recorded(log: &str, id: &str, revisions: &[Revision], windows: &Windows) -> Vec<Recorded> {
     let attempts = revisions.chunk_by(|a, b| a.attempt == b.attempt);
     attempts
         .filter_map(|attempt| Some((attempt.first()?, attempt.last()?)))
@@ -57,6 +57,7 @@ pub(super) fn recorded(log: &str, id: &str, revisions: &[Revision]) -> Vec<Recor
             content_digest: latest.content_digest,
             started_at: latest.started_at,
             first_recorded_at: first.recorded_at,
+            extended_until: windows.until(latest.attempt),
         })
         .collect()
 }
@@ -156,13 +157,14 @@ pub(super) fn counted(known: &[Revision], attempt: u32) -> Counted {
     }
 }
 
-/// The latest revision of the attempt that a review is of, given every revision of its execution.
+/// The latest revision of the attempt that a review is of, or a window for, given every revision of its execution; of
+/// its last attempt unless one is named.
 ///
 /// # Errors
 /// Why it cannot be reviewed.
-pub(super) fn reviewed<'a>(known: &'a [Revision], draft: &ReviewDraft) -> Result<&'a Revision, Refusal> {
+pub(super) fn reviewed(known: &[Revision], attempt: Option<u32>) -> Result<&Revision, Refusal> {
     let last = known.last().ok_or(Refusal::NothingRecorded)?;
-    let attempt = draft.attempt.unwrap_or(last.attempt);
+    let attempt = attempt.unwrap_or(last.attempt);
     let latest = latest_of_attempts(known).find(|latest| latest.attempt == attempt);
     let latest = latest.ok_or(Refusal::NoAttempt { latest: last.attempt })?;
     if latest.is_purged() { Err(Refusal::Purged) } else { Ok(latest) }
@@ -315,6 +317,7 @@ pub(super) fn note_key(entry: &Entry) -> Option<String> {
         | Entry::HoldRelease(_)
         | Entry::Purge(_)
         | Entry::Review(_)
+        | Entry::Window(_)
         | Entry::Erasure(_) => None,
     }
 }
@@ -340,6 +343,7 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
             let before = key.and_then(|key| key.rsplit_once(':')).and_then(|(_, number)| number.parse().ok());
             Some(review_key(review, before))
         }
+        Entry::Window(window) => Some(window_key(&window.execution_id, window.attempt, window.until)),
         Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
         Entry::Erasure(erasure) => Some(erasure_key(erasure)),
         Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_) => note_key(entry),

@@ -35,7 +35,12 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
             }
         }
         (
-            Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_),
+            Entry::Gap(_)
+            | Entry::Heartbeat(_)
+            | Entry::Succession(_)
+            | Entry::Digest(_)
+            | Entry::Export(_)
+            | Entry::Window(_),
             Beside::Nothing,
         ) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(row)) => {
@@ -107,7 +112,7 @@ pub(super) fn check_erased(rest: &Entry, stored: &StoredEntry, find: Find<'_>) {
             compare("quarantine", &expected, row, quarantined, find);
         }
         (Entry::Review(left), Beside::Review(row)) => review(left, row, stored, find),
-        (Entry::Gap(_), Beside::Nothing) => {}
+        (Entry::Gap(_) | Entry::Window(_), Beside::Nothing) => {}
         (entry, _) => find("row", format!("one of a {}", entry.kind()), "one of another kind".to_owned()),
     }
 }

@@ -99,7 +99,8 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
         | Entry::Digest(_)
         | Entry::Review(_)
         | Entry::Export(_)
-        | Entry::Erasure(_) => None,
+        | Entry::Erasure(_)
+        | Entry::Window(_) => None,
     };
     if started_at != stored.started_at {
         find("started_at", shown(started_at), shown(stored.started_at));

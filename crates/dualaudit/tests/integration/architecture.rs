@@ -27,7 +27,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("publish", &["clock", "metrics", "ingest", "store", "proof"]),
     ("rebuild", &["store"]),
     ("retention", &["clock", "store"]),
-    ("review", &["export", "query", "store"]),
+    ("review", &["export", "query", "source", "store"]),
     ("completeness", &["clock", "ingest", "source", "store"]),
     ("doctor", &["clock", "crd", "source", "store"]),
     ("moving", &["clock", "store", "verify"]),

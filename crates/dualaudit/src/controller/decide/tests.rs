@@ -3,6 +3,7 @@
 use dualaudit_record::{
     Time,
     digest::Digest,
+    entry::Verdict,
     execution::{Outcome, ScoreSource, Status, WorkflowExecutionAudit},
 };
 use jiff::SignedDuration;
@@ -70,6 +71,7 @@ fn running() -> Observed {
         receipt: None,
         hold: None,
         window: Ok(None),
+        review: Ok(None),
         release_unrecorded: None,
         phase: "Executing".into(),
         started_at: Some(at(0)),
@@ -114,6 +116,7 @@ fn recorded() -> Known {
         content_digest: Some(SAME),
         started_at: Some(at(0)),
         first_recorded_at: at(1),
+        extended_until: None,
     };
     Known { recorded: vec![recorded], ..Known::default() }
 }
@@ -248,10 +251,71 @@ fn the_window_starts_when_it_was_first_recorded() {
 #[test]
 fn a_resource_may_have_a_window_of_its_own_and_a_bad_one_shortens_nothing() {
     let own = |window| step(&Observed { window, ..acknowledged() }, Some(&recorded()), at(2));
-    assert_eq!(own(Ok(Some(SignedDuration::from_hours(48)))), Step::WaitUntil(at(49)));
+    assert_eq!(own(Ok(Some(SignedDuration::from_hours(12)))), Step::WaitUntil(at(13)));
     assert_eq!(own(Ok(Some(SignedDuration::ZERO))), Step::Release(Cleanup::Delete));
     assert_eq!(own(Err("no duration".into())), Step::WaitUntil(at(25)));
-    assert_eq!(own(Ok(Some(SignedDuration::MAX))), Step::WaitUntil(at(1).saturating_add_micros(i64::MAX)));
+    assert_eq!(own(Ok(Some(SignedDuration::MAX))), Step::Extend(at(1).saturating_add_micros(i64::MAX)));
+}
+
+/// Recorded, with a log that says until when it is to stay.
+fn extended(until: i64) -> Known {
+    let mut known = recorded();
+    known.recorded[0].extended_until = Some(at(until));
+    known
+}
+
+#[test]
+fn the_later_of_its_windows_counts() {
+    for (until, expected) in [(20, 25), (26, 26), (100, 100)] {
+        let known = extended(until);
+        assert_eq!(step(&acknowledged(), Some(&known), at(2)), Step::WaitUntil(at(expected)), "{until}");
+        let over = step(&acknowledged(), Some(&known), at(expected));
+        assert_eq!(over, Step::Release(Cleanup::Delete), "{until}");
+    }
+    // Nobody waits for a window where there is no room, or where somebody deletes it.
+    let overfull = step_with(&acknowledged(), Some(SAME), Some(&extended(100)), at(2), POLICY, true);
+    assert_eq!(overfull, Step::Release(Cleanup::Delete));
+    assert_eq!(step(&deleted(ended()), Some(&extended(100)), at(2)), Step::LetGo);
+}
+
+#[test]
+fn an_annotation_that_makes_its_window_longer_goes_into_the_log_once() {
+    let own = |hours| Observed { window: Ok(Some(SignedDuration::from_hours(hours))), ..acknowledged() };
+    assert_eq!(step(&own(48), Some(&recorded()), at(2)), Step::Extend(at(49)));
+    assert_eq!(step(&own(48), Some(&extended(30)), at(2)), Step::Extend(at(49)));
+    assert_eq!(step(&own(48), Some(&extended(49)), at(2)), Step::WaitUntil(at(49)));
+    assert_eq!(step(&own(48), Some(&extended(60)), at(2)), Step::WaitUntil(at(60)));
+    // It stays when the annotation goes, or becomes shorter.
+    assert_eq!(step(&acknowledged(), Some(&extended(49)), at(26)), Step::WaitUntil(at(49)));
+    assert_eq!(step(&own(1), Some(&extended(49)), at(26)), Step::WaitUntil(at(49)));
+    // What is no longer than the operator's, or over, is nothing to tell.
+    assert_eq!(step(&own(24), Some(&recorded()), at(2)), Step::WaitUntil(at(25)));
+    assert_eq!(step(&own(48), Some(&recorded()), at(49)), Step::Release(Cleanup::Delete));
+    // The receipt first; and a resource that is not ours any more does not stay for us.
+    assert_eq!(
+        step(&Observed { receipt: None, ..own(48) }, Some(&recorded()), at(2)),
+        Step::Acknowledge { protect: false }
+    );
+    assert_eq!(step(&bare(own(48)), Some(&closed()), at(2)), Step::Watch);
+}
+
+#[test]
+fn a_verdict_on_what_is_recorded_goes_into_the_log_once_also_before_it_is_let_go() {
+    let judged = Judged { verdict: Verdict::Harmful, note: "the wrong node".to_owned() };
+    let by = |observed: Observed| Observed { review: Ok(Some(judged.clone())), ..observed };
+    let known = |known: Known| Known { judged: Some((judged.verdict, judged.note.clone())), ..known };
+    for observed in [acknowledged(), ended(), deleted(ended()), bare(acknowledged())] {
+        assert_eq!(step(&by(observed.clone()), Some(&recorded()), at(2)), Step::Review(judged.clone()));
+        let otherwise = step(&observed, Some(&recorded()), at(2));
+        assert_eq!(step(&by(observed), Some(&known(recorded())), at(2)), otherwise);
+    }
+    assert_eq!(step(&by(ended()), Some(&nothing()), at(2)), Step::Record);
+    assert_eq!(step(&by(running()), None, at(2)), Step::Watch);
+    // Another is another; what cannot be read is none.
+    let other = Known { judged: Some((Verdict::Effective, String::new())), ..recorded() };
+    assert_eq!(step(&by(acknowledged()), Some(&other), at(2)), Step::Review(judged.clone()));
+    let unread = Observed { review: Err("no verdict".into()), ..acknowledged() };
+    assert_eq!(step(&unread, Some(&recorded()), at(2)), Step::WaitUntil(at(25)));
 }
 
 #[test]

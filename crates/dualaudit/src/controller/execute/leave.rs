@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Next, PATIENCE, Protection, Trouble, Visitor, unless_changed};
 use crate::{
-    controller::{Cleanup, Released, notice::Notice},
+    controller::{Cleanup, Released, decide::review_until, notice::Notice},
     ingest::TrackedState,
     source::State,
 };
@@ -16,7 +16,7 @@ impl Visitor<'_> {
     /// The window is over. Whatever changed since this object was read fails the precondition.
     pub(super) async fn release(&mut self, cleanup: Cleanup) -> Result<Option<Next>, Trouble> {
         self.consult().await?;
-        if self.known.as_ref().is_some_and(|known| known.held) {
+        if self.known.as_ref().is_some_and(|known| known.held) || self.is_extended() {
             return Ok(None);
         }
         self.read_back().await?;
@@ -29,6 +29,13 @@ impl Visitor<'_> {
             self.say_if_early();
         }
         Ok(released)
+    }
+
+    /// Whether somebody made its window longer since it was last asked.
+    fn is_extended(&self) -> bool {
+        let due =
+            self.recorded().map(|recorded| review_until(&self.observed, recorded, self.executor.policy));
+        !self.overfull && due.is_some_and(|due| self.executor.clock.now() < due)
     }
 
     fn say_if_early(&self) {

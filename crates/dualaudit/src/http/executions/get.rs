@@ -158,7 +158,8 @@ mod tests {
               }
             }
           ],
-          "revisions_total": 1
+          "revisions_total": 1,
+          "windows": []
         }
         "#);
     }

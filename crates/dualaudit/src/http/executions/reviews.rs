@@ -60,7 +60,8 @@ pub(in crate::http) fn call() -> Call {
         .fails([Kind::InvalidJson, Kind::Conflict, Kind::PayloadTooLarge, Kind::InvalidRecord])
 }
 
-fn unverified() -> String {
+/// Who says something, where nobody is named.
+pub(super) fn unverified() -> String {
     "unverified".to_owned()
 }
 

@@ -115,7 +115,12 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
             assert_eq!(source_object, &execution.source_digest.map(Ok));
         }
         (
-            Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_),
+            Entry::Gap(_)
+            | Entry::Heartbeat(_)
+            | Entry::Succession(_)
+            | Entry::Digest(_)
+            | Entry::Export(_)
+            | Entry::Window(_),
             Beside::Nothing,
         ) => {}
         (Entry::Quarantine(quarantine), Beside::Quarantine(Ok(Some(row)))) => {
@@ -148,7 +153,7 @@ fn check_erased(rest: &Entry, beside: &Beside) {
             Entry::Execution(_),
             Beside::Execution { content_digest: ContentDigest::Missing, source_object: None },
         )
-        | (Entry::Gap(_), Beside::Nothing) => {}
+        | (Entry::Gap(_) | Entry::Window(_), Beside::Nothing) => {}
         (Entry::Quarantine(_), Beside::Quarantine(Ok(Some(row)))) => {
             assert_eq!(row.object, Ok(Digest::sha256(b"")));
         }

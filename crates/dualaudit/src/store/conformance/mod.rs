@@ -21,6 +21,7 @@ pub(crate) mod statistics;
 pub(super) mod strays;
 pub(crate) mod tampered;
 pub(super) mod tracking;
+pub(super) mod windows;
 
 /// A store with what its owner does to it from time to time.
 pub(crate) trait Maintained: std::ops::Deref<Target = dyn super::Store> {
@@ -89,11 +90,15 @@ macro_rules! suite {
             erase: an_execution_with_very_much_is_erased_in_parts,
             others: an_export_is_told_once,
             reviews: a_verdict_is_recorded_once_while_it_is_the_newest,
+            reviews: a_verdict_that_stands_is_recorded_once_whatever_is_said_since,
             reviews: only_what_is_recorded_is_reviewed,
             reviews: statistics_count_the_newest_verdict_on_the_last_attempt,
             reviews: an_erasure_takes_the_note_and_leaves_the_verdict,
             reviews: lists_go_by_the_newest_verdict_on_each_attempt,
             reviews: verdicts_that_disagree_are_found_newest_first,
+            windows: a_window_only_ever_becomes_longer,
+            windows: what_is_known_of_an_attempt_says_how_long_it_stays,
+            windows: an_erasure_takes_the_reason_and_leaves_the_end,
             tracking: what_is_tracked_is_listed_in_pages_and_forgotten_when_it_is_gone,
             tracking: what_is_seen_by_name_only_keeps_the_state_seen_before,
             tracking: what_runs_is_in_flight_and_found_by_what_it_is,

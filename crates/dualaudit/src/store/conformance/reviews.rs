@@ -56,6 +56,28 @@ pub(crate) async fn a_verdict_is_recorded_once_while_it_is_the_newest(store: &dy
     assert!(entries[1..].iter().all(|entry| entry.kind == EntryKind::Review && entry.attempt.is_none()));
 }
 
+pub(crate) async fn a_verdict_that_stands_is_recorded_once_whatever_is_said_since(store: &dyn Store) {
+    open(store, LOG).await;
+    append(store, [from_producer(attempt("a", 1), None), from_producer(attempt("a", 2), None)]).await;
+    let standing = |attempt, content| match review("a", attempt, content) {
+        DraftContent::Review(draft) => DraftContent::Review(ReviewDraft { stands: true, ..draft }),
+        _ => unreachable!("it is a review"),
+    };
+    let first = stored(store, standing(Some(2), HARMFUL)).await;
+    append(store, [review("a", None, EFFECTIVE)]).await;
+    let again = Receipt { result: ReceiptResult::Duplicate, ..first };
+    // Alone, and twice in a batch; another, or of another attempt, is another.
+    assert_eq!(stored(store, standing(None, HARMFUL)).await, again);
+    let drafts = [standing(None, HARMFUL), standing(None, INEFFECTIVE), standing(Some(1), HARMFUL)];
+    let drafts = drafts.into_iter().chain([standing(Some(1), HARMFUL), standing(None, INEFFECTIVE)]);
+    let answers = append(store, drafts.collect::<Vec<_>>()).await;
+    let places: Vec<u64> = answers.into_iter().map(|answer| super::sample::receipt(answer).index).collect();
+    assert_eq!(places, [2, 4, 5, 5, 4]);
+    // Somebody who says it says it anew.
+    assert_eq!(stored(store, review("a", None, HARMFUL)).await.index, 6);
+    check_log(store, LOG).await;
+}
+
 pub(crate) async fn only_what_is_recorded_is_reviewed(store: &dyn Store) {
     open(store, LOG).await;
     append(store, [from_producer(attempt("a", 2), None), from_producer(attempt("a", 1), None)]).await;

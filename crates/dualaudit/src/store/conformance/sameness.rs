@@ -22,7 +22,7 @@ use super::{
     purge::weigh_in,
     sample::{
         at, exported, from_producer, from_quarantine, from_resource, gap, open, opening, quarantine, record,
-        review, tracked,
+        review, tracked, window,
     },
 };
 use crate::store::{
@@ -87,6 +87,12 @@ enum Operation {
         content: u8,
         started: Option<u8>,
     },
+    /// Of the attempt that began so, or the latest.
+    Window {
+        id: u8,
+        until: u8,
+        started: Option<u8>,
+    },
     /// In its own log, as what follows: in the other it depends on who comes when.
     Heartbeat,
     /// Of what was put in quarantine last.
@@ -116,7 +122,11 @@ fn operation(random: &mut StdRng) -> Operation {
         },
         34..38 => {
             let started = random.random_bool(0.4).then_some(started);
-            Operation::Review { id, content, started }
+            if content.is_multiple_of(3) {
+                Operation::Window { id, until: content, started }
+            } else {
+                Operation::Review { id, content, started }
+            }
         }
         38..40 => Operation::Retry { id, content, started },
         40..42 => Operation::Digest,
@@ -206,6 +216,10 @@ impl Writer<'_> {
             Operation::Review { id, content, started } => {
                 let attempt = started.map(|started| u32::from(started) + 1);
                 Some(review(&self.id(*id), attempt, *content))
+            }
+            Operation::Window { id, until, started } => {
+                let attempt = started.map(|started| u32::from(started) + 1);
+                Some(window(&self.id(*id), attempt, i64::from(*until)))
             }
             Operation::Seen { id, started, closed } => {
                 let open = tracked(&self.id(*id), started.map(|started| at(i64::from(started) * 100)));

@@ -16,7 +16,7 @@ use dualaudit_record::{
 
 use crate::store::{
     Answer, Batch, Detail, Draft, DraftContent, ExecutionDraft, LogOpening, Lookup, Origin, Owner, Receipt,
-    ReviewDraft, Running, SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted,
+    ReviewDraft, Running, SourceObject, Store, Tracked, TrackedState, TrackingChange, Wanted, WindowDraft,
 };
 
 pub(crate) const LOG: &str = "default";
@@ -182,6 +182,18 @@ pub(crate) fn review(id: &str, attempt: Option<u32>, content: u8) -> DraftConten
         attempt,
         verdict,
         note: format!("jane was locked out {content} times"),
+        actor: "reviewer".to_owned(),
+        stands: false,
+    })
+}
+
+/// A window that is to end at that second.
+pub(crate) fn window(id: &str, attempt: Option<u32>, until: i64) -> DraftContent {
+    DraftContent::Window(WindowDraft {
+        execution_id: id.to_owned(),
+        attempt,
+        until: at(until),
+        reason: format!("jane looks at it in {until} s"),
         actor: "reviewer".to_owned(),
     })
 }

@@ -199,7 +199,7 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
     let tracked = overtakable(session, log, &concerns, tracked, &mut entries).await?;
     let erasable = ErasableRows::of(session, log, &concerns).await?;
     let records = statistics::records(session, log, batch, &entries).await?;
-    let reviews = Reviews::of(session, log, &entries).await?;
+    let reviews = Reviews::of(session, log, batch, &entries).await?;
     let is_behind = head.try_get::<_, Option<bool>>(8)?.unwrap_or_default();
     let mut overlay = Overlay {
         entries,

@@ -308,6 +308,7 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
             Beside::Erasure(entries.unwrap_or_default().into_iter().map(i64::unsigned_abs).collect())
         }
         EntryKind::Gap
+        | EntryKind::Window
         | EntryKind::Execution
         | EntryKind::Heartbeat
         | EntryKind::Succession

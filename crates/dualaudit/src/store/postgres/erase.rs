@@ -52,7 +52,7 @@ async fn entries(session: &Session, log: &str, id: &str) -> Result<Vec<Erasable>
         FROM (
             SELECT idx, kind, execution_id, attempt, revision, created_at, body, body_digest
             FROM log_entry
-            WHERE log = $1 AND execution_id = $2 AND kind IN ('execution', 'gap', 'quarantine', 'review')
+            WHERE log = $1 AND execution_id = $2 AND kind IN ('execution', 'gap', 'quarantine', 'review', 'window')
                 AND NOT EXISTS (SELECT 1 FROM erased WHERE log = $1 AND entry_idx = log_entry.idx)
                 AND NOT dualaudit_is_purged($1, idx)
         ) AS entry

@@ -10,9 +10,10 @@ use super::{
     session::Session,
 };
 use crate::store::{
-    HoldRow, Known, Receipt, ReceiptResult,
+    HoldRow, Known, Receipt, ReceiptResult, WindowRow,
     rows::{self, Cells, fact_columns, hold_columns},
     rules::{self, Revision, TrackedAs},
+    windows::{self, MAX_WINDOWS, Windows},
 };
 
 /// The entries of the ids in `$2`: all revisions of executions, and all others.
@@ -138,11 +139,15 @@ async fn known_in(session: &Session, log: &str, ids: &[String]) -> Result<Vec<Kn
         })
     })?;
     let known = |id: &String| Known {
-        recorded: entries.get(id).map_or_else(Vec::new, |of| rules::recorded(log, id, &of.revisions)),
+        recorded: entries.get(id).map_or_else(Vec::new, |of| {
+            let windows = Windows::of(id, of.others.keys().map(String::as_str));
+            rules::recorded(log, id, &of.revisions, &windows)
+        }),
         held: held.contains_key(id),
         quarantined: quarantined.get(id).copied(),
         tracked: tracked.get(id).map(|row| row.state),
         running: tracked.get(id).copied().and_then(TrackedAs::running),
+        judged: None,
     };
     Ok(ids.iter().map(known).collect())
 }
@@ -225,6 +230,22 @@ pub(super) async fn holds_covering(
         }
     }
     Ok(covering)
+}
+
+/// The windows of an attempt that were made longer, newest first, as many as one answer has.
+pub(super) async fn windows(session: &Session, log: &str, id: &str, attempt: u32) -> Result<Vec<WindowRow>> {
+    const WINDOWS: &str = "
+        -- newest windows of an execution
+        SELECT idx, recorded_at, body
+        FROM log_entry
+        WHERE log = $1 AND execution_id = $2 AND attempt IS NULL AND kind = 'window'
+        ORDER BY idx DESC
+        LIMIT $3";
+    let mut found = Vec::new();
+    for row in &session.rows(WINDOWS, &[&log, &id, &i64::from(MAX_WINDOWS)]).await? {
+        found.extend(windows::told(attempt, row.number(0)?, row.time(1)?, row.text(2)?));
+    }
+    Ok(found)
 }
 
 fn by_id<T>(found: &[Row], read: impl Fn(&Row) -> Result<T>) -> Result<HashMap<String, T>> {

@@ -30,6 +30,7 @@ use crate::store::{
     erase::{Erasable, Erased},
     names,
     rules::{ERASURE, Revision, TrackedAs},
+    windows::Windows,
 };
 
 /// A row that takes the place of the one before it.
@@ -274,6 +275,15 @@ impl Tables for Overlay {
 
     fn newest_review(&mut self, id: &str, attempt: u32) -> Result<Option<NewestReview>, Infallible> {
         Ok(self.reviews.newest(id, attempt))
+    }
+
+    fn review_like(&mut self, review: &Review) -> Result<Option<Receipt>, Infallible> {
+        Ok(self.reviews.like(review))
+    }
+
+    fn windows(&mut self, id: &str) -> Result<Windows, Infallible> {
+        let keys = self.entries.get(id).into_iter().flat_map(|of| of.others.keys());
+        Ok(Windows::of(id, keys.map(String::as_str)))
     }
 
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>, Infallible> {

@@ -12,7 +12,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     error::{Error, Result},
-    known::holds_covering,
+    known::{holds_covering, windows},
     log, reviews,
     rows::{EXECUTION, execution, execution_columns, revision_of_entry},
     session::Session,
@@ -185,6 +185,7 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
     let erased = erased(session, &log, receipt.index).await?;
     let ids = std::slice::from_ref(&wanted.id);
     let reviews = reviews::latest(session, &log, &wanted.id, attempt).await?;
+    let windows = windows(session, &log, &wanted.id, attempt).await?;
     let holds = holds_covering(session, &log, ids).await?.remove(&wanted.id).unwrap_or_default();
     Ok(Lookup::Found(Box::new(Detail {
         log,
@@ -192,6 +193,7 @@ pub(super) async fn get(session: &Session, wanted: &Wanted) -> Result<Lookup> {
         nonce,
         revisions_total,
         reviews,
+        windows,
         holds,
         erased,
     })))

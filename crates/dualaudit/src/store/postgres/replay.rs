@@ -166,7 +166,12 @@ fn put(written: &mut Written, log: &str, entry: &MovingEntry, created_at: Option
         Entry::Erasure(erasure) => {
             written.erased(log, erasure.entries.iter().map(|entry| entry.index), stored.index);
         }
-        Entry::Gap(_) | Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_) => {}
+        Entry::Gap(_)
+        | Entry::Heartbeat(_)
+        | Entry::Succession(_)
+        | Entry::Digest(_)
+        | Entry::Export(_)
+        | Entry::Window(_) => {}
     }
 }
 

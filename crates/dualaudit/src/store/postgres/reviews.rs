@@ -12,11 +12,12 @@ use super::{
     values::{Micros, at_most, small},
 };
 use crate::store::{
-    Disagreement, Disagreements, MAX_REVIEWS, Receipt, ReceiptResult, ReviewRow, WantedDisagreements,
+    Batch, Disagreement, Disagreements, DraftContent, MAX_REVIEWS, Receipt, ReceiptResult, ReviewDraft,
+    ReviewRow, WantedDisagreements,
     append::NewestReview,
     reviews::LOOKED_AT,
     rows::{self, Cells as _, review_columns},
-    rules::REVIEW,
+    rules::{self, REVIEW},
     statistics::refold,
 };
 
@@ -43,13 +44,23 @@ pub(super) async fn verdicts(
     rows.iter().map(|row| Ok(((row.string(0)?, row.number(1)?), row.name(2)?))).collect()
 }
 
-/// The newest review of each attempt of the executions that a batch concerns.
+/// The reviews that a batch is decided by.
 #[derive(Default)]
-pub(super) struct Reviews(HashMap<(String, u32), NewestReview>);
+pub(super) struct Reviews {
+    /// The newest of each attempt of the executions that it concerns.
+    newest: HashMap<(String, u32), NewestReview>,
+    /// The newest of those that say what a draft says that stands.
+    like: Vec<(Review, Receipt)>,
+}
 
 impl Reviews {
     /// Reads them: `known` is what is known of these executions.
-    pub(super) async fn of(session: &Session, log: &str, known: &HashMap<String, EntriesOf>) -> Result<Self> {
+    pub(super) async fn of(
+        session: &Session,
+        log: &str,
+        batch: &Batch,
+        known: &HashMap<String, EntriesOf>,
+    ) -> Result<Self> {
         const NEWEST: &str = concat!(
             "
             -- append: newest reviews of executions
@@ -77,20 +88,63 @@ impl Reviews {
             let attempt = (review.execution_id.clone(), review.attempt);
             newest.insert(attempt, NewestReview { receipt, review });
         }
-        Ok(Self(newest))
+        Ok(Self { newest, like: like(session, log, batch, known).await? })
     }
 
     /// The newest review of an attempt.
     pub(super) fn newest(&self, id: &str, attempt: u32) -> Option<NewestReview> {
-        self.0.get(&(id.to_owned(), attempt)).cloned()
+        self.newest.get(&(id.to_owned(), attempt)).cloned()
+    }
+
+    /// The newest review that says the same, as the receipt of a duplicate.
+    pub(super) fn like(&self, review: &Review) -> Option<Receipt> {
+        self.like.iter().rev().find(|(like, _)| like == review).map(|(_, receipt)| receipt.clone())
     }
 
     /// Takes the next.
     pub(super) fn added(&mut self, receipt: &Receipt, review: &Review) {
         let receipt = Receipt { result: ReceiptResult::Duplicate, ..receipt.clone() };
+        self.like.push((review.clone(), receipt.clone()));
         let attempt = (review.execution_id.clone(), review.attempt);
-        self.0.insert(attempt, NewestReview { receipt, review: review.clone() });
+        self.newest.insert(attempt, NewestReview { receipt, review: review.clone() });
     }
+}
+
+/// The newest reviews that say what drafts of a batch say that stand.
+async fn like(
+    session: &Session,
+    log: &str,
+    batch: &Batch,
+    known: &HashMap<String, EntriesOf>,
+) -> Result<Vec<(Review, Receipt)>> {
+    const LIKE: &str = "
+        -- append: newest review of an attempt that says the same
+        SELECT idx
+        FROM review
+        WHERE log = $1 AND id = $2 AND attempt = $3 AND verdict = $4 AND note = $5 AND actor = $6
+        ORDER BY idx DESC
+        LIMIT 1";
+    let mut found = Vec::new();
+    for draft in &batch.drafts {
+        let DraftContent::Review(ReviewDraft { execution_id, attempt, verdict, note, actor, stands: true }) =
+            &draft.content
+        else {
+            continue;
+        };
+        let Some(of) = known.get(execution_id) else { continue };
+        let Ok(attempt) = rules::reviewed(&of.revisions, *attempt).map(|latest| latest.attempt) else {
+            continue;
+        };
+        let values: [&(dyn ToSql + Sync); 6] =
+            [&log, execution_id, &small(attempt), &verdict.as_str(), note, actor];
+        let Some(row) = session.row(LIKE, &values).await? else { continue };
+        let index: u64 = row.number(0)?;
+        let receipt = of.others.values().find(|receipt| receipt.index == index).cloned();
+        let receipt = receipt.ok_or_else(|| Error::damaged(format!("review {index} has no entry")))?;
+        let (execution_id, note, actor) = (execution_id.clone(), note.clone(), actor.clone());
+        found.push((Review { execution_id, attempt, verdict: *verdict, note, actor }, receipt));
+    }
+    Ok(found)
 }
 
 /// The executions that have any review.

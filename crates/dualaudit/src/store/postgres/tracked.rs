@@ -205,7 +205,7 @@ impl<'a> Concerns<'a> {
                 }
                 DraftContent::Note(entry) => concerns.keys.extend(rules::note_key(entry)),
                 DraftContent::Quarantine { entry, .. } => drop(concerns.tracked.insert(&entry.execution_id)),
-                DraftContent::Execution(_) | DraftContent::Review(_) => {}
+                DraftContent::Execution(_) | DraftContent::Review(_) | DraftContent::Window(_) => {}
             }
         }
         concerns

@@ -30,6 +30,7 @@ use crate::store::{
     head::{HeadRow, Kept},
     names,
     rules::{Revision, TrackedAs},
+    windows::Windows,
 };
 
 /// The one connection that writes.
@@ -165,6 +166,14 @@ impl<F: Faults> Tables for Inside<'_, F> {
 
     fn newest_review(&mut self, id: &str, attempt: u32) -> Result<Option<NewestReview>> {
         reviews::newest_review(self.writes.connection(), self.log, id, attempt)
+    }
+
+    fn review_like(&mut self, review: &Review) -> Result<Option<Receipt>> {
+        reviews::review_like(self.writes.connection(), self.log, review)
+    }
+
+    fn windows(&mut self, id: &str) -> Result<Windows> {
+        known::windows(self.writes.connection(), self.log, id)
     }
 
     fn tracked_as(&mut self, id: &str) -> Result<Option<TrackedAs>> {

@@ -312,7 +312,8 @@ impl Reading<'_> {
                 | EntryKind::Heartbeat
                 | EntryKind::Succession
                 | EntryKind::Digest
-                | EntryKind::Export,
+                | EntryKind::Export
+                | EntryKind::Window,
                 _,
             ) => Beside::Nothing,
         })

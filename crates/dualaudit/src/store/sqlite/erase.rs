@@ -24,7 +24,7 @@ pub(super) fn erasable(connection: &Connection, log: &str, id: &str) -> Result<V
         -- entries that are neither erased nor purged
         SELECT idx, kind, attempt, revision, body, body_digest
         FROM log_entry
-        WHERE log = ?1 AND execution_id = ?2 AND kind IN ('execution', 'gap', 'quarantine', 'review')
+        WHERE log = ?1 AND execution_id = ?2 AND kind IN ('execution', 'gap', 'quarantine', 'review', 'window')
             AND NOT EXISTS (
                 SELECT 1 FROM erased WHERE erased.log = ?1 AND entry_idx = log_entry.idx)
             AND coalesce(

@@ -9,11 +9,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{error::Result, read::beyond};
 use crate::store::{
-    HoldRow, Known, Receipt, ReceiptResult, Tracked,
+    HoldRow, Known, Receipt, ReceiptResult, Tracked, WindowRow,
     append::HoldsLike,
     names,
     rows::{self, Cells, fact_columns, hold_columns, receipt_columns, tracked_columns},
     rules::{self, Revision, TrackedAs},
+    windows::{self, MAX_WINDOWS, Windows},
 };
 
 /// Every revision of an id, in the order of attempt and revision. All of them: only the sender of
@@ -81,6 +82,37 @@ pub(super) fn erasure_of(connection: &Connection, log: &str, id: &str) -> Result
         LIMIT 1"
     );
     first(connection, ERASURE, params![log, id], duplicate)
+}
+
+/// The windows of an execution that were made longer.
+pub(super) fn windows(connection: &Connection, log: &str, id: &str) -> Result<Windows> {
+    const WINDOWS: &str = "
+        -- windows of an execution
+        SELECT idempotency_key
+        FROM log_entry
+        WHERE log = ?1 AND execution_id = ?2 AND attempt IS NULL AND kind = 'window'";
+    let keys = collect(connection, WINDOWS, params![log, id], |row| row.string(0))?;
+    Ok(Windows::of(id, keys.iter().map(String::as_str)))
+}
+
+/// The windows of an attempt that were made longer, newest first, as many as one answer has.
+pub(super) fn window_rows(
+    connection: &Connection,
+    log: &str,
+    id: &str,
+    attempt: u32,
+) -> Result<Vec<WindowRow>> {
+    const WINDOWS: &str = "
+        -- newest windows of an execution
+        SELECT idx, recorded_at, body
+        FROM log_entry
+        WHERE log = ?1 AND execution_id = ?2 AND attempt IS NULL AND kind = 'window'
+        ORDER BY idx DESC
+        LIMIT ?3";
+    let rows = collect(connection, WINDOWS, params![log, id, MAX_WINDOWS], |row| {
+        Ok(windows::told(attempt, row.number(0)?, row.time(1)?, row.text(2)?))
+    })?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// The newest quarantined object of an id: its digest and when it was put there.
@@ -252,11 +284,12 @@ pub(super) fn tracked_row(connection: &Connection, log: &str, id: &str) -> Resul
 pub(super) fn known(connection: &Connection, log: &str, id: &str) -> Result<Known> {
     let tracked = tracked_as(connection, log, id)?;
     let mut known = Known {
-        recorded: rules::recorded(log, id, &revisions(connection, log, id)?),
+        recorded: rules::recorded(log, id, &revisions(connection, log, id)?, &windows(connection, log, id)?),
         held: !holds_covering(connection, log, id)?.is_empty(),
         quarantined: quarantined(connection, log, id)?,
         tracked: tracked.map(|row| row.state),
         running: tracked.and_then(TrackedAs::running),
+        judged: None,
     };
     if let Some(earlier) = predecessor(connection, log)? {
         known.fill_from(self::known(connection, &earlier, id)?);

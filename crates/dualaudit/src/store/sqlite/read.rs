@@ -223,12 +223,14 @@ pub(super) fn get(connection: &Connection, wanted: &Wanted) -> Result<Lookup> {
     let erased = erased(connection, &log, receipt.index)?;
     let reviews = reviews::latest_reviews(connection, &log, &wanted.id, attempt)?;
     let holds = known::holds_covering(connection, &log, &wanted.id)?;
+    let windows = known::window_rows(connection, &log, &wanted.id, attempt)?;
     Ok(Lookup::Found(Box::new(Detail {
         log,
         revisions: revisions.taken,
         nonce,
         revisions_total,
         reviews,
+        windows,
         holds,
         erased,
     })))

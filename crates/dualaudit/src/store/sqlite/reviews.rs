@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dualaudit_record::entry::Verdict;
+use dualaudit_record::entry::{Review, Verdict};
 use rusqlite::{Connection, Row, params};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     read::beyond,
 };
 use crate::store::{
-    Disagreement, Disagreements, MAX_REVIEWS, ReviewRow, WantedDisagreements,
+    Disagreement, Disagreements, MAX_REVIEWS, Receipt, ReviewRow, WantedDisagreements,
     append::NewestReview,
     reviews::LOOKED_AT,
     rows::{self, Cells as _, receipt_columns, review_columns},
@@ -24,6 +24,29 @@ pub(super) fn newest_review(
     id: &str,
     attempt: u32,
 ) -> Result<Option<NewestReview>> {
+    let Some(newest) = reviews(connection, log, id, attempt, 1)?.pop() else { return Ok(None) };
+    let receipt = entry(connection, log, newest.index)?;
+    Ok(receipt.map(|receipt| NewestReview { receipt, review: newest.review }))
+}
+
+/// The newest review that says the same, as the receipt of a duplicate.
+pub(super) fn review_like(connection: &Connection, log: &str, review: &Review) -> Result<Option<Receipt>> {
+    const LIKE: &str = "
+        -- newest review that says the same
+        SELECT idx
+        FROM review
+        WHERE log = ?1 AND id = ?2 AND attempt = ?3 AND verdict = ?4 AND note = ?5 AND actor = ?6
+        ORDER BY idx DESC
+        LIMIT 1";
+    let Review { execution_id, attempt, verdict, note, actor } = review;
+    let of = params![log, execution_id, attempt, verdict.as_str(), note, actor];
+    match first(connection, LIKE, of, |row| row.number(0))? {
+        Some(index) => entry(connection, log, index),
+        None => Ok(None),
+    }
+}
+
+fn entry(connection: &Connection, log: &str, index: u64) -> Result<Option<Receipt>> {
     const ENTRY: &str = concat!(
         "
         -- entry of a review
@@ -33,9 +56,7 @@ pub(super) fn newest_review(
         FROM log_entry
         WHERE log = ?1 AND idx = ?2"
     );
-    let Some(newest) = reviews(connection, log, id, attempt, 1)?.pop() else { return Ok(None) };
-    let receipt = first(connection, ENTRY, params![log, newest.index], duplicate)?;
-    Ok(receipt.map(|receipt| NewestReview { receipt, review: newest.review }))
+    first(connection, ENTRY, params![log, index], duplicate)
 }
 
 /// See [`crate::store::Store::verdicts`].

@@ -12,7 +12,7 @@ use crate::store::{
         purge::{part, weigh},
         sample::{
             LOG, append, at, from_resource, gap, hold, open, quarantine, record, review, seen, stored,
-            tracked,
+            tracked, window,
         },
         statistics::documented,
     },
@@ -124,9 +124,10 @@ async fn rows_without_their_entries_cannot_be_added() {
 }
 
 #[tokio::test]
-async fn a_review_stays_as_it_is_and_comes_with_its_entry() {
+async fn reviews_and_windows_stay_as_they_are_and_come_with_their_entries() {
     let store = full().await;
     stored(&*store, review("b", None, 0)).await;
+    stored(&*store, window("b", None, 7000)).await;
     for statement in [
         "UPDATE review SET note = ''",
         "UPDATE review SET verdict = 'harmful'",
@@ -134,6 +135,8 @@ async fn a_review_stays_as_it_is_and_comes_with_its_entry() {
         "TRUNCATE review",
         "INSERT INTO review SELECT log, 0, id, attempt, verdict, note, actor, recorded_at FROM review",
         "UPDATE log_entry SET body = (body::jsonb || '{\"note\": \"\"}')::text WHERE kind = 'review'",
+        "UPDATE log_entry SET body = (body::jsonb || '{\"reason\": \"\"}')::text WHERE kind = 'window'",
+        "DELETE FROM log_entry WHERE kind = 'window'",
     ] {
         let error = store.database.execute(statement).expect_err(statement);
         assert_eq!(error.code(), Some(&SqlState::RESTRICT_VIOLATION), "{statement}: {error:?}");

@@ -19,7 +19,7 @@ use crate::store::{
         purge::{part, weigh},
         sample::{
             LOG, append, at, batch, from_producer, from_resource, gap, hold, open, quarantine, receipt,
-            record, review, seen, started, stored, tracked,
+            record, review, seen, started, stored, tracked, window,
         },
     },
 };
@@ -94,8 +94,8 @@ fn eventful() -> Arc<Batch> {
     Arc::new(Batch { tracking, ..Arc::unwrap_or_clone(batch) })
 }
 
-/// The steps that only purges, erasures, reviews and the ends of holds take.
-const ENDINGS: [Step; 15] = [
+/// The steps that only purges, erasures, reviews, windows and the ends of holds take.
+const ENDINGS: [Step; 16] = [
     Step::Entry(EntryKind::HoldRelease),
     Step::Entry(EntryKind::Purge),
     Step::Release,
@@ -111,6 +111,7 @@ const ENDINGS: [Step; 15] = [
     Step::EraseReview,
     Step::Entry(EntryKind::Review),
     Step::Review,
+    Step::Entry(EntryKind::Window),
 ];
 
 #[tokio::test]
@@ -124,7 +125,8 @@ async fn whichever_write_of_a_release_a_purge_an_erasure_or_a_review_fails_it_ca
     stored(&*prepared, review("e", None, 1)).await;
     let weighed = weigh(&*prepared, at(100), 10).await.into_iter();
     let goes = weighed.filter(|found| ["a", "b"].contains(&found.id.as_str())).collect();
-    let endings = [release(3), part(1, goes), erase("e"), review("c", None, 0)].map(|ending| batch([ending]));
+    let endings = [release(3), part(1, goes), erase("e"), review("c", None, 0), window("c", None, 7000)]
+        .map(|ending| batch([ending]));
     for step in ENDINGS.into_iter().chain([Step::Head, Step::Commit]) {
         for after in [false, true] {
             let file = prepared.directory.path().join(format!("{step:?}-{after}.db"));
@@ -142,7 +144,13 @@ async fn whichever_write_of_a_release_a_purge_an_erasure_or_a_review_fails_it_ca
             assert!(failed > 0, "{case:?}");
             let entries = check_log(&store, LOG).await;
             let kinds: Vec<EntryKind> = entries[8..].iter().map(|entry| entry.kind).collect();
-            let expected = [EntryKind::HoldRelease, EntryKind::Purge, EntryKind::Erasure, EntryKind::Review];
+            let expected = [
+                EntryKind::HoldRelease,
+                EntryKind::Purge,
+                EntryKind::Erasure,
+                EntryKind::Review,
+                EntryKind::Window,
+            ];
             assert_eq!(kinds, expected, "{case:?}");
             let left = store.list(&Filter::default(), None, 10).await.unwrap().rows;
             assert_eq!(left.len(), 2, "{case:?}");

@@ -11,7 +11,9 @@ use crate::store::{
         erase::erase,
         holds::release,
         purge::{part, weigh},
-        sample::{LOG, append, at, from_resource, gap, hold, open, quarantine, record, review, stored},
+        sample::{
+            LOG, append, at, from_resource, gap, hold, open, quarantine, record, review, stored, window,
+        },
     },
 };
 
@@ -177,9 +179,10 @@ async fn a_row_is_only_amended_beside_its_unchanged_copy_and_its_entry() {
 }
 
 #[tokio::test]
-async fn a_review_stays_as_it_is_and_comes_with_its_entry() {
+async fn reviews_and_windows_stay_as_they_are_and_come_with_their_entries() {
     let store = full().await;
     stored(&*store, review("b", None, 0)).await;
+    stored(&*store, window("b", None, 7000)).await;
     let shell = shell(&store);
     for statement in [
         "UPDATE review SET note = ''",
@@ -188,6 +191,9 @@ async fn a_review_stays_as_it_is_and_comes_with_its_entry() {
         "INSERT OR REPLACE INTO review SELECT * FROM review",
         "INSERT INTO review SELECT log, 0, id, attempt, verdict, note, actor, recorded_at FROM review",
         "UPDATE log_entry SET body = json_set(body, '$.note', '') WHERE kind = 'review'",
+        "UPDATE log_entry SET body = json_set(body, '$.reason', '') WHERE kind = 'window'",
+        "UPDATE log_entry SET body = json_set(body, '$.until', '2036-01-01T00:00:00.000000Z') WHERE kind = 'window'",
+        "DELETE FROM log_entry WHERE kind = 'window'",
     ] {
         assert!(shell.execute(statement, []).is_err(), "{statement}");
     }

@@ -1,0 +1,179 @@
+//! `POST /api/v1/executions/{id}/window?log=&attempt=`: until when the resource of an execution is to stay for review.
+//!
+//! Takes `{"until", "reason", "actor"}`, or `"window"` in place of `"until"`: how long the window is to be since the
+//! execution was first recorded, as the annotation `dualaudit.dev/window` says it. The actor goes into the log as it is
+//! given. Answers its receipt: 201, or 200 when the same end was said before. 404, 409 and 410 as for the execution itself;
+//! 409 also where the window lasts longer already (`until` says until when), and where there is no resource.
+
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{State, rejection::QueryRejection},
+    http::StatusCode,
+};
+use dualaudit_record::Time;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::{Pairs, reviews::unverified, wanted};
+use crate::{
+    http::{
+        Api,
+        export::Exports,
+        openapi::{Answer, Call, Tag, parameters},
+        path::Segments,
+        problem::{Kind, Problem},
+    },
+    ingest::{Receipt, ReceiptResult},
+    review::{Longer, Until, extend},
+};
+
+/// How much longer a resource is to stay for review: either `until` or `window`. Texts have 4,096 bytes at most, without
+/// U+0000.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Window {
+    /// When the window ends.
+    until: Option<Time>,
+    /// How long it is since the execution was first recorded, such as `48h`.
+    window: Option<String>,
+    /// Why; not blank.
+    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
+    reason: String,
+    /// Who says so, as it goes into the log; not blank.
+    #[serde(default = "unverified")]
+    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
+    actor: String,
+}
+
+pub(in crate::http) fn call() -> Call {
+    let body = json!({"$ref": "#/components/schemas/Window"});
+    let example = json!({"until": "2036-05-03T12:00:00Z", "reason": "Jo is away.", "actor": "jo"});
+    let receipt = |description| Answer::of::<Receipt>(description);
+    Call::new(Tag::Executions, "extendWindow", "Keep the resource of an execution for review for longer")
+        .saying(
+            "Becomes an entry of its log. A window only ever becomes longer: an end before one that was said is a conflict, \
+             whose `until` says how long it is. What producers send has no resource, and so no window.",
+        )
+        .given([parameters::id(), parameters::log(), parameters::attempt()])
+        .takes("application/json", body, example)
+        .with_type::<Window>()
+        .answers(201, receipt("It is recorded."))
+        .answers(200, receipt("The same end was said before."))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
+        .fails([Kind::InvalidJson, Kind::Conflict, Kind::PayloadTooLarge, Kind::InvalidRecord])
+}
+
+pub(in crate::http) async fn post(
+    State(api): State<Api>,
+    Extension(exports): Extension<Exports>,
+    Segments(id): Segments<String>,
+    query: Result<Pairs, QueryRejection>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Receipt>), Problem> {
+    let wanted = wanted(id, query)?;
+    let Window { until, window, reason, actor } = serde_json::from_slice(&body).map_err(|error| {
+        let kind = if error.is_data() { Kind::InvalidRecord } else { Kind::InvalidJson };
+        let form = "{\"until\" or \"window\", \"reason\", \"actor\"}";
+        Problem::new(kind, format!("A longer window is {form}: {error}."))
+    })?;
+    let until = match (until, window) {
+        (Some(until), None) => Until::Time(until),
+        (None, Some(window)) => Until::window(&window)
+            .map_err(|rule| Problem::new(Kind::InvalidRecord, rule).with("field", "window"))?,
+        _ => {
+            let rule = "Give either until, a time, or window, a duration such as 48h.";
+            return Err(Problem::new(Kind::InvalidRecord, rule).with("field", "until"));
+        }
+    };
+    let longer = Longer { until, reason, actor };
+    let receipt = extend(exports.recorder(), &wanted, longer, api.clock.now()).await?;
+    let is_new = receipt.result != ReceiptResult::Duplicate;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(receipt)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::http::tests::{Answered, Served, posting, record};
+    use crate::store::conformance::sample;
+
+    async fn longer(served: &Served, path: &str, body: &Value) -> Answered {
+        let request = posting(&format!("/api/v1/executions/{path}"));
+        served.send(request.body(body.to_string().into()).unwrap()).await
+    }
+
+    /// A server whose database has an execution of a cluster, recorded at the instant it is at.
+    async fn served() -> Served {
+        let served = Served::new().await;
+        let store = served.store.inner.as_ref();
+        sample::open(store, sample::LOG).await;
+        sample::append(store, [sample::from_resource(sample::record("a"))]).await;
+        served
+    }
+
+    #[tokio::test]
+    async fn a_window_becomes_longer_once_and_never_shorter() {
+        let served = served().await;
+        let ends = json!({"until": "2036-05-03T12:00:00Z", "reason": "jo is away", "actor": "jo"});
+        let first = longer(&served, "a/window", &ends).await;
+        assert_eq!((first.status.as_u16(), &first.json()["result"]), (201, &json!("created")), "{first:?}");
+        let again = longer(&served, "a/window?attempt=1&log=default", &ends).await;
+        assert_eq!((again.status.as_u16(), &again.json()["result"]), (200, &json!("duplicate")));
+        for sooner in [json!({"until": "2036-05-03T11:00:00Z"}), json!({"window": "90000h"})] {
+            let mut body = ends.clone();
+            body.as_object_mut().unwrap().remove("until");
+            body.as_object_mut().unwrap().extend(sooner.as_object().unwrap().clone());
+            let refused = longer(&served, "a/window", &body).await;
+            assert_eq!(
+                (refused.status.as_u16(), refused.problem().as_str()),
+                (409, "conflict"),
+                "{refused:?}"
+            );
+            assert_eq!(refused.json()["until"], "2036-05-03T12:00:00.000000Z");
+        }
+        let later = json!({"window": "9000d", "reason": "and so is jane"});
+        assert_eq!(longer(&served, "a/window", &later).await.status, 201);
+        let windows = served.get("/api/v1/executions/a").await.json()["windows"].clone();
+        let shown: Vec<_> = windows.as_array().unwrap().iter().map(|window| &window["actor"]).collect();
+        assert_eq!(shown, ["unverified", "jo"]);
+        assert_eq!((&windows[1]["reason"], &windows[1]["index"]), (&json!("jo is away"), &json!(1)));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_longer_window_is_refused_and_said() {
+        let served = served().await;
+        served.post_json(&record("produced")).await;
+        let good = json!({"until": "2036-05-03T12:00:00Z", "reason": "x"});
+        for (path, body, status, kind) in [
+            ("b/window", good.clone(), 404, "no-such-execution"),
+            ("a/window?attempt=2", good.clone(), 404, "no-such-execution"),
+            ("a/window?other=2", good.clone(), 400, "invalid-parameter"),
+            ("produced/window", good.clone(), 409, "conflict"),
+            ("a/window", json!({"until": "2016-05-03T12:00:00Z", "reason": "x"}), 422, "invalid-record"),
+            ("a/window", json!({"until": "tomorrow", "reason": "x"}), 422, "invalid-record"),
+            ("a/window", json!({"window": "for ever", "reason": "x"}), 422, "invalid-record"),
+            ("a/window", json!({"reason": "x"}), 422, "invalid-record"),
+            (
+                "a/window",
+                json!({"until": "2036-05-03T12:00:00Z", "window": "1h", "reason": "x"}),
+                422,
+                "invalid-record",
+            ),
+            ("a/window", json!({"until": "2036-05-03T12:00:00Z"}), 422, "invalid-record"),
+            ("a/window", json!({"until": "2036-05-03T12:00:00Z", "reason": " "}), 422, "invalid-record"),
+            ("a/window", json!({"window": "99999h", "reason": "x", "note": ""}), 422, "invalid-record"),
+        ] {
+            let answered = longer(&served, path, &body).await;
+            assert_eq!(
+                (answered.status.as_u16(), answered.problem().as_str()),
+                (status, kind),
+                "{path} {body}: {answered:?}"
+            );
+        }
+        assert_eq!(served.get("/api/v1/executions/a").await.json()["windows"], json!([]));
+    }
+}
