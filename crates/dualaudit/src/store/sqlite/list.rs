@@ -79,6 +79,7 @@ impl Query {
         // Each of the indexes is in the order of lists, within what it is about. Named, because
         // the planner would rather take the primary key for `log` and sort everything.
         let index = match filter {
+            Filter { name: Some(name), .. } if !name.is_empty() => "workflow_execution_audit_name",
             Filter { remediation_id: Some(_), .. } => "workflow_execution_audit_remediation",
             Filter { workflow: Some(_), .. } => "workflow_execution_audit_workflow",
             _ => "workflow_execution_audit_newest",
@@ -200,6 +201,8 @@ mod tests {
             Filter { log: text(), ..Filter::default() },
             Filter { workflow: text(), log: text(), ..Filter::default() },
             Filter { remediation_id: text(), workflow: text(), ..Filter::default() },
+            Filter { name: text(), namespace: text(), ..Filter::default() },
+            Filter { name: Some(String::new()), review: Some(Reviews::None), ..Filter::default() },
             Filter { outcome: Some(Outcome::Failed), since: Time::from_micros(0), ..Filter::default() },
             Filter { until: Time::from_micros(9), min_score: Some(0.5), ..Filter::default() },
             Filter { labels: vec![LabelRequirement::Exists("x".to_owned())], ..Filter::default() },

@@ -6,12 +6,13 @@ use tokio_postgres::types::ToSql;
 
 use dualaudit_record::{
     Time,
+    entry::Verdict,
     execution::{Outcome, Status},
 };
 
 use super::fresh;
 use crate::store::{
-    Cursor, Filter, InFlightFilter, LabelRequirement, Table, TrackingChange,
+    Cursor, Filter, InFlightFilter, LabelRequirement, Reviews, Table, TrackingChange,
     conformance::sample::{LOG, append, at, from_producer, from_resource, open, record, tracked, tracking},
     postgres::{Options, PostgresStore, known, list, session::Session, strays, weigh},
 };
@@ -111,6 +112,9 @@ fn filters() -> Vec<(&'static str, Filter)> {
         ("max_score", Filter { max_score: Some(0.5), ..none() }),
         ("counted", Filter { counted: true, ..none() }),
         ("counted of a workflow", Filter { counted: true, workflow: text(), log: text(), ..none() }),
+        ("name", Filter { name: text(), namespace: text(), ..none() }),
+        ("not reviewed", Filter { review: Some(Reviews::None), ..none() }),
+        ("found harmful", Filter { review: Some(Reviews::Said(Verdict::Harmful)), ..none() }),
         ("workflow of a log", Filter { workflow: text(), log: text(), ..none() }),
         ("workflow and remediation_id", Filter { remediation_id: text(), workflow: text(), ..none() }),
         (
