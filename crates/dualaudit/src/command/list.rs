@@ -488,13 +488,13 @@ mod tests {
         }
         assert_eq!(served.send(failed.body(record.to_string().into()).unwrap()).await.status, 201);
         insta::assert_snapshot!(listed(&served, "-o wide").await.0, @r"
-        ID     NAMESPACE/NAME  WORKFLOW            VERSION  STATUS     OUTCOME  SCORE  STEPS  DURATION  COMPLETED  LOG   CLUSTER  REMEDIATION  INCIDENT  TARGET          REVISION  CREATED    RECORDED  ERROR
-        x                      restart-deployment  v1.2.0   timed_out  partial  0.95   2/2    1m30s     3m ago     http           rem-1                  Deployment/web  1         4m30s ago  0s ago    no quota
-        r0000  shop/web-0      restart-deployment  v1.2.0   completed  success  0.95   2/2    1m30s     3h59m ago  stored  http           rem-1                                  1         26h ago    0s ago
+        ID     NAMESPACE/NAME  WORKFLOW            VERSION  PHASE      OUTCOME  SCORE  STEPS  DURATION  COMPLETED  TIERS   LOG   CLUSTER  REMEDIATION  INCIDENT  TARGET          REVISION  REVIEW UNTIL  CREATED    RECORDED  ERROR
+        x                      restart-deployment  v1.2.0   TimedOut   partial  0.95   2/2    1m30s     3m ago     stored  http           rem-1                  Deployment/web  1                       4m30s ago  0s ago    no quota
+        r0000  shop/web-0      restart-deployment  v1.2.0   Completed  success  0.95   2/2    1m30s     3h59m ago  stored  http           rem-1                                  1                       26h ago    0s ago
         ");
         insta::assert_snapshot!(listed(&served, "--outcome partial -o json").await.0, @r#"
         {"items":[
-        {"id":"x","attempt":1,"remediation_id":"rem-1","workflow_name":"restart-deployment","workflow_version":"v1.2.0","total_steps":2,"steps_completed":2,"steps_failed":0,"total_duration":90000000000,"outcome":"partial","effectiveness_score":0.95,"score_source":"reported","rollbacks_performed":0,"completed_at":"2026-05-01T11:57:00.000000Z","status":"timed_out","error_message":"no quota","created_at":"2026-05-01T11:55:30.000000Z","target":{"kind":"Deployment","name":"web"},"labels":{"team":"a","tier":"b"},"revision":1,"recorded_at":"2026-05-01T12:00:00.000004Z","log":"http","tiers":["stored"]}
+        {"id":"x","attempt":1,"remediation_id":"rem-1","workflow_name":"restart-deployment","workflow_version":"v1.2.0","total_steps":2,"steps_completed":2,"steps_failed":0,"total_duration":90000000000,"outcome":"partial","effectiveness_score":0.95,"score_source":"reported","rollbacks_performed":0,"completed_at":"2026-05-01T11:57:00.000000Z","status":"timed_out","error_message":"no quota","created_at":"2026-05-01T11:55:30.000000Z","target":{"kind":"Deployment","name":"web"},"labels":{"team":"a","tier":"b"},"revision":1,"recorded_at":"2026-05-01T12:00:00.000004Z","log":"http","tiers":["stored"],"phase":"TimedOut"}
         ],"next_cursor":null}
         "#);
         insta::assert_snapshot!(listed(&served, "--outcome partial -o yaml").await.0, @r#"
@@ -527,11 +527,12 @@ mod tests {
           log: http
           tiers:
           - stored
+          phase: TimedOut
         next_cursor: null
         "#);
         insta::assert_snapshot!(listed(&served, "--outcome partial -o csv").await.0, @r"
-        id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message
-        x,1,1,http,,,,rem-1,restart-deployment,v1.2.0,,timed_out,partial,0.95,reported,2,2,0,0,90000000000,2026-05-01T11:55:30.000000Z,2026-05-01T11:57:00.000000Z,2026-05-01T12:00:00.000004Z,no quota
+        id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message,phase,tiers,review_until
+        x,1,1,http,,,,rem-1,restart-deployment,v1.2.0,,timed_out,partial,0.95,reported,2,2,0,0,90000000000,2026-05-01T11:55:30.000000Z,2026-05-01T11:57:00.000000Z,2026-05-01T12:00:00.000004Z,no quota,TimedOut,stored,
         ");
         insta::assert_snapshot!(listed(&served, "-o name").await.0, @r"
         x
@@ -591,7 +592,7 @@ mod tests {
         items: []
         next_cursor: null
         ");
-        insta::assert_snapshot!(listed(&served, "-o csv").await.0, @"id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message");
+        insta::assert_snapshot!(listed(&served, "-o csv").await.0, @"id,attempt,revision,log,cluster,namespace,name,remediation_id,workflow_name,workflow_version,incident_type,status,outcome,effectiveness_score,score_source,total_steps,steps_completed,steps_failed,rollbacks_performed,total_duration,created_at,completed_at,recorded_at,error_message,phase,tiers,review_until");
     }
 
     #[tokio::test]
