@@ -72,10 +72,13 @@ pub(in crate::http) fn call() -> Call {
     let example = example();
     let lines = format!("{example}\n");
     let answered = |description| Answer::of::<Answered>(description);
-    let receipt = json!({
-        "id": "run-1", "attempt": 1, "revision": 1, "log": "http", "index": 0, "recorded_at": "2026-05-01T08:00:01.000000Z",
-        "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "result": "created",
-    });
+    let receipt = |result: &str| {
+        json!({
+            "id": "run-1", "attempt": 1, "revision": 1, "log": "http", "index": 0, "result": result,
+            "recorded_at": "2026-05-01T08:00:01.000000Z",
+            "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        })
+    };
     let location = Header {
         name: "Location",
         description: "Of a single record: where it is to be found.",
@@ -121,11 +124,15 @@ pub(in crate::http) fn call() -> Call {
             201,
             answered("Something was recorded.")
                 .header(location)
-                .example(json!({"receipts": [receipt], "refused": []}))
+                .example(json!({"receipts": [receipt("created")], "refused": []}))
                 .link("execution", "getExecution", json!({"id": "$response.body#/receipts/0/id"}))
                 .link("review", "reviewExecution", json!({"id": "$response.body#/receipts/0/id"})),
         )
-        .answers(200, answered("Everything was there already, or nothing was sent."))
+        .answers(
+            200,
+            answered("Everything was there already, or nothing was sent.")
+                .example(json!({"receipts": [receipt("duplicate")], "refused": []})),
+        )
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::InvalidJson, Kind::Conflict, Kind::StaleRevision, Kind::Purged, Kind::PayloadTooLarge])
         .fails([Kind::UnsupportedMediaType, Kind::InvalidRecord, Kind::AllRefused, Kind::RejectedByDatabase])

@@ -47,14 +47,19 @@ struct Review {
 pub(in crate::http) fn call() -> Call {
     let body = json!({"$ref": "#/components/schemas/Review"});
     let example = json!({"verdict": "harmful", "note": "It drained the wrong node.", "actor": "jo"});
-    let receipt = |description| Answer::of::<Receipt>(description);
+    let receipt = |description, result: &str| {
+        Answer::of::<Receipt>(description).example(json!({
+            "id": "run-1", "log": "http", "index": 8, "recorded_at": "2026-05-01T09:00:00.000000Z", "result": result,
+            "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        }))
+    };
     Call::new(Tag::Executions, "reviewExecution", "A verdict on one execution")
         .saying("Becomes an entry of its log. Of several verdicts on one attempt the newest counts.")
         .given([parameters::id(), parameters::log(), parameters::attempt()])
         .takes("application/json", body, example)
         .with_type::<Review>()
-        .answers(201, receipt("It is recorded."))
-        .answers(200, receipt("The same was said last."))
+        .answers(201, receipt("It is recorded.", "created"))
+        .answers(200, receipt("The same was said last.", "duplicate"))
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
         .fails([Kind::InvalidJson, Kind::Conflict, Kind::PayloadTooLarge, Kind::InvalidRecord])
