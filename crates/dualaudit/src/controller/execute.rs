@@ -341,11 +341,17 @@ impl Visitor<'_> {
         Ok(None)
     }
 
-    /// Appends the verdict of its annotation: once, whatever others say of it.
+    /// Appends the verdict of its annotation: once, whatever others say of it. One from before its attempt began was on
+    /// an earlier one.
     async fn review(&mut self, judged: Judged) -> Result<Option<Next>, Trouble> {
         let Some(recorded) = self.recorded() else { return self.consult().await };
         let attempt = recorded.receipt.attempt;
         let Judged { verdict, note } = judged;
+        let set_at = source::set_by(&self.object.metadata, annotation::REVIEW).and_then(|(_, at)| at);
+        if set_at.zip(self.observed.started_at).is_some_and(|(set_at, began)| set_at < began) {
+            self.known.get_or_insert_default().judged = Some((verdict, note));
+            return Ok(None);
+        }
         let draft = ReviewDraft {
             execution_id: self.observed.id.clone(),
             attempt,
@@ -387,7 +393,7 @@ impl Visitor<'_> {
     /// Who set an annotation, as far as that can be told: clients name themselves as they like.
     fn actor(&self, annotation: &str) -> String {
         let manager = source::set_by(&self.object.metadata, annotation);
-        manager.map_or_else(|| "unverified".to_owned(), |by| format!("unverified (field manager {by})"))
+        manager.map_or_else(|| "unverified".to_owned(), |(by, _)| format!("unverified (field manager {by})"))
     }
 
     async fn acknowledge(&mut self, protect: bool) -> Result<Option<Next>, Trouble> {

@@ -155,6 +155,21 @@ async fn annotations_say_what_reviewers_say_and_each_is_recorded_once() {
         events.items.iter().any(is_it).then_some(())
     })
     .await;
+    // A later attempt is not the one that the annotation was about.
+    let began = SystemClock.now().saturating_add_micros(3_600_000_000);
+    let ended = began.saturating_add_micros(1_000_000);
+    let again = json!({"phase": "Completed", "startTime": began, "completionTime": ended, "steps": []});
+    cluster.status("judged", again).await;
+    eventually("both attempts are recorded", || async {
+        (dualaudit.recorded_as("judged").await.len() == 2).then_some(())
+    })
+    .await;
+    dualaudit.stop();
+    dualaudit = Dualaudit::run(&cluster, &["--window", "1s"]);
+    cluster.annotate("judged", "example.com/touched", "again").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (_, found) = dualaudit.get(&format!("{path}?attempt=2")).await;
+    assert_eq!(found["reviews"], json!([]), "{found}");
     // The window of the annotation stays when that goes.
     cluster.annotate("judged", "dualaudit.dev/window", "").await;
     // A verdict on what is deleted in the same moment is not lost with it.

@@ -165,7 +165,11 @@ mod tests {
         let now = "2026-05-01T08:00:01Z".parse().unwrap();
         let look = Look { on_terminal: false, in_colour: false, now };
         let text = Paged::of("").written(&SHAPE, look, &rows);
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        REVIEW UNTIL  ID  NAMESPACE/NAME  WORKFLOW  VERSION  OUTCOME  SCORE  STEPS  LOG
+        in 24h        b   shop/run-b      restart   v1       partial  0.50   1/2    prod
+        in 25h        a   shop/run-a      restart   v1       partial  0.50   1/2    prod
+        ");
     }
 
     #[tokio::test]
