@@ -17,10 +17,12 @@ use dualaudit_record::{
     execution::{AdaptiveAdjustment, StepExecutionAudit},
 };
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex, broadcast, mpsc};
 
 /// Changes that a follower may be behind before it has to look at everything anew.
 const CHANGES: usize = 4096;
+/// Executions that may wait to be looked at anew.
+const STALE: usize = 256;
 
 /// A live execution, without its steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,6 +120,9 @@ pub struct Board {
     seen: RwLock<Seen>,
     changes: broadcast::Sender<Change>,
     look: Arc<dyn Look>,
+    /// Of whom something was recorded that the cluster does not show.
+    stale: mpsc::Sender<String>,
+    refreshing: Mutex<mpsc::Receiver<String>>,
 }
 
 #[derive(Default)]
@@ -133,7 +138,29 @@ impl Board {
     /// One of the cluster whose records go into this log; nothing is seen of it yet.
     pub fn new(log: &str, look: Arc<dyn Look>) -> Self {
         let changes = broadcast::Sender::new(CHANGES);
-        Self { log: log.to_owned(), seen: RwLock::default(), changes, look }
+        let (stale, refreshing) = mpsc::channel(STALE);
+        Self {
+            log: log.to_owned(),
+            seen: RwLock::default(),
+            changes,
+            look,
+            stale,
+            refreshing: Mutex::new(refreshing),
+        }
+    }
+
+    /// Notes that something was recorded of an execution that the cluster does not show: it is to be looked at anew.
+    pub fn refresh(&self, id: &str) {
+        // Beyond what may wait, what is shown of one is late until it is looked at for another reason.
+        let _ = self.stale.try_send(id.to_owned());
+    }
+
+    /// The next execution to be looked at anew.
+    pub async fn stale(&self) -> String {
+        match self.refreshing.lock().await.recv().await {
+            Some(id) => id,
+            None => std::future::pending().await,
+        }
     }
 
     /// The cluster's log.

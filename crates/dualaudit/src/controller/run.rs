@@ -140,6 +140,7 @@ impl Controller {
     /// Runs until `stop`, then lets the visits under way finish, for a while: whatever is cut short
     /// can be taken up by the next start, by the resource or by what is tracked of it.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let executor = Arc::clone(&self.executor);
         let mut events = self.watch();
         let mut stop = pin!(stop);
         let mut chores = tokio::time::interval(CHORES);
@@ -162,6 +163,7 @@ impl Controller {
                 _ = relist.tick() => events = self.watch(),
                 Ok(id) = lengthened.recv() => self.ask_again(&id),
                 () = sleep(wait), if has_room_for_due => self.start_due(),
+                id = executor.board.stale(), if has_room_for_due => self.refresh(id),
                 event = events.next(), if has_room => match event {
                     Some(Ok(event)) => self.take(event),
                     Some(Err(_)) => self.executor.board.set_sight(Sight::Lost),
@@ -253,6 +255,14 @@ impl Controller {
         let Some(summary) = self.live.get(&id) else { return };
         let errand = Errand::Fetch { namespace: summary.namespace.clone(), name: summary.name.clone() };
         self.send(id, errand);
+    }
+
+    /// Looks at an execution anew of which something was recorded that the cluster does not show.
+    fn refresh(&mut self, id: String) {
+        if let Some(summary) = self.live.get(&id) {
+            summary.known = None;
+            self.send_to_look(id);
+        }
     }
 
     /// Sends a visit now, or after the one under way.

@@ -146,6 +146,16 @@ async fn a_row_says_on_which_sides_it_is_and_filters_hold_on_both() {
     assert_eq!(names("review=effective&tier=live").await, "finished");
     assert_eq!(names("review=effective").await, "finished");
 
+    // And kept for longer: it is looked at anew, though nothing changed in the cluster.
+    let longer = reqwest::Client::new().post(format!("{}/api/v1/executions/{id}/window", dualaudit.url));
+    let longer = longer.json(&json!({"window": "5h", "reason": "not looked at yet"}));
+    assert_eq!(longer.send().await.unwrap().status(), 201);
+    let hours = recorded_at.saturating_add_micros(5 * 3_600_000_000).to_string();
+    eventually("its window ends later", || async {
+        (row("finished").await["review_until"] == json!(hours)).then_some(())
+    })
+    .await;
+
     let of = async |name: &str| {
         let id = row(name).await["id"].as_str().unwrap().to_owned();
         dualaudit.get(&format!("/api/v1/executions/{id}")).await.1

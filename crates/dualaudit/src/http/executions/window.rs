@@ -90,6 +90,9 @@ pub(in crate::http) async fn post(
     };
     let longer = Longer { until, reason, actor };
     let receipt = extend(exports.recorder(), &wanted, longer, api.clock.now()).await?;
+    if let Some(board) = &api.live {
+        board.refresh(&receipt.id);
+    }
     let is_new = receipt.result != ReceiptResult::Duplicate;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(receipt)))
 }
