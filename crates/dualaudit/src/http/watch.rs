@@ -115,10 +115,7 @@ fn event(told: &Told) -> Result<Event, Infallible> {
 /// What is asked for.
 fn following(mut pairs: Vec<(String, String)>, headers: &HeaderMap, api: &Api) -> Result<Following, Problem> {
     reject_repeats(&pairs)?;
-    let id = match pairs.iter().position(|(name, _)| name == "id") {
-        Some(place) => Some(pairs.remove(place).1),
-        None => None,
-    };
+    let id = pairs.iter().position(|(name, _)| name == "id").map(|place| pairs.remove(place).1);
     let request = ListRequest::of_watch(&pairs, api.clock.now())?;
     let after = match headers.get(POSITION) {
         Some(value) => {
