@@ -64,6 +64,7 @@ mod log;
 mod questions;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::time::Duration;
 
@@ -75,6 +76,7 @@ use tokio::time::Instant;
 pub use error::{ClientError, Problem};
 pub use executions::{Recorded, Refused};
 pub use export::Export;
+pub use watch::{Happening, Live, Watch};
 
 /// The bytes of an answer, at most: a page and an execution end after 8 MiB of rows, each of which may have a whole
 /// record more.

@@ -5,32 +5,46 @@ use std::{fmt::Write as _, process::ExitCode};
 use dualaudit_record::execution::StoredExecution;
 
 use super::{
+    follow,
     kubectl::Reads,
     output::{self, Columns, Form, shown},
-    reader::ReaderArgs,
+    reader::{Reader, ReaderArgs},
+    wrong_usage,
 };
 use crate::{
-    query::{Found, LiveState, Wanted},
+    client::ClientError,
+    query::{Found, GetError, LiveState, Wanted},
     store::Receipt,
 };
 
 const EXAMPLES: &str = "\
 Examples:
+  dualaudit get shop/web-1
   dualaudit get 3c6f1a52-0f55-4a0e-9d0c-0f2f2f1f8a11
-  dualaudit get order-4711 --log http --attempt 1 -o yaml";
+  dualaudit get order-4711 --log http --attempt 1 -o yaml
+  dualaudit get 3c6f1a52-0f55-4a0e-9d0c-0f2f2f1f8a11 --server http://127.0.0.1:8080 --follow";
 
 /// Show one execution in full.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The execution's id: the resource's uid, or the producer's id.
+    /// The execution's id: the resource's uid, or the producer's id. Or NAMESPACE/NAME of its resource, of which it is the
+    /// newest.
+    #[arg(value_name = "ID")]
     id: String,
+    /// The namespace of a resource that is only named.
+    #[arg(short, long)]
+    namespace: Option<String>,
     /// The log it is in; needed where the id is in several.
     #[arg(long)]
     log: Option<String>,
     /// Which attempt; the latest unless given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     attempt: Option<u32>,
+    /// While it is live, go on with its steps as they come along, until it is recorded. Takes a server. As JSON and YAML
+    /// each change is a document of its own.
+    #[arg(short, long)]
+    follow: bool,
     #[command(flatten)]
     reader: ReaderArgs,
     /// In which form.
@@ -39,9 +53,9 @@ pub struct Args {
 }
 
 impl Args {
-    /// Where it reads, which is about whole logs.
+    /// Where it reads, and in which namespace names are.
     pub(super) fn reads(&mut self) -> Reads<'_> {
-        Reads { reader: &mut self.reader, namespace: None }
+        Reads { reader: &mut self.reader, namespace: Some(&mut self.namespace) }
     }
 }
 
@@ -50,11 +64,55 @@ impl Args {
 /// # Errors
 /// That there is none like that, or several; what could not be reached or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.follow && !args.reader.is_server() {
+        return Ok(wrong_usage("--follow asks a server what happens: name one by --server"));
+    }
     let reader = args.reader.open().await?;
     let wanted = Wanted { id: args.id, log: args.log, attempt: args.attempt };
-    let found = reader.get(&wanted).await?;
+    let found = find(&reader, wanted, args.namespace.as_deref()).await?;
     output::document(&mut output::stdout(), args.output, &found, || page(&found))?;
+    if args.follow
+        && let Reader::Server(client) = &reader
+    {
+        follow::steps(&mut output::stdout(), args.output, client, &found).await?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The execution of an id; where there is none, the newest of a resource that is called so.
+async fn find(reader: &Reader, wanted: Wanted, namespace: Option<&str>) -> anyhow::Result<Found> {
+    let error = match reader.get(&wanted).await {
+        Err(error) if is_unknown(&error) => error,
+        answered => return answered,
+    };
+    let named = wanted.id.split_once('/').or_else(|| Some((namespace?, wanted.id.as_str())));
+    let Some((namespace, name)) = named.filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
+    else {
+        return Err(error);
+    };
+    let mut pairs: Vec<(String, String)> = [("namespace", namespace), ("name", name), ("limit", "1")]
+        .map(|(of, is)| (of.to_owned(), is.to_owned()))
+        .into();
+    pairs.extend(wanted.log.iter().map(|log| ("log".to_owned(), log.clone())));
+    match reader.list(&pairs).await?.items.into_iter().next() {
+        Some(row) => {
+            reader
+                .get(&Wanted {
+                    id: row.id,
+                    log: Some(row.log),
+                    attempt: wanted.attempt.or(Some(row.attempt)),
+                })
+                .await
+        }
+        None => Err(error.context(format!("there is no execution of a resource {namespace}/{name} either"))),
+    }
+}
+
+/// Whether it is said that there is none like that.
+fn is_unknown(error: &anyhow::Error) -> bool {
+    let by_server = error.downcast_ref::<ClientError>().and_then(ClientError::problem);
+    by_server.is_some_and(|problem| problem.name() == "no-such-execution")
+        || matches!(error.downcast_ref(), Some(GetError::NotFound(_)))
 }
 
 /// A resource's namespace and name, as far as there are any.

@@ -1,15 +1,22 @@
 //! `dualaudit list`: what is recorded.
 
-use std::{cell::RefCell, collections::BTreeSet, io::Write, process::ExitCode};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    process::ExitCode,
+};
 
 use serde::Serialize;
 
 use super::{
     columns::{Cell, Column, Look, Shape},
+    follow::Rows,
     kubectl::Reads,
     output::{self, Out},
     pages::{PageArgs, Printer, asked_wrongly, ended},
     reader::{Reader, ReaderArgs},
+    wrong_usage,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -21,6 +28,7 @@ Examples:
   dualaudit list --outcome failed --since 24h
   dualaudit list --workflow restart-pods --counted --completed-since 28d
   dualaudit list -n shop -l 'team in (a,b),!canary' --min-duration 5m -o json
+  dualaudit list --server http://127.0.0.1:8080 -n shop --watch
   dualaudit list --columns id,status,completed_at,error_message
   dualaudit list --server http://127.0.0.1:8080 --all -o csv > executions.csv";
 
@@ -41,6 +49,10 @@ pub struct Args {
     /// Say how many there are in all.
     #[arg(long)]
     count: bool,
+    /// After the list, go on with what is recorded and what changes in the cluster, a line each, as it happens. Takes a
+    /// server. As JSON and YAML each is a document of its own.
+    #[arg(short, long, conflicts_with_all = ["all", "cursor", "count"])]
+    watch: bool,
     #[command(flatten)]
     pages: PageArgs,
 }
@@ -186,7 +198,24 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(printer) => printer,
         Err(bad) => return Ok(asked_wrongly(&bad)),
     };
+    if args.watch
+        && let Err(bad) = ListRequest::of_watch(&args.pairs(), SystemClock.now())
+    {
+        return Ok(asked_wrongly(&bad));
+    }
+    if args.watch && !args.reader.is_server() {
+        return Ok(wrong_usage("--watch asks a server what happens: name one by --server"));
+    }
     let reader = args.reader.open().await?;
+    if args.watch
+        && let Reader::Server(client) = &reader
+    {
+        let rows =
+            Rows { printer, form: args.pages.output, out: &mut output::stdout(), live: BTreeMap::new() };
+        let listed: Vec<_> = args.pairs().into_iter().chain([args.pages.first()]).collect();
+        rows.follow(client, &listed, &args.pairs()).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     ended(write(&args, &reader, printer, &mut output::stdout()).await)
 }
 

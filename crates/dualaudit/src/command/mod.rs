@@ -22,6 +22,7 @@ pub mod erase;
 mod examples;
 pub mod export;
 pub mod extending;
+mod follow;
 pub mod gaps;
 pub mod get;
 pub mod hold;

@@ -51,6 +51,11 @@ impl PageArgs {
         if self.all { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) }
     }
 
+    /// What the API is asked for the first page.
+    pub(super) fn first(&self) -> (String, String) {
+        ("limit".to_owned(), self.limit.min(u64::from(MAX_LIMIT)).to_string())
+    }
+
     /// What writes a list of this shape.
     ///
     /// # Errors

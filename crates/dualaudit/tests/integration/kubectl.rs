@@ -46,8 +46,13 @@ async fn kubectl_lists_what_is_recorded_of_the_namespace_of_its_context() {
     assert_eq!(kubectl.listed(&["--kubeconfig", moved.to_str().unwrap()]), ["web-1"]);
     std::fs::rename(&moved, &kubectl.kubeconfig).unwrap();
 
-    let found: Value = serde_json::from_str(&kubectl.ok(&["dualaudit", "get", &id, "-o", "json"])).unwrap();
-    assert_eq!(found["record"]["name"], "web-1");
+    let named = format!("{}/web-1", cluster.namespace);
+    for name in [id.as_str(), "web-1", &named] {
+        let found = kubectl.ok(&["dualaudit", "get", name, "-o", "json"]);
+        assert_eq!(serde_json::from_str::<Value>(&found).unwrap()["record"]["id"], id.as_str(), "{name}");
+    }
+    let said = kubectl.refused(&["dualaudit", "get", "web-2"], 1);
+    assert!(said.contains(&format!("no execution of a resource {}/web-2", cluster.namespace)), "{said}");
     let stats = kubectl.ok(&["dualaudit", "stats", "workflows", "--since", "3650d", "-o", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&stats).unwrap()["total"]["executions"], 1);
     let said = kubectl.refused(&["dualaudit", "gaps", "list", "-n", "shop"], 2);

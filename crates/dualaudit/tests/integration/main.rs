@@ -17,6 +17,7 @@ mod deletion;
 mod doctor;
 mod erasure;
 mod export;
+mod following;
 mod full_disk;
 mod import;
 mod in_flight;
