@@ -24,7 +24,7 @@ use dualaudit_record::{
     redact::{redact_object, redact_record},
 };
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -58,8 +58,6 @@ const LONGEST_FLUSH: Duration = Duration::from_secs(10);
 const QUEUE_KIB: usize = 64 << 10;
 /// Forms of a draft that wait: as it was sent, as it is hashed, as it is stored.
 const FORMS: usize = 3;
-/// Longer windows that may wait to be heard of.
-const LENGTHENED: usize = 256;
 /// How long to leave a database alone that could not take a batch.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -84,8 +82,6 @@ struct Shared {
     extends: Mutex<Extends>,
     /// Something was given to the statistics.
     given: Notify,
-    /// The executions whose windows became longer.
-    lengthened: broadcast::Sender<String>,
 }
 
 /// What the log must extend to take anything: a head that it is known to have had.
@@ -130,7 +126,6 @@ impl Ingest {
             something_waits: Notify::new(),
             extends: Mutex::new(Extends::Nothing),
             given: Notify::new(),
-            lengthened: broadcast::Sender::new(LENGTHENED),
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(append_until_closed(Arc::clone(&shared), waiting));
@@ -148,28 +143,13 @@ impl Ingest {
     /// [`StoreError::Unavailable`]: nothing is known to be stored, and sending again is safe.
     pub async fn submit(&self, content: DraftContent) -> Result<Answer, StoreError> {
         let bytes = content.size();
-        let window = match &content {
-            DraftContent::Window(window) => Some(window.execution_id.clone()),
-            _ => None,
-        };
         let (reply, answer) = oneshot::channel();
         let stopped = || StoreError::Unavailable("dualaudit is shutting down".to_owned());
         let kib = u32::try_from((FORMS * bytes / 1024 + 1).min(QUEUE_KIB)).expect("64 Mi at most");
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| stopped())?;
         let draft = Draft::new(Nonce(entropy()), content);
         self.queue.send(Waiting { draft, bytes, _room: room, reply }).await.map_err(|_| stopped())?;
-        let answer = answer.await.map_err(|_| stopped())?;
-        if let Some(id) = window.filter(|_| answer.as_ref().is_ok_and(Answer::is_new)) {
-            // Nobody may be there to hear it.
-            let _ = self.shared.lengthened.send(id);
-        }
-        answer
-    }
-
-    /// Tells of executions whose windows became longer through this door, from now on; not of all where somebody listens too
-    /// slowly.
-    pub fn lengthened(&self) -> broadcast::Receiver<String> {
-        self.shared.lengthened.subscribe()
+        answer.await.map_err(|_| stopped())?
     }
 
     /// What the sameness of this record with a stored one is judged by.

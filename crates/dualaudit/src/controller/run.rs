@@ -146,7 +146,6 @@ impl Controller {
         let mut chores = tokio::time::interval(CHORES);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut relist = interval_at(Instant::now() + RELIST, RELIST);
-        let mut lengthened = self.executor.ingest.lengthened();
         loop {
             let has_room = self.visits.len() < self.options.concurrency;
             let has_room_for_due = self.has_room_for_due();
@@ -161,7 +160,6 @@ impl Controller {
                 },
                 _ = chores.tick() => self.start_chores(),
                 _ = relist.tick() => events = self.watch(),
-                Ok(id) = lengthened.recv() => self.ask_again(&id),
                 () = sleep(wait), if has_room_for_due => self.start_due(),
                 id = executor.board.stale(), if has_room_for_due => self.refresh(id),
                 event = events.next(), if has_room => match event {
@@ -396,17 +394,6 @@ impl Controller {
                 self.send_to_look(id);
             }
         }
-    }
-
-    /// The log knows something of it that no event tells: it is asked again. A visit under way, or the next, may have asked
-    /// already; what is missed is asked before it leaves.
-    fn ask_again(&mut self, id: &str) {
-        let now = self.executor.clock.now();
-        let Some(summary) = self.live.get(id).filter(|summary| matches!(summary.visit, Visit::Idle)) else {
-            return;
-        };
-        summary.known = None;
-        self.live.set_due(id, Some(now));
     }
 
     /// Starts what is owed. Also where the gauges of lasting trouble are set.
