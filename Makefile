@@ -40,7 +40,7 @@ setup: ## Check for the tools that everything needs, and install what Debian has
 	fi
 
 .PHONY: controlplane
-controlplane: setup $(CONTROLPLANE) ## Build the control plane of tests and demo, and kubectl (about seven minutes the first time)
+controlplane: setup $(CONTROLPLANE) $(KUBECTL) ## Build the control plane of tests and demo, and kubectl (about seven minutes the first time)
 
 $(CONTROLPLANE) $(KUBECTL) &: $(CONTROLPLANE_SOURCES)
 	@echo "building the control plane (kube-apiserver and etcd) and kubectl: about seven minutes the first time"
