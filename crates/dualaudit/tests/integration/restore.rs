@@ -25,7 +25,7 @@ async fn after_a_restore_of_etcd_nothing_is_recorded_twice_and_what_it_took_away
     // What the restore undoes: three are recorded and released, three more come and begin.
     let dualaudit = Dualaudit::run(&cluster, SHORT);
     cluster.finish("running").await;
-    cluster.annotate("reviewed", "dualaudit.dev/window", "1s").await;
+    cluster.delete("reviewed").await;
     for name in ["reviewed", "ended", "running"] {
         cluster.gone(name).await;
     }
@@ -70,7 +70,7 @@ async fn after_a_restore_of_etcd_nothing_is_recorded_twice_and_what_it_took_away
         cluster.finish(name).await;
         cluster.gone(name).await;
     }
-    cluster.annotate("reviewed", "dualaudit.dev/window", "1s").await;
+    cluster.delete("reviewed").await;
     cluster.all_gone().await;
     let recorded = dualaudit.recorded().await;
     let mut names: Vec<_> = recorded.iter().map(|item| item["name"].as_str().unwrap()).collect();

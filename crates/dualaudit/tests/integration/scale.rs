@@ -70,7 +70,8 @@ async fn many_that_are_gone_share_the_commits_of_their_gaps() {
         .await;
     println!("{VANISHED} vanished and {RELEASED} released became gaps within {:.1?}", began.elapsed());
     let commits = dualaudit.metric("dualaudit_append_seconds_count").await;
-    assert!(commits < (VANISHED + RELEASED) as u64 / 5, "{commits} commits");
+    // How many there are of each depends on how fast the API server answers beside the disk.
+    assert!(commits < (VANISHED + RELEASED) as u64 / 3, "{commits} commits");
     eventually("the ledger is empty again", || async { (cluster.ledger().await == 0).then_some(()) }).await;
     let causes: Vec<_> = cluster.gaps().into_iter().map(|gap| gap["cause"].clone()).collect();
     assert_eq!(causes.iter().filter(|cause| *cause == "vanished").count(), VANISHED);
