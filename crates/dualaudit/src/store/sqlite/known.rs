@@ -76,7 +76,7 @@ pub(super) fn erasure_of(connection: &Connection, log: &str, id: &str) -> Result
         SELECT ",
         receipt_columns!(),
         "
-        FROM log_entry
+        FROM log_entry INDEXED BY log_entry_execution
         WHERE log = ?1 AND execution_id = ?2 AND attempt IS NULL AND kind = 'erasure'
         ORDER BY idx DESC
         LIMIT 1"
@@ -102,10 +102,11 @@ pub(super) fn window_rows(
     id: &str,
     attempt: u32,
 ) -> Result<Vec<WindowRow>> {
+    // In the order of the log the planner would rather read all of that.
     const WINDOWS: &str = "
         -- newest windows of an execution
         SELECT idx, recorded_at, body
-        FROM log_entry
+        FROM log_entry INDEXED BY log_entry_execution
         WHERE log = ?1 AND execution_id = ?2 AND attempt IS NULL AND kind = 'window'
         ORDER BY idx DESC
         LIMIT ?3";

@@ -170,7 +170,7 @@ impl Conditions for Query {
         self.require(&verdict_is(
             review,
             "(
-                SELECT verdict FROM review
+                SELECT verdict FROM review INDEXED BY review_execution
                 WHERE review.log = workflow_execution_audit.log AND review.id = workflow_execution_audit.id
                     AND review.attempt = workflow_execution_audit.attempt
                 ORDER BY idx DESC

@@ -34,7 +34,7 @@ pub(super) fn review_like(connection: &Connection, log: &str, review: &Review) -
     const LIKE: &str = "
         -- newest review that says the same
         SELECT idx
-        FROM review
+        FROM review INDEXED BY review_execution
         WHERE log = ?1 AND id = ?2 AND attempt = ?3 AND verdict = ?4 AND note = ?5 AND actor = ?6
         ORDER BY idx DESC
         LIMIT 1";
@@ -68,7 +68,7 @@ pub(super) fn verdicts(
     const VERDICT: &str = "
         -- newest verdict on an attempt
         SELECT verdict
-        FROM review
+        FROM review INDEXED BY review_execution
         WHERE log = ?1 AND id = ?2 AND attempt = ?3
         ORDER BY idx DESC
         LIMIT 1";
@@ -98,7 +98,7 @@ fn reviews(connection: &Connection, log: &str, id: &str, attempt: u32, most: u32
         SELECT ",
         review_columns!(),
         "
-        FROM review
+        FROM review INDEXED BY review_execution
         WHERE log = ?1 AND id = ?2 AND attempt = ?3
         ORDER BY idx DESC
         LIMIT ?4"
