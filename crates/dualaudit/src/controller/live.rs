@@ -17,6 +17,8 @@ pub(super) struct Summary {
     pub(super) known: Option<Known>,
     /// A visit is under way; the newest event that came meanwhile waits here.
     pub(super) visit: Visit,
+    /// Something was recorded of it, during the visit under way, that the cluster does not show.
+    pub(super) is_stale: bool,
     /// When to look again.
     due: Option<Time>,
     /// Visits that failed in a row.

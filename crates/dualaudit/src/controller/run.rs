@@ -255,12 +255,16 @@ impl Controller {
         self.send(id, errand);
     }
 
-    /// Looks at an execution anew of which something was recorded that the cluster does not show.
+    /// Looks at an execution anew of which something was recorded that the cluster does not show; once the visit under way
+    /// is over, if there is one, and never in place of what waits for that: it may be the last state there was.
     fn refresh(&mut self, id: String) {
-        if let Some(summary) = self.live.get(&id) {
-            summary.known = None;
-            self.send_to_look(id);
+        let Some(summary) = self.live.get(&id) else { return };
+        if matches!(summary.visit, Visit::Busy(_)) {
+            summary.is_stale = true;
+            return;
         }
+        summary.known = None;
+        self.send_to_look(id);
     }
 
     /// Sends a visit now, or after the one under way.
@@ -289,7 +293,8 @@ impl Controller {
             Visit::Busy(waiting) => waiting,
             Visit::Idle => None,
         };
-        summary.known = done.known;
+        let is_stale = std::mem::take(&mut summary.is_stale);
+        summary.known = done.known.filter(|_| !is_stale);
         if done.version != 0 {
             summary.version = done.version;
         }
@@ -306,7 +311,7 @@ impl Controller {
                 summary.failures = 0;
                 summary.blocked_since = None;
                 summary.overfull = false;
-                next
+                if is_stale { Next::Refetch } else { next }
             }
             Err(trouble) => {
                 summary.failures += 1;
