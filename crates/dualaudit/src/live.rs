@@ -58,7 +58,7 @@ pub struct RecordedAs {
 }
 
 /// A place in the order of lists: newest `created_at` first, then log, id and attempt.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// `created_at`.
     pub created_at: Reverse<Time>,

@@ -21,8 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     live::{Board, Change},
-    query::{Missing, Summary, Warning},
-    store::{SharedStore, StoreError, StoredEntry, Which},
+    query::{Missing, Sides, Summary, Warning},
+    store::{SharedStore, StoreError, StoredEntry, UnreadableEntry, Which},
 };
 
 mod follow;
@@ -136,6 +136,10 @@ impl Hub {
         Self { store, live, feed: Arc::default() }
     }
 
+    fn sides(&self) -> Sides<'_> {
+        Sides { store: self.store.as_ref(), live: self.live.as_deref() }
+    }
+
     /// The feed that runs, or a new one from where the logs are now.
     async fn feed(&self) -> Result<Arc<Feed>, StoreError> {
         let mut feed = self.feed.lock().await;
@@ -175,18 +179,19 @@ impl Shared {
     }
 
     /// Tells an entry, if it is an execution's, and that its log was told up to there.
-    fn tell_entry(&self, log: &str, entry: StoredEntry) {
-        let mut position = self.position();
-        position.went_to(log, entry.index + 1);
-        if let Some(told) = recorded(log, entry, &position) {
+    fn tell_entry(&self, log: &str, entry: Result<StoredEntry, UnreadableEntry>) {
+        if let Some(told) = recorded(log, entry, &mut self.position()) {
             self.tell(told);
         }
     }
 }
 
-/// What is told of an entry: nothing but of an execution's.
-fn recorded(log: &str, entry: StoredEntry, position: &Position) -> Option<Told> {
-    let Entry::Execution(execution) = entry.body.left()?.clone() else { return None };
+/// Goes past an entry, and says what is told of it: nothing but of an execution's. One that cannot be read is passed over:
+/// `verify` names it.
+fn recorded(log: &str, entry: Result<StoredEntry, UnreadableEntry>, position: &mut Position) -> Option<Told> {
+    let index = entry.as_ref().map_or_else(|unreadable| unreadable.index, |entry| entry.index);
+    position.went_to(log, index + 1);
+    let Entry::Execution(execution) = entry.ok()?.body.left()?.clone() else { return None };
     let StoredExecution { record, .. } = &*execution;
     let of = Of::Recorded { log: log.to_owned(), record: Box::new(record.clone()) };
     let summary = Summary::recorded(log, *execution);
@@ -230,8 +235,10 @@ async fn tell_recorded(store: SharedStore, shared: Arc<Shared>) {
         tokio::time::sleep(if was_away { PAUSE } else { POLL }).await;
         let told = tell_new_entries(&store, &shared).await;
         if let (Err(error), false) = (&told, was_away) {
-            let detail =
-                format!("the database does not answer; what is recorded meanwhile is told later: {error}");
+            // Why is for the log alone: it may name paths.
+            tracing::warn!(%error, "what is recorded cannot be told at present");
+            let detail = "the database does not answer at present; what is recorded meanwhile is told later"
+                .to_owned();
             shared.tell(Told::warning(&Warning { missing: Missing::Stored, log: None, detail }));
         }
         was_away = told.is_err();
@@ -239,13 +246,14 @@ async fn tell_recorded(store: SharedStore, shared: Arc<Shared>) {
 }
 
 async fn tell_new_entries(store: &SharedStore, shared: &Shared) -> Result<(), StoreError> {
-    for head in store.logs().await? {
+    // A log that cannot be read stops nobody who follows the others.
+    for head in store.read_logs().await?.into_iter().flatten() {
         loop {
             let from = shared.position().of_log(&head.log);
             if from >= head.size {
                 break;
             }
-            let entries = store.entries(&head.log, Which::All, from, PAGE).await?;
+            let entries = store.read_entries(&head.log, Which::All, from, PAGE).await?;
             if entries.is_empty() {
                 break;
             }
@@ -257,8 +265,19 @@ async fn tell_new_entries(store: &SharedStore, shared: &Shared) -> Result<(), St
 
 /// Tells what changes in the cluster.
 async fn tell_live(board: Arc<Board>, mut changes: broadcast::Receiver<Change>, shared: Arc<Shared>) {
+    let mut look = tokio::time::interval(PAUSE);
+    let mut sight = board.sight();
     loop {
-        match changes.recv().await {
+        let change = tokio::select! {
+            change = changes.recv() => change,
+            _ = look.tick() => {
+                let before = std::mem::replace(&mut sight, board.sight());
+                let lost = Warning::of_sight(&board).filter(|_| sight != before);
+                lost.iter().for_each(|warning| shared.tell(Told::warning(warning)));
+                continue;
+            }
+        };
+        match change {
             Ok(change) => shared.tell(Told::live(change)),
             // More changed at once than is kept.
             Err(broadcast::error::RecvError::Lagged(_)) => {

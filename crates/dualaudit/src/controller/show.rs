@@ -52,7 +52,8 @@ impl Visitor<'_> {
         let is_closed = known.is_some_and(|known| known.tracked == Some(TrackedState::Closed));
         let place = Place {
             created_at: Reverse(record.created_at),
-            log: board.log().to_owned(),
+            // Where it was recorded before that log was succeeded.
+            log: recorded.map_or_else(|| board.log(), |it| &it.receipt.log).to_owned(),
             id: record.id.clone(),
             attempt: record.attempt,
         };

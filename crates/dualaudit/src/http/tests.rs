@@ -30,6 +30,7 @@ use super::{Api, limits::Limits, router_with};
 use crate::{
     clock::Clock,
     ingest::Ingest,
+    live::Board,
     metrics::Metrics,
     store::{
         Answer, Batch, Cursor, Disagreements, Filter, Folding, FoundCells, Head, InFlight, InFlightFilter,
@@ -96,6 +97,11 @@ impl Served {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::seeing(None, limits).await
+    }
+
+    /// One that sees a cluster.
+    pub(crate) async fn seeing(live: Option<Arc<Board>>, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let inner = SqliteStore::open(dir.path().join("test.db"), Options::default()).unwrap();
         let store = Arc::new(Faulty { inner: Arc::new(inner), fault: AtomicU8::new(Fault::None as u8) });
@@ -107,7 +113,7 @@ impl Served {
             Api {
                 store: shared,
                 ingest,
-                live: None,
+                live,
                 clock,
                 metrics,
                 doors: Vec::new(),

@@ -33,8 +33,8 @@ use crate::{
     watch::{self, Following, Hub, Told},
 };
 
-/// Who may follow at once.
-const WATCHERS: usize = 4096;
+/// Who may follow at once: fewer than there may be connections, so that producers find room beside them.
+const WATCHERS: usize = 2048;
 /// How often a stream on which nothing happens says that it is still there.
 const ALIVE: Duration = Duration::from_secs(15);
 const POSITION: &str = "last-event-id";

@@ -3,7 +3,11 @@
 //! The live side is looked at before the stored one. What is recorded and released meanwhile is then on the stored side, and
 //! what is on both is told once: both have the same place in the order, which is `created_at`, log, id and attempt.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use dualaudit_record::{WorkflowExecutionAudit, entry::Verdict, execution::Status};
 use serde::{Deserialize, Serialize};
@@ -78,9 +82,10 @@ impl Row {
         match self {
             Self::Live(live) => Summary::live(&live),
             Self::Stored(listed) => {
-                let live = board.filter(|board| board.log() == listed.log);
-                let live = live.and_then(|board| board.get(&listed.execution.record.id));
-                let live = live.filter(|live| live.place.attempt == listed.execution.record.attempt);
+                let record = &listed.execution.record;
+                let live = board.and_then(|board| board.get(&record.id));
+                let is_it = |it: &Place| it.log == listed.log && it.attempt == record.attempt;
+                let live = live.filter(|live| is_it(&live.place));
                 Summary::stored(*listed, live.as_deref())
             }
         }
@@ -126,31 +131,21 @@ pub async fn list(sides: Sides<'_>, request: &ListRequest) -> Result<Page, Store
 }
 
 async fn both(sides: Sides<'_>, request: &ListRequest) -> Result<Rows, StoreError> {
-    let Some(board) = sides.live else {
-        let (stored, heads) = tokio::join!(stored(sides, request), sides.store.logs());
-        let mut rows = stored?;
-        rows.warnings.extend(unseen(&heads?, request, None));
-        return Ok(rows);
+    let limit = request.limit as usize;
+    let after = |wanted: &dyn Fn(&LiveExecution) -> bool| {
+        sides.live.map(|board| board.after(request.place().as_ref(), limit + 1, wanted)).unwrap_or_default()
     };
     // Before the database: what moves meanwhile is there.
-    let limit = request.limit as usize;
-    let only_live = |it: &LiveExecution| it.recorded.is_none() && request.passes(it, None);
-    let mut live = board.after(request.place().as_ref(), limit + 1, only_live);
-    let (found, heads) = tokio::join!(stored(sides, request), sides.store.logs());
-    let (mut found, heads) = match (found, heads) {
-        (Ok(found), heads) => (found, heads.unwrap_or_default()),
+    let mut live = after(&|it| it.recorded.is_none() && request.passes(it, None));
+    let (found, missing) = tokio::join!(stored(sides, request), missing_live(sides, request));
+    let mut found = match found {
+        Ok(found) => found,
         // Nobody else knows what was said of an execution.
-        (Err(error @ StoreError::Unavailable(_)), _) if request.filter.review.is_none() => {
-            live = board.after(request.place().as_ref(), limit + 1, |it| request.passes(it, None));
-            let detail = format!(
-                "the database does not answer, so these are the live executions of {} alone, without what is \
-                 recorded and gone: {error}",
-                board.log()
-            );
-            let missing = Warning { missing: Missing::Stored, log: None, detail };
-            (Rows { warnings: vec![missing], ..Rows::default() }, Vec::new())
+        Err(StoreError::Unavailable(cause)) if sides.live.is_some() && request.filter.review.is_none() => {
+            live = after(&|it| request.passes(it, None));
+            Rows { warnings: vec![Warning::away(&cause)], ..Rows::default() }
         }
-        (Err(error), _) => return Err(error),
+        Err(error) => return Err(error),
     };
     if found.more
         && let Some(last) = found.rows.last().map(Row::place)
@@ -161,8 +156,7 @@ async fn both(sides: Sides<'_>, request: &ListRequest) -> Result<Rows, StoreErro
     // Stable: of what is on both sides the stored one is the first, and stays.
     rows.sort_by_cached_key(Row::place);
     rows.dedup_by_key(|row| row.place());
-    found.warnings.extend(sighted(board, request));
-    found.warnings.extend(unseen(&heads, request, Some(board)));
+    found.warnings.extend(missing);
     let more = found.more || rows.len() > limit;
     rows.truncate(limit);
     Ok(Rows { rows, more, warnings: found.warnings })
@@ -177,11 +171,8 @@ async fn stored(sides: Sides<'_>, request: &ListRequest) -> Result<Rows, StoreEr
 
 /// What is live, whether it is recorded or not. The database is asked only what was said of it.
 pub(super) async fn live(sides: Sides<'_>, request: &ListRequest) -> Result<Rows, StoreError> {
-    let heads = sides.store.logs().await;
-    let heads = heads.unwrap_or_default();
-    let mut found = Rows { warnings: unseen(&heads, request, sides.live), ..Rows::default() };
+    let mut found = Rows { warnings: missing_live(sides, request).await, ..Rows::default() };
     let Some(board) = sides.live else { return Ok(found) };
-    found.warnings.extend(sighted(board, request));
     let (limit, mut place) = (request.limit as usize, request.place());
     let step = if request.filter.review.is_some() { LOOKED_THROUGH } else { limit + 1 };
     loop {
@@ -190,14 +181,10 @@ pub(super) async fn live(sides: Sides<'_>, request: &ListRequest) -> Result<Rows
         let is_last = next.len() < step;
         place = next.last().map(|it| it.place.clone());
         let verdicts = match request.filter.review {
-            Some(_) => {
-                let recorded = next.iter().filter(|it| it.recorded.is_some());
-                let of: Vec<_> = recorded.map(|it| (it.place.id.clone(), it.place.attempt)).collect();
-                sides.store.verdicts(board.log(), &of).await?
-            }
-            None => Default::default(),
+            Some(_) => verdicts(sides.store, &next).await?,
+            None => HashMap::new(),
         };
-        let said = |it: &LiveExecution| verdicts.get(&(it.place.id.clone(), it.place.attempt)).copied();
+        let said = |it: &LiveExecution| verdicts.get(&it.place).copied();
         found.rows.extend(next.into_iter().filter(|it| request.passes(it, said(it))).map(Row::Live));
         if is_last || found.rows.len() > limit {
             break;
@@ -208,26 +195,75 @@ pub(super) async fn live(sides: Sides<'_>, request: &ListRequest) -> Result<Rows
     Ok(found)
 }
 
-/// That not all of a cluster is seen.
-fn sighted(board: &Board, request: &ListRequest) -> Option<Warning> {
-    let log = board.log();
-    if request.filter.log.as_deref().is_some_and(|asked| asked != log) {
-        return None;
+/// The newest verdict on each of these that has one. What was recorded before its log was succeeded is in that.
+async fn verdicts(
+    store: &dyn Store,
+    live: &[Arc<LiveExecution>],
+) -> Result<HashMap<Place, Verdict>, StoreError> {
+    let mut by_log: BTreeMap<&str, Vec<(String, u32)>> = BTreeMap::new();
+    for Place { log, id, attempt, .. } in live.iter().filter(|it| it.recorded.is_some()).map(|it| &it.place) {
+        by_log.entry(log).or_default().push((id.clone(), *attempt));
     }
-    let (missing, detail) = match board.sight() {
-        Sight::Whole => return None,
-        Sight::Listing => (
-            Missing::Live,
-            format!("the executions of {log} are still being read from its cluster; ask again in a while"),
-        ),
-        Sight::Lost => (
-            Missing::LiveChanges,
-            format!(
-                "the API server of {log} does not answer: its live executions are shown as they were seen last"
-            ),
-        ),
+    let mut verdicts = HashMap::new();
+    for (log, of) in by_log {
+        let said = store.verdicts(log, &of).await?;
+        let place = |it: &Arc<LiveExecution>| {
+            let verdict = said.get(&(it.place.id.clone(), it.place.attempt))?;
+            (it.place.log == log).then(|| (it.place.clone(), *verdict))
+        };
+        verdicts.extend(live.iter().filter_map(place));
+    }
+    Ok(verdicts)
+}
+
+/// What of the live side is missing that is asked for.
+pub async fn missing_live(sides: Sides<'_>, request: &ListRequest) -> Vec<Warning> {
+    if request.tier == Some(Tier::Stored) {
+        return Vec::new();
+    }
+    let is_asked = |board: &&Board| request.filter.log.as_ref().is_none_or(|log| *log == board.log());
+    let sighted = sides.live.filter(is_asked).and_then(Warning::of_sight);
+    let unseen = match sides.store.logs().await {
+        Ok(heads) => unseen(&heads, request, sides.live),
+        Err(error) => {
+            tracing::warn!(%error, "which logs there are cannot be told");
+            let detail =
+                "which clusters there are besides cannot be told: the database does not answer".to_owned();
+            vec![Warning { missing: Missing::Live, log: None, detail }]
+        }
     };
-    Some(Warning { missing, log: Some(log.to_owned()), detail })
+    sighted.into_iter().chain(unseen).collect()
+}
+
+impl Warning {
+    /// That not all of a cluster is seen.
+    pub fn of_sight(board: &Board) -> Option<Self> {
+        let log = board.log();
+        let (missing, detail) = match board.sight() {
+            Sight::Whole => return None,
+            Sight::Listing => (
+                Missing::Live,
+                format!(
+                    "the executions of {log} are still being read from its cluster; ask again in a while"
+                ),
+            ),
+            Sight::Lost => (
+                Missing::LiveChanges,
+                format!(
+                    "the API server of {log} does not answer: its live executions are shown as they were seen last"
+                ),
+            ),
+        };
+        Some(Self { missing, log: Some(log.to_owned()), detail })
+    }
+
+    /// That the database does not answer. Why is told to the log alone: it may name paths.
+    pub(super) fn away(cause: &str) -> Self {
+        tracing::warn!(%cause, "the database does not answer: what is live is shown alone");
+        let detail =
+            "the database does not answer at present: what is recorded and gone from its cluster is missing";
+        Self { missing: Missing::Stored, log: None, detail: detail.to_owned() }
+    }
 }
 
 /// The clusters that this process does not see.

@@ -193,14 +193,9 @@ pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
     let mut found = match stored {
         Ok(detail) => found(detail)?,
         Err(GetError::NotFound(_)) => Found::default(),
-        Err(GetError::Store(error @ StoreError::Unavailable(_))) => Found {
-            warnings: vec![Warning {
-                missing: Missing::Stored,
-                log: Some(live.place.log.clone()),
-                detail: format!("the database does not answer, so this is what its cluster has: {error}"),
-            }],
-            ..Found::default()
-        },
+        Err(GetError::Store(StoreError::Unavailable(cause))) => {
+            Found { warnings: vec![Warning::away(&cause)], ..Found::default() }
+        }
         Err(error) => return Err(error),
     };
     let recorded = found.receipt.as_ref().map(|receipt| receipt.log.as_str());
@@ -208,7 +203,8 @@ pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
         return Ok(found);
     }
     let looked = looked.unwrap_or_else(|why| {
-        let detail = format!("its resource could not be read: {why}");
+        tracing::warn!(%why, id = %wanted.id, "a resource could not be read");
+        let detail = "its resource could not be read: the API server did not give it".to_owned();
         found.warnings.push(Warning {
             missing: Missing::LiveChanges,
             log: Some(live.place.log.clone()),
@@ -231,9 +227,11 @@ pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
 
 /// What is live of what is asked for.
 fn seen<'a>(sides: Sides<'a>, wanted: &Wanted) -> Option<(&'a Board, Arc<LiveExecution>)> {
-    let board = sides.live.filter(|board| wanted.log.as_deref().is_none_or(|log| log == board.log()))?;
+    let board = sides.live?;
     let live = board.get(&wanted.id)?;
-    wanted.attempt.is_none_or(|attempt| attempt == live.place.attempt).then_some((board, live))
+    let is_asked = wanted.log.as_ref().is_none_or(|log| *log == live.place.log)
+        && wanted.attempt.is_none_or(|attempt| attempt == live.place.attempt);
+    is_asked.then_some((board, live))
 }
 
 /// One execution as the store has it.

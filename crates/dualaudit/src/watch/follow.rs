@@ -1,18 +1,20 @@
 //! One who follows: what is owed is told first, then what is live, then whatever happens.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 use super::{Event, Feed, Hub, MOST_BEHIND, Of, PAGE, Position, Told, recorded};
 use crate::{
     live::{Board, Change},
-    query::{ListRequest, Tier},
+    query::{ListRequest, Tier, missing_live},
     store::{StoreError, Which},
 };
 
 /// What is told and not yet taken by one who follows.
 const WAITING: usize = 16;
+/// How long somebody may take nothing of what waits.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What somebody wants to hear.
 #[derive(Clone, Debug)]
@@ -87,6 +89,9 @@ impl Follower {
                 _ => self.send(Told::to_all(Event::Reset, "{}".to_owned(), None)).await?,
             }
         }
+        for warning in missing_live(self.hub.sides(), &self.following.request).await {
+            self.send(Told::warning(&warning)).await?;
+        }
         let seen = self.tell_live().await?;
         self.send(Told::to_all(Event::Ready, "{}".to_owned(), Some(now))).await?;
         loop {
@@ -102,7 +107,7 @@ impl Follower {
                 Of::Recorded { .. } | Of::All => false,
             };
             if !is_old && self.following.wants(&next) {
-                self.to.send(next).await.map_err(|_| Over)?;
+                self.hand_over(next).await?;
             }
         }
     }
@@ -116,13 +121,12 @@ impl Follower {
                 if left == 0 {
                     break;
                 }
-                let entries = self.hub.store.entries(log, Which::All, from, left).await?;
+                let entries = self.hub.store.read_entries(log, Which::All, from, left).await?;
                 if entries.is_empty() {
                     break;
                 }
                 for entry in entries {
-                    position.went_to(log, entry.index + 1);
-                    if let Some(told) = recorded(log, entry, &position)
+                    if let Some(told) = recorded(log, entry, &mut position)
                         && self.following.wants(&told)
                     {
                         self.send(told).await?;
@@ -147,6 +151,11 @@ impl Follower {
     }
 
     async fn send(&self, told: Told) -> Result<(), Over> {
-        self.to.send(Arc::new(told)).await.map_err(|_| Over)
+        self.hand_over(Arc::new(told)).await
+    }
+
+    /// Waits for one who reads slowly, but not for one who has stopped.
+    async fn hand_over(&self, told: Arc<Told>) -> Result<(), Over> {
+        self.to.send_timeout(told, PATIENCE).await.map_err(|_| Over)
     }
 }

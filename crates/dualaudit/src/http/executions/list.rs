@@ -42,9 +42,78 @@ pub(in crate::http) async fn list(
 
 #[cfg(test)]
 mod tests {
+    use std::{cmp::Reverse, sync::Arc};
+
+    use async_trait::async_trait;
     use serde_json::{Value, json};
 
-    use crate::http::tests::{Served, record};
+    use crate::{
+        http::{
+            limits::Limits,
+            tests::{Fault, Served, record},
+        },
+        live::{Board, LiveExecution, Look, Looked, Place},
+        store::conformance::sample,
+    };
+
+    /// A cluster that does not answer.
+    struct Away;
+
+    #[async_trait]
+    impl Look for Away {
+        async fn look(&self, _: &str, _: &str, _: &str) -> Result<Option<Looked>, String> {
+            Err("no route to /secret/path".to_owned())
+        }
+    }
+
+    /// A board with one execution that runs.
+    fn board() -> Arc<Board> {
+        let board = Board::new("default", Arc::new(Away));
+        let record = sample::record("running");
+        let place = Place {
+            created_at: Reverse(record.created_at),
+            log: "default".to_owned(),
+            id: record.id.clone(),
+            attempt: record.attempt,
+        };
+        let live = LiveExecution {
+            place,
+            record: record.clone(),
+            message_clipped: false,
+            steps: 0,
+            ended: false,
+            phase: "Executing".to_owned(),
+            recorded: None,
+            review_until: None,
+            held: false,
+        };
+        board.see(live, Arc::new(record));
+        Arc::new(board)
+    }
+
+    #[tokio::test]
+    async fn where_a_side_is_away_the_other_comes_with_a_warning_that_names_no_path() {
+        let served = Served::seeing(Some(board()), Limits::default()).await;
+        served.post_json(&record("recorded")).await;
+        let missing = |answered: &Value| -> Vec<String> {
+            let missing = answered["warnings"].as_array().unwrap().iter().map(|it| it["missing"].to_string());
+            missing.collect()
+        };
+        let page = served.get("/api/v1/executions").await;
+        assert_eq!((ids(&page.json()).len(), missing(&page.json())), (2, vec!["\"live\"".to_owned()]));
+        served.fail(Fault::Unavailable);
+        for (path, seen) in [("", "/items/0/phase"), ("/running", "/live/phase")] {
+            let answered = served.get(&format!("/api/v1/executions{path}")).await;
+            assert_eq!(answered.status, 200, "{}", answered.text);
+            assert_eq!(answered.json().pointer(seen), Some(&json!("Executing")), "{}", answered.text);
+            assert_eq!(missing(&answered.json())[0], "\"stored\"", "{}", answered.text);
+            assert!(!answered.text.contains("secret"), "{}", answered.text);
+        }
+        // What only the database can answer is not answered by halves.
+        for path in ["?tier=stored", "?review=any", "/recorded"] {
+            assert_eq!(served.get(&format!("/api/v1/executions{path}")).await.problem(), "unavailable");
+        }
+    }
 
     async fn served_with(count: usize) -> Served {
         let served = Served::new().await;
