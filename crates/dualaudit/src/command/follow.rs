@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     client::{Client, Happening, Live},
-    query::{Found, Page, Summary, Tier},
+    query::{Found, Page, Summary, Tier, Wanted},
 };
 
 /// Which execution a row is of: its log, id and attempt.
@@ -107,6 +107,7 @@ pub(super) async fn steps<W: Write>(
 ) -> anyhow::Result<()> {
     let Some(live) = &found.live else { return Ok(()) };
     let id = live.summary.id.clone();
+    let wanted = Wanted { id: id.clone(), log: Some(live.summary.log.clone()), attempt: None };
     let mut steps = Steps::new(&live.step_executions, &live.summary.phase);
     let mut watch =
         client.watch(&[("id".to_owned(), id.clone()), ("log".to_owned(), live.summary.log.clone())]);
@@ -115,17 +116,27 @@ pub(super) async fn steps<W: Write>(
         let row = match watch.next().await? {
             Happening::Live(live) => {
                 told = true;
-                match form {
-                    Form::Table => out.write_all(steps.changed(&live).as_bytes())?,
-                    Form::Json => json_line(out, &live)?,
-                    Form::Yaml => write!(out, "---\n{}", output::yaml(&live)?)?,
-                }
-                out.flush()?;
+                step(out, form, &live, &steps.changed(&live))?;
                 continue;
             }
             // It was live no more when the stream began: nothing more is told of it.
             Happening::Ready if !told => break,
-            Happening::Ready | Happening::Reset => continue,
+            // What is told of it up to here has no steps: those that came before the stream did are asked for.
+            Happening::Ready => {
+                if let Some(live) = client.get(&wanted).await?.live {
+                    let live = Live {
+                        summary: live.summary,
+                        step_executions: live.step_executions,
+                        adaptive_adjustments: live.adaptive_adjustments,
+                    };
+                    let changed = steps.changed(&live);
+                    if !changed.is_empty() {
+                        step(out, form, &live, &changed)?;
+                    }
+                }
+                continue;
+            }
+            Happening::Reset => continue,
             Happening::Begun => {
                 told = false;
                 continue;
@@ -145,6 +156,16 @@ pub(super) async fn steps<W: Write>(
         break;
     }
     Ok(())
+}
+
+/// Shows a live execution as it is now; to people what changed of it.
+fn step<W: Write>(out: &mut Out<W>, form: Form, live: &Live, changed: &str) -> anyhow::Result<()> {
+    match form {
+        Form::Table => out.write_all(changed.as_bytes())?,
+        Form::Json => json_line(out, live)?,
+        Form::Yaml => write!(out, "---\n{}", output::yaml(live)?)?,
+    }
+    Ok(out.flush()?)
 }
 
 /// How it ended, for people.
