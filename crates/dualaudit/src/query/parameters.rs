@@ -282,6 +282,7 @@ mod tests {
             counted: true,
             name: text("web-1"),
             review: Some(Reviews::Said(Verdict::Harmful)),
+            within: None,
         };
         assert_eq!(
             (request.phase.as_deref(), request.tier, request.count),

@@ -2,7 +2,7 @@
 
 use dualaudit_record::Time;
 
-use super::{Filter, LabelRequirement, Reviews, names};
+use super::{Filter, LabelRequirement, Reach, Reviews, Within, names};
 
 /// A statement that takes conditions, all of which must hold.
 pub(super) trait Conditions {
@@ -16,6 +16,8 @@ pub(super) trait Conditions {
     fn last_attempt(&mut self);
     /// What the newest verdict on the execution is.
     fn reviewed(&mut self, review: Reviews);
+    /// That it may be read.
+    fn within(&mut self, reach: &Reach);
     /// A condition that has no values.
     fn require(&mut self, condition: &str);
 }
@@ -80,6 +82,34 @@ pub(super) fn narrow(conditions: &mut impl Conditions, filter: &Filter) {
     if let Some(review) = filter.review {
         conditions.reviewed(review);
     }
+    if let Some(reach) = &filter.within {
+        conditions.within(reach);
+    }
+}
+
+/// The condition that a row's log is one that may be read whole, or that the row is of a namespace that may be read of its log.
+/// `log` names the row's log, `bind` makes a parameter of a text, and `has` a condition of one that is a JSON object: by the
+/// name of each namespace, since when it is what it is.
+pub(super) fn may_be_read(
+    reach: &Reach,
+    log: &str,
+    mut bind: impl FnMut(String) -> String,
+    instant: impl Fn(Time) -> serde_json::Value,
+    has: impl Fn(&str) -> String,
+) -> String {
+    let mut ways = Vec::new();
+    for (name, within) in reach.logs() {
+        let is_it = format!("{log} = {}", bind(name.to_owned()));
+        ways.push(match within {
+            Within::Whole => is_it,
+            Within::Namespaces(since) => {
+                let since: serde_json::Map<_, _> =
+                    since.iter().map(|(name, since)| (name.clone(), instant(*since))).collect();
+                format!("{is_it} AND {}", has(&bind(serde_json::Value::Object(since).to_string())))
+            }
+        });
+    }
+    if ways.is_empty() { "FALSE".to_owned() } else { format!("({})", ways.join(" OR ")) }
 }
 
 /// The condition that the newest verdict is so, where `newest` selects it.

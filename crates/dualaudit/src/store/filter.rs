@@ -1,11 +1,15 @@
 //! What a list can be narrowed by.
 
+use std::sync::Arc;
+
 use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     entry::Verdict,
     execution::{Outcome, Status},
     selector::LabelRequirement,
 };
+
+use super::Reach;
 
 /// A filter on stored executions; every part that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +61,8 @@ pub struct Filter {
     pub counted: bool,
     /// What was said of it.
     pub review: Option<Reviews>,
+    /// Only what may be read.
+    pub within: Option<Arc<Reach>>,
 }
 
 /// What was said of an execution: the newest verdict on it counts.
@@ -111,6 +117,7 @@ impl Filter {
             })
             && self.labels.iter().all(|requirement| requirement.holds(&record.labels))
             && within(self.since, self.until, record.created_at)
+            && self.within.as_ref().is_none_or(|reach| reach.sees(log, record))
             && (!self.asks_for_an_end() || ended && self.ended_so(record))
     }
 

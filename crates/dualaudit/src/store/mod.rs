@@ -38,10 +38,12 @@ mod owner;
 mod page;
 pub mod postgres;
 mod purge;
+mod reach;
 mod rebuild;
 mod reviews;
 mod rows;
 mod rules;
+mod scoped;
 pub mod sqlite;
 mod statistics;
 mod strays;
@@ -71,9 +73,11 @@ pub use page::Page;
 pub use purge::{
     MAX_PURGED, PurgeDraft, Removed, Weighed, WeighedUpTo, Weighing, entry_runs, part_digest, statistics,
 };
+pub use reach::{Reach, Within};
 pub use rebuild::{Compared, Derived, Mode, Rebuild, Rebuilding};
 pub use reviews::{Disagreement, Disagreements, WantedDisagreements};
 pub use rules::check_key;
+pub use scoped::{Permits, Scoped};
 pub(crate) use statistics::found_in;
 pub use statistics::{Behind, Folding, FoundCells, Placed, Statistics, WantedCells};
 pub use strays::{RowKey, Strays, Table};

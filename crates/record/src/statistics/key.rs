@@ -241,6 +241,102 @@ impl Keys {
         (view, Self::of(Key::scope(scope, &[]), &texts))
     }
 
+    /// Those of these that are of executions in one namespace: in [`View::Workflows`] and [`View::Runs`] of a scope that tells
+    /// these apart. `None` where none are, or the view tells none apart.
+    pub fn of_namespace(&self, view: View, namespace: &str) -> Option<Self> {
+        let texts = |bytes: &[u8]| {
+            let texts = bytes.split_inclusive(|&byte| byte == 0).map(|text| text.strip_suffix(&[0]));
+            texts.map(|text| text.map(<[u8]>::to_vec)).collect::<Vec<_>>()
+        };
+        match view {
+            View::Steps => None,
+            View::Strata | View::Texts => {
+                const PLACE: usize = 2;
+                let given = texts(&self.begins.0);
+                if let Some(asked) = given.get(PLACE) {
+                    return (asked.as_deref() == Some(namespace.as_bytes())).then(|| self.clone());
+                }
+                let mut then = self.then.clone();
+                let place = PLACE - given.len();
+                then.resize(then.len().max(place + 1), None);
+                match &then[place] {
+                    Some(asked) if asked != namespace.as_bytes() => None,
+                    _ => {
+                        then[place] = Some(namespace.as_bytes().to_vec());
+                        Some(Self { begins: self.begins.clone(), then }.sought())
+                    }
+                }
+            }
+            View::Workflows | View::Runs => {
+                let scope = self.scope()?;
+                let mut given = texts(&self.begins.0[1..]);
+                given.extend(self.then.iter().cloned());
+                given.resize(given.len().max(scope.values()), None);
+                let rest = given.split_off(scope.values());
+                let mut given = given.into_iter();
+                let mut next = || given.next().flatten();
+                let only = Some(namespace.as_bytes().to_vec());
+                let (scope, values) = match scope {
+                    Scope::All => (Scope::Namespace, vec![only]),
+                    Scope::IncidentType => {
+                        (Scope::NamespaceIncidentTypeAndTargetKind, vec![only, next(), None])
+                    }
+                    Scope::TargetKind => {
+                        (Scope::NamespaceIncidentTypeAndTargetKind, vec![only, None, next()])
+                    }
+                    Scope::IncidentTypeAndTargetKind => {
+                        (Scope::NamespaceIncidentTypeAndTargetKind, vec![only, next(), next()])
+                    }
+                    Scope::Namespace | Scope::NamespaceIncidentTypeAndTargetKind => {
+                        if next().is_some_and(|asked| asked != namespace.as_bytes()) {
+                            return None;
+                        }
+                        (scope, [only].into_iter().chain(given).collect())
+                    }
+                };
+                let then = values.into_iter().chain(rest).collect();
+                Some(Self { begins: Key::scope(scope, &[]), then }.sought())
+            }
+        }
+    }
+
+    /// The key among these that one of [`Self::of_namespace`] is, where no namespace is told apart: of [`View::Workflows`] and
+    /// [`View::Runs`].
+    ///
+    /// # Errors
+    /// When it is no key of these views.
+    pub fn of_any_namespace(&self, key: &Key) -> Result<Key, KeyError> {
+        let mut parts = key.parts();
+        let scope = parts.scope()?;
+        let values = (0..scope.values()).map(|_| parts.text(View::Runs)).collect::<Result<Vec<_>, _>>()?;
+        let asked = self.scope().unwrap_or(scope);
+        let value = |place: usize| values.get(place).copied().unwrap_or_default();
+        let of = Stratum {
+            namespace: value(0),
+            incident_type: value(1),
+            target_kind: value(2),
+            ..Stratum::default()
+        };
+        let values: Vec<&str> = asked.values_of(&of).into_iter().copied().collect();
+        let mut asked = Key::scope(asked, &values);
+        asked.0.extend(&key.0[parts.at..]);
+        Ok(asked)
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        self.begins.0.first().and_then(|&tag| Scope::ALL.get(usize::from(tag))).copied()
+    }
+
+    /// The same, beginning with as many of their texts as are given.
+    fn sought(mut self) -> Self {
+        let given = self.then.iter().take_while(|text| text.is_some()).count();
+        for text in self.then.drain(..given).flatten() {
+            self.begins.0.extend(text);
+            self.begins.0.push(0);
+        }
+        self
+    }
+
     /// What they begin with; others may begin so, too.
     pub fn begins(&self) -> &Key {
         &self.begins

@@ -1,6 +1,6 @@
 //! Lists, against a plain list in memory.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
 use dualaudit_record::{
     WorkflowExecutionAudit,
@@ -22,7 +22,7 @@ use super::{
     purge::{part, weigh_in},
     sample::{at, batch, from_producer, open, record},
 };
-use crate::store::{Cursor, Filter, LabelRequirement, Listed, Page, Store};
+use crate::store::{Cursor, Filter, LabelRequirement, Listed, Page, Reach, Store, Within};
 
 const LOGS: [&str; 2] = ["one", "two"];
 
@@ -50,7 +50,7 @@ fn any_record() -> impl Strategy<Value = WorkflowExecutionAudit> {
             select(vec![Status::Completed, Status::Cancelled, Status::Deleted]),
         ),
         (
-            option::of(text(vec!["shop", "bank"])),
+            option::of(text(vec!["shop", "bank", "quote\"d"])),
             option::of(text(vec!["web-1", "web-2"])),
             option::of(text(vec!["oom"])),
             option::of(any_target()),
@@ -149,6 +149,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             vec(any_requirement(), 0..2),
             weighted(0.17),
             text(vec!["web-1", ""]),
+            rarely(any_reach().prop_map(Arc::new)),
         ),
     )
         .prop_map(|(names, ends, places, ranges, rest)| Filter {
@@ -175,7 +176,19 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             counted: rest.3,
             name: rest.4,
             review: None,
+            within: rest.5,
         })
+}
+
+/// Whole logs, namespaces of others, and nothing at all.
+fn any_reach() -> impl Strategy<Value = Reach> {
+    let namespaces = btree_map(
+        select(vec!["shop", "bank", "quote\"d"]).prop_map(str::to_owned),
+        (0..4i64).prop_map(at),
+        0..3,
+    );
+    let within = prop_oneof![Just(Within::Whole), namespaces.prop_map(Within::Namespaces)];
+    btree_map(select(vec!["one", "two", "three"]).prop_map(str::to_owned), within, 0..3).prop_map(Reach::of)
 }
 
 /// Whether rates are of a record, among all that there are.

@@ -12,8 +12,8 @@ use super::{
     values::{Micros, small},
 };
 use crate::store::{
-    Cursor, Filter, LabelRequirement, Listed, Reviews,
-    conditions::{Compared, Conditions, narrow, verdict_is},
+    Cursor, Filter, LabelRequirement, Listed, Reach, Reviews,
+    conditions::{Compared, Conditions, may_be_read, narrow, verdict_is},
     page::{Filling, Page},
     rows::{self, Cells, listed_columns},
 };
@@ -242,6 +242,17 @@ impl Conditions for Query {
             LIMIT 1
         )",
         ));
+    }
+
+    fn within(&mut self, reach: &Reach) {
+        let condition = may_be_read(
+            reach,
+            "each.name",
+            |value| self.bind(value),
+            |since| since.to_string().into(),
+            |namespaces| format!("({namespaces}::text::jsonb ->> namespace)::timestamptz <= created_at"),
+        );
+        self.require(&condition);
     }
 
     fn require(&mut self, condition: &str) {

@@ -4,8 +4,8 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::error::Result;
 use crate::store::{
-    Cursor, Filter, LabelRequirement, Listed, Reviews,
-    conditions::{Compared, Conditions, narrow, verdict_is},
+    Cursor, Filter, LabelRequirement, Listed, Reach, Reviews,
+    conditions::{Compared, Conditions, may_be_read, narrow, verdict_is},
     page::{Filling, Page},
     rows::{self, listed_columns},
 };
@@ -82,6 +82,9 @@ impl Query {
             Filter { name: Some(name), .. } if !name.is_empty() => "workflow_execution_audit_name",
             Filter { remediation_id: Some(_), .. } => "workflow_execution_audit_remediation",
             Filter { workflow: Some(_), .. } => "workflow_execution_audit_workflow",
+            Filter { namespace: Some(namespace), .. } if !namespace.is_empty() => {
+                "workflow_execution_audit_namespace"
+            }
             _ => "workflow_execution_audit_newest",
         };
         let sql = format!(
@@ -178,6 +181,24 @@ impl Conditions for Query {
         ));
     }
 
+    fn within(&mut self, reach: &Reach) {
+        // The plus keeps the planner from sorting what the index has in order.
+        let condition = may_be_read(
+            reach,
+            "+log",
+            |value| self.bind(value),
+            |since| since.as_micros().into(),
+            |namespaces| {
+                format!(
+                    "EXISTS (
+                        SELECT 1 FROM json_each({namespaces}) AS may
+                        WHERE may.key = namespace AND may.value <= created_at)"
+                )
+            },
+        );
+        self.require(&condition);
+    }
+
     fn require(&mut self, condition: &str) {
         self.sql.push_str("\n    AND ");
         self.sql.push_str(condition);
@@ -186,16 +207,24 @@ impl Conditions for Query {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use dualaudit_record::{Time, execution::Outcome};
 
     use super::*;
-    use crate::store::sqlite::{known::collect, migrate};
+    use crate::store::{
+        Within,
+        sqlite::{known::collect, migrate},
+    };
 
     #[test]
     fn every_list_seeks_in_an_index_and_sorts_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate::migrate(&mut connection).unwrap();
         let text = || Some("x".to_owned());
+        let since = Time::from_micros(0).unwrap();
+        let shop = Within::Namespaces([("shop".to_owned(), since)].into());
+        let reach = Arc::new(Reach::of([("a".to_owned(), Within::Whole), ("b".to_owned(), shop)]));
         let filters = [
             Filter::default(),
             Filter { log: text(), ..Filter::default() },
@@ -207,6 +236,10 @@ mod tests {
             Filter { until: Time::from_micros(9), min_score: Some(0.5), ..Filter::default() },
             Filter { labels: vec![LabelRequirement::Exists("x".to_owned())], ..Filter::default() },
             Filter { counted: true, ..Filter::default() },
+            Filter { namespace: text(), log: text(), since: Time::from_micros(0), ..Filter::default() },
+            Filter { namespace: Some(String::new()), ..Filter::default() },
+            Filter { within: Some(reach.clone()), ..Filter::default() },
+            Filter { within: Some(reach), workflow: text(), ..Filter::default() },
             Filter { counted: true, workflow: text(), log: text(), ..Filter::default() },
         ];
         let after = Cursor {
