@@ -26,7 +26,8 @@
 //! # let ingest = Ingest::open(store.clone(), clock.clone(), opening, metrics.clone()).await?;
 //! # let stopping = tokio::sync::watch::channel(false).1;
 //! # let (doors, live) = (Vec::new(), None);
-//! # let api = http::Api { store, live, ingest, clock, metrics, doors, keeps_copies: false, stopping };
+//! # let access = dualaudit::access::Access::Anonymous;
+//! # let api = http::Api { access, store, live, ingest, clock, metrics, doors, keeps_copies: false, stopping };
 //! # let router = http::router(api);
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # let server = format!("http://{}", listener.local_addr()?);

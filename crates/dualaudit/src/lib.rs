@@ -7,6 +7,7 @@ pub mod clock;
 pub mod metrics;
 pub mod parameter;
 
+pub mod access;
 pub mod client;
 pub mod command;
 pub mod completeness;

@@ -26,7 +26,7 @@ pub use single::{Found, GetError, HeldSince, LiveState, Reviewed, Revision, Wind
 pub use summary::{Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
-pub use crate::store::{NoSuchLog, Receipt, SharedStore, StoreError, Wanted, Which};
+pub use crate::store::{Detail, NoSuchLog, Reach, Receipt, SharedStore, StoreError, Wanted, Which};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! `dualaudit run`: controller and API in one process.
 
-use std::{net::SocketAddr, num::NonZeroU32, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU32, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use dualaudit_record::{Time, checkpoint::SigningKey};
@@ -15,6 +15,7 @@ use super::{
     publish::PublishArgs,
 };
 use crate::{
+    access::{Access, Guard},
     clock::{SharedClock, SystemClock, entropy},
     completeness::Digester,
     controller::{Cleanup, Cluster, Controller, Options, Policy},
@@ -50,6 +51,19 @@ pub struct Args {
     /// Address of the API
     #[arg(long, env = "DUALAUDIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+
+    /// Who may use the API: those whom Kubernetes lets, or everybody who reaches it, which goes with a loopback address only
+    /// [default: anonymous on a loopback address, kubernetes elsewhere]
+    #[arg(long, env = "DUALAUDIT_ACCESS", value_name = "HOW")]
+    access: Option<AccessBy>,
+
+    /// Whom bearer tokens must be meant for; more than one with commas [default: the API server]
+    #[arg(long, env = "DUALAUDIT_TOKEN_AUDIENCE", value_delimiter = ',', value_name = "AUDIENCE")]
+    token_audience: Vec<String>,
+
+    /// How long what Kubernetes says of a token, or of what somebody may do, is remembered: 0s to 5m
+    #[arg(long, env = "DUALAUDIT_ACCESS_CACHE", default_value = "15s", value_name = "DURATION", value_parser = remembered)]
+    access_cache: Duration,
 
     /// Requests a second that one address may send to the API, and five times as many at once; 0 for no limit
     #[arg(long, env = "DUALAUDIT_CLIENT_RATE", default_value_t = CLIENT_RATE, value_name = "N")]
@@ -98,6 +112,15 @@ pub struct Args {
     /// Run the API without the controller
     #[arg(long)]
     api_only: bool,
+}
+
+/// By what it is decided who may use the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum AccessBy {
+    /// TokenReview and SubjectAccessReview
+    Kubernetes,
+    /// Nothing
+    Anonymous,
 }
 
 /// Runs until SIGINT or SIGTERM, then finishes what was accepted.
@@ -191,7 +214,38 @@ async fn api(
     let opening = producers_log(args.origin.as_deref(), clock.now());
     let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
     let keeps_copies = args.publish.keeps_copies();
-    Ok(Api { store, ingest, live, clock, metrics, doors, keeps_copies, stopping })
+    let access = access(args).await?;
+    Ok(Api { access, store, ingest, live, clock, metrics, doors, keeps_copies, stopping })
+}
+
+async fn access(args: &Args) -> anyhow::Result<Access> {
+    let is_loopback = args.listen.ip().to_canonical().is_loopback();
+    match args.access {
+        Some(AccessBy::Anonymous) if !is_loopback => bail!(
+            "--access anonymous: whoever reaches {} could read and add anything. Listen on a loopback address, or leave --access \
+             away, so that Kubernetes is asked who may do what",
+            args.listen
+        ),
+        None | Some(AccessBy::Anonymous) if is_loopback => {
+            tracing::warn!(address = %args.listen, "nobody is asked who they are: whoever is on this machine may do anything by the API");
+            Ok(Access::Anonymous)
+        }
+        _ => {
+            let client = args.cluster_access.client(CALL_TIMEOUT).await?;
+            let uid = cluster_uid(&client).await?;
+            let guard = Guard::new(client, uid, args.token_audience.clone(), args.access_cache);
+            Ok(Access::Kubernetes(Arc::new(guard)))
+        }
+    }
+}
+
+/// How long an answer may be remembered.
+fn remembered(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(300);
+    let asked = text.parse::<SignedDuration>().ok().and_then(|asked| Duration::try_from(asked).ok());
+    asked
+        .filter(|asked| *asked <= most)
+        .ok_or_else(|| "must be a duration from 0s to 5m, such as 15s".to_owned())
 }
 
 /// How the log of HTTP producers is opened. Its origin is random unless one is given, and counts at its first use only.

@@ -68,9 +68,13 @@ impl Source {
     /// Reads what logs there are, and as of which checkpoints.
     pub(super) async fn open(store: SharedStore, request: &Request) -> Result<Self, ExportError> {
         let heads = store.logs().await?;
+        let may_be_read = |head: &&Head| {
+            request.filter.within.as_ref().is_none_or(|reach| reach.of_log(&head.log).is_some())
+        };
+        let read = heads.iter().filter(may_be_read).cloned().collect();
         let named = request.filter.log.as_deref();
         let (mut logs, mut waited) = (Vec::new(), Duration::ZERO);
-        for head in &meant(heads.clone(), named)? {
+        for head in &meant(read, named)? {
             // Nobody lists what is not all there.
             if named.is_some() || !matches!(head.state, LogState::Arriving { .. }) {
                 let taker = taker(&heads, head)?;

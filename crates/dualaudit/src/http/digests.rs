@@ -11,11 +11,13 @@ use dualaudit_record::day::Day;
 
 use super::{
     Api,
+    access::Caller,
     executions::{Pairs, pairs},
     openapi::{Answer, Call, Tag, parameters},
     problem::{Kind, Problem},
 };
 use crate::{
+    access::{Resource, Verb},
     completeness::{Asked, Summary, summary},
     parameter::{BadParameter, reject_repeats},
 };
@@ -34,10 +36,12 @@ pub(super) fn call() -> Call {
 
 pub(super) async fn digests(
     State(api): State<Api>,
+    caller: Caller,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Summary>, Problem> {
     let (log, asked) = parse(&pairs(query)?)?;
-    Ok(Json(summary(api.store.as_ref(), log.as_deref(), asked, api.clock.now()).await?))
+    let seen = caller.whole(&api, (Verb::List, Resource::ExecutionRecords), log.as_deref()).await?;
+    Ok(Json(summary(seen.store.as_ref(), log.as_deref(), asked, api.clock.now()).await?))
 }
 
 fn parse(pairs: &[(String, String)]) -> Result<(Option<String>, Asked), BadParameter> {

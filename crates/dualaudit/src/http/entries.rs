@@ -11,12 +11,14 @@ use serde_json::json;
 
 use super::{
     Api,
+    access::Caller,
     executions::{Pairs, pairs},
     openapi::{Answer, Call, Routes, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
 };
 use crate::{
+    access::{Resource, Verb},
     parameter,
     query::{self, DEFAULT_LIMIT, EntriesRequest, EntryPage, ListedEntry, Listing, MAX_LIMIT},
 };
@@ -26,8 +28,9 @@ pub(super) fn routes() -> Routes {
     let mut routes = Routes::default();
     for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges] {
         let path = format!("/api/v1/{}", listing.name());
-        let list = move |State(api): State<Api>, query| page(listing, api, query);
-        let one = move |State(api): State<Api>, of, query| one(listing, api, of, query);
+        let list = move |State(api): State<Api>, caller: Caller, query| page(listing, api, caller, query);
+        let one =
+            move |State(api): State<Api>, caller: Caller, of, query| one(listing, api, caller, of, query);
         routes = routes.get(&path, list, page_call(listing));
         routes = routes.get(&format!("{path}/{{log}}/{{index}}"), one, one_call(listing));
     }
@@ -69,20 +72,26 @@ fn one_call(listing: Listing) -> Call {
 async fn page(
     listing: Listing,
     api: Api,
+    caller: Caller,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<EntryPage>, Problem> {
-    let request = EntriesRequest::parse(listing, &pairs(query)?)?;
-    Ok(Json(query::entries(api.store.as_ref(), &request).await?))
+    let pairs = pairs(query)?;
+    let request = EntriesRequest::parse(listing, &pairs)?;
+    let log = pairs.iter().find(|(name, _)| name == "log").map(|(_, log)| log.as_str());
+    let seen = caller.whole(&api, (Verb::List, Resource::ExecutionRecords), log).await?;
+    Ok(Json(query::entries(seen.store.as_ref(), &request).await?))
 }
 
 async fn one(
     listing: Listing,
     api: Api,
+    caller: Caller,
     Segments((log, index)): Segments<(String, u64)>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<ListedEntry>, Problem> {
     parameter::no_parameters(&pairs(query)?)?;
-    Ok(Json(query::entry(api.store.as_ref(), listing, &log, index).await?))
+    let seen = caller.whole(&api, (Verb::Get, Resource::ExecutionRecords), Some(&log)).await?;
+    Ok(Json(query::entry(seen.store.as_ref(), listing, &log, index).await?))
 }
 
 #[cfg(test)]

@@ -32,12 +32,14 @@ use tracing::Instrument as _;
 
 use super::{
     Api,
+    access::Caller,
     executions::{Pairs, pairs},
     openapi::{Answer, Call, Header, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
 };
 use crate::{
+    access::{Resource, Verb},
     clock::entropy,
     export::{Opened, Recorder, Request, Sink},
     parameter::{BadParameter, reject_repeats},
@@ -160,10 +162,22 @@ pub(super) fn manifest_call() -> Call {
 pub(super) async fn export(
     State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    caller: Caller,
     method: Method,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let request = asked(pairs(query)?, &api)?;
+    let pairs = pairs(query)?;
+    let mut request = asked(pairs.clone(), &api)?;
+    // Entries are of all namespaces.
+    let seen = match request.scope {
+        Scope::Latest | Scope::Revisions => caller.reads(&api, Verb::List, &pairs).await?,
+        Scope::Entries => {
+            let log = request.filter.log.as_deref();
+            caller.whole(&api, (Verb::List, Resource::ExecutionRecords), log).await?
+        }
+    };
+    request.filter.within = seen.reach;
+    request.actor = caller.actor(request.actor);
     let (id, format) = (request.id.clone(), request.format);
     let file = format!("dualaudit-{id}.{format}");
     if method == Method::HEAD {
@@ -198,9 +212,11 @@ pub(super) async fn export(
 
 pub(super) async fn manifest(
     Extension(exports): Extension<Exports>,
+    caller: Caller,
     Segments(id): Segments<String>,
 ) -> Result<Json<Manifest>, Problem> {
-    exports.kept(&id).map(Json).ok_or_else(|| {
+    let kept = exports.kept(&id).filter(|manifest| caller.is(&manifest.export.actor));
+    kept.map(Json).ok_or_else(|| {
         let detail = format!(
             "No export {id:.64} was made here lately. The manifest is there a few seconds after the export was read, and \
              this process keeps the newest {MANIFESTS}."

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
+    access::Caller,
     executions::{Pairs, pairs},
     openapi::{
         Answer as Answered, Call, Routes, Tag,
@@ -18,9 +19,12 @@ use super::{
     },
     problem::{Kind, Problem},
 };
-use crate::learn::{
-    self, Answer, Ask, adjustments, compare, question::MINIMUM, recommend, regressions, steps, verdicts,
-    workflows,
+use crate::{
+    access::Verb,
+    learn::{
+        self, Answer, Ask, adjustments, compare, question::MINIMUM, recommend, regressions, steps, verdicts,
+        workflows,
+    },
 };
 
 /// One path an answer.
@@ -126,11 +130,15 @@ fn boolean() -> serde_json::Value {
 
 async fn answer<A: Ask>(
     State(api): State<Api>,
+    caller: Caller,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Answer<A::Answer>>, Problem> {
     let now = api.clock.now();
-    let asked = A::parse(&pairs(query)?, now)?;
-    Ok(Json(learn::ask(api.store.as_ref(), &asked, now).await?))
+    let pairs = pairs(query)?;
+    let asked = A::parse(&pairs, now)?;
+    // What is learned in one place is evidence for another: all that they may read counts.
+    let seen = caller.reads(&api, Verb::List, &[]).await?;
+    Ok(Json(learn::ask(seen.store.as_ref(), &asked, now).await?))
 }
 
 #[cfg(test)]

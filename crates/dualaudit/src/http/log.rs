@@ -14,11 +14,15 @@ use serde_json::json;
 
 use super::{
     Api,
+    access::Caller,
     openapi::{Answer, Call, Header, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
 };
-use crate::proof::Bundler;
+use crate::{
+    access::{Resource, Verb},
+    proof::Bundler,
+};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
@@ -70,20 +74,24 @@ pub(super) fn tile_call() -> Call {
 
 pub(super) async fn checkpoint(
     State(api): State<Api>,
+    caller: Caller,
     Segments(log): Segments<String>,
 ) -> Result<Response, Problem> {
-    let bundler = Bundler::published(api.store, &log).await?;
+    let seen = caller.whole(&api, (Verb::Get, Resource::Logs), Some(&log)).await?;
+    let bundler = Bundler::published(seen.store, &log).await?;
     let note = bundler.checkpoint().as_str().to_owned();
     Ok(([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-cache")], note).into_response())
 }
 
 pub(super) async fn tile(
     State(api): State<Api>,
+    caller: Caller,
     Segments((log, path)): Segments<(String, String)>,
 ) -> Result<Response, Problem> {
     let tile: TilePath =
         path.parse().map_err(|error| Problem::new(Kind::NoSuchTile, format!("{path}: {error}")))?;
-    let size = Bundler::published(api.store.clone(), &log).await?.checkpoint().head().size;
+    let store = caller.whole(&api, (Verb::Get, Resource::Logs), Some(&log)).await?.store;
+    let size = Bundler::published(store.clone(), &log).await?.checkpoint().head().size;
     let absent = || {
         let detail = format!("The checkpoint of the log {log} covers {size} entries, and so no tile/{tile}.");
         Problem::new(Kind::NoSuchTile, detail)
@@ -91,7 +99,7 @@ pub(super) async fn tile(
     if tile.id.width(size) < tile.width {
         return Err(absent());
     }
-    let found = api.store.tiles(&log, &[tile.id]).await?.into_iter().next().flatten();
+    let found = store.tiles(&log, &[tile.id]).await?.into_iter().next().flatten();
     let bytes = found.and_then(|bytes| cut(tile, bytes)).ok_or_else(absent)?;
     Ok(([(header::CONTENT_TYPE, BYTES), (header::CACHE_CONTROL, FOR_EVER)], bytes).into_response())
 }

@@ -3,6 +3,7 @@
 //! One file an endpoint. Every error is a [`problem::Problem`]; whatever serves a request is bounded
 //! in time, in bytes and in number (see [`limits`]).
 
+mod access;
 mod compression;
 mod digests;
 mod docs;
@@ -38,11 +39,7 @@ use tokio::sync::watch::Receiver;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    clock::SharedClock,
-    ingest::Ingest,
-    live::Board,
-    metrics::Metrics,
-    query::{SharedStore, Sides},
+    access::Access, clock::SharedClock, ingest::Ingest, live::Board, metrics::Metrics, query::SharedStore,
 };
 use limits::Limits;
 use openapi::Routes;
@@ -55,7 +52,9 @@ pub use serve::serve;
 /// What the API works on.
 #[derive(Clone)]
 pub struct Api {
-    /// Where everything is read from.
+    /// Who may do what.
+    pub access: Access,
+    /// Where everything is read from, all of it: what somebody may read is handed out by [`access::Caller`].
     pub store: SharedStore,
     /// The door into the producers' log.
     pub ingest: Ingest,
@@ -73,13 +72,6 @@ pub struct Api {
     pub stopping: Receiver<bool>,
 }
 
-impl Api {
-    /// Both sides of what is told of executions.
-    fn sides(&self) -> Sides<'_> {
-        Sides { store: self.store.as_ref(), live: self.live.as_deref() }
-    }
-}
-
 /// The API, with the limits that ship.
 pub fn router(api: Api) -> Router {
     router_with(api, Limits::default())
@@ -90,14 +82,20 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
     let admission = limits::Admission::new(limits);
     let exports = export::Exports::of(&api);
     let watchers = watch::Watchers::of(&api);
+    let identify = || from_fn_with_state(api.access.clone(), access::identify);
+    let rates = limits.rate.map(rates::Rates::new);
+    let rated = || from_fn_with_state(rates.clone(), rates::limit);
     let calls = calls()
         .router()
+        .layer(identify())
+        .merge(files().router())
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(from_fn_with_state(admission.clone(), limits::admit))
-        .layer(from_fn_with_state(limits.rate.map(rates::Rates::new), rates::limit));
+        .layer(rated());
     // What tells whether the process lives stays outside the bound on requests: an overloaded server
     // is not a dead one.
     calls
+        .merge(measures().router().layer(identify()).layer(rated()))
         .merge(about_us().router())
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
@@ -113,7 +111,7 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .layer(from_fn(etag::name_encoding))
 }
 
-/// What the API has, and what there is to read of it.
+/// What the API has.
 fn calls() -> Routes {
     Routes::default()
         .post("/api/v1/executions", executions::post::post, executions::post::call())
@@ -130,17 +128,28 @@ fn calls() -> Routes {
         .get("/api/v1/export/{id}", export::manifest, export::manifest_call())
         .get("/api/v1/log/{log}/checkpoint", log::checkpoint, log::checkpoint_call())
         .get("/api/v1/log/{log}/tile/{*path}", log::tile, log::tile_call())
+}
+
+/// What there is to read of the API, for whoever reaches it.
+fn files() -> Routes {
+    Routes::default()
         .get("/openapi.json", openapi::serve, openapi::call())
         .get("/docs", docs::page, docs::page_call())
         .get("/docs/{file}", docs::file, docs::file_call())
 }
 
-/// What tells how the server does.
+/// What tells how the server does, for whoever may read it.
+fn measures() -> Routes {
+    Routes::default().get("/metrics", openmetrics::metrics, openmetrics::call())
+}
+
+/// What tells whether the server does, for whoever reaches it.
 fn about_us() -> Routes {
-    Routes::default()
-        .get("/healthz", healthz::healthz, healthz::call())
-        .get("/readyz", readyz::readyz, readyz::call())
-        .get("/metrics", openmetrics::metrics, openmetrics::call())
+    Routes::default().get("/healthz", healthz::healthz, healthz::call()).get(
+        "/readyz",
+        readyz::readyz,
+        readyz::call(),
+    )
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

@@ -58,11 +58,18 @@ pub(super) fn document<'r>(all: impl IntoIterator<Item = &'r Routes>) -> Value {
             "license": {"name": "Apache License 2.0", "identifier": env!("CARGO_PKG_LICENSE")},
         },
         "servers": [{"url": "/", "description": "Where this document was read"}],
+        // Whoever reaches a server on a loopback address needs no token, unless it was told otherwise.
+        "security": [{"bearer": []}, {}],
         "tags": tags,
         "paths": paths,
         "components": {
             "schemas": schemas.into_value(),
             "examples": failures::examples(),
+            "securitySchemes": {"bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A token that the cluster knows, such as a service account's.",
+            }},
             "headers": {REQUEST_ID.name: REQUEST_ID.said()},
         },
     })
@@ -72,7 +79,7 @@ pub(super) fn document<'r>(all: impl IntoIterator<Item = &'r Routes>) -> Value {
 pub fn openapi_json() -> &'static [u8] {
     static WRITTEN: OnceLock<Bytes> = OnceLock::new();
     WRITTEN.get_or_init(|| {
-        let document = document([&super::calls(), &super::about_us()]);
+        let document = document([&super::calls(), &super::files(), &super::measures(), &super::about_us()]);
         let mut json = serde_json::to_vec_pretty(&document).expect("a document is JSON");
         json.push(b'\n');
         json.into()

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::{
     Api,
+    access::Caller,
     openapi::{Answer, Call, Tag},
-    problem::Kind,
+    problem::{Kind, Problem},
 };
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -20,9 +21,12 @@ pub(super) fn call() -> Call {
                 .or("application/openmetrics-text", json!({"type": "string"}))
                 .example(json!("# EOF\n")),
         )
-        .fails([Kind::Internal, Kind::Timeout])
+        .saying("For those who may get the path `/metrics` of the cluster.")
+        .fails([Kind::Unauthenticated, Kind::Forbidden, Kind::AccessUnchecked])
+        .fails([Kind::TooManyRequests, Kind::Internal, Kind::Timeout])
 }
 
-pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, OPENMETRICS)], api.metrics.text())
+pub(super) async fn metrics(State(api): State<Api>, caller: Caller) -> Result<impl IntoResponse, Problem> {
+    caller.path("/metrics").await?;
+    Ok(([(header::CONTENT_TYPE, OPENMETRICS)], api.metrics.text()))
 }

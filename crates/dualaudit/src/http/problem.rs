@@ -29,6 +29,12 @@ const TYPES: &str = "https://dualaudit.dev/problems/";
 /// The kinds of problem. Each is a stable type, a title and a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Nobody knows whose request it is.
+    Unauthenticated,
+    /// Whoever sends it may not do this.
+    Forbidden,
+    /// The API server does not say who sends it, or what they may do.
+    AccessUnchecked,
     /// The request cannot be read as HTTP or as a URL.
     MalformedRequest,
     /// The body is no JSON.
@@ -89,7 +95,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 31] = [
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::AccessUnchecked,
         Self::MalformedRequest,
         Self::InvalidJson,
         Self::InvalidParameter,
@@ -121,7 +130,10 @@ impl Kind {
     ];
 
     /// What every call under `/api/v1` may fail with.
-    pub(super) const OF_EVERY_CALL: [Self; 8] = [
+    pub(super) const OF_EVERY_CALL: [Self; 11] = [
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::AccessUnchecked,
         Self::MalformedRequest,
         Self::InvalidParameter,
         Self::TooManyRequests,
@@ -170,6 +182,11 @@ impl Kind {
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
         use StatusCode as S;
         match self {
+            Self::Unauthenticated => ("unauthenticated", "Nobody knows who asks", S::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "This is not allowed", S::FORBIDDEN),
+            Self::AccessUnchecked => {
+                ("access-unchecked", "It is not known at present what is allowed", S::SERVICE_UNAVAILABLE)
+            }
             Self::MalformedRequest => ("malformed-request", "The request cannot be read", S::BAD_REQUEST),
             Self::InvalidJson => ("invalid-json", "The body is not JSON", S::BAD_REQUEST),
             Self::InvalidParameter => ("invalid-parameter", "A parameter cannot be used", S::BAD_REQUEST),
@@ -234,7 +251,7 @@ impl Problem {
     }
 
     /// With a cause for the log, which is told it when this is the answer to a request.
-    fn caused_by(mut self, cause: &dyn Display) -> Self {
+    pub(super) fn caused_by(mut self, cause: &dyn Display) -> Self {
         self.cause = Some(cause.to_string());
         self
     }
@@ -284,7 +301,7 @@ impl IntoResponse for Problem {
             self = self.with("instance", instance);
         }
         match &self.cause {
-            Some(cause) if self.kind == Kind::Unavailable => {
+            Some(cause) if matches!(self.kind, Kind::Unavailable | Kind::AccessUnchecked) => {
                 tracing::warn!(%cause, "a request could not be served");
             }
             Some(cause) => tracing::error!(%cause, "a request failed"),

@@ -28,6 +28,7 @@ use tower::ServiceExt;
 
 use super::{Api, limits::Limits, router_with};
 use crate::{
+    access::Access,
     clock::Clock,
     ingest::Ingest,
     live::Board,
@@ -111,6 +112,7 @@ impl Served {
         let ingest = door(shared.clone(), "http", clock.clone()).await;
         let router = router_with(
             Api {
+                access: Access::Anonymous,
                 store: shared,
                 ingest,
                 live,

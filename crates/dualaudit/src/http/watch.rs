@@ -23,11 +23,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
     Api,
+    access::Caller,
     executions::{Pairs, pairs},
     openapi::{Answer, Call, Tag, parameters},
     problem::{Kind, Problem},
 };
 use crate::{
+    access::{Reach, Verb},
     parameter::{BadParameter, reject_repeats},
     query::ListRequest,
     watch::{self, Following, Hub, Told},
@@ -78,22 +80,30 @@ pub(super) fn call() -> Call {
 pub(super) async fn watch(
     State(api): State<Api>,
     Extension(watchers): Extension<Watchers>,
+    caller: Caller,
     query: Result<Pairs, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let following = following(pairs(query)?, &headers, &api)?;
+    let pairs = pairs(query)?;
+    let mut following = following(pairs.clone(), &headers, &api)?;
+    let reach = caller.reads(&api, Verb::Watch, &pairs).await?.reach;
+    following.request.filter.within = reach.clone();
     let Ok(room) = Arc::clone(&watchers.room).try_acquire_owned() else {
         let detail = format!("{WATCHERS} streams are open, which is the limit.");
         return Err(Problem::new(Kind::Overloaded, detail));
     };
     let heard = watch::follow(&watchers.hub, following).await?;
     let listening = Listening { heard, _room: room };
+    let otherwise = caller.until_otherwise(api.clone(), Verb::Watch, pairs, reach.clone());
     let mut stopping = api.stopping.clone();
-    let events =
-        stream::unfold(listening, |mut it| async { it.heard.recv().await.map(|told| (event(&told), it)) });
+    let events = stream::unfold(listening, |mut it| async { it.heard.recv().await.map(|told| (told, it)) });
+    let events = futures::StreamExt::map(events, move |told| event(&told, reach.as_deref()));
     let stopped = async move {
-        // A sender that is gone means the same.
-        let _ = stopping.wait_for(|stop| *stop).await;
+        tokio::select! {
+            // A sender that is gone means the same.
+            _ = stopping.wait_for(|stop| *stop) => {}
+            () = otherwise => {}
+        }
     };
     let events = futures::StreamExt::take_until(events, stopped);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
@@ -104,10 +114,10 @@ struct Listening {
     _room: OwnedSemaphorePermit,
 }
 
-fn event(told: &Told) -> Result<Event, Infallible> {
+fn event(told: &Told, reach: Option<&Reach>) -> Result<Event, Infallible> {
     let event = Event::default().event(told.event.as_str()).data(&told.data);
     Ok(match &told.position {
-        Some(position) => event.id(position.to_string()),
+        Some(position) => event.id(position.within(reach).to_string()),
         None => event,
     })
 }

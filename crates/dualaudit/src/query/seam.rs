@@ -221,7 +221,7 @@ pub async fn missing_live(sides: Sides<'_>, request: &ListRequest) -> Vec<Warnin
     if request.tier == Some(Tier::Stored) {
         return Vec::new();
     }
-    let is_asked = |board: &&Board| request.filter.log.as_ref().is_none_or(|log| *log == board.log());
+    let is_asked = |board: &&Board| request.asks_for_log(board.log());
     let sighted = sides.live.filter(is_asked).and_then(Warning::of_sight);
     let unseen = match sides.store.logs().await {
         Ok(heads) => unseen(&heads, request, sides.live),
@@ -268,10 +268,9 @@ impl Warning {
 
 /// The clusters that this process does not see.
 fn unseen(heads: &[Head], request: &ListRequest, seen: Option<&Board>) -> Vec<Warning> {
-    let asked = |head: &&Head| request.filter.log.as_ref().is_none_or(|asked| *asked == head.log);
     heads
         .iter()
-        .filter(asked)
+        .filter(|head| request.asks_for_log(&head.log))
         .filter(|head| matches!((&head.owner, &head.state), (Owner::Cluster(_), LogState::Open)))
         .filter(|head| seen.is_none_or(|board| board.log() != head.log))
         .map(|head| Warning {
@@ -286,6 +285,13 @@ fn unseen(heads: &[Head], request: &ListRequest, seen: Option<&Board>) -> Vec<Wa
 }
 
 impl ListRequest {
+    /// Whether anything of this log is asked for, and may be read.
+    fn asks_for_log(&self, log: &str) -> bool {
+        let Filter { log: asked, within, .. } = &self.filter;
+        asked.as_ref().is_none_or(|asked| asked == log)
+            && within.as_ref().is_none_or(|reach| reach.of_log(log).is_some())
+    }
+
     /// Where the list goes on.
     fn place(&self) -> Option<Place> {
         let Cursor { created_at, log, id, attempt } = self.after.clone()?;

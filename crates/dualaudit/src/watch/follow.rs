@@ -83,6 +83,7 @@ impl From<StoreError> for Over {
 impl Follower {
     async fn tell(mut self) -> Result<(), Over> {
         let (mut told, now) = self.feed.shared.listen();
+        let now = now.within(self.following.request.filter.within.as_deref());
         if let Some(before) = self.following.after.take() {
             match before.behind(&now) {
                 Some(behind) if behind <= MOST_BEHIND => self.tell_since(before, &now).await?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use crate::store::Head;
+use crate::store::{Head, Reach};
 
 /// More than any position of ours has.
 const MAX_LENGTH: usize = 4096;
@@ -37,6 +37,13 @@ impl Position {
     /// The logs, and where each goes on.
     pub(super) fn logs(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(log, next)| (log.as_str(), *next))
+    }
+
+    /// In the logs that may be read.
+    #[must_use]
+    pub fn within(&self, reach: Option<&Reach>) -> Self {
+        let may_be = |log: &str| reach.is_none_or(|reach| reach.of_log(log).is_some());
+        Self(self.0.iter().filter(|(log, _)| may_be(log)).map(|(log, next)| (log.clone(), *next)).collect())
     }
 
     /// How many entries it is behind another; `None` where it is ahead, as after a database went back.

@@ -17,6 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ingest", &["clock", "metrics", "store"]),
     ("store", &["clock"]),
     ("live", &[]),
+    ("access", &["store"]),
     ("query", &["live", "parameter", "store"]),
     ("learn", &["parameter", "store"]),
     ("verify", &["store"]),
@@ -34,6 +35,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "access",
             "clock",
             "completeness",
             "export",

@@ -242,15 +242,14 @@ impl Keys {
     }
 
     /// Those of these that are of executions in one namespace: in [`View::Workflows`] and [`View::Runs`] of a scope that tells
-    /// these apart. `None` where none are, or the view tells none apart.
+    /// these apart, and of [`View::Steps`] in [`View::Strata`], which does. `None` where none are.
     pub fn of_namespace(&self, view: View, namespace: &str) -> Option<Self> {
         let texts = |bytes: &[u8]| {
             let texts = bytes.split_inclusive(|&byte| byte == 0).map(|text| text.strip_suffix(&[0]));
             texts.map(|text| text.map(<[u8]>::to_vec)).collect::<Vec<_>>()
         };
         match view {
-            View::Steps => None,
-            View::Strata | View::Texts => {
+            View::Steps | View::Strata | View::Texts => {
                 const PLACE: usize = 2;
                 let given = texts(&self.begins.0);
                 if let Some(asked) = given.get(PLACE) {

@@ -19,6 +19,8 @@ pub(crate) const BATCH: usize = 500;
 pub(crate) const SECRET: [u8; 32] = [7; 32];
 /// How often it is said how far it has come.
 const TOLD_EVERY: usize = 1_000_000;
+/// How often an append is tried.
+const TRIES: u32 = 5;
 
 /// A database of a fleet.
 pub(crate) struct Filled {
@@ -107,8 +109,19 @@ async fn open(store: &PostgresStore, log: &str, fleet: &Fleet) {
 async fn append(store: &PostgresStore, fleet: &Fleet, numbers: &[usize]) {
     let last = numbers[numbers.len() - 1];
     let batch = batch(fleet, numbers);
-    let answers = store.append(&Fleet::log(last), batch, fleet.completed_at(last)).await.expect("an append");
-    assert!(answers.iter().all(|answer| answer.is_new()));
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match store.append(&Fleet::log(last), Arc::clone(&batch), fleet.completed_at(last)).await {
+            Ok(answers) => {
+                assert!(tries > 1 || answers.iter().all(|answer| answer.is_new()));
+                return;
+            }
+            // On a machine with other work. Sending the same again is safe.
+            Err(StoreError::Unavailable(_) | StoreError::TooSlow(_)) if tries < TRIES => {}
+            Err(error) => panic!("an append: {error}"),
+        }
+    }
 }
 
 pub(crate) fn batch(fleet: &Fleet, numbers: &[usize]) -> Arc<Batch> {

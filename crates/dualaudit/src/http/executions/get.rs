@@ -11,8 +11,10 @@ use axum::{
 
 use super::{Pairs, wanted};
 use crate::{
+    access::{Resource, Verb},
     http::{
         Api,
+        access::Caller,
         etag::tagged,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
@@ -32,11 +34,14 @@ pub(in crate::http) fn call() -> Call {
 
 pub(in crate::http) async fn get(
     State(api): State<Api>,
+    caller: Caller,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
     asked: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found: Found = query::get(api.sides(), &wanted(id, query)?).await?;
+    let wanted = wanted(id, query)?;
+    let seen = caller.one(&api, (Verb::Get, Resource::ExecutionRecords), &wanted).await?;
+    let found: Found = query::get(seen.sides(), &wanted).await?;
     let json = serde_json::to_vec(&found).map_err(|error| internal(&error))?;
     Ok(tagged(&asked, "application/json", json))
 }

@@ -11,8 +11,10 @@ use serde_json::json;
 
 use super::{Pairs, pairs};
 use crate::{
+    access::Verb,
     http::{
         Api,
+        access::Caller,
         openapi::{Answer, Call, Tag, parameters},
         problem::{Kind, Problem},
     },
@@ -34,10 +36,14 @@ pub(in crate::http) fn call() -> Call {
 
 pub(in crate::http) async fn list(
     State(api): State<Api>,
+    caller: Caller,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
-    let request = ListRequest::parse(&pairs(query)?, api.clock.now())?;
-    Ok(Json(query::list(api.sides(), &request).await?))
+    let pairs = pairs(query)?;
+    let mut request = ListRequest::parse(&pairs, api.clock.now())?;
+    let seen = caller.reads(&api, Verb::List, &pairs).await?;
+    request.filter.within = seen.reach.clone();
+    Ok(Json(query::list(seen.sides(), &request).await?))
 }
 
 #[cfg(test)]

@@ -28,8 +28,10 @@ use super::{
     pairs,
 };
 use crate::{
+    access::Verb,
     http::{
         Api,
+        access::Caller,
         limits::{Admission, BODY_BYTES, Deadline},
         openapi::{Answer, Call, Header, Tag, parameters},
         problem::{Kind, Problem, internal},
@@ -169,6 +171,7 @@ fn example() -> Value {
 
 pub(in crate::http) async fn post(
     State(api): State<Api>,
+    caller: Caller,
     Extension(admission): Extension<Admission>,
     Extension(deadline): Extension<Deadline>,
     query: Result<Pairs, QueryRejection>,
@@ -176,6 +179,8 @@ pub(in crate::http) async fn post(
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let amend = amends(&pairs(query)?, &headers)?;
+    let verb = if amend.is_some() { Verb::Update } else { Verb::Create };
+    caller.records(verb, &api.ingest.log().name).await?;
     let media = body::media(&headers)?;
     let _room = admission.room_for_body(&headers).await;
     let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| unreadable(&rejection))?;

@@ -11,8 +11,10 @@ use dualaudit_record::proof::Bundle;
 
 use super::{Pairs, wanted};
 use crate::{
+    access::{Resource, Verb},
     http::{
         Api,
+        access::Caller,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem, internal},
@@ -32,12 +34,15 @@ pub(in crate::http) fn call() -> Call {
 
 pub(in crate::http) async fn proof(
     State(api): State<Api>,
+    caller: Caller,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<Bundle>, Problem> {
     let wanted = wanted(id, query)?;
+    let seen = caller.one(&api, (Verb::Get, Resource::ExecutionRecords), &wanted).await?;
     // One does not wait for the other.
-    let (found, heads) = tokio::join!(query::detail(api.store.as_ref(), &wanted), api.store.logs());
+    let (found, heads) = tokio::join!(query::detail(seen.store.as_ref(), &wanted), api.store.logs());
+    caller.also(&api, (Verb::Get, Resource::Logs), &wanted, &found).await?;
     let (found, receipt) = match found {
         Ok(detail) => {
             let latest = detail.revisions.into_iter().next();

@@ -17,8 +17,10 @@ use utoipa::ToSchema;
 
 use super::{Pairs, wanted};
 use crate::{
+    access::{Resource, Verb},
     http::{
         Api,
+        access::Caller,
         export::Exports,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
@@ -71,8 +73,9 @@ pub(super) fn unverified() -> String {
 }
 
 pub(in crate::http) async fn post(
-    State(_): State<Api>,
+    State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    caller: Caller,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
     body: Bytes,
@@ -83,7 +86,9 @@ pub(in crate::http) async fn post(
         let kind = if error.is_data() { Kind::InvalidRecord } else { Kind::InvalidJson };
         Problem::new(kind, format!("A review is {{\"verdict\", \"note\", \"actor\"}}: {error}."))
     })?;
-    let receipt = review(exports.recorder(), &wanted, Said { verdict, note, actor }).await?;
+    let wanted = caller.changes(&api, (Verb::Update, Resource::ExecutionRecords), wanted).await?;
+    let said = Said { verdict, note, actor: caller.actor(actor) };
+    let receipt = review(exports.recorder(), &wanted, said).await?;
     let is_new = receipt.result != ReceiptResult::Duplicate;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(receipt)))
 }

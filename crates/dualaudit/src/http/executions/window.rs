@@ -18,8 +18,10 @@ use utoipa::ToSchema;
 
 use super::{Pairs, reviews::unverified, wanted};
 use crate::{
+    access::{Resource, Verb},
     http::{
         Api,
+        access::Caller,
         export::Exports,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
@@ -69,6 +71,7 @@ pub(in crate::http) fn call() -> Call {
 pub(in crate::http) async fn post(
     State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    caller: Caller,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
     body: Bytes,
@@ -88,7 +91,8 @@ pub(in crate::http) async fn post(
             return Err(Problem::new(Kind::InvalidRecord, rule).with("field", "until"));
         }
     };
-    let longer = Longer { until, reason, actor };
+    let wanted = caller.changes(&api, (Verb::Update, Resource::ExecutionRecords), wanted).await?;
+    let longer = Longer { until, reason, actor: caller.actor(actor) };
     let receipt = extend(exports.recorder(), &wanted, longer, api.clock.now()).await?;
     if let Some(board) = &api.live {
         board.refresh(&receipt.id);

@@ -13,6 +13,12 @@ const NAME: &str = "Problem";
 const RETRY_AFTER: Header =
     Header { name: "Retry-After", description: "Seconds to wait before the next try.", example: "2" };
 
+const CHALLENGE: Header = Header {
+    name: "WWW-Authenticate",
+    description: "How a request says whose it is.",
+    example: "Bearer realm=\"dualaudit\"",
+};
+
 const ALLOW: Header =
     Header { name: "Allow", description: "The methods that the path has.", example: "GET,HEAD" };
 
@@ -36,11 +42,12 @@ fn response(status: u16, kinds: &[Kind]) -> Value {
     let examples: Map<String, Value> =
         kinds.iter().map(|kind| (kind.slug().to_owned(), reference(kind))).collect();
     let retried = kinds.iter().any(|kind| kind.is_retried());
-    let headers: Map<String, Value> = [(retried, RETRY_AFTER), (status == 405, ALLOW)]
-        .into_iter()
-        .filter(|(is_there, _)| *is_there)
-        .map(|(_, header)| (header.name.to_owned(), header.said()))
-        .collect();
+    let headers: Map<String, Value> =
+        [(retried, RETRY_AFTER), (status == 405, ALLOW), (status == 401, CHALLENGE)]
+            .into_iter()
+            .filter(|(is_there, _)| *is_there)
+            .map(|(_, header)| (header.name.to_owned(), header.said()))
+            .collect();
     json!({
         "description": titles.join(", or: "),
         "headers": headers,
@@ -71,6 +78,11 @@ pub(super) fn examples() -> Map<String, Value> {
 /// What one of them says of an occurrence.
 fn example(kind: Kind) -> &'static str {
     match kind {
+        Kind::Unauthenticated => {
+            "A request needs one `Authorization: Bearer` header, with a token of Kubernetes."
+        }
+        Kind::Forbidden => "jo may not list dualaudit.dev executionrecords in namespace \"shop\".",
+        Kind::AccessUnchecked => "Kubernetes does not say at present who this is, or what they may do.",
         Kind::MalformedRequest => "Invalid URL: Invalid UTF-8 in `id`",
         Kind::InvalidJson => {
             "The body must be JSON in UTF-8 (RFC 8259): EOF while parsing an object at line 1 column 1."

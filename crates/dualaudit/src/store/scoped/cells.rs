@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::{
     Time,
-    statistics::{Cell, Hour, Kept, Key, Stretch, View},
+    statistics::{Cell, Hour, Kept, Key, KeyError, Keys, StepCell, Stretch, View},
 };
 
 use crate::store::{FoundCells, Store, StoreError, WantedCells};
@@ -34,7 +34,9 @@ pub(super) async fn of_namespaces(
             });
             let from = wanted.from.max(began);
             if from < wanted.until {
-                parts.push(WantedCells { keys, from, ..wanted.clone() });
+                // Steps are told apart by namespaces among all that executions are told apart by.
+                let view = if wanted.view == View::Steps { View::Strata } else { wanted.view };
+                parts.push(WantedCells { view, keys, from, ..wanted.clone() });
                 of.push(place);
             }
         }
@@ -44,16 +46,13 @@ pub(super) async fn of_namespaces(
     for (place, found) in of.into_iter().zip(cells) {
         let WantedCells { view, keys, by, from, until, .. } = &wanted[place];
         for (stretch, key, cell) in found {
-            let key = match view {
-                View::Workflows | View::Runs => keys.of_any_namespace(&key),
-                View::Steps | View::Strata | View::Texts => Ok(key),
-            };
-            let key = key.map_err(|error| StoreError::Corrupt(format!("the statistics hold {error}")))?;
             // Over the whole period, whenever a namespace began.
             let stretch = if by.is_some() { stretch } else { Stretch { from: *from, until: *until } };
-            match sums[place].get_mut(&(stretch, key.clone())) {
-                Some(sum) => sum.merge(&cell, 1),
-                None => drop(sums[place].insert((stretch, key), cell)),
+            for (key, cell) in asked_for(*view, keys, key, cell).map_err(corrupt)? {
+                match sums[place].get_mut(&(stretch, key.clone())) {
+                    Some(sum) => sum.merge(&cell, 1),
+                    None => drop(sums[place].insert((stretch, key), cell)),
+                }
             }
         }
     }
@@ -62,4 +61,24 @@ pub(super) async fn of_namespaces(
         cells.map(|((stretch, key), cell)| (stretch, key, cell)).collect()
     };
     Ok(FoundCells { cells: sums.into_iter().map(found).collect(), behind })
+}
+
+/// A cell of one namespace, as it is asked for.
+fn asked_for(view: View, keys: &Keys, key: Key, cell: Cell) -> Result<Vec<(Key, Cell)>, KeyError> {
+    match (view, cell) {
+        (View::Workflows | View::Runs, cell) => Ok(vec![(keys.of_any_namespace(&key)?, cell)]),
+        (View::Steps, Cell::Stratum(cell)) => {
+            let mut parts = key.parts();
+            let version = Key::version(parts.text(View::Strata)?, parts.text(View::Strata)?);
+            let of_step = |((number, action), step): (&(u32, String), &StepCell)| {
+                (version.clone().number(*number).text(action), Cell::Step(step.clone()))
+            };
+            Ok(cell.steps.iter().map(of_step).collect())
+        }
+        (_, cell) => Ok(vec![(key, cell)]),
+    }
+}
+
+fn corrupt(error: KeyError) -> StoreError {
+    StoreError::Corrupt(format!("the statistics hold {error}"))
 }

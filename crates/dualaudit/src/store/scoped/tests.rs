@@ -166,6 +166,10 @@ async fn sums_are_of_what_may_be_read() {
             asked.push(Keys::of_runs(of, by_version));
         }
         let texts = [of.workflow, of.version, of.namespace, of.incident_type, of.target_kind];
+        // Steps alone are told apart by no namespace.
+        if of.workflow.is_some() {
+            asked.push((View::Steps, Keys::of(Key::default(), &texts[..2])));
+        }
         asked.extend([View::Strata, View::Texts].map(|view| (view, Keys::of(Key::default(), &texts))));
     }
     let mut wanted = Vec::new();

@@ -1,0 +1,214 @@
+//! Asks the API server, and remembers its answers for a while.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use dualaudit_record::Time;
+use k8s_openapi::api::{
+    authentication::v1::{TokenReview, TokenReviewSpec},
+    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    core::v1::Namespace,
+};
+use kube::{
+    Api, Client,
+    api::{ListParams, PostParams},
+    core::PartialObjectMeta,
+};
+use moka::future::Cache;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use super::{Act, GROUP, User};
+
+/// How long it is remembered at most which namespaces there are: one may go, and another come in its place.
+const NAMESPACES_REMEMBERED: Duration = Duration::from_secs(5);
+/// How long the API server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Questions that are asked at once.
+const AT_ONCE: usize = 64;
+/// Tokens that are remembered, and acts.
+const TOKENS: u64 = 10_000;
+const ACTS: u64 = 100_000;
+/// The longest token that is asked about. The API server takes no longer headers than a MiB, and tokens have a few KiB.
+const TOKEN_BYTES: usize = 16 << 10;
+/// Namespaces that are read at once.
+const PAGE: u32 = 500;
+
+/// The API server did not answer, or not what was asked: nobody is let in for that.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the API server did not say who this is, or what they may do: {0}")]
+pub struct Unanswered(String);
+
+/// Knows who may do what in one cluster.
+pub struct Guard {
+    client: Client,
+    /// The uid of its `kube-system` namespace, by which logs know it.
+    cluster: String,
+    /// Whom tokens must be meant for; the API server itself where none is named.
+    audiences: Vec<String>,
+    remembered: Duration,
+    /// By digests of tokens: whoever reads this memory learns none.
+    users: Cache<[u8; 32], Option<Arc<User>>>,
+    acts: Cache<(Arc<User>, Act), bool>,
+    /// When each was created.
+    namespaces: Cache<(), Arc<BTreeMap<String, Time>>>,
+    at_once: Semaphore,
+}
+
+impl Guard {
+    /// Of the cluster that `client` leads to, whose `kube-system` namespace has this uid.
+    pub fn new(client: Client, cluster: String, audiences: Vec<String>, remembered: Duration) -> Self {
+        Self {
+            client,
+            cluster,
+            audiences,
+            remembered,
+            users: Cache::builder().max_capacity(TOKENS).time_to_live(remembered).build(),
+            acts: Cache::builder().max_capacity(ACTS).time_to_live(remembered).build(),
+            namespaces: Cache::builder()
+                .max_capacity(1)
+                .time_to_live(remembered.min(NAMESPACES_REMEMBERED))
+                .build(),
+            at_once: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// How long answers are remembered.
+    pub fn remembered(&self) -> Duration {
+        self.remembered
+    }
+
+    /// The uid of the cluster's `kube-system` namespace.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Whose token this is; `None` where it is nobody's, any more, or not meant for us.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Unanswered> {
+        if token.is_empty() || token.len() > TOKEN_BYTES {
+            return Ok(None);
+        }
+        let key = Sha256::digest(token.as_bytes()).into();
+        let asked = self.users.try_get_with(key, self.review(token)).await;
+        asked.map_err(|error: Arc<Unanswered>| (*error).clone())
+    }
+
+    async fn review(&self, token: &str) -> Result<Option<Arc<User>>, Unanswered> {
+        let audiences = Some(self.audiences.clone()).filter(|named| !named.is_empty());
+        let spec = TokenReviewSpec { token: token.to_owned(), audiences };
+        let review = self.ask(TokenReview { spec, ..TokenReview::default() }).await?;
+        let status = review.status.ok_or_else(|| Unanswered("a token review without a status".into()))?;
+        // An authenticator that knows nothing of audiences names none, and then it is the API server's own.
+        let is_meant = self.audiences.is_empty()
+            || status.audiences.iter().flatten().any(|audience| self.audiences.contains(audience));
+        let user = status.user.filter(|_| status.authenticated == Some(true) && is_meant);
+        Ok(user.and_then(|user| {
+            let name = user.username.filter(|name| !name.is_empty())?;
+            let (groups, extra) = (user.groups.unwrap_or_default(), user.extra.unwrap_or_default());
+            Some(Arc::new(User { name, uid: user.uid, groups, extra: extra.into_iter().collect() }))
+        }))
+    }
+
+    /// Whether somebody may do this.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn allows(&self, user: &Arc<User>, act: Act) -> Result<bool, Unanswered> {
+        let asking = self.access(user, &act);
+        let asked = self.acts.try_get_with((Arc::clone(user), act.clone()), asking).await;
+        asked.map_err(|error: Arc<Unanswered>| (*error).clone())
+    }
+
+    async fn access(&self, user: &User, act: &Act) -> Result<bool, Unanswered> {
+        let (resource, subresource) = act.resource.parts();
+        let attributes = ResourceAttributes {
+            group: Some(GROUP.to_owned()),
+            version: Some("*".to_owned()),
+            verb: Some(act.verb.as_str().to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource: subresource.map(str::to_owned),
+            namespace: act.namespace.clone(),
+            name: act.log.clone(),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec { resource_attributes: Some(attributes), ..of(user) };
+        let review = self.ask(SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await?;
+        let status = review.status.ok_or_else(|| Unanswered("an access review without a status".into()))?;
+        Ok(status.allowed && status.denied != Some(true))
+    }
+
+    /// Whether somebody may read this path of ours that is no resource.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn allows_path(&self, user: &User, path: &str) -> Result<bool, Unanswered> {
+        use k8s_openapi::api::authorization::v1::NonResourceAttributes;
+        let attributes = NonResourceAttributes { path: Some(path.to_owned()), verb: Some("get".to_owned()) };
+        let spec = SubjectAccessReviewSpec { non_resource_attributes: Some(attributes), ..of(user) };
+        let review = self.ask(SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await?;
+        Ok(review.status.is_some_and(|status| status.allowed && status.denied != Some(true)))
+    }
+
+    /// The namespaces that there are, and when each was created.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn namespaces(&self) -> Result<Arc<BTreeMap<String, Time>>, Unanswered> {
+        let asked = self.namespaces.try_get_with((), self.all_namespaces()).await;
+        asked.map_err(|error: Arc<Unanswered>| (*error).clone())
+    }
+
+    async fn all_namespaces(&self) -> Result<Arc<BTreeMap<String, Time>>, Unanswered> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let (mut found, mut params) = (BTreeMap::new(), ListParams::default().limit(PAGE));
+        loop {
+            let page = self.answered(api.list_metadata(&params)).await?;
+            found.extend(page.items.into_iter().filter_map(created));
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => params = params.continue_token(&next),
+                None => return Ok(Arc::new(found)),
+            }
+        }
+    }
+
+    async fn ask<K>(&self, question: K) -> Result<K, Unanswered>
+    where
+        K: kube::Resource<DynamicType = ()>
+            + Clone
+            + serde::Serialize
+            + serde::de::DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        self.answered(api.create(&PostParams::default(), &question)).await
+    }
+
+    async fn answered<T>(&self, asking: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
+        let asking = async {
+            let _turn = self.at_once.acquire().await.map_err(|error| Unanswered(error.to_string()))?;
+            asking.await.map_err(|error| Unanswered(error.to_string()))
+        };
+        let asked = tokio::time::timeout(PATIENCE, asking).await;
+        asked.unwrap_or_else(|_| Err(Unanswered(format!("nothing within {PATIENCE:?}"))))
+    }
+}
+
+/// An access review about this user, and nothing yet that they do.
+fn of(user: &User) -> SubjectAccessReviewSpec {
+    let extra: BTreeMap<_, _> = user.extra.clone();
+    SubjectAccessReviewSpec {
+        user: Some(user.name.clone()),
+        uid: user.uid.clone(),
+        groups: Some(user.groups.clone()),
+        extra: Some(extra),
+        ..SubjectAccessReviewSpec::default()
+    }
+}
+
+fn created(namespace: PartialObjectMeta<Namespace>) -> Option<(String, Time)> {
+    let name = namespace.metadata.name?;
+    let created = namespace.metadata.creation_timestamp?.0;
+    Some((name, Time::from_micros(created.as_microsecond())?))
+}

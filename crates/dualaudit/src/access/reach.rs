@@ -1,0 +1,146 @@
+//! How far somebody's grants go in what is recorded.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use dualaudit_record::{Time, WorkflowExecutionAudit};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{Act, Guard, Resource, Unanswered, User, Verb};
+use crate::store::{Owner, Permits, Reach, SharedStore, StoreError, Within};
+
+/// Namespaces that are looked through for one question: each is asked about.
+const NAMESPACES: usize = 2000;
+/// Of how many at once.
+const AT_ONCE: usize = 32;
+
+/// Why it is not known how far somebody's grants go.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The API server did not answer.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There are more namespaces than are looked through.
+    #[error("there are {0} namespaces, more than are looked through for one question: name a namespace")]
+    TooManyNamespaces(usize),
+}
+
+/// What a question names that its answer is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The log.
+    pub log: Option<String>,
+    /// The namespace.
+    pub namespace: Option<String>,
+}
+
+impl Guard {
+    /// What somebody may do this to, of what a question is about.
+    ///
+    /// # Errors
+    /// See [`AccessError`].
+    pub async fn reach(
+        &self,
+        store: &SharedStore,
+        user: &Arc<User>,
+        (verb, resource): (Verb, Resource),
+        asked: &Asked,
+    ) -> Result<Reach, AccessError> {
+        let heads = store.read_logs().await?.into_iter().flatten();
+        let heads: Vec<_> =
+            heads.filter(|head| asked.log.as_ref().is_none_or(|log| *log == head.log)).collect();
+        if self.allows(user, Act::anywhere(verb, resource)).await? {
+            return Ok(Reach::of(heads.into_iter().map(|head| (head.log, Within::Whole))));
+        }
+        let mut reach = BTreeMap::new();
+        let mut namespaces = None;
+        for head in heads {
+            if self.allows(user, Act::in_log(verb, resource, &head.log)).await? {
+                reach.insert(head.log, Within::Whole);
+            } else if self.is_ours(&head.owner) {
+                let within = match &namespaces {
+                    Some(within) => Within::clone(within),
+                    None => self.in_namespaces(user, (verb, resource), asked).await?,
+                };
+                namespaces = Some(within.clone());
+                reach.insert(head.log, within);
+            }
+        }
+        Ok(Reach::of(reach))
+    }
+
+    async fn in_namespaces(
+        &self,
+        user: &Arc<User>,
+        (verb, resource): (Verb, Resource),
+        asked: &Asked,
+    ) -> Result<Within, AccessError> {
+        let all = self.namespaces().await?;
+        let in_question: Vec<(String, Time)> = match &asked.namespace {
+            Some(name) => all.get_key_value(name).map(|(name, at)| (name.clone(), *at)).into_iter().collect(),
+            None if all.len() > NAMESPACES => return Err(AccessError::TooManyNamespaces(all.len())),
+            None => all.iter().map(|(name, at)| (name.clone(), *at)).collect(),
+        };
+        let answers = in_question.into_iter().map(async |(name, created)| {
+            let is_allowed = self.allows(user, Act::in_namespace(verb, resource, &name)).await?;
+            Ok::<_, Unanswered>(is_allowed.then_some((name, created)))
+        });
+        let allowed = stream::iter(answers).buffer_unordered(AT_ONCE);
+        let allowed: Vec<_> = allowed.try_collect().await?;
+        Ok(Within::Namespaces(allowed.into_iter().flatten().collect()))
+    }
+
+    /// Whether SubjectAccessReview speaks for what is of this owner.
+    fn is_ours(&self, owner: &Owner) -> bool {
+        *owner == Owner::Cluster(self.cluster().to_owned())
+    }
+}
+
+/// Asks of single executions whether somebody may do this to them.
+pub struct Asking {
+    /// Who knows.
+    pub guard: Arc<Guard>,
+    /// Where it is told whose logs are.
+    pub store: SharedStore,
+    /// Who.
+    pub user: Arc<User>,
+    /// What they do.
+    pub verb: Verb,
+    /// To what of an execution.
+    pub resource: Resource,
+}
+
+impl Asking {
+    async fn allows(&self, act: Act) -> Result<bool, StoreError> {
+        let answer = self.guard.allows(&self.user, act).await;
+        answer.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Permits for Asking {
+    async fn sees(&self, log: &str, record: &WorkflowExecutionAudit) -> Result<bool, StoreError> {
+        if self.sees_whole(log).await? {
+            return Ok(true);
+        }
+        let Some(namespace) = &record.namespace else { return Ok(false) };
+        let heads = self.store.read_logs().await?;
+        let mut heads = heads.into_iter().flatten();
+        if !heads.any(|head| head.log == log && self.guard.is_ours(&head.owner)) {
+            return Ok(false);
+        }
+        let namespaces = self.guard.namespaces().await;
+        let namespaces = namespaces.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let is_of_it = namespaces.get(namespace).is_some_and(|created| *created <= record.created_at);
+        Ok(is_of_it && self.allows(Act::in_namespace(self.verb, self.resource, namespace)).await?)
+    }
+
+    async fn sees_whole(&self, log: &str) -> Result<bool, StoreError> {
+        let (verb, resource) = (self.verb, self.resource);
+        Ok(self.allows(Act::anywhere(verb, resource)).await?
+            || self.allows(Act::in_log(verb, resource, log)).await?)
+    }
+}

@@ -1,0 +1,299 @@
+//! Who sends a request, and what of it they may do.
+//!
+//! Every call under `/api/v1` is somebody's: [`identify`] lets in nobody else. What they may do is asked for what a call is
+//! about ([`Caller`]), and stores are handed out that have only what they may read.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Api,
+    problem::{Kind, Problem},
+};
+use crate::{
+    access::{
+        Access, AccessError, Act, Asked, Asking, Guard, Permits as _, Reach, Resource, Scoped, Unanswered,
+        User, Verb,
+    },
+    live::Board,
+    query::{self, Detail, GetError, SharedStore, Sides, Wanted},
+};
+
+/// Who sends a request.
+#[derive(Clone)]
+pub(super) struct Caller(Option<(Arc<Guard>, Arc<User>)>);
+
+/// What somebody may read, for one call.
+pub(super) struct Seen {
+    /// What is recorded, without the rest.
+    pub(super) store: SharedStore,
+    /// What that is; `None` where it is all there is.
+    pub(super) reach: Option<Arc<Reach>>,
+    live: Option<Arc<Board>>,
+}
+
+impl Seen {
+    /// Both sides of what is told of executions. What is live is narrowed by [`Seen::reach`] in a filter.
+    pub(super) fn sides(&self) -> Sides<'_> {
+        Sides { store: self.store.as_ref(), live: self.live.as_deref() }
+    }
+}
+
+/// Lets in whoever Kubernetes knows, or everybody where nobody is asked who they are.
+pub(super) async fn identify(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+    match caller(&access, request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => {
+            let mut response = problem.into_response();
+            if response.status() == axum::http::StatusCode::UNAUTHORIZED {
+                let challenge = HeaderValue::from_static("Bearer realm=\"dualaudit\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
+    }
+}
+
+async fn caller(access: &Access, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let Access::Kubernetes(guard) = access else { return Ok(Caller(None)) };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, other) = (values.next(), values.next());
+    let Some(value) = value.filter(|_| other.is_none()) else {
+        return Err(unauthenticated(
+            "A request needs one `Authorization: Bearer` header, with a token of Kubernetes.",
+        ));
+    };
+    let token = value.to_str().ok().and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let Some(token) = token else {
+        return Err(unauthenticated("The Authorization header is not `Bearer` and a token of Kubernetes."));
+    };
+    match guard.user(token).await? {
+        Some(user) => Ok(Caller(Some((Arc::clone(guard), user)))),
+        None => Err(unauthenticated(
+            "Kubernetes does not know this token: it is expired, not from this cluster, or not meant for this server.",
+        )),
+    }
+}
+
+fn unauthenticated(detail: &str) -> Problem {
+    Problem::new(Kind::Unauthenticated, detail)
+}
+
+fn forbidden(user: &User, act: &Act) -> Problem {
+    Problem::new(Kind::Forbidden, format!("{} may not {act}.", user.name))
+}
+
+impl From<Unanswered> for Problem {
+    fn from(error: Unanswered) -> Self {
+        let detail = "Kubernetes does not say at present who this is, or what they may do.";
+        Self::new(Kind::AccessUnchecked, detail).caused_by(&error)
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unanswered(error) => error.into(),
+            AccessError::Store(error) => error.into(),
+            AccessError::TooManyNamespaces(_) => {
+                Self::new(Kind::Forbidden, format!("{error}, or ask for a grant in the whole cluster."))
+            }
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Nothing under `/api/v1` is served without.
+        let caller = parts.extensions.get().cloned();
+        caller.ok_or_else(|| super::problem::internal(&"a call of nobody"))
+    }
+}
+
+impl Caller {
+    /// Who says what is said: the caller, where it is known who that is.
+    pub(super) fn actor(&self, said: String) -> String {
+        match &self.0 {
+            Some((_, user)) => user.name.clone(),
+            None => said,
+        }
+    }
+
+    /// Whether it is they who did what this actor did.
+    pub(super) fn is(&self, actor: &str) -> bool {
+        self.0.as_ref().is_none_or(|(_, user)| user.name == actor)
+    }
+
+    /// What of lists and sums they may read that are about what these parameters name.
+    pub(super) async fn reads(
+        &self,
+        api: &Api,
+        verb: Verb,
+        pairs: &[(String, String)],
+    ) -> Result<Seen, Problem> {
+        let named = |name: &str| pairs.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone());
+        let asked = Asked { log: named("log"), namespace: named("namespace") };
+        self.within(api, (verb, Resource::ExecutionRecords), &asked, |reach| reach).await
+    }
+
+    /// The logs of which they may do this to all; the one that is named.
+    pub(super) async fn whole(
+        &self,
+        api: &Api,
+        act: (Verb, Resource),
+        log: Option<&str>,
+    ) -> Result<Seen, Problem> {
+        // No namespace is called so: none is looked through.
+        let asked = Asked { log: log.map(str::to_owned), namespace: Some(String::new()) };
+        self.within(api, act, &asked, Reach::whole).await
+    }
+
+    async fn within(
+        &self,
+        api: &Api,
+        act: (Verb, Resource),
+        asked: &Asked,
+        take: impl Fn(Reach) -> Reach,
+    ) -> Result<Seen, Problem> {
+        let Some((guard, user)) = &self.0 else {
+            return Ok(Seen { store: api.store.clone(), reach: None, live: api.live.clone() });
+        };
+        let reach = Arc::new(take(guard.reach(&api.store, user, act, asked).await?));
+        if reach.is_empty() {
+            let (verb, resource) = act;
+            let namespace = asked.namespace.clone().filter(|namespace| !namespace.is_empty());
+            let log = asked.log.clone().filter(|_| namespace.is_none());
+            return Err(forbidden(user, &Act { verb, resource, namespace, log }));
+        }
+        let live = api.live.clone().filter(|board| reach.of_log(board.log()).is_some());
+        let store: SharedStore = Arc::new(Scoped::within(api.store.clone(), Arc::clone(&reach)));
+        Ok(Seen { store, reach: Some(reach), live })
+    }
+
+    /// Single executions that they may do this to. What is live of the one that is wanted is there if they may.
+    pub(super) async fn one(
+        &self,
+        api: &Api,
+        (verb, resource): (Verb, Resource),
+        wanted: &Wanted,
+    ) -> Result<Seen, Problem> {
+        let Some((guard, user)) = &self.0 else {
+            return Ok(Seen { store: api.store.clone(), reach: None, live: api.live.clone() });
+        };
+        let (guard, user, store) = (Arc::clone(guard), Arc::clone(user), api.store.clone());
+        let asking = Arc::new(Asking { guard, user, store, verb, resource });
+        let live = match api.live.as_ref().and_then(|board| Some((board, board.get(&wanted.id)?))) {
+            Some((board, it)) if asking.sees(&it.place.log, &it.record).await? => Some(Arc::clone(board)),
+            _ => None,
+        };
+        let store: SharedStore = Arc::new(Scoped::asking(api.store.clone(), asking));
+        Ok(Seen { store, reach: None, live })
+    }
+
+    /// Checks that they may change the execution that is wanted, and names it in full. One that they may read and not change is
+    /// forbidden; any other is not there.
+    pub(super) async fn changes(
+        &self,
+        api: &Api,
+        act: (Verb, Resource),
+        wanted: Wanted,
+    ) -> Result<Wanted, Problem> {
+        if self.0.is_none() {
+            return Ok(wanted);
+        }
+        let may_change = self.one(api, act, &wanted).await?;
+        match query::detail(may_change.store.as_ref(), &wanted).await {
+            Ok(detail) => {
+                let attempt = detail.revisions.first().map(|(latest, _)| latest.record.attempt);
+                Ok(Wanted { log: Some(detail.log), attempt, ..wanted })
+            }
+            Err(GetError::NotFound(_)) => {
+                let may_read = self.one(api, (Verb::Get, Resource::ExecutionRecords), &wanted).await?;
+                let found = query::detail(may_read.store.as_ref(), &wanted).await;
+                self.also(api, act, &wanted, &found).await?;
+                found.map(|_| wanted).map_err(Problem::from)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Checks that they may do this as well to what was found for them.
+    pub(super) async fn also(
+        &self,
+        api: &Api,
+        (verb, resource): (Verb, Resource),
+        wanted: &Wanted,
+        found: &Result<Detail, GetError>,
+    ) -> Result<(), Problem> {
+        let Some((_, user)) = &self.0 else { return Ok(()) };
+        let (log, namespace) = match found {
+            Ok(detail) => {
+                let latest = detail.revisions.first().map(|(latest, _)| &latest.record);
+                (&detail.log, latest.and_then(|record| record.namespace.clone()))
+            }
+            Err(GetError::Purged(purged)) => (&purged.receipt.log, None),
+            Err(_) => return Ok(()),
+        };
+        let wanted = Wanted { log: Some(log.clone()), ..wanted.clone() };
+        let may = self.one(api, (verb, resource), &wanted).await?;
+        match query::detail(may.store.as_ref(), &wanted).await {
+            Err(GetError::NotFound(_)) => {
+                let log = Some(log.clone()).filter(|_| namespace.is_none());
+                Err(forbidden(user, &Act { verb, resource, namespace, log }))
+            }
+            Err(GetError::Store(error)) => Err(error.into()),
+            Ok(_) | Err(GetError::Purged(_) | GetError::Ambiguous { .. }) => Ok(()),
+        }
+    }
+
+    /// Checks that they may add records to a log, or amend them.
+    pub(super) async fn records(&self, verb: Verb, log: &str) -> Result<(), Problem> {
+        let Some((guard, user)) = &self.0 else { return Ok(()) };
+        let resource = Resource::ExecutionRecords;
+        let act = Act::in_log(verb, resource, log);
+        let is_allowed = guard.allows(user, Act::anywhere(verb, resource)).await?
+            || guard.allows(user, act.clone()).await?;
+        if is_allowed { Ok(()) } else { Err(forbidden(user, &act)) }
+    }
+
+    /// Checks that they may read a path that is about the server itself.
+    pub(super) async fn path(&self, path: &str) -> Result<(), Problem> {
+        let Some((guard, user)) = &self.0 else { return Ok(()) };
+        if guard.allows_path(user, path).await? {
+            return Ok(());
+        }
+        Err(Problem::new(Kind::Forbidden, format!("{} may not get {path}.", user.name)))
+    }
+
+    /// Ends when what they may read of what these parameters name is no longer what it was, or cannot be told.
+    pub(super) async fn until_otherwise(
+        self,
+        api: Api,
+        verb: Verb,
+        pairs: Vec<(String, String)>,
+        reach: Option<Arc<Reach>>,
+    ) {
+        let Some((guard, _)) = &self.0 else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(guard.remembered()).await;
+            match self.reads(&api, verb, &pairs).await {
+                Ok(seen) if seen.reach == reach => {}
+                _ => return,
+            }
+        }
+    }
+}
