@@ -72,9 +72,8 @@ impl Ask for Request {
     }
 
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        let read = |part| self.judged().runs(self.by, self.read(as_of), part);
-        let by_days = |part| WantedCells { by: Some(Level::Day), ..read(part) };
-        [Part::Ended, Part::Successful].map(by_days).into()
+        let read = self.judged().runs(self.by, self.read(as_of), Part::EndedAndSuccessful);
+        vec![WantedCells { by: Some(Level::Day), ..read }]
     }
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Regressions, LearnError> {

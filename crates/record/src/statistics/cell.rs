@@ -48,6 +48,8 @@ pub enum Part {
     Counts,
     /// How the durations of what succeeded are spread, and nothing else; of [`View::Texts`](super::View::Texts) all of it.
     Successful,
+    /// Of executions, both: how many ended how, and how the durations of what succeeded are spread; of other views all of it.
+    EndedAndSuccessful,
     /// All of it.
     #[default]
     All,
@@ -169,6 +171,13 @@ impl Cell {
         match part {
             Part::All => {}
             Part::Successful => self.keep_successful(),
+            Part::EndedAndSuccessful => {
+                if let Self::Runs(cell) = self {
+                    let ended = std::mem::take(&mut cell.ended);
+                    cell.keep_successful();
+                    cell.ended = ended;
+                }
+            }
             Part::Counts => self.drop_durations(),
             Part::Ended => {
                 self.drop_durations();
@@ -203,15 +212,7 @@ impl Cell {
 
     fn keep_successful(&mut self) {
         match self {
-            Self::Runs(cell) => {
-                let mut durations = std::mem::take(&mut cell.durations);
-                durations.change_all(|outcome, timed| {
-                    if *outcome != Outcome::Success {
-                        *timed = Timed::default();
-                    }
-                });
-                *cell = RunsCell { durations, ..RunsCell::default() };
-            }
+            Self::Runs(cell) => cell.keep_successful(),
             Self::Step(cell) => *cell = cell.take_spread(),
             Self::Stratum(cell) => {
                 cell.steps.change_all(|_, step| *step = step.take_spread());
@@ -234,6 +235,16 @@ impl Cell {
 }
 
 impl RunsCell {
+    fn keep_successful(&mut self) {
+        let mut durations = std::mem::take(&mut self.durations);
+        durations.change_all(|outcome, timed| {
+            if *outcome != Outcome::Success {
+                *timed = Timed::default();
+            }
+        });
+        *self = Self { durations, ..Self::default() };
+    }
+
     /// Adds one execution, `times` over.
     pub fn give(&mut self, run: &Run, times: i64) {
         self.ended.add(run.ended(), times);

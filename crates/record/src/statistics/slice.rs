@@ -60,7 +60,7 @@ impl View {
             Self::Texts => &[S::Texts],
         };
         match (self, part) {
-            (Self::Texts, _) | (_, Part::All) => all,
+            (Self::Texts, _) | (_, Part::All | Part::EndedAndSuccessful) => all,
             (_, Part::Successful) => &all[all.len() - 1..],
             (Self::Strata, Part::Ended) => &all[..1],
             (_, Part::Ended | Part::Counts) => &all[..all.len() - 1],

@@ -187,7 +187,7 @@ async fn parts_and_periods(store: &dyn Store, head: &Head, expected: &Sums) {
         let key = expected.iter().find(|((of, _, _), _)| *of == view).map(|((_, _, key), _)| key);
         let keys = some_keys(view, &key.cloned().unwrap_or_default());
         for by in [None, Some(Level::SixHours), Some(Level::Day)] {
-            for part in [Part::Ended, Part::Counts, Part::Successful, Part::All] {
+            for part in [Part::Ended, Part::Counts, Part::Successful, Part::EndedAndSuccessful, Part::All] {
                 // In turn, so that each comes with most of the others.
                 let keys = keys[questions.len() % keys.len()].clone();
                 questions.push(WantedCells { view, keys, from, until, by, part });

@@ -116,9 +116,10 @@ impl Slice {
                 }
             }
             (Self::WorkflowsSpread | Self::RunsSpread, Cell::Runs(cell)) => {
+                let of_successful = matches!(part, Part::Successful | Part::EndedAndSuccessful);
                 for _ in 0..from.length()? {
                     let outcome = from.one_of(Outcome::ALL)?;
-                    if part == Part::Successful && outcome != Outcome::Success {
+                    if of_successful && outcome != Outcome::Success {
                         // The others follow.
                         return Ok(());
                     }
@@ -128,7 +129,7 @@ impl Slice {
                         |timed| from.timed(timed),
                     )?;
                 }
-                if part == Part::Successful {
+                if of_successful {
                     return Ok(());
                 }
                 from.timed(&mut cell.queued)?;
@@ -363,7 +364,7 @@ impl<'a> Reader<'a> {
 
     fn runs(&mut self, part: Part, cell: &mut RunsCell) -> Result<Read, NoSlice> {
         self.ended(&mut cell.ended)?;
-        if part == Part::Ended {
+        if matches!(part, Part::Ended | Part::EndedAndSuccessful) {
             return Ok(Read::Enough);
         }
         for _ in 0..self.length()? {
@@ -478,7 +479,9 @@ mod tests {
         #[test]
         fn cells_come_back_from_the_bytes_of_their_slices(records in vec(testing::record(), 1..5)) {
             for ((view, ..), cell) in sums(&records).iter() {
-                for part in [Part::Ended, Part::Counts, Part::Successful, Part::All] {
+                for part in
+                    [Part::Ended, Part::Counts, Part::Successful, Part::EndedAndSuccessful, Part::All]
+                {
                     let mut expected = cell.clone();
                     expected.keep(part);
                     let mut read = read(*view, cell, part);
