@@ -124,7 +124,7 @@ struct Common {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// With fewer executions than this, figures are marked as of insufficient data [default: 5].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     minimum: Option<String>,
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]

@@ -54,6 +54,8 @@ fn wrong_usage_ends_with_2_and_the_usage_on_standard_error() {
         &["quarantine", "retry"],
         &["quarantine", "retry", "--all", "some-id"],
         &["stats", "verdicts", "--limit", "1001"],
+        &["stats", "workflows", "--minimum", "-1"],
+        &["stats", "recommend", "--incident-type", "oom", "--explore", "-1"],
     ] {
         let output = standalone.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
@@ -79,6 +81,16 @@ fn a_database_that_is_none_of_ours_is_wrong_usage_and_its_password_not_repeated(
         });
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(!stderr(&output).contains("hunter2"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_number_below_what_there_is_is_told_with_the_range() {
+    let standalone = Standalone::new();
+    for minimum in ["0", "-1", "1000001"] {
+        let output = standalone.run(&["stats", "regressions", "--minimum", minimum]);
+        let expected = format!("error: --minimum {minimum:?}: must be a whole number from 1 to 1000000");
+        assert_eq!(stderr(&output).lines().next(), Some(expected.as_str()), "{output:?}");
     }
 }
 

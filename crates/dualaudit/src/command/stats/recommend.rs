@@ -22,10 +22,10 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) common: Common,
     /// How many to name, up to 10 [default: 5].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<String>,
     /// Rank by draws from what is known, so that what is hardly tried is tried at times; the same seed draws the same.
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     explore: Option<String>,
 }
 

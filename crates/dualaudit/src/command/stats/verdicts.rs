@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "WHAT")]
     by: Option<String>,
     /// How many to list, up to 1000 [default: 100].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<String>,
 }
 
