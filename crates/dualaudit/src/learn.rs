@@ -144,6 +144,7 @@ pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answ
         minimum: *minimum,
         in_flight: found.flights.all(),
         incomplete: found.incomplete,
+        passed_over: found.passed_over,
         answer,
     })
 }
@@ -162,6 +163,9 @@ pub struct Answer<T> {
     /// Logs whose statistics do not have all of what was recorded before they were kept: the answer lacks it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<Incomplete>,
+    /// Logs of which some entries could not be read when they were counted: the answer lacks what these gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
     /// What was asked for.
     #[serde(flatten)]
     pub answer: T,
@@ -180,7 +184,8 @@ impl<T: ToSchema> PartialSchema for Answer<T> {
             .required("minimum")
             .property("in_flight", Ref::from_schema_name(InFlight::name()))
             .required("in_flight")
-            .property("incomplete", ArrayBuilder::new().items(Ref::from_schema_name(Incomplete::name())));
+            .property("incomplete", ArrayBuilder::new().items(Ref::from_schema_name(Incomplete::name())))
+            .property("passed_over", ArrayBuilder::new().items(Ref::from_schema_name(PassedOver::name())));
         flattened([T::schema(), beside.into()]).into()
     }
 }
@@ -200,6 +205,7 @@ impl<T: ToSchema> ToSchema for Answer<T> {
         with::<Filters>(schemas);
         with::<InFlight>(schemas);
         with::<Incomplete>(schemas);
+        with::<PassedOver>(schemas);
     }
 }
 
@@ -213,4 +219,14 @@ pub struct Incomplete {
     pub folded: u64,
     /// of how many.
     pub of: u64,
+}
+
+/// What the statistics of a log lack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PassedOverEntries)]
+pub struct PassedOver {
+    /// Which log.
+    pub log: String,
+    /// How many of its older entries could not be read, and are not counted; `dualaudit verify` names them.
+    pub entries: u64,
 }

@@ -224,6 +224,13 @@ fn page<A: Present>(answer: &Answer<A::Answer>) -> String {
             log.of
         )
     }));
+    notes.extend(answer.passed_over.iter().map(|log| {
+        format!(
+            "Not counted: {} entries of the log {} could not be read when they were to be; `dualaudit verify` names them.",
+            log.entries,
+            shown(&log.log)
+        )
+    }));
     if !notes.is_empty() {
         page.push('\n');
     }

@@ -12,7 +12,7 @@ use dualaudit_record::{
     },
 };
 
-use super::{Filters, Flights, Incomplete, Period, in_flight, workflows::By};
+use super::{Filters, Flights, Incomplete, PassedOver, Period, in_flight, workflows::By};
 use crate::store::{Behind, FoundCells, Head, NoSuchLog, Store, StoreError, WantedCells, meant};
 
 /// Why there is no answer.
@@ -53,6 +53,8 @@ pub struct Found {
     pub flights: Flights,
     /// The statistics of these are not whole yet.
     pub incomplete: Vec<Incomplete>,
+    /// The statistics of these lack what could not be read.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// A cell that was found.
@@ -98,13 +100,16 @@ impl<'a> Source<'a> {
         let mut found =
             Found { logs: self.logs.clone(), cells: vec![Vec::new(); wanted.len()], ..Found::default() };
         for (place, log) in self.logs.iter().enumerate() {
-            let FoundCells { cells, behind } = self.store.cells(log, wanted).await?;
+            let FoundCells { cells, behind, passed_over } = self.store.cells(log, wanted).await?;
             for (all, of_log) in found.cells.iter_mut().zip(cells) {
                 let here = |(stretch, key, cell)| FoundCell { log: place, stretch, key, cell };
                 all.extend(of_log.into_iter().map(here));
             }
             if let Some(Behind { folded, of }) = behind {
                 found.incomplete.push(Incomplete { log: log.clone(), folded, of });
+            }
+            if passed_over > 0 {
+                found.passed_over.push(PassedOver { log: log.clone(), entries: passed_over });
             }
         }
         Ok(found)

@@ -32,6 +32,7 @@ impl Given {
             minimum,
             in_flight: InFlight::default(),
             incomplete: Vec::new(),
+            passed_over: Vec::new(),
             answer: self.ask(asked),
         }
     }

@@ -92,7 +92,7 @@ async fn recorded(store: &dyn Store, request: &ListRequest) -> Result<Option<u64
             continue;
         }
         let found = store.cells(&head.log, std::slice::from_ref(&wanted)).await?;
-        if found.behind.is_some() {
+        if found.behind.is_some() || found.passed_over > 0 {
             return Ok(None);
         }
         for (_, _, cell) in found.cells.into_iter().flatten() {

@@ -108,7 +108,7 @@ pub(super) const REPLACE_STATISTICS: [&str; 4] = [
     "DELETE FROM statistics_pending WHERE log = $1",
     "DELETE FROM statistics_page WHERE log = $1",
     "INSERT INTO statistics_page SELECT * FROM rebuilt_statistics_page WHERE log = $1",
-    "UPDATE statistics_log SET refolded = refold_until, rolling = NULL WHERE log = $1",
+    "UPDATE statistics_log SET refolded = refold_until, passed_over = 0, rolling = NULL WHERE log = $1",
 ];
 
 /// Entries whose contributions are summed before they go into pages.

@@ -121,6 +121,8 @@ pub struct FoundCells {
     pub cells: Vec<Vec<Placed>>,
     /// The statistics do not yet have all that was recorded before they were kept.
     pub behind: Option<Behind>,
+    /// How many entries could not be read when they were folded: the statistics lack what these gave.
+    pub passed_over: u64,
 }
 
 /// How far the statistics are of what was recorded before they were kept.

@@ -10,7 +10,7 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
@@ -26,6 +26,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("../../../migrations/postgres/0013_statistics_by_workflow.sql"),
     include_str!("../../../migrations/postgres/0014_windows.sql"),
     include_str!("../../../migrations/postgres/0015_names.sql"),
+    include_str!("../../../migrations/postgres/0016_passed_over.sql"),
 ];
 
 /// The version of the schema that this program knows.

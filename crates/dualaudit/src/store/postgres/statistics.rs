@@ -248,7 +248,8 @@ async fn refold_some(
     const REFOLDED_TO: &str = "
         -- statistics: folded anew
         UPDATE statistics_log
-        SET refolded = $2
+        SET refolded = $2,
+            passed_over = passed_over + $3
         WHERE log = $1";
     let limit = REFOLDED.min(u32::try_from(behind.of - behind.folded).unwrap_or(REFOLDED));
     let page = entries::read(session, log, Which::All, behind.folded, limit).await?;
@@ -256,7 +257,7 @@ async fn refold_some(
     let (given, passed_over) = refolded_where_readable(session, log, page, kept).await?;
     add_given(session, log, given).await?;
     let update = session.prepare_cached(REFOLDED_TO).await?;
-    session.execute(&update, &[&log, &at_most(to)]).await?;
+    session.execute(&update, &[&log, &at_most(to), &at_most(passed_over.len() as u64)]).await?;
     Ok(passed_over)
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn of_namespaces(
             }
         }
     }
-    let FoundCells { cells, behind } = store.cells(log, &parts).await?;
+    let FoundCells { cells, behind, passed_over } = store.cells(log, &parts).await?;
     let mut sums: Vec<BTreeMap<(Stretch, Key), Cell>> = vec![BTreeMap::new(); wanted.len()];
     for (place, found) in of.into_iter().zip(cells) {
         let WantedCells { view, keys, by, from, until, .. } = &wanted[place];
@@ -60,7 +60,7 @@ pub(super) async fn of_namespaces(
         let cells = sums.into_iter().filter(|(_, cell)| !cell.is_zero());
         cells.map(|((stretch, key), cell)| (stretch, key, cell)).collect()
     };
-    Ok(FoundCells { cells: sums.into_iter().map(found).collect(), behind })
+    Ok(FoundCells { cells: sums.into_iter().map(found).collect(), behind, passed_over })
 }
 
 /// A cell of one namespace, as it is asked for.

@@ -119,6 +119,16 @@ pub(super) fn behind(connection: &Connection, log: &str) -> Result<Option<Behind
     first(connection, BEHIND, [log], |row| Ok(Behind { folded: row.get(0)?, of: row.get(1)? }))
 }
 
+/// How many entries could not be read when they were folded.
+fn passed_over(connection: &Connection, log: &str) -> Result<u64> {
+    const PASSED_OVER: &str = "
+        -- statistics: passed over
+        SELECT passed_over
+        FROM statistics_log
+        WHERE log = ?1";
+    Ok(first(connection, PASSED_OVER, [log], |row| Ok(row.get(0)?))?.unwrap_or_default())
+}
+
 /// The buckets that the statistics of a log are in.
 pub(super) fn kept(connection: &Connection, log: &str) -> Result<Kept> {
     const COME_TO: &str = "
@@ -277,7 +287,7 @@ fn make(connection: &Connection, log: &str, into: &str, changes: &[Change]) -> R
 /// See [`Statistics::cells`].
 fn cells(connection: &Connection, log: &str, wanted: &[WantedCells]) -> Result<FoundCells> {
     let Some(as_of) = tree::head(connection, log)?.recorded_at else {
-        return Ok(FoundCells { cells: vec![Vec::new(); wanted.len()], behind: None });
+        return Ok(FoundCells { cells: vec![Vec::new(); wanted.len()], ..FoundCells::default() });
     };
     let kept = kept(connection, log)?;
     let mut findings = Findings::new(wanted, as_of);
@@ -295,7 +305,8 @@ fn cells(connection: &Connection, log: &str, wanted: &[WantedCells]) -> Result<F
         }
     }
     findings.pending(&pending(connection, log)?).map_err(|error| not_found(log, error))?;
-    Ok(FoundCells { cells: findings.found(), behind: behind(connection, log)? })
+    let passed_over = passed_over(connection, log)?;
+    Ok(FoundCells { cells: findings.found(), behind: behind(connection, log)?, passed_over })
 }
 
 /// The buckets of a run that there are.

@@ -21,14 +21,15 @@ use crate::store::{
 pub(super) async fn cells(session: &Session, log: &str, wanted: &[WantedCells]) -> Result<FoundCells> {
     const LOG: &str = "
         -- statistics: how far
-        SELECT recorded_at, refolded, refold_until, come_to
+        SELECT recorded_at, refolded, refold_until, come_to, passed_over
         FROM statistics_log
         JOIN log ON name = statistics_log.log
         WHERE statistics_log.log = $1";
-    let nothing = || FoundCells { cells: vec![Vec::new(); wanted.len()], behind: None };
+    let nothing = || FoundCells { cells: vec![Vec::new(); wanted.len()], ..FoundCells::default() };
     let Some(row) = session.row(LOG, &[&log]).await? else { return Ok(nothing()) };
     let Some(as_of) = row.optional(0, |row, column| row.time(column))? else { return Ok(nothing()) };
     let (behind, kept) = (behind(&row, 1)?, Kept::at(hour(&row, 3)?));
+    let passed_over = row.number(4)?;
     let runs: Vec<(usize, Run)> = wanted
         .iter()
         .enumerate()
@@ -50,7 +51,7 @@ pub(super) async fn cells(session: &Session, log: &str, wanted: &[WantedCells]) 
         NotFound::Bad(error) => damaged(log, &error),
         NotFound::TooMuch => StoreError::TooSlow(error.to_string()).into(),
     })?;
-    Ok(FoundCells { cells, behind })
+    Ok(FoundCells { cells, behind, passed_over })
 }
 
 /// The buckets of these runs that there are.

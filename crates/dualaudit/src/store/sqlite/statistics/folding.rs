@@ -38,8 +38,8 @@ pub(super) struct Planned {
 enum Step {
     /// What was given up to this entry is folded.
     Folded(u64),
-    /// Entries before this one are folded anew.
-    Refolded(u64),
+    /// Entries before this one are folded anew; of those that were now, so many could not be read.
+    Refolded(u64, usize),
     /// Some of a longer bucket is put together; first of all nothing is in it.
     Rolled(Rolling, Option<Bucket>),
     /// All longer buckets are put together.
@@ -111,7 +111,8 @@ pub(super) fn carry_out(connection: &mut Connection, log: &str, planned: Planned
     const REFOLDED_TO: &str = "
         -- statistics: folded anew
         UPDATE statistics_log
-        SET refolded = ?2
+        SET refolded = ?2,
+            passed_over = passed_over + ?3
         WHERE log = ?1";
     const EMPTY: &str = "
         -- statistics: empty a bucket
@@ -136,7 +137,7 @@ pub(super) fn carry_out(connection: &mut Connection, log: &str, planned: Planned
     let execute = |sql: &str, of: &[&dyn rusqlite::ToSql]| transaction.prepare_cached(sql)?.execute(of);
     match step {
         Step::Folded(last) => execute(FOLDED, params![log, last])?,
-        Step::Refolded(to) => execute(REFOLDED_TO, params![log, to])?,
+        Step::Refolded(to, passed_over) => execute(REFOLDED_TO, params![log, to, passed_over])?,
         Step::Rolled(rolling, empty) => {
             if let Some(bucket) = empty {
                 execute(EMPTY, params![log, bucket.level.as_str(), bucket.start.number()])?;
@@ -185,7 +186,7 @@ fn refold(
     let page = entries::read(connection, log, &entries::Wanted::All, seen.refolded, limit)?;
     let to = refold::after(&page, seen.refold_until);
     let (Given { sums, daily }, passed_over) = refolded_where_readable(connection, log, page, kept)?;
-    Ok((Step::Refolded(to), changes(connection, log, STORED, sums)?, daily, passed_over))
+    Ok((Step::Refolded(to, passed_over.len()), changes(connection, log, STORED, sums)?, daily, passed_over))
 }
 
 /// Brings the buckets that are kept on to a later day, some pages at a time.
