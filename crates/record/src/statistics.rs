@@ -23,7 +23,7 @@ mod sums;
 
 pub use bucket::{Bucket, Hour, Kept, Level, Stretch};
 pub use cell::{Cell, Counts, Ended, Part, RunsCell, Scores, StepCell, StratumCell, TextsCell, Timed};
-pub use contribution::{About, Adjusted, Contribution, Run, StepRun, Stratum, Text};
+pub use contribution::{About, Adjusted, Contribution, FIRST_WITHOUT_ACTION, Run, StepRun, Stratum, Text};
 pub use daily::{Daily, MOST, StepDay, StepOf, WorkflowDay};
 pub use key::{Key, KeyError, Keys, Parts, Scope, View};
 pub use packed::{NotPacked, Packed};

@@ -6,7 +6,7 @@ use dualaudit_record::{
     Time, WorkflowExecutionAudit,
     day::Day,
     execution::{Outcome, StepStatus, StoredExecution},
-    statistics::{About, Cell, Counts, Hour, Part, StepCell, TextsCell, View, pattern},
+    statistics::{About, Cell, Counts, FIRST_WITHOUT_ACTION, Hour, Part, StepCell, TextsCell, View, pattern},
 };
 use serde::{Deserialize, Serialize};
 
@@ -258,22 +258,25 @@ pub(super) fn steps(
     Ok(steps)
 }
 
-/// How often each pattern of an error was said, by step and day; of the execution as a whole, step 0 of no action.
-fn errors(
-    found: &[FoundCell],
-    period: Period,
-) -> Result<BTreeMap<StepName, BTreeMap<String, Counts<Hour>>>, LearnError> {
-    let mut errors: BTreeMap<StepName, BTreeMap<String, Counts<Hour>>> = BTreeMap::new();
+/// How often each pattern of an error was said, by step and day; of the execution as a whole, no step.
+type ErrorsOf = BTreeMap<Option<StepName>, BTreeMap<String, Counts<Hour>>>;
+
+fn errors(found: &[FoundCell], period: Period) -> Result<ErrorsOf, LearnError> {
+    let mut errors = ErrorsOf::new();
     for FoundCell { key, cell, .. } in found {
         let Cell::Texts(TextsCell { days }) = cell else { continue };
         let mut parts = key.parts();
         stratum(&mut parts, View::Texts)?;
-        let name = (parts.number(View::Texts)?, parts.text(View::Texts)?.to_owned());
+        let of = match (parts.number(View::Texts)?, parts.text(View::Texts)?) {
+            (0, "") => None,
+            (FIRST_WITHOUT_ACTION, action) => Some((0, action.to_owned())),
+            (number, action) => Some((number, action.to_owned())),
+        };
         if parts.about()? != About::Error {
             continue;
         }
         let pattern = parts.text(View::Texts)?.to_owned();
-        let counts = errors.entry(name).or_default().entry(pattern).or_default();
+        let counts = errors.entry(of).or_default().entry(pattern).or_default();
         // A day may begin before the period does, whose first hours it has.
         let within = |day: &Hour| day.number() + 24 > period.hours().0.number() && day.start() < period.until;
         for (&day, count) in days.iter().filter(|(day, _)| within(day)) {
@@ -318,7 +321,7 @@ impl Errors {
 fn answer(
     tally: &Tally,
     cells: BTreeMap<StepName, StepCell>,
-    mut errors: BTreeMap<StepName, BTreeMap<String, Counts<Hour>>>,
+    mut errors: ErrorsOf,
     sort: Sort,
     minimum: u64,
     executions: Links,
@@ -327,9 +330,9 @@ fn answer(
     let time: u64 = cells.values().map(|cell| nanoseconds(cell.time)).fold(0, u64::saturating_add);
     let failures = tally.executions - tally.success;
     let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
-    let of_all = Errors::of(errors.remove(&(0, String::new())).unwrap_or_default());
+    let of_all = Errors::of(errors.remove(&None).unwrap_or_default());
     let step = |((number, action), cell): (StepName, StepCell)| {
-        let of_step = errors.remove(&(number, action.clone())).unwrap_or_default();
+        let of_step = errors.remove(&Some((number, action.clone()))).unwrap_or_default();
         let mut statuses: BTreeMap<StepStatus, u64> = BTreeMap::new();
         let mut retried = [0; 7];
         for (&(status, times), &count) in &cell.ended {
@@ -376,3 +379,6 @@ fn answer(
 fn nanoseconds(micros: i128) -> u64 {
     u64::try_from(micros.saturating_mul(1000)).unwrap_or(if micros < 0 { 0 } else { u64::MAX })
 }
+
+#[cfg(test)]
+mod tests;

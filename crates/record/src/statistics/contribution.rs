@@ -92,10 +92,15 @@ pub struct Adjusted<S = String> {
     pub kind: AdjustmentType,
 }
 
+/// Stands for the step with number 0 where that has no action, and said an error. No step has it for a number: these are
+/// at most [`MAX_COUNT`](crate::submitted::MAX_COUNT).
+pub const FIRST_WITHOUT_ACTION: u32 = 1 << 31;
+
 /// The pattern of something that was said.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Text<S = String> {
-    /// Number of the step; 0 of the execution as a whole, whose action is empty, too.
+    /// Number of the step; 0 of the execution as a whole, whose action is empty, too; [`FIRST_WITHOUT_ACTION`] of a step
+    /// whose error would look so.
     pub number: u32,
     /// What the step does.
     pub action: S,
@@ -291,7 +296,9 @@ fn texts(record: &WorkflowExecutionAudit) -> Vec<Text> {
     };
     say(0, String::new(), About::Error, pattern(&record.error_message));
     for step in record.step_executions.iter().filter(|step| !step.error_message.is_empty()) {
-        say(step.step_number, step.action.clone(), About::Error, pattern(&step.error_message));
+        let is_like_all = step.step_number == 0 && step.action.is_empty();
+        let number = if is_like_all { FIRST_WITHOUT_ACTION } else { step.step_number };
+        say(number, step.action.clone(), About::Error, pattern(&step.error_message));
     }
     for adjustment in &record.adaptive_adjustments {
         let number = adjustment.step_number;
