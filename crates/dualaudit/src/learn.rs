@@ -230,3 +230,6 @@ pub struct PassedOver {
     /// How many of its older entries could not be read, and are not counted; `dualaudit verify` names them.
     pub entries: u64,
 }
+
+#[cfg(test)]
+mod tests;

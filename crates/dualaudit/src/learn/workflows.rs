@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use dualaudit_record::{
     Time,
     execution::{Outcome, ScoreSource},
-    statistics::{Cell, Counts, Ended, Part, RunsCell, Scores, Sketch, Stretch},
+    statistics::{Cell, Counts, Ended, Kept, Part, RunsCell, Scores, Sketch, Stretch},
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,7 @@ impl Ask for Request {
         for row in found.flights.rows(self.by == By::Version || self.question.filters.version.is_some()) {
             sums.runs.entry(row).or_default();
         }
-        let series = if self.series { ended_by_stretch(&found.cells[2])? } else { BTreeMap::new() };
+        let series = if self.series { ended_by_stretch(&found.cells[2], as_of)? } else { BTreeMap::new() };
         Ok(self.told(period, period.before(as_of), &sums, &found.flights, &series))
     }
 }
@@ -221,11 +221,13 @@ pub struct Point {
 /// How executions ended in each stretch of time, by row.
 type Series<'f> = BTreeMap<Row<'f>, BTreeMap<Stretch, Counts<Ended>>>;
 
-fn ended_by_stretch(cells: &[FoundCell]) -> Result<Series<'_>, LearnError> {
+/// A log that has not come to `as_of` may tell shorter stretches apart than others do: these are put together.
+fn ended_by_stretch(cells: &[FoundCell], as_of: Time) -> Result<Series<'_>, LearnError> {
     let mut ended = Series::new();
     for FoundCell { stretch, key, cell, .. } in cells {
         let Cell::Runs(cell) = cell else { continue };
-        let counts = ended.entry(row(key)?).or_default().entry(*stretch).or_default();
+        let stretch = Kept::by(as_of).outward(*stretch);
+        let counts = ended.entry(row(key)?).or_default().entry(stretch).or_default();
         counts.merge(&cell.ended, |all, count| *all += count);
     }
     Ok(ended)
