@@ -184,6 +184,10 @@ async fn answer<A: Present>(common: &Common, also: Vec<(String, String)>) -> any
         Ok(answer) => answer,
         Err(error) => return damaged(error),
     };
+    if common.output == AnswerForm::Csv {
+        // Which has no place for it.
+        lacks(&answer).iter().for_each(|what| eprintln!("{what}"));
+    }
     write::<A>(&mut output::stdout(), common.output, &answer)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -216,21 +220,7 @@ fn page<A: Present>(answer: &Answer<A::Answer>) -> String {
             answer.in_flight.executions, answer.in_flight.overdue
         ));
     }
-    notes.extend(answer.incomplete.iter().map(|log| {
-        format!(
-            "Incomplete: of the log {}, {} of {} older entries are counted so far.",
-            shown(&log.log),
-            log.folded,
-            log.of
-        )
-    }));
-    notes.extend(answer.passed_over.iter().map(|log| {
-        format!(
-            "Not counted: {} entries of the log {} could not be read when they were to be; `dualaudit verify` names them.",
-            log.entries,
-            shown(&log.log)
-        )
-    }));
+    notes.extend(lacks(answer));
     if !notes.is_empty() {
         page.push('\n');
     }
@@ -239,4 +229,48 @@ fn page<A: Present>(answer: &Answer<A::Answer>) -> String {
         page.push('\n');
     }
     page
+}
+
+/// What people are told that statistics lack.
+fn lacks<T>(answer: &Answer<T>) -> Vec<String> {
+    let incomplete = answer.incomplete.iter().map(|log| {
+        format!(
+            "Incomplete: of the log {}, {} of {} older entries are counted so far.",
+            shown(&log.log),
+            log.folded,
+            log.of
+        )
+    });
+    let passed_over = answer.passed_over.iter().map(|log| {
+        format!(
+            "Not counted: {} entries of the log {} could not be read when they were to be; `dualaudit verify` names them.",
+            log.entries,
+            shown(&log.log)
+        )
+    });
+    incomplete.chain(passed_over).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{
+        Incomplete, PassedOver,
+        testing::{Given, asked, now},
+        workflows::Request,
+    };
+
+    #[test]
+    fn what_statistics_lack_is_said_below_an_answer() {
+        let answer = Answer {
+            incomplete: vec![Incomplete { log: "http".into(), folded: 3, of: 9 }],
+            passed_over: vec![PassedOver { log: "east".into(), entries: 2 }],
+            ..Given::nothing(now()).answer(&asked::<Request>(&[], now()))
+        };
+        insta::assert_snapshot!(lacks(&answer).join("\n"), @r"
+        Incomplete: of the log http, 3 of 9 older entries are counted so far.
+        Not counted: 2 entries of the log east could not be read when they were to be; `dualaudit verify` names them.
+        ");
+        assert!(page::<Request>(&answer).ends_with(&format!("\n{}\n", lacks(&answer).join("\n"))));
+    }
 }
