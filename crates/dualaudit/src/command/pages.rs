@@ -1,6 +1,6 @@
 //! Lists as they are written: a page at a time, in the form asked for.
 
-use std::{io::Write, process::ExitCode};
+use std::{borrow::Cow, io::Write, process::ExitCode};
 
 use serde::Serialize;
 
@@ -254,14 +254,19 @@ pub(super) fn csv_rows(
 ) -> anyhow::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     for row in rows {
-        let row = row.iter().map(|text| guarded(text));
+        let row = row.iter().map(|text| in_csv(text));
         if on_terminal {
             csv.write_record(row.map(|text| shown(&text)))?;
         } else {
-            csv.write_record(row.map(std::borrow::Cow::into_owned))?;
+            csv.write_record(row.map(Cow::into_owned))?;
         }
     }
     Ok(csv.flush()?)
+}
+
+/// A number below 0 is no formula, and programs read it.
+fn in_csv(text: &str) -> Cow<'_, str> {
+    if text.parse().is_ok_and(f64::is_finite) { Cow::Borrowed(text) } else { guarded(text) }
 }
 
 /// How a list is written by these arguments, for the tests of what is listed.
@@ -283,5 +288,18 @@ impl Paged {
         printer.page(&mut out, items).unwrap();
         printer.end(&mut out, None).unwrap();
         String::from_utf8(out).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_numbers_in_csv_and_formulas_become_texts() {
+        let row = ["-0.111999", "-2", "2.715e-1", "=1+1", "-1+1", "-inf", "@x"].map(str::to_owned);
+        let mut out = Vec::new();
+        csv_rows(&mut out, std::iter::once(row.into()), false).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "-0.111999,-2,2.715e-1,'=1+1,'-1+1,'-inf,'@x\n");
     }
 }
