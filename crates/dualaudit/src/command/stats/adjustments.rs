@@ -77,7 +77,7 @@ impl Present for Request {
 }
 
 fn name(it: &Adjustment) -> String {
-    format!("{} of step {} {}", it.adjustment_type.as_str(), it.step_number, shown(&it.action))
+    format!("{} of step {}", it.adjustment_type.as_str(), plot::step(it.step_number, &it.action))
 }
 
 fn said(what: &str, of: &Adjustment, said: &Said) -> Vec<String> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    command::output::{clipped, duration},
+    command::output::{clipped, duration, shown},
     learn::{
         contrast::Insufficient,
         figures::{Duration, Durations, Estimate, Rate},
@@ -97,6 +97,11 @@ const NAME: usize = 63;
 /// A name, or the beginning of a long one.
 pub(super) fn brief(name: &str) -> String {
     clipped(name.to_owned(), NAME)
+}
+
+/// A step, by its number and what it does, if that is known.
+pub(super) fn step(number: u32, action: &str) -> String {
+    if action.is_empty() { number.to_string() } else { format!("{number} {}", shown(action)) }
 }
 
 /// A workflow and its version, which may have no name, as tables show them.

@@ -57,11 +57,7 @@ impl Present for Request {
         }
         let harmful = recommended.iter().filter(|it| it.harmful > 0);
         notes.extend(harmful.map(|it| {
-            format!(
-                "{} was found harmful {} times: look at these executions first.",
-                shown(&it.workflow),
-                it.harmful
-            )
+            format!("{} was found harmful {}: look there first.", shown(&it.workflow), times(it.harmful))
         }));
         for it in recommended.iter().filter(|it| !it.timeouts.steps.is_empty()) {
             notes.push(format!("\nTimeouts of {} {}", shown(&it.workflow), shown(plot::named(&it.version))));
@@ -85,7 +81,11 @@ fn timeout(step: &StepTimeout) -> String {
         Rate { count: 0, .. } => String::new(),
         Rate { count, of, .. } => format!(", {count} of {of} timed out{more}"),
     };
-    format!("  {} {}: {set}{timed_out}", step.step_number, shown(&step.action))
+    format!("  {}: {set}{timed_out}", plot::step(step.step_number, &step.action))
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn untried(it: &Untested) -> String {
@@ -95,7 +95,7 @@ fn untried(it: &Untested) -> String {
         Why::InUse => "elsewhere",
     };
     let harmful =
-        if it.harmful > 0 { format!(", found harmful {} times", it.harmful) } else { String::new() };
+        if it.harmful > 0 { format!(", found harmful {}", times(it.harmful)) } else { String::new() };
     let Rate { of, .. } = it.success;
     format!("  {}: {} of {of} runs {there}{harmful}", shown(&it.workflow), plot::rate(&it.success))
 }

@@ -46,7 +46,7 @@ impl Present for Request {
             notes.push("There are more steps, which are not shown.".to_owned());
         }
         for step in steps.iter().filter(|step| !step.errors.patterns.is_empty()) {
-            notes.push(format!("\nErrors of step {} {}", step.number, shown(&step.action)));
+            notes.push(format!("\nErrors of step {}", plot::step(step.number, &step.action)));
             notes.extend(said(&step.errors));
         }
         if !errors.patterns.is_empty() {
