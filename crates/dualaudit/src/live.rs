@@ -89,6 +89,8 @@ pub struct Change {
     pub number: u64,
     /// The execution: as it is now, or as it was when it was seen last.
     pub execution: Arc<LiveExecution>,
+    /// As it was before, where it was live already.
+    pub before: Option<Arc<LiveExecution>>,
     /// The same with its steps; `None` where it is live no more.
     pub whole: Option<Arc<WorkflowExecutionAudit>>,
 }
@@ -117,6 +119,8 @@ pub struct Looked {
 /// The live executions of one cluster.
 pub struct Board {
     log: String,
+    /// The only one that is watched, where not all are.
+    namespace: Option<String>,
     seen: RwLock<Seen>,
     changes: broadcast::Sender<Change>,
     look: Arc<dyn Look>,
@@ -141,12 +145,19 @@ impl Board {
         let (stale, refreshing) = mpsc::channel(STALE);
         Self {
             log: log.to_owned(),
+            namespace: None,
             seen: RwLock::default(),
             changes,
             look,
             stale,
             refreshing: Mutex::new(refreshing),
         }
+    }
+
+    /// The same of one namespace alone, where one is given.
+    #[must_use]
+    pub fn of_namespace(self, namespace: Option<String>) -> Self {
+        Self { namespace, ..self }
     }
 
     /// Notes that something was recorded of an execution that the cluster does not show: it is to be looked at anew.
@@ -168,6 +179,11 @@ impl Board {
         &self.log
     }
 
+    /// The only namespace that is watched, where not all are.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// How much of the cluster is seen.
     pub fn sight(&self) -> Sight {
         self.read().sight
@@ -187,17 +203,17 @@ impl Board {
         }
         let execution = Arc::new(execution);
         let mut seen = self.write();
-        seen.remove(&execution.place.id);
+        let before = seen.remove(&execution.place.id);
         seen.places.insert(execution.place.id.clone(), execution.place.clone());
         seen.executions.insert(execution.place.clone(), Arc::clone(&execution));
-        self.tell(&mut seen, execution, Some(whole));
+        self.tell(&mut seen, execution, before, Some(whole));
     }
 
     /// Takes an execution down: its resource is gone.
     pub fn forget(&self, id: &str) {
         let mut seen = self.write();
         if let Some(gone) = seen.remove(id) {
-            self.tell(&mut seen, gone, None);
+            self.tell(&mut seen, gone, None, None);
         }
     }
 
@@ -206,11 +222,12 @@ impl Board {
         &self,
         seen: &mut Seen,
         execution: Arc<LiveExecution>,
+        before: Option<Arc<LiveExecution>>,
         whole: Option<Arc<WorkflowExecutionAudit>>,
     ) {
         seen.changes += 1;
         // Nobody may be there to hear it.
-        let _ = self.changes.send(Change { number: seen.changes, execution, whole });
+        let _ = self.changes.send(Change { number: seen.changes, execution, before, whole });
     }
 
     /// The execution with this id.

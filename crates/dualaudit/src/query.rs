@@ -20,7 +20,7 @@ mod summary;
 pub use count::Count;
 pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, entries, entry};
 pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT, PHASES};
-pub use seam::{Missing, Sides, Warning, list, missing_live};
+pub use seam::{Asked, Missing, Sides, Warning, list, missing_live};
 pub use selector::parse as label_selector;
 pub use single::{Found, GetError, HeldSince, LiveState, Reviewed, Revision, Windowed, detail, get, wanted};
 pub use summary::{Summary, Tier};

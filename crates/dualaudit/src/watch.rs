@@ -125,6 +125,7 @@ struct Feed {
 }
 
 struct Shared {
+    live: Option<Arc<Board>>,
     told: broadcast::Sender<Arc<Told>>,
     /// How far the logs were told.
     position: Mutex<Position>,
@@ -147,7 +148,8 @@ impl Hub {
             return Ok(running);
         }
         let position = Position::of(&self.store.logs().await?);
-        let shared = Arc::new(Shared { told: broadcast::Sender::new(TOLD), position: position.into() });
+        let (live, told) = (self.live.clone(), broadcast::Sender::new(TOLD));
+        let shared = Arc::new(Shared { live, told, position: position.into() });
         let mut tasks = vec![AbortOnDropHandle::new(tokio::spawn(tell_recorded(
             self.store.clone(),
             Arc::clone(&shared),
@@ -180,7 +182,7 @@ impl Shared {
 
     /// Tells an entry, if it is an execution's, and that its log was told up to there.
     fn tell_entry(&self, log: &str, entry: Result<StoredEntry, UnreadableEntry>) {
-        if let Some(told) = recorded(log, entry, &mut self.position()) {
+        if let Some(told) = recorded(log, entry, &mut self.position(), self.live.as_deref()) {
             self.tell(told);
         }
     }
@@ -188,13 +190,18 @@ impl Shared {
 
 /// Goes past an entry, and says what is told of it: nothing but of an execution's. One that cannot be read is passed over:
 /// `verify` names it.
-fn recorded(log: &str, entry: Result<StoredEntry, UnreadableEntry>, position: &mut Position) -> Option<Told> {
+fn recorded(
+    log: &str,
+    entry: Result<StoredEntry, UnreadableEntry>,
+    position: &mut Position,
+    live: Option<&Board>,
+) -> Option<Told> {
     let index = entry.as_ref().map_or_else(|unreadable| unreadable.index, |entry| entry.index);
     position.went_to(log, index + 1);
     let Entry::Execution(execution) = entry.ok()?.body.left()?.clone() else { return None };
     let StoredExecution { record, .. } = &*execution;
     let of = Of::Recorded { log: log.to_owned(), record: Box::new(record.clone()) };
-    let summary = Summary::recorded(log, *execution);
+    let summary = Summary::recorded(log, *execution, live);
     Some(Told {
         event: Event::Recorded,
         data: serde_json::to_string(&summary).expect("a row is JSON"),
@@ -204,8 +211,15 @@ fn recorded(log: &str, entry: Result<StoredEntry, UnreadableEntry>, position: &m
 }
 
 impl Told {
-    fn live(change: Change) -> Self {
+    fn change(change: Change) -> Self {
+        let event = if change.whole.is_some() { Event::Live } else { Event::Gone };
+        Self::live(event, change)
+    }
+
+    /// That one is live, or was.
+    fn live(event: Event, change: Change) -> Self {
         let summary = Summary::live(&change.execution);
+        let summary = if event == Event::Gone { summary.gone() } else { summary };
         let told = match &change.whole {
             Some(whole) => LiveTold {
                 summary,
@@ -215,7 +229,6 @@ impl Told {
             None => LiveTold { summary, step_executions: None, adaptive_adjustments: None },
         };
         let data = serde_json::to_string(&told).expect("a row is JSON");
-        let event = if change.whole.is_some() { Event::Live } else { Event::Gone };
         Self { event, data, position: None, of: Of::Live(change) }
     }
 
@@ -278,7 +291,7 @@ async fn tell_live(board: Arc<Board>, mut changes: broadcast::Receiver<Change>, 
             }
         };
         match change {
-            Ok(change) => shared.tell(Told::live(change)),
+            Ok(change) => shared.tell(Told::change(change)),
             // More changed at once than is kept.
             Err(broadcast::error::RecvError::Lagged(_)) => {
                 changes = board.changes();

@@ -302,7 +302,7 @@ async fn cluster_log(
         cluster: args.cluster.clone(),
         clock: Arc::clone(clock),
     });
-    let board = Board::new(&ingest.log().name, look);
+    let board = Board::new(&ingest.log().name, look).of_namespace(args.watch_namespace.clone());
     Ok((ingest, Arc::new(board)))
 }
 

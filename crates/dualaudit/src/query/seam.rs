@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{ListRequest, Page, Summary, Tier, summary::phase_of};
 use crate::{
     live::{Board, LiveExecution, Place, Sight},
-    store::{self, Cursor, Filter, Head, Listed, LogState, Owner, Reviews, Store, StoreError},
+    store::{self, Cursor, Filter, Head, Listed, LogState, Owner, Reach, Reviews, Store, StoreError},
 };
 
 /// Live executions that are looked through at once where the database has to be asked about each.
@@ -81,13 +81,7 @@ impl Row {
     fn summary(self, board: Option<&Board>) -> Summary {
         match self {
             Self::Live(live) => Summary::live(&live),
-            Self::Stored(listed) => {
-                let record = &listed.execution.record;
-                let live = board.and_then(|board| board.get(&record.id));
-                let is_it = |it: &Place| it.log == listed.log && it.attempt == record.attempt;
-                let live = live.filter(|live| is_it(&live.place));
-                Summary::stored(*listed, live.as_deref())
-            }
+            Self::Stored(listed) => Summary::recorded(&listed.log, listed.execution, board),
         }
     }
 }
@@ -137,7 +131,7 @@ async fn both(sides: Sides<'_>, request: &ListRequest) -> Result<Rows, StoreErro
     };
     // Before the database: what moves meanwhile is there.
     let mut live = after(&|it| it.recorded.is_none() && request.passes(it, None));
-    let (found, missing) = tokio::join!(stored(sides, request), missing_live(sides, request));
+    let (found, missing) = tokio::join!(stored(sides, request), missing_live(sides, request.into()));
     let mut found = match found {
         Ok(found) => found,
         // Nobody else knows what was said of an execution.
@@ -171,7 +165,7 @@ async fn stored(sides: Sides<'_>, request: &ListRequest) -> Result<Rows, StoreEr
 
 /// What is live, whether it is recorded or not. The database is asked only what was said of it.
 pub(super) async fn live(sides: Sides<'_>, request: &ListRequest) -> Result<Rows, StoreError> {
-    let mut found = Rows { warnings: missing_live(sides, request).await, ..Rows::default() };
+    let mut found = Rows { warnings: missing_live(sides, request.into()).await, ..Rows::default() };
     let Some(board) = sides.live else { return Ok(found) };
     let (limit, mut place) = (request.limit as usize, request.place());
     let step = if request.filter.review.is_some() { LOOKED_THROUGH } else { limit + 1 };
@@ -216,15 +210,42 @@ async fn verdicts(
     Ok(verdicts)
 }
 
+/// What may be asked for of the live side, as far as it decides what of that can be missing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    pub(super) tier: Option<Tier>,
+    /// In this log only.
+    pub(super) log: Option<&'a str>,
+    /// In this namespace only.
+    pub(super) namespace: Option<&'a str>,
+    /// What may be read.
+    pub(super) within: Option<&'a Reach>,
+}
+
+impl<'a> From<&'a ListRequest> for Asked<'a> {
+    fn from(request: &'a ListRequest) -> Self {
+        let ListRequest { tier, filter, .. } = request;
+        Self { tier: *tier, log: filter.log.as_deref(), namespace: filter.namespace.as_deref(), within: filter.within.as_deref() }
+    }
+}
+
+impl Asked<'_> {
+    fn has(self, log: &str) -> bool {
+        self.log.is_none_or(|asked| asked == log)
+            && self.within.is_none_or(|reach| reach.of_log(log).is_some())
+    }
+}
+
 /// What of the live side is missing that is asked for.
-pub async fn missing_live(sides: Sides<'_>, request: &ListRequest) -> Vec<Warning> {
-    if request.tier == Some(Tier::Stored) {
+pub async fn missing_live(sides: Sides<'_>, asked: Asked<'_>) -> Vec<Warning> {
+    if asked.tier == Some(Tier::Stored) {
         return Vec::new();
     }
-    let is_asked = |board: &&Board| request.asks_for_log(board.log());
-    let sighted = sides.live.filter(is_asked).and_then(Warning::of_sight);
+    let board = sides.live.filter(|board| asked.has(board.log()));
+    let sighted = board.and_then(Warning::of_sight);
+    let elsewhere = board.and_then(|board| Warning::of_other_namespaces(board, asked));
     let unseen = match sides.store.logs().await {
-        Ok(heads) => unseen(&heads, request, sides.live),
+        Ok(heads) => unseen(&heads, asked, sides.live),
         Err(error) => {
             tracing::warn!(%error, "which logs there are cannot be told");
             let detail =
@@ -232,7 +253,7 @@ pub async fn missing_live(sides: Sides<'_>, request: &ListRequest) -> Vec<Warnin
             vec![Warning { missing: Missing::Live, log: None, detail }]
         }
     };
-    sighted.into_iter().chain(unseen).collect()
+    sighted.into_iter().chain(elsewhere).chain(unseen).collect()
 }
 
 impl Warning {
@@ -257,6 +278,16 @@ impl Warning {
         Some(Self { missing, log: Some(log.to_owned()), detail })
     }
 
+    /// That one namespace is watched, and others were asked about.
+    fn of_other_namespaces(board: &Board, asked: Asked<'_>) -> Option<Self> {
+        let watched = board.namespace().filter(|watched| asked.namespace != Some(watched))?;
+        let log = board.log();
+        let detail = format!(
+            "of the cluster of log {log} this server watches the namespace {watched} alone: what is live in others is not seen"
+        );
+        Some(Self { missing: Missing::Live, log: Some(log.to_owned()), detail })
+    }
+
     /// That the database does not answer. Why is told to the log alone: it may name paths.
     pub(super) fn away(cause: &str) -> Self {
         tracing::warn!(%cause, "the database does not answer: what is live is shown alone");
@@ -267,10 +298,10 @@ impl Warning {
 }
 
 /// The clusters that this process does not see.
-fn unseen(heads: &[Head], request: &ListRequest, seen: Option<&Board>) -> Vec<Warning> {
+fn unseen(heads: &[Head], asked: Asked<'_>, seen: Option<&Board>) -> Vec<Warning> {
     heads
         .iter()
-        .filter(|head| request.asks_for_log(&head.log))
+        .filter(|head| asked.has(&head.log))
         .filter(|head| matches!((&head.owner, &head.state), (Owner::Cluster(_), LogState::Open)))
         .filter(|head| seen.is_none_or(|board| board.log() != head.log))
         .map(|head| Warning {
@@ -285,13 +316,6 @@ fn unseen(heads: &[Head], request: &ListRequest, seen: Option<&Board>) -> Vec<Wa
 }
 
 impl ListRequest {
-    /// Whether anything of this log is asked for, and may be read.
-    fn asks_for_log(&self, log: &str) -> bool {
-        let Filter { log: asked, within, .. } = &self.filter;
-        asked.as_ref().is_none_or(|asked| asked == log)
-            && within.as_ref().is_none_or(|reach| reach.of_log(log).is_some())
-    }
-
     /// Where the list goes on.
     fn place(&self) -> Option<Place> {
         let Cursor { created_at, log, id, attempt } = self.after.clone()?;

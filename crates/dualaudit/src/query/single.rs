@@ -11,7 +11,7 @@ use json_patch::Patch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Missing, Sides, Summary, Warning};
+use super::{Asked, Missing, Sides, Summary, Warning, missing_live};
 use crate::{
     live::{Board, LiveExecution, Looked},
     parameter::{BadParameter, reject_repeats, whole},
@@ -185,12 +185,17 @@ pub enum GetError {
 /// # Errors
 /// See [`GetError`].
 pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
-    let Some((board, live)) = seen(sides, wanted) else {
-        return found(detail(sides.store, wanted).await?);
-    };
+    let Some((board, live)) = seen(sides, wanted) else { return recorded(sides, wanted).await };
     // It may be recorded and released meanwhile: then it was live when it was asked for.
     let (stored, looked) = tokio::join!(detail(sides.store, wanted), board.look(&live));
+    let log = &live.place.log;
     let mut found = match stored {
+        // Whatever else has its id takes no live execution out of sight.
+        Ok(Detail { log: other, .. }) if other != *log => return Err(ambiguous(wanted, vec![other], log)),
+        Err(GetError::Ambiguous { logs, .. }) => return Err(ambiguous(wanted, logs, log)),
+        Err(GetError::Purged(purged)) if purged.receipt.log != *log => {
+            return Err(ambiguous(wanted, vec![purged.receipt.log], log));
+        }
         Ok(detail) => found(detail)?,
         Err(GetError::NotFound(_)) => Found::default(),
         Err(GetError::Store(StoreError::Unavailable(cause))) => {
@@ -198,10 +203,6 @@ pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
         }
         Err(error) => return Err(error),
     };
-    let recorded = found.receipt.as_ref().map(|receipt| receipt.log.as_str());
-    if recorded.is_some_and(|log| log != live.place.log) {
-        return Ok(found);
-    }
     let looked = looked.unwrap_or_else(|why| {
         tracing::warn!(%why, id = %wanted.id, "a resource could not be read");
         let detail = "its resource could not be read: the API server did not give it".to_owned();
@@ -223,6 +224,35 @@ pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
         resource,
     });
     Ok(found)
+}
+
+/// One of which nothing is seen to be live, and why that may be.
+async fn recorded(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
+    let asked = Asked { log: wanted.log.as_deref(), ..Asked::default() };
+    let (stored, missing) = tokio::join!(detail(sides.store, wanted), missing_live(sides, asked));
+    match stored {
+        Ok(detail) => {
+            let log = Some(detail.log.clone());
+            let warnings = missing.into_iter().filter(|it| it.log == log).collect();
+            Ok(Found { warnings, ..found(detail)? })
+        }
+        Err(GetError::NotFound(mut why)) => {
+            for Warning { detail, .. } in missing {
+                why.push_str("; ");
+                why.push_str(&detail);
+            }
+            Err(GetError::NotFound(why))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// That an id is in these logs and, live, in one more.
+fn ambiguous(wanted: &Wanted, mut logs: Vec<String>, live: &str) -> GetError {
+    logs.push(live.to_owned());
+    logs.sort_unstable();
+    logs.dedup();
+    GetError::Ambiguous { id: wanted.id.clone(), logs }
 }
 
 /// What is live of what is asked for.

@@ -10,7 +10,10 @@ use dualaudit_record::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{live::LiveExecution, store::Listed};
+use crate::{
+    live::{Board, LiveExecution, Place},
+    store::Listed,
+};
 
 /// Where an execution is to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -93,7 +96,7 @@ pub struct Summary {
 
 impl Summary {
     /// A row of the database, and what is live of it.
-    pub(super) fn stored(listed: Listed, live: Option<&LiveExecution>) -> Self {
+    fn stored(listed: Listed, live: Option<&LiveExecution>) -> Self {
         let StoredExecution { record, revision, recorded_at, source_digest } = listed.execution;
         let phase = live.map_or_else(|| phase_of(record.status).to_owned(), |live| live.phase.clone());
         Self {
@@ -106,9 +109,20 @@ impl Summary {
         }
     }
 
-    /// A record as an entry of a log has it.
-    pub fn recorded(log: &str, execution: StoredExecution) -> Self {
-        Self::stored(Listed { log: log.to_owned(), execution }, None)
+    /// A record of a log, and what is seen to be live of it.
+    pub fn recorded(log: &str, execution: StoredExecution, board: Option<&Board>) -> Self {
+        let live = board.and_then(|board| board.get(&execution.record.id));
+        let is_it = |it: &Place| it.log == log && it.attempt == execution.record.attempt;
+        let live = live.filter(|live| is_it(&live.place));
+        Self::stored(Listed { log: log.to_owned(), execution }, live.as_deref())
+    }
+
+    /// The same when it is live no more.
+    #[must_use]
+    pub fn gone(mut self) -> Self {
+        self.tiers.retain(|tier| *tier != Tier::Live);
+        self.review_until = None;
+        self
     }
 
     /// An execution that only its cluster has, or that the database cannot be asked about.

@@ -44,7 +44,12 @@ impl Following {
     fn wants_live(&self, change: &Change) -> bool {
         self.request.tier != Some(Tier::Stored)
             && self.id.as_ref().is_none_or(|id| *id == change.execution.place.id)
-            && self.request.passes_live(&change.execution)
+            && self.fits(change)
+    }
+
+    /// Whether it passes the filters, or did: of one that no longer does this is told, too.
+    fn fits(&self, Change { execution, before, .. }: &Change) -> bool {
+        [Some(execution), before.as_ref()].into_iter().flatten().any(|it| self.request.passes_live(it))
     }
 }
 
@@ -90,7 +95,7 @@ impl Follower {
                 _ => self.send(Told::to_all(Event::Reset, "{}".to_owned(), None)).await?,
             }
         }
-        for warning in missing_live(self.hub.sides(), &self.following.request).await {
+        for warning in missing_live(self.hub.sides(), (&self.following.request).into()).await {
             self.send(Told::warning(&warning)).await?;
         }
         let seen = self.tell_live().await?;
@@ -127,7 +132,7 @@ impl Follower {
                     break;
                 }
                 for entry in entries {
-                    if let Some(told) = recorded(log, entry, &mut position)
+                    if let Some(told) = recorded(log, entry, &mut position, self.hub.live.as_deref())
                         && self.following.wants(&told)
                     {
                         self.send(told).await?;
@@ -143,9 +148,9 @@ impl Follower {
         let Some(board) = self.hub.live.as_deref() else { return Ok(0) };
         let (all, number) = Board::all(board);
         for execution in all {
-            let change = Change { number, execution, whole: None };
+            let change = Change { number, execution, before: None, whole: None };
             if self.following.wants_live(&change) {
-                self.send(Told { event: Event::Live, ..Told::live(change) }).await?;
+                self.send(Told::live(Event::Live, change)).await?;
             }
         }
         Ok(number)

@@ -83,7 +83,7 @@ async fn send(dualaudit: &Dualaudit, ids: &[String]) -> BTreeMap<u64, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_live_is_told_as_it_changes_and_what_is_recorded_once() {
     let cluster = Cluster::new().await;
-    let dualaudit = Dualaudit::run(&cluster, &["--window", "1s", "--cleanup", "delete"]);
+    let dualaudit = Dualaudit::run(&cluster, &["--window", "3s", "--cleanup", "delete"]);
     cluster.create("first").await;
     cluster.protected("first").await;
     let mut stream = Stream::open(&dualaudit, &format!("namespace={}", cluster.namespace), None).await;
@@ -91,6 +91,8 @@ async fn what_is_live_is_told_as_it_changes_and_what_is_recorded_once() {
     let names: Vec<_> = known.iter().map(|event| (event.name.as_str(), &event.data["name"])).collect();
     assert_eq!(names, [("live", &json!("first")), ("ready", &Value::Null)]);
 
+    let mut executing = Stream::open(&dualaudit, "phase=Executing", None).await;
+    executing.until(is_ready).await;
     cluster.begin("first").await;
     let began = stream.until(|event| event.data["phase"] == "Executing").await.pop().unwrap();
     assert_eq!((began.name.as_str(), &began.id), ("live", &None));
@@ -103,15 +105,23 @@ async fn what_is_live_is_told_as_it_changes_and_what_is_recorded_once() {
         (&recorded[0].data["name"], &recorded[0].data["outcome"]),
         (&json!("first"), &json!("success"))
     );
+    // Which is on both sides until it is gone.
+    assert_eq!(recorded[0].data["tiers"], json!(["live", "stored"]));
+    assert_eq!(events[events.len() - 1].data["tiers"], json!(["stored"]));
     let retained = events.iter().any(|event| event.name == "live" && event.data["review_until"].is_string());
     assert!(retained, "it was seen in its window: {events:#?}");
+    // Of what does not fit any more one is told once more.
+    let events = executing.until(|event| event.data["phase"] != "Executing").await;
+    let last = &events[events.len() - 1];
+    assert_eq!((last.name.as_str(), &last.data["phase"]), ("live", &json!("Completed")), "{events:#?}");
 
     // What does not fit is not told: of another namespace, of another side.
     let mut others = Stream::open(&dualaudit, "namespace=none", None).await;
     let mut stored = Stream::open(&dualaudit, "tier=stored&workflow=restart-deployment", None).await;
-    for stream in [&mut others, &mut stored] {
-        assert_eq!(stream.until(is_ready).await.len(), 1);
-    }
+    let told = others.until(is_ready).await;
+    let names: Vec<_> = told.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names, ["warning", "ready"], "another namespace is watched: {told:#?}");
+    assert_eq!(stored.until(is_ready).await.len(), 1);
     cluster.create("second").await;
     cluster.finish("second").await;
     let recorded = stored.next().await.unwrap();

@@ -58,7 +58,7 @@ mod tests {
             limits::Limits,
             tests::{Fault, Served, record},
         },
-        live::{Board, LiveExecution, Look, Looked, Place},
+        live::{Board, LiveExecution, Look, Looked, Place, Sight},
         store::conformance::sample,
     };
 
@@ -74,7 +74,12 @@ mod tests {
 
     /// A board with one execution that runs.
     fn board() -> Arc<Board> {
-        let board = Board::new("default", Arc::new(Away));
+        board_of(None)
+    }
+
+    /// The same of one namespace.
+    fn board_of(namespace: Option<&str>) -> Arc<Board> {
+        let board = Board::new("default", Arc::new(Away)).of_namespace(namespace.map(str::to_owned));
         let record = sample::record("running");
         let place = Place {
             created_at: Reverse(record.created_at),
@@ -119,6 +124,42 @@ mod tests {
         for path in ["?tier=stored", "?review=any", "/recorded"] {
             assert_eq!(served.get(&format!("/api/v1/executions{path}")).await.problem(), "unavailable");
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_that_is_recorded_elsewhere_takes_a_live_execution_of_its_id_out_of_sight() {
+        let served = Served::seeing(Some(board()), Limits::default()).await;
+        served.post_json(&record("running")).await;
+        let answered = served.get("/api/v1/executions/running").await;
+        assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (409, "ambiguous-id"));
+        assert_eq!(answered.json()["logs"], json!(["default", "http"]));
+        let of = async |log: &str| served.get(&format!("/api/v1/executions/running?log={log}")).await.json();
+        let (produced, live) = (of("http").await, of("default").await);
+        assert_eq!((&produced["receipt"]["log"], &produced["live"]), (&json!("http"), &Value::Null));
+        assert_eq!((&live["record"], &live["live"]["phase"]), (&Value::Null, &json!("Executing")));
+        assert_eq!(ids(&served.get("/api/v1/executions").await.json()), ["running", "running"]);
+    }
+
+    #[tokio::test]
+    async fn what_may_be_live_and_is_not_seen_is_said_also_of_one_that_is_not_there() {
+        let detail = |answered: &Value| answered["warnings"][0]["detail"].as_str().map(str::to_owned);
+        let board = board_of(Some("shop"));
+        let served = Served::seeing(Some(Arc::clone(&board)), Limits::default()).await;
+        let missing = served.get("/api/v1/executions/nobody").await.json()["detail"].to_string();
+        assert!(
+            missing.contains("there is no execution nobody; the executions of default are still being read"),
+            "{missing}"
+        );
+        board.set_sight(Sight::Whole);
+        let alone = "this server watches the namespace shop alone: what is live in others is not seen";
+        for (asked, is_said) in
+            [("", true), ("?namespace=bank", true), ("?namespace=shop", false), ("?log=http", false)]
+        {
+            let page = served.get(&format!("/api/v1/executions{asked}")).await.json();
+            assert_eq!(detail(&page).is_some_and(|said| said.contains(alone)), is_said, "{asked}: {page}");
+        }
+        let missing = served.get("/api/v1/executions/nobody").await.json()["detail"].to_string();
+        assert!(missing.contains(alone), "{missing}");
     }
 
     async fn served_with(count: usize) -> Served {
