@@ -1,11 +1,11 @@
 //! `list --watch` and `get --follow`: what a server tells as it happens, a line a change.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
 
-use dualaudit_record::execution::StepExecutionAudit;
+use dualaudit_record::{Time, execution::StepExecutionAudit};
 use serde::Serialize;
 
 use super::{
@@ -13,7 +13,8 @@ use super::{
     pages::{ListForm, Printer},
 };
 use crate::{
-    client::{Client, Happening, Live},
+    client::{Client, ClientError, Happening, Live},
+    clock::{Clock as _, SystemClock},
     query::{Found, Page, Summary, Tier, Wanted},
 };
 
@@ -27,13 +28,19 @@ fn key(row: &Summary) -> Key {
 /// Rows as they change, in the form of a list. What is live is remembered, so that a row that was shown and is told
 /// again as it was, as after a reconnect, is not shown again.
 pub(super) struct Rows<'a, W: Write> {
-    pub(super) printer: Printer<Summary>,
-    pub(super) form: ListForm,
-    pub(super) out: &'a mut Out<W>,
-    pub(super) live: BTreeMap<Key, Summary>,
+    printer: Printer<Summary>,
+    form: ListForm,
+    out: &'a mut Out<W>,
+    live: BTreeMap<Key, Summary>,
+    /// Those of them that the stream told since it began.
+    told: BTreeSet<Key>,
 }
 
-impl<W: Write> Rows<'_, W> {
+impl<'a, W: Write> Rows<'a, W> {
+    pub(super) fn new(printer: Printer<Summary>, form: ListForm, out: &'a mut Out<W>) -> Self {
+        Self { printer, form, out, live: BTreeMap::new(), told: BTreeSet::new() }
+    }
+
     /// Lists the first page, and then what happens, for as long as somebody reads. The stream is begun before the list
     /// is asked for, so that nothing falls between the two.
     ///
@@ -47,31 +54,68 @@ impl<W: Write> Rows<'_, W> {
     ) -> anyhow::Result<()> {
         let mut watch = client.watch(followed);
         watch.next().await?;
-        let Page { items, warnings, .. } = client.list(listed).await?;
+        let Page { items, warnings, next_cursor, .. } = client.list(listed).await?;
         warnings.iter().for_each(|warning| warn(&warning.detail));
+        // What comes after the first page stays there: of that only changes are shown.
+        let mut rest = items.last().filter(|_| next_cursor.is_some()).map(|row| row.created_at);
         // The newest is at the end, where what happens goes on.
         for row in items.into_iter().rev() {
             self.changed(row)?;
         }
         while !self.out.get_ref().is_closed() {
             match watch.next().await? {
-                Happening::Live(live) => self.changed(live.summary)?,
+                Happening::Live(live) => self.told(live.summary, rest)?,
                 Happening::Recorded(row) => self.changed(*row)?,
                 Happening::Gone(row) => {
                     self.live.remove(&key(&row));
                     self.show(&row)?;
                 }
+                Happening::Begun => self.told.clear(),
+                Happening::Ready => {
+                    rest = None;
+                    self.show_untold(client).await?;
+                }
                 Happening::Warning(warning) => warn(&warning.detail),
                 Happening::Reset => {
                     warn("too much happened while there was no answer: list again what was recorded")
                 }
-                Happening::Begun | Happening::Ready => {}
             }
         }
         Ok(())
     }
 
-    fn changed(&mut self, row: Summary) -> anyhow::Result<()> {
+    /// Takes what the stream tells of one that is live.
+    fn told(&mut self, row: Summary, rest: Option<Time>) -> anyhow::Result<()> {
+        let key = key(&row);
+        self.told.insert(key.clone());
+        if rest.is_some_and(|rest| row.created_at < rest) && !self.live.contains_key(&key) {
+            self.live.insert(key, row);
+            return Ok(());
+        }
+        self.changed(row)
+    }
+
+    /// Shows what became of those that were live when the stream broke off, and are not told any more.
+    async fn show_untold(&mut self, client: &Client) -> anyhow::Result<()> {
+        let untold: Vec<_> = self.live.extract_if(.., |key, _| !self.told.contains(key)).collect();
+        for ((log, id, attempt), row) in untold {
+            let wanted = Wanted { id, log: Some(log.clone()), attempt: Some(attempt) };
+            match client.get(&wanted).await {
+                Ok(Found { live: Some(live), .. }) => self.changed(live.summary)?,
+                Ok(Found { record: Some(record), .. }) => {
+                    self.show(&Summary::recorded(&log, record, None))?
+                }
+                Ok(_) => self.show(&row.gone())?,
+                Err(error) if is_unknown(&error) => self.show(&row.gone())?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn changed(&mut self, mut row: Summary) -> anyhow::Result<()> {
+        // Known of what is recorded alone; it is in none of the columns.
+        row.source_digest = None;
         let key = key(&row);
         if self.live.get(&key) == Some(&row) {
             return Ok(());
@@ -89,7 +133,10 @@ impl<W: Write> Rows<'_, W> {
         match self.form {
             ListForm::Json => json_line(self.out, row)?,
             ListForm::Yaml => write!(self.out, "---\n{}", output::yaml(row)?)?,
-            _ => self.printer.page(self.out, std::slice::from_ref(row))?,
+            _ => {
+                self.printer.read_at(SystemClock.now());
+                self.printer.page(self.out, std::slice::from_ref(row))?;
+            }
         }
         Ok(self.out.flush()?)
     }
@@ -105,47 +152,60 @@ pub(super) async fn steps<W: Write>(
     client: &Client,
     found: &Found,
 ) -> anyhow::Result<()> {
-    let Some(live) = &found.live else { return Ok(()) };
-    let id = live.summary.id.clone();
-    let wanted = Wanted { id: id.clone(), log: Some(live.summary.log.clone()), attempt: None };
+    // What is recorded has no steps to come.
+    let Some(live) = found.live.as_ref().filter(|live| !is_recorded(&live.summary)) else { return Ok(()) };
+    let (log, id, attempt) = key(&live.summary);
     let mut steps = Steps::new(&live.step_executions, &live.summary.phase);
-    let mut watch =
-        client.watch(&[("id".to_owned(), id.clone()), ("log".to_owned(), live.summary.log.clone())]);
-    let mut told = false;
+    let asked = [("id", Some(&id)), ("log", Some(&log)), ("namespace", live.summary.namespace.as_ref())];
+    let asked = asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
+    let mut watch = client.watch(&asked.collect::<Vec<_>>());
+    let wanted = Wanted { id, log: Some(log.clone()), attempt: Some(attempt) };
+    let mut is_ready = false;
     while !out.get_ref().is_closed() {
         let row = match watch.next().await? {
             Happening::Live(live) => {
-                told = true;
                 step(out, form, &live, &steps.changed(&live))?;
-                continue;
-            }
-            // It was live no more when the stream began: nothing more is told of it.
-            Happening::Ready if !told => break,
-            // What is told of it up to here has no steps: those that came before the stream did are asked for.
-            Happening::Ready => {
-                if let Some(live) = client.get(&wanted).await?.live {
-                    let live = Live {
-                        summary: live.summary,
-                        step_executions: live.step_executions,
-                        adaptive_adjustments: live.adaptive_adjustments,
-                    };
-                    let changed = steps.changed(&live);
-                    if !changed.is_empty() {
-                        step(out, form, &live, &changed)?;
-                    }
+                if !(is_ready && is_recorded(&live.summary)) {
+                    continue;
                 }
-                continue;
+                live.summary
+            }
+            // What is told of it up to here has no steps: those that came before the stream did are asked for. It may be live
+            // no more.
+            Happening::Ready => {
+                is_ready = true;
+                match client.get(&wanted).await? {
+                    Found { live: Some(live), .. } => {
+                        let live = Live {
+                            summary: live.summary,
+                            step_executions: live.step_executions,
+                            adaptive_adjustments: live.adaptive_adjustments,
+                        };
+                        let changed = steps.changed(&live);
+                        if !changed.is_empty() {
+                            step(out, form, &live, &changed)?;
+                        }
+                        if !is_recorded(&live.summary) {
+                            continue;
+                        }
+                        live.summary
+                    }
+                    Found { record: Some(record), .. } => Summary::recorded(&log, record, None),
+                    Found { .. } => continue,
+                }
             }
             Happening::Reset => continue,
             Happening::Begun => {
-                told = false;
+                is_ready = false;
                 continue;
             }
             Happening::Warning(warning) => {
                 warn(&warning.detail);
                 continue;
             }
-            Happening::Recorded(row) | Happening::Gone(row) => row,
+            // Of another attempt there may be more to say.
+            Happening::Recorded(row) if row.attempt != attempt => continue,
+            Happening::Recorded(row) | Happening::Gone(row) => *row,
         };
         match form {
             Form::Table => writeln!(out, "\n{}: {}", shown(&row.phase), summary(&row))?,
@@ -156,6 +216,10 @@ pub(super) async fn steps<W: Write>(
         break;
     }
     Ok(())
+}
+
+fn is_recorded(row: &Summary) -> bool {
+    row.tiers.contains(&Tier::Stored)
 }
 
 /// Shows a live execution as it is now; to people what changed of it.
@@ -222,6 +286,10 @@ impl Steps {
 
 fn json_line<T: Serialize>(out: &mut impl Write, value: &T) -> io::Result<()> {
     writeln!(out, "{}", output::safe_json(&serde_json::to_string(value)?))
+}
+
+fn is_unknown(error: &ClientError) -> bool {
+    error.problem().is_some_and(|problem| problem.name() == "no-such-execution")
 }
 
 fn warn(what: &str) {

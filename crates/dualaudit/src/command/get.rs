@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use anyhow::anyhow;
 use dualaudit_record::execution::StoredExecution;
 
 use super::{
@@ -70,6 +71,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let reader = args.reader.open().await?;
     let wanted = Wanted { id: args.id, log: args.log, attempt: args.attempt };
     let found = find(&reader, wanted, args.namespace.as_deref()).await?;
+    for warning in &found.warnings {
+        eprintln!("warning: {}", shown(&warning.detail));
+    }
     output::document(&mut output::stdout(), args.output, &found, || page(&found))?;
     if args.follow
         && let Reader::Server(client) = &reader
@@ -104,7 +108,7 @@ async fn find(reader: &Reader, wanted: Wanted, namespace: Option<&str>) -> anyho
                 })
                 .await
         }
-        None => Err(error.context(format!("there is no execution of a resource {namespace}/{name} either"))),
+        None => Err(anyhow!("{error}, and none of a resource {namespace}/{name}")),
     }
 }
 

@@ -1,11 +1,6 @@
 //! `dualaudit list`: what is recorded.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    io::Write,
-    process::ExitCode,
-};
+use std::{cell::RefCell, collections::BTreeSet, io::Write, process::ExitCode};
 
 use serde::Serialize;
 
@@ -32,7 +27,9 @@ Examples:
   dualaudit list --columns id,status,completed_at,error_message
   dualaudit list --server http://127.0.0.1:8080 --all -o csv > executions.csv";
 
-/// List recorded executions, newest first.
+/// List executions, those that are live and those that are recorded, newest first.
+///
+/// A database alone has what is recorded; a server also sees what is live in its cluster.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -210,8 +207,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.watch
         && let Reader::Server(client) = &reader
     {
-        let rows =
-            Rows { printer, form: args.pages.output, out: &mut output::stdout(), live: BTreeMap::new() };
+        let mut out = output::stdout();
+        let rows = Rows::new(printer, args.pages.output, &mut out);
         let listed: Vec<_> = args.pairs().into_iter().chain([args.pages.first()]).collect();
         rows.follow(client, &listed, &args.pairs()).await?;
         return Ok(ExitCode::SUCCESS);
@@ -309,7 +306,7 @@ pub(super) static SHAPE: Shape<Summary> = Shape {
         "review_until",
     ],
     name: |item| item.id.clone(),
-    nothing: "Nothing is recorded that fits.",
+    nothing: "There is nothing that fits.",
 };
 
 pub(super) const COLUMNS: &[Column<Summary>] = &[

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, io::Write, process::ExitCode};
 
+use dualaudit_record::Time;
 use serde::Serialize;
 
 use super::{
@@ -176,6 +177,11 @@ pub(super) struct Printer<T: 'static> {
 }
 
 impl<T: Serialize> Printer<T> {
+    /// What is written from now on is read at this time.
+    pub(super) fn read_at(&mut self, now: Time) {
+        self.look.now = now;
+    }
+
     /// The next items.
     pub(super) fn page(&mut self, out: &mut impl Write, items: &[T]) -> anyhow::Result<()> {
         if items.is_empty() {

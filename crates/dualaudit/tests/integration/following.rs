@@ -40,6 +40,19 @@ impl Following {
     }
 }
 
+impl Following {
+    /// Waits until it ends, and says whether it did so well.
+    fn ends_well(&mut self) -> bool {
+        for _ in 0..600 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+}
+
 impl Drop for Following {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -91,7 +104,46 @@ async fn an_execution_that_is_followed_shows_its_steps_until_it_is_recorded() {
     cluster.finish("web-1").await;
     let end = following.until("recorded at");
     assert!(end[end.len() - 1].starts_with("Completed: success after "), "{end:#?}");
-    assert!(following.child.wait().unwrap().success());
+    assert!(following.ends_well());
+
+    // Nothing more comes of one that is recorded, though its resource stays for a day.
+    let mut get = command(&cluster.kubeconfig);
+    get.args(["get", &id, "--server", &dualaudit.url, "--follow"]);
+    assert!(Following::of(get).ends_well());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_while_the_server_was_away_is_shown_once_it_is_back() {
+    let cluster = Cluster::new().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let run = || {
+        let mut run = command(&cluster.kubeconfig);
+        run.args(["run", "--listen", &address, "--watch-namespace", &cluster.namespace]);
+        run.args(["--database", &cluster.database(), "--home", &cluster.home]);
+        Dualaudit::spawn(run)
+    };
+    let dualaudit = run();
+    for name in ["stays", "goes"] {
+        cluster.create(name).await;
+        cluster.finish(name).await;
+        cluster.acknowledged(name).await;
+    }
+    let mut list = command(&cluster.kubeconfig);
+    list.args(["list", "--server", &dualaudit.url, "-n", &cluster.namespace, "--watch"]);
+    let watching = Following::of({
+        list.args(["-o", "csv", "--columns", "name,tiers"]);
+        list
+    });
+    watching.until("goes,live stored");
+    dualaudit.kill();
+    cluster.strip("goes").await;
+    cluster.delete("goes").await;
+    cluster.gone("goes").await;
+    let _back = run();
+    let seen = watching.until("goes,stored");
+    assert!(!seen.iter().any(|line| line == "stays,stored"), "{seen:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
