@@ -2,16 +2,20 @@
 
 use std::{
     future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use super::{
-    super::{connect::READERS, error},
+    super::{connect::READERS, entries, error, read},
     Fresh, Options, SqliteStore, fresh,
 };
 use crate::store::{
-    Filter, StoreError,
-    conformance::sample::{LOG, from_resource, open, record, stored},
+    Filter, Lookup, StoreError, Wanted,
+    conformance::sample::{LOG, append, from_resource, hold, open, record, review, stored, window},
 };
 
 async fn limited(question_limit: Option<Duration>) -> Fresh {
@@ -73,4 +77,42 @@ async fn questions_keep_nothing_waiting_that_the_work_depends_on() {
         () = soon(work) => {}
         _ = asked => unreachable!("they are endless"),
     }
+}
+
+/// The steps that SQLite takes to show one execution in a log with so many others, each reviewed, and with a longer window.
+async fn steps_to_show_one(others: usize) -> u64 {
+    let store = limited(None).await;
+    let others: Vec<String> = (0..others).map(|n| format!("other-{n}")).collect();
+    for ids in others.chunks(80) {
+        let of = |id: &String| [from_resource(record(id)), review(id, None, 1), window(id, None, 9_000)];
+        append(&*store, ids.iter().flat_map(of)).await;
+    }
+    append(&*store, [review("a", None, 1), window("a", None, 9_000), hold("a", "case 4711")]).await;
+    let taken = Arc::new(AtomicU64::new(0));
+    let steps = Arc::clone(&taken);
+    let wanted = Wanted { id: "a".to_owned(), log: None, attempt: None };
+    let ask = move |connection: &rusqlite::Connection| -> error::Result<_> {
+        connection.progress_handler(
+            1,
+            Some(move || {
+                steps.fetch_add(1, Ordering::Relaxed);
+                false
+            }),
+        )?;
+        let found = read::get(connection, &wanted)?;
+        let object = entries::kept_object(connection, LOG, 0)?;
+        connection.progress_handler(0, None::<fn() -> bool>)?;
+        Ok((found, object))
+    };
+    let (found, object) = store.store.ask(ask).await.unwrap();
+    let Lookup::Found(found) = found else { panic!("{found:?}") };
+    assert_eq!((found.reviews.len(), found.windows.len(), found.holds.len()), (1, 1, 1));
+    assert!(object.is_some());
+    taken.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn what_is_shown_of_one_execution_is_sought_and_no_log_is_read_for_it() {
+    let (few, many) = (steps_to_show_one(20).await, steps_to_show_one(1_000).await);
+    assert!(few > 100 && many < few + few / 10, "{few} steps in a log with 20 others, {many} with 1,000");
 }
