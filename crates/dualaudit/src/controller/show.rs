@@ -7,11 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dualaudit_record::{
-    WorkflowExecutionAudit,
-    clip::clip,
-    execution::{Outcome, ScoreSource, Status},
-};
+use dualaudit_record::{WorkflowExecutionAudit, clip::clip};
 use kube::{Api, Client, core::DynamicObject};
 use serde::Deserialize;
 
@@ -37,7 +33,7 @@ impl Visitor<'_> {
     /// Puts what is seen and known on the board.
     pub(super) fn show(&self) {
         let board = &self.executor.board;
-        let mut whole = self.whole();
+        let Some(mut whole) = self.whole() else { return };
         self.executor.ingest.redact(&mut whole);
         let mut record = WorkflowExecutionAudit {
             step_executions: Vec::new(),
@@ -75,17 +71,16 @@ impl Visitor<'_> {
         board.see(execution, Arc::new(whole));
     }
 
-    /// What its record says; of what has not ended, what it would say now; of what cannot be mapped, what names it.
-    fn whole(&self) -> WorkflowExecutionAudit {
+    /// What its record says; of what has not ended, what it would say now; of what cannot be mapped, what can be read.
+    fn whole(&self) -> Option<WorkflowExecutionAudit> {
         let observed = &self.observed;
-        let record = so_far(observed);
-        let mut record = record.map_or_else(|| self.nameless(), WorkflowExecutionAudit::clone);
+        let mut record = so_far(observed)?.clone();
         record.attempt = self.attempt();
         if !matches!(observed.state, State::Ended(_)) {
             // Were it to end now: these would change while nothing else does.
             (record.completed_at, record.total_duration) = (record.created_at, 0);
         }
-        record
+        Some(record)
     }
 
     /// The attempt that is seen, as far as can be told without asking the database.
@@ -103,47 +98,9 @@ impl Visitor<'_> {
             (None, _) => 1,
         }
     }
-
-    fn nameless(&self) -> WorkflowExecutionAudit {
-        let observed = &self.observed;
-        let created_at = observed.created_at.unwrap_or_else(|| self.executor.clock.now());
-        WorkflowExecutionAudit {
-            id: observed.id.clone(),
-            attempt: 1,
-            remediation_id: String::new(),
-            workflow_name: String::new(),
-            workflow_version: String::new(),
-            total_steps: 0,
-            steps_completed: 0,
-            steps_failed: 0,
-            total_duration: 0,
-            outcome: Outcome::Failed,
-            effectiveness_score: 0.0,
-            score_source: ScoreSource::Derived,
-            rollbacks_performed: 0,
-            step_executions: Vec::new(),
-            adaptive_adjustments: Vec::new(),
-            completed_at: created_at,
-            status: Status::Deleted,
-            error_message: match &observed.state {
-                State::Unmappable(reason) => reason.clone(),
-                _ => String::new(),
-            },
-            created_at,
-            cluster: Some(self.executor.cluster.clone()),
-            namespace: Some(observed.namespace.clone()),
-            name: Some(observed.name.clone()),
-            source: None,
-            started_at: observed.started_at,
-            queued_duration: None,
-            incident_type: None,
-            target: None,
-            labels: Default::default(),
-        }
-    }
 }
 
-/// What its record says, ended or not, where it can be mapped.
+/// What its record says, ended or not; where it cannot be mapped, what can be read.
 fn so_far(observed: &Observed) -> Option<&WorkflowExecutionAudit> {
     match &observed.state {
         State::Ended(record) => Some(record),

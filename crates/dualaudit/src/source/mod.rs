@@ -75,7 +75,8 @@ pub struct Observed {
     pub started_at: Option<Time>,
     /// What runs, where it has not ended as far as can be read.
     pub run: Option<Run>,
-    /// What its record would say, were it to end now; where it has not ended and can be mapped.
+    /// What its record would say, were it to end now, where it has not ended; where that cannot be mapped, what of it can be
+    /// read by itself, and as its error what is wrong.
     pub so_far: Option<Box<WorkflowExecutionAudit>>,
     /// What there is to record.
     pub state: State,

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{Observed, Run, State, annotation, recreated::recreated_by, review, window::parse_window};
 use crate::crd::{Phase, WorkflowExecutionSpec, WorkflowExecutionStatus};
 
+mod apart;
 mod record;
 
 /// An object's body, decoded.
@@ -30,6 +31,7 @@ pub(super) fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Obser
     let not_empty = |key| annotation(key).filter(|text| !text.trim().is_empty()).cloned();
     let body: Result<Body, String> =
         serde_path_to_error::deserialize(&object.data).map_err(|error| undecodable(&error));
+    let state = state(object, body.as_ref(), cluster, now);
     Observed {
         id: metadata.uid.clone().unwrap_or_default(),
         namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -51,25 +53,31 @@ pub(super) fn observe(object: &DynamicObject, cluster: &str, now: Time) -> Obser
         phase: phase_text(&object.data),
         started_at: started_at(&object.data),
         run: run(object, body.as_ref().ok().map(|body| &body.spec)),
-        so_far: body.as_ref().ok().and_then(|body| so_far(object, body, cluster, now)),
-        state: state(object, body, cluster, now),
+        so_far: so_far(object, body.as_ref(), &state, cluster, now),
+        state,
     }
 }
 
-/// The record of what runs, were it to end now; `None` where it has ended, or its record would be refused.
+/// The record of what runs, were it to end now; where that would be refused, what can be read by itself. `None` of what
+/// has ended and can be mapped.
 fn so_far(
     object: &DynamicObject,
-    body: &Body,
+    body: Result<&Body, &String>,
+    state: &State,
     cluster: &str,
     now: Time,
 ) -> Option<Box<WorkflowExecutionAudit>> {
-    let nothing = WorkflowExecutionStatus::default();
-    let status = body.status.as_ref().unwrap_or(&nothing);
-    if object.metadata.deletion_timestamp.is_some() || status.phase.and_then(ended_as).is_some() {
-        return None;
-    }
-    let submitted = record::submitted(object, cluster, &body.spec, status, Status::Deleted, Some(now));
-    submitted.and_then(|submitted| valid(submitted, now)).ok().map(Box::new)
+    let mapped = match (state, body) {
+        (State::Ended(_), _) => return None,
+        (State::Unmappable(reason), _) | (State::Running, Err(reason)) => Err(reason.clone()),
+        (State::Running, Ok(Body { spec, status })) => {
+            let nothing = WorkflowExecutionStatus::default();
+            let status = status.as_ref().unwrap_or(&nothing);
+            let submitted = record::submitted(object, cluster, spec, status, Status::Deleted, Some(now));
+            submitted.and_then(|submitted| valid(submitted, now))
+        }
+    };
+    Some(Box::new(mapped.unwrap_or_else(|reason| apart::apart(object, cluster, now, reason))))
 }
 
 fn valid(mut submitted: Submitted, now: Time) -> Result<WorkflowExecutionAudit, String> {
@@ -122,17 +130,18 @@ fn instant(time: Option<&v1::Time>) -> Option<Time> {
     time.and_then(|time| Time::from_timestamp(time.0))
 }
 
-fn state(object: &DynamicObject, body: Result<Body, String>, cluster: &str, now: Time) -> State {
-    let body = match body {
+fn state(object: &DynamicObject, body: Result<&Body, &String>, cluster: &str, now: Time) -> State {
+    let Body { spec, status } = match body {
         Ok(body) => body,
-        Err(reason) => return State::Unmappable(reason),
+        Err(reason) => return State::Unmappable(reason.clone()),
     };
-    let status = body.status.unwrap_or_default();
+    let nothing = WorkflowExecutionStatus::default();
+    let status = status.as_ref().unwrap_or(&nothing);
     let ended = ended_as(status.phase.unwrap_or(Phase::Pending))
         .or_else(|| object.metadata.deletion_timestamp.as_ref().map(|_| Status::Deleted));
     let Some(ended) = ended else { return State::Running };
     let deleted_at = instant(object.metadata.deletion_timestamp.as_ref());
-    let submitted = record::submitted(object, cluster, &body.spec, &status, ended, deleted_at);
+    let submitted = record::submitted(object, cluster, spec, status, ended, deleted_at);
     match submitted.and_then(|submitted| valid(submitted, now)) {
         Ok(record) => State::Ended(Box::new(record)),
         Err(reason) => State::Unmappable(reason),

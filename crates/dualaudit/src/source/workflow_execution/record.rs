@@ -84,7 +84,7 @@ pub(super) fn submitted(
 }
 
 /// Its labels, but for the one that only dualaudit sets, on records: a copied one must not make it unmappable.
-fn labels(metadata: &ObjectMeta) -> BTreeMap<String, String> {
+pub(super) fn labels(metadata: &ObjectMeta) -> BTreeMap<String, String> {
     let mut labels = metadata.labels.clone().unwrap_or_default();
     labels.remove(QUARANTINE_LABEL);
     labels

@@ -376,6 +376,43 @@ fn metadata_is_readable_whatever_the_rest_is_like() {
 }
 
 #[test]
+fn of_what_cannot_be_mapped_each_part_that_can_be_read_is_shown() {
+    let changed = |phase: &str, changes: &[(&str, Value)]| {
+        observe_json(with(with(finished(), &[("/status/phase", json!(phase))]), changes)).so_far
+    };
+    let whole = changed("Executing", &[]).unwrap();
+    for (phase, changes, wrong) in [
+        ("Executing", ("/status/rollbacksPerformed", json!("two")), "status.rollbacksPerformed: "),
+        ("Executing", ("/spec/incidentType", json!("x".repeat(254))), "incident_type: "),
+        (
+            "Executing",
+            ("/status/steps/0/startTime", json!("2026-09-01T10:00:00Z")),
+            "step_executions[0].started_at: ",
+        ),
+        ("Completed", ("/status/steps/0/status", json!("Dreaming")), "status.steps[0].status: "),
+    ] {
+        let shown = changed(phase, std::slice::from_ref(&changes)).unwrap();
+        assert!(shown.error_message.starts_with(wrong), "{}", shown.error_message);
+        let names = |it: &WorkflowExecutionAudit| {
+            let workflow = (it.workflow_name.clone(), it.workflow_version.clone(), it.remediation_id.clone());
+            (
+                workflow,
+                it.namespace.clone(),
+                it.target.clone(),
+                it.labels.clone(),
+                it.started_at,
+                it.total_steps,
+            )
+        };
+        assert_eq!(names(&shown), names(&whole), "{wrong}");
+        assert_eq!((shown.steps_failed, shown.rollbacks_performed), (1, 1), "{wrong}");
+        let is_read = shown.incident_type.is_some();
+        assert_eq!(is_read, !wrong.starts_with("incident_type"));
+    }
+    assert_eq!(changed("Completed", &[]), None);
+}
+
+#[test]
 fn a_bad_window_names_its_annotation() {
     let bad = json!({"dualaudit.dev/window": "a while"});
     let observed = observe_json(with(finished(), &[("/metadata/annotations", bad)]));
