@@ -9,6 +9,8 @@ use dualaudit_record::{Time, execution::StepExecutionAudit};
 use serde::Serialize;
 
 use super::{
+    columns::{Look, styled},
+    get,
     output::{self, Columns, Form, Out, shown},
     pages::{ListForm, Printer},
 };
@@ -248,12 +250,13 @@ struct Steps {
     known: BTreeMap<u32, StepExecutionAudit>,
     phase: String,
     columns: Columns,
+    look: Look,
 }
 
 impl Steps {
     fn new(steps: &[StepExecutionAudit], phase: &str) -> Self {
         let known = steps.iter().map(|step| (step.step_number, step.clone())).collect();
-        Self { known, phase: phase.to_owned(), columns: Columns::default() }
+        Self { known, phase: phase.to_owned(), columns: Columns::default(), look: Look::of_stdout() }
     }
 
     /// A line for each that is not as it was, and for another phase.
@@ -263,21 +266,14 @@ impl Steps {
             if self.known.insert(step.step_number, step.clone()).as_ref() == Some(step) {
                 continue;
             }
-            rows.push(vec![
-                step.step_number.to_string(),
-                step.action.clone(),
-                output::name(&step.status),
-                output::duration(step.duration),
-                step.retries_attempted.to_string(),
-                step.error_message.clone(),
-            ]);
+            rows.push(styled(get::step(step), self.look));
         }
         let mut text = String::new();
         if self.phase != live.summary.phase {
             self.phase.clone_from(&live.summary.phase);
             text = format!("{}\n", shown(&self.phase));
         }
-        for line in self.columns.lay_out(None, &rows).lines() {
+        for line in self.columns.lay_out_cells(None, rows.into_iter(), self.look.in_colour).lines() {
             text.push_str(&format!("  {line}\n"));
         }
         text

@@ -3,9 +3,10 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::anyhow;
-use dualaudit_record::execution::StoredExecution;
+use dualaudit_record::execution::{StepExecutionAudit, StoredExecution};
 
 use super::{
+    columns::{Cell, Look, styled},
     follow,
     kubectl::Reads,
     output::{self, Columns, Form, shown},
@@ -74,7 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for warning in &found.warnings {
         eprintln!("warning: {}", shown(&warning.detail));
     }
-    output::document(&mut output::stdout(), args.output, &found, || page(&found))?;
+    output::document(&mut output::stdout(), args.output, &found, || page(&found, Look::of_stdout()))?;
     if args.follow
         && let Reader::Server(client) = &reader
     {
@@ -84,7 +85,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The execution of an id; where there is none, the newest of a resource that is called so.
-async fn find(reader: &Reader, wanted: Wanted, namespace: Option<&str>) -> anyhow::Result<Found> {
+///
+/// # Errors
+/// That there is none, or several; what could not be reached, and why.
+pub(super) async fn find(reader: &Reader, wanted: Wanted, namespace: Option<&str>) -> anyhow::Result<Found> {
     let error = match reader.get(&wanted).await {
         Err(error) if is_unknown(&error) => error,
         answered => return answered,
@@ -130,8 +134,12 @@ pub(super) fn resource(namespace: Option<&str>, name: Option<&str>) -> String {
 }
 
 /// An execution for people.
-fn page(found: &Found) -> String {
-    let mut page = Columns::default().lay_out(None, &head(found));
+fn page(found: &Found, look: Look) -> String {
+    let head = head(found).into_iter().map(|row| styled(row, look));
+    let mut page = Columns::default().lay_out_cells(None, head, look.in_colour);
+    let mut section = |title: &str, header: &[&str], rows: Vec<Vec<Cell>>| {
+        section(&mut page, title, header, rows, look);
+    };
     let (steps, adjustments) = match (&found.record, &found.live) {
         (Some(StoredExecution { record, .. }), _) => {
             (&record.step_executions[..], &record.adaptive_adjustments[..])
@@ -139,60 +147,54 @@ fn page(found: &Found) -> String {
         (None, Some(live)) => (&live.step_executions[..], &live.adaptive_adjustments[..]),
         (None, None) => Default::default(),
     };
-    let steps = steps.iter().map(|step| {
-        vec![
-            step.step_number.to_string(),
-            step.action.clone(),
-            output::name(&step.status),
-            output::duration(step.duration),
-            step.retries_attempted.to_string(),
-            step.error_message.clone(),
-        ]
-    });
-    section(&mut page, "Steps", &["STEP", "ACTION", "STATUS", "DURATION", "RETRIES", "ERROR"], steps);
+    section(
+        "Steps",
+        &["STEP", "ACTION", "STATUS", "DURATION", "RETRIES", "ERROR"],
+        steps.iter().map(step).collect(),
+    );
     let adjustments = adjustments.iter().map(|adjustment| {
-        let or_nothing = |value: &Option<String>| value.clone().unwrap_or_default();
         vec![
-            adjustment.step_number.to_string(),
-            output::name(&adjustment.adjustment_type),
-            or_nothing(&adjustment.from),
-            or_nothing(&adjustment.to),
-            output::time(adjustment.timestamp),
-            adjustment.reason.clone(),
+            adjustment.step_number.into(),
+            output::name(&adjustment.adjustment_type).into(),
+            adjustment.from.clone().into(),
+            adjustment.to.clone().into(),
+            output::time(adjustment.timestamp).into(),
+            adjustment.reason.clone().into(),
         ]
     });
-    section(&mut page, "Adjustments", &["STEP", "TYPE", "FROM", "TO", "AT", "REASON"], adjustments);
+    section("Adjustments", &["STEP", "TYPE", "FROM", "TO", "AT", "REASON"], adjustments.collect());
     let erased = found.erased.iter().map(|erased| {
         let log = found.receipt.as_ref().map_or("", |receipt| &receipt.log);
-        vec![output::time(erased.erased_at), format!("{log}/{}", erased.index)]
+        vec![output::time(erased.erased_at).into(), format!("{log}/{}", erased.index).into()]
     });
-    section(&mut page, "Erased: what is shown is what is left", &["AT", "BY"], erased);
+    section("Erased: what is shown is what is left", &["AT", "BY"], erased.collect());
     let reviews = found.reviews.iter().map(|review| {
-        let (verdict, note) = (review.verdict.to_string(), review.note.clone());
-        vec![output::time(review.recorded_at), verdict, review.actor.clone(), note]
+        let verdict = Cell::Word(review.verdict.to_string());
+        let (at, actor, note) = (review.recorded_at, review.actor.clone(), review.note.clone());
+        vec![output::time(at).into(), verdict, actor.into(), note.into()]
     });
-    section(&mut page, "Reviews", &["AT", "VERDICT", "BY", "NOTE"], reviews);
+    section("Reviews", &["AT", "VERDICT", "BY", "NOTE"], reviews.collect());
     let windows = found.windows.iter().map(|window| {
-        let (actor, reason) = (window.actor.clone(), window.reason.clone());
-        vec![output::time(window.until), output::time(window.recorded_at), actor, reason]
+        let (until, since) = (output::time(window.until), output::time(window.recorded_at));
+        vec![until.into(), since.into(), window.actor.clone().into(), window.reason.clone().into()]
     });
-    section(&mut page, "Windows", &["UNTIL", "SINCE", "BY", "REASON"], windows);
-    let holds = found
-        .holds
-        .iter()
-        .map(|held| vec![output::time(held.placed_at), held.hold.actor.clone(), held.hold.reason.clone()]);
-    section(&mut page, "Holds", &["SINCE", "ACTOR", "REASON"], holds);
+    section("Windows", &["UNTIL", "SINCE", "BY", "REASON"], windows.collect());
+    let holds = found.holds.iter().map(|held| {
+        let (actor, reason) = (held.hold.actor.clone(), held.hold.reason.clone());
+        vec![output::time(held.placed_at).into(), actor.into(), reason.into()]
+    });
+    section("Holds", &["SINCE", "ACTOR", "REASON"], holds.collect());
     // One revision is what the receipt says already.
     if found.revisions_total > 1 {
         let revisions = found.revisions.iter().map(|revision| {
             let Receipt { index, recorded_at, .. } = &revision.receipt;
             let record = &revision.record.record;
             vec![
-                revision.record.revision.to_string(),
-                output::time(*recorded_at),
-                index.to_string(),
-                output::name(&record.outcome),
-                format!("{:.2}", record.effectiveness_score),
+                revision.record.revision.into(),
+                output::time(*recorded_at).into(),
+                index.to_string().into(),
+                Cell::Word(output::name(&record.outcome)),
+                Cell::Score(record.effectiveness_score),
             ]
         });
         let shown = found.revisions.len();
@@ -200,7 +202,7 @@ fn page(found: &Found) -> String {
             total if total as usize > shown => format!("Revisions (the latest {shown} of {total})"),
             _ => "Revisions".to_owned(),
         };
-        section(&mut page, &title, &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions);
+        section(&title, &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions.collect());
     }
     let receipt = found.receipt.iter().flat_map(|Receipt { log, index, leaf_hash, recorded_at, .. }| {
         [
@@ -210,47 +212,60 @@ fn page(found: &Found) -> String {
             ("recorded at", recorded_at.to_string()),
         ]
     });
-    section(&mut page, "Receipt", &[], receipt.map(|(name, value)| vec![name.to_owned(), value]));
+    section(
+        "Receipt",
+        &[],
+        receipt.map(|(name, value)| vec![name.to_owned().into(), value.into()]).collect(),
+    );
     page
 }
 
-fn head(found: &Found) -> Vec<Vec<String>> {
+/// A step as a row.
+pub(super) fn step(step: &StepExecutionAudit) -> Vec<Cell> {
+    vec![
+        step.step_number.into(),
+        step.action.clone().into(),
+        Cell::Word(output::name(&step.status)),
+        Cell::Duration(step.duration),
+        step.retries_attempted.into(),
+        step.error_message.clone().into(),
+    ]
+}
+
+fn head(found: &Found) -> Vec<Vec<Cell>> {
     let mut rows = found.record.as_ref().map(recorded).unwrap_or_default();
     if let Some(live) = &found.live {
         rows.extend(self::live(live, rows.is_empty()));
     }
-    rows
+    let told = rows.into_iter().filter(|(_, value)| *value != Cell::Text(String::new()));
+    told.map(|(name, value)| vec![name.to_owned().into(), value]).collect()
 }
 
 /// What is live of it; `alone` where nothing is recorded.
-fn live(live: &LiveState, alone: bool) -> Vec<Vec<String>> {
+fn live(live: &LiveState, alone: bool) -> Vec<(&'static str, Cell)> {
     let of = &live.summary;
     let steps = format!("{} of {} completed, {} failed", of.steps_completed, of.total_steps, of.steps_failed);
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let mut rows = Vec::new();
     if alone {
         rows.extend([
-            ("ID", of.id.clone()),
-            ("Attempt", of.attempt.to_string()),
-            ("Workflow", format!("{} {}", of.workflow_name, of.workflow_version).trim().to_owned()),
-            ("Resource", resource(of.namespace.as_deref(), of.name.as_deref())),
-            ("Remediation", of.remediation_id.clone()),
-            ("Incident", text(&of.incident_type)),
-            ("Steps", steps),
-            ("Error", of.error_message.clone()),
-            ("Created", output::time(of.created_at)),
-            ("Started", of.started_at.map_or_else(String::new, output::time)),
+            ("ID", of.id.clone().into()),
+            ("Attempt", of.attempt.into()),
+            ("Workflow", format!("{} {}", of.workflow_name, of.workflow_version).trim().to_owned().into()),
+            ("Resource", resource(of.namespace.as_deref(), of.name.as_deref()).into()),
+            ("Remediation", of.remediation_id.clone().into()),
+            ("Incident", of.incident_type.clone().into()),
+            ("Steps", steps.into()),
+            ("Error", of.error_message.clone().into()),
+            ("Created", output::time(of.created_at).into()),
+            ("Started", of.started_at.map(output::time).into()),
         ]);
     }
-    rows.push(("Phase", of.phase.clone()));
-    rows.push(("In review until", of.review_until.map_or_else(String::new, output::time)));
-    let told = rows.into_iter().filter(|(_, value)| !value.is_empty());
-    told.map(|(name, value)| vec![name.to_owned(), value]).collect()
+    rows.push(("Phase", Cell::Word(of.phase.clone())));
+    rows.push(("In review until", of.review_until.map(output::time).into()));
+    rows
 }
 
-fn recorded(StoredExecution { record, revision, .. }: &StoredExecution) -> Vec<Vec<String>> {
-    let of = |name: &str, value: String| (!value.is_empty()).then(|| vec![name.to_owned(), value]);
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+fn recorded(StoredExecution { record, revision, .. }: &StoredExecution) -> Vec<(&'static str, Cell)> {
     let target = record.target.as_ref().map_or_else(String::new, |target| {
         let kind = target.kind.as_ref().map_or_else(String::new, |kind| format!("{kind} "));
         format!("{kind}{}", resource(target.namespace.as_deref(), target.name.as_deref()))
@@ -261,39 +276,41 @@ fn recorded(StoredExecution { record, revision, .. }: &StoredExecution) -> Vec<V
         "{} of {} completed, {} failed, {} rolled back",
         record.steps_completed, record.total_steps, record.steps_failed, record.rollbacks_performed
     );
-    let rows = [
-        of("ID", record.id.clone()),
-        of("Attempt", record.attempt.to_string()),
-        of("Revision", revision.to_string()),
-        of("Workflow", format!("{} {}", record.workflow_name, record.workflow_version).trim().to_owned()),
-        of("Resource", resource(record.namespace.as_deref(), record.name.as_deref())),
-        of("Cluster", text(&record.cluster)),
-        of("Remediation", record.remediation_id.clone()),
-        of("Incident", text(&record.incident_type)),
-        of("Target", target),
-        of("Labels", labels.join(", ")),
-        of("Status", output::name(&record.status)),
-        of("Outcome", output::name(&record.outcome)),
-        of("Score", score),
-        of("Steps", steps),
-        of("Error", record.error_message.clone()),
-        of("Created", output::time(record.created_at)),
-        of("Started", record.started_at.map_or_else(String::new, output::time)),
-        of("Completed", output::time(record.completed_at)),
-        of("Queued", record.queued_duration.map_or_else(String::new, output::duration)),
-        of("Duration", output::duration(record.total_duration)),
-    ];
-    rows.into_iter().flatten().collect()
+    vec![
+        ("ID", record.id.clone().into()),
+        ("Attempt", record.attempt.into()),
+        ("Revision", (*revision).into()),
+        (
+            "Workflow",
+            format!("{} {}", record.workflow_name, record.workflow_version).trim().to_owned().into(),
+        ),
+        ("Resource", resource(record.namespace.as_deref(), record.name.as_deref()).into()),
+        ("Cluster", record.cluster.clone().into()),
+        ("Remediation", record.remediation_id.clone().into()),
+        ("Incident", record.incident_type.clone().into()),
+        ("Target", target.into()),
+        ("Labels", labels.join(", ").into()),
+        ("Status", Cell::Word(output::name(&record.status))),
+        ("Outcome", Cell::Word(output::name(&record.outcome))),
+        ("Score", score.into()),
+        ("Steps", steps.into()),
+        ("Error", record.error_message.clone().into()),
+        ("Created", output::time(record.created_at).into()),
+        ("Started", record.started_at.map(output::time).into()),
+        ("Completed", output::time(record.completed_at).into()),
+        ("Queued", record.queued_duration.map(output::duration).into()),
+        ("Duration", Cell::Duration(record.total_duration)),
+    ]
 }
 
-fn section(page: &mut String, title: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let rows: Vec<_> = rows.collect();
+fn section(page: &mut String, title: &str, header: &[&str], rows: Vec<Vec<Cell>>, look: Look) {
     if rows.is_empty() {
         return;
     }
     let header = Some(header).filter(|header| !header.is_empty());
     let _ = writeln!(page, "\n{}", shown(title));
-    for line in Columns::default().lay_out(header, &rows).lines() {
+    let rows = rows.into_iter().map(|row| styled(row, look));
+    for line in Columns::default().lay_out_cells(header, rows, look.in_colour).lines() {
         let _ = writeln!(page, "  {line}");
     }
 }
@@ -304,7 +321,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        http::tests::{Served, posting, record},
+        http::tests::{Served, now, posting, record},
         query::{self, Sides},
     };
 
@@ -346,7 +363,8 @@ mod tests {
         let found =
             query::get(Sides { store: served.store.inner.as_ref(), live: None }, &wanted).await.unwrap();
         let leaf = found.receipt.as_ref().unwrap().leaf_hash.to_string();
-        insta::assert_snapshot!(page(&found).replace(&leaf, "LEAF"), @r#"
+        let look = Look { on_terminal: false, in_colour: false, now: now() };
+        insta::assert_snapshot!(page(&found, look).replace(&leaf, "LEAF"), @r#"
         ID           order-4711
         Attempt      1
         Revision     2
@@ -392,6 +410,17 @@ mod tests {
           leaf hash    LEAF
           recorded at  2026-05-01T12:00:00.000004Z
         "#);
+        let coloured = page(&found, Look { in_colour: true, ..look });
+        let coloured: Vec<_> = coloured.lines().filter(|line| line.contains('\u{1b}')).collect();
+        insta::assert_snapshot!(coloured.join("\n").replace('\u{1b}', "␛"), @r"
+        Status       ␛[38;5;1mfailed                                     ␛[39m
+        Outcome      ␛[38;5;3mpartial                                    ␛[39m
+          1     drain    ␛[38;5;2mcompleted  ␛[39m30.0s     0
+          2     restart  ␛[38;5;2mcompleted  ␛[39m1m00s     1
+          2026-05-01T12:00:00Z  ␛[38;5;3mineffective  ␛[39mjo  the\nquota is the cause
+          2         2026-05-01T12:00:00Z  1      ␛[38;5;3mpartial  ␛[39m0.40
+          1         2026-05-01T12:00:00Z  0      ␛[38;5;3mpartial  ␛[39m0.95
+        ");
         let yaml = output::yaml(&found).unwrap();
         assert_eq!(serde_saphyr::from_str::<Found>(&yaml).unwrap(), found, "{yaml}");
     }

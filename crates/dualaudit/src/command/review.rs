@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use super::{
     extending::ExtendingArgs,
+    get,
     hold::{ActorArgs, nobody},
     kubectl::Reads,
     output,
@@ -19,6 +20,7 @@ use crate::{
     client::Client,
     clock::{Clock as _, SystemClock},
     export::Recorder,
+    query::{Found, LiveState},
     review::{Longer, Said, Until, extend, review},
     source::parse_window,
     store::{Receipt, ReceiptResult, Wanted},
@@ -31,15 +33,15 @@ dualaudit.dev/window=48h. What must stay until somebody says otherwise is held: 
 Examples:
   dualaudit review --server http://127.0.0.1:8080
   dualaudit review list -n shop --workflow restart-pods
-  dualaudit review 5f0c2c6e effective
-  dualaudit review 5f0c2c6e harmful --note 'it restarted the wrong node' --actor jo
-  dualaudit review 5f0c2c6e --attempt 1 --log prod --verdict ineffective
-  dualaudit review extend 5f0c2c6e --for 48h --reason 'jo is away'";
+  dualaudit review shop/web-1 effective
+  kubectl dualaudit review web-1 harmful --note 'it restarted the wrong node' --actor jo
+  dualaudit review order-4711 --attempt 1 --log http --verdict ineffective
+  dualaudit review extend shop/web-1 --for 48h --reason 'jo is away'";
 
 const EXTEND_EXAMPLES: &str = "\
 Examples:
-  dualaudit review extend 5f0c2c6e --for 48h --reason 'jo is away'
-  dualaudit review extend 5f0c2c6e --until 2026-12-01T12:00:00Z --reason 'case 4711'";
+  dualaudit review extend shop/web-1 --for 48h --reason 'jo is away'
+  kubectl dualaudit review extend web-1 --until 2026-12-01T12:00:00Z --reason 'case 4711'";
 
 /// List what is to be reviewed, record a verdict on an execution, or keep its resource for review for longer.
 ///
@@ -66,7 +68,7 @@ enum Action {
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = ArgGroup::new("what").args(["verdict", "said"]))]
 struct Judge {
-    /// The execution's id.
+    /// The execution's id; or NAMESPACE/NAME of its resource, of which it is the newest.
     #[arg(requires = "what")]
     id: Option<String>,
     /// Whether it did what it was for: effective, ineffective, or harmful where it made things worse.
@@ -85,7 +87,7 @@ struct Judge {
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXTEND_EXAMPLES, group = ArgGroup::new("end").required(true).args(["for", "until"]))]
 struct Extend {
-    /// The execution's id.
+    /// The execution's id; or NAMESPACE/NAME of its resource, of which it is the newest.
     id: String,
     /// For so long from now on, such as 48h or 7d.
     #[arg(id = "for", long = "for", value_name = "DURATION", value_parser = parse_window)]
@@ -105,6 +107,9 @@ struct Extend {
 struct Says {
     #[command(flatten)]
     to: ReaderArgs,
+    /// The namespace of a resource that is only named, or of those that are listed.
+    #[arg(short, long)]
+    namespace: Option<String>,
     #[command(flatten)]
     actor: ActorArgs,
     /// Which run of it; without, the latest.
@@ -118,8 +123,27 @@ struct Says {
 }
 
 impl Says {
-    fn of(&self, id: String) -> Wanted {
-        Wanted { id, log: self.log.clone(), attempt: self.attempt }
+    /// Where it is said, and in which namespace names are.
+    fn reads(&mut self) -> Reads<'_> {
+        Reads { reader: &mut self.to, namespace: Some(&mut self.namespace) }
+    }
+
+    /// The execution that is meant: of a resource that is named, the newest.
+    async fn meant(&self, id: String, to: &To) -> anyhow::Result<Wanted> {
+        let wanted = Wanted { id, log: self.log.clone(), attempt: self.attempt };
+        if self.namespace.is_none() && !wanted.id.contains('/') {
+            return Ok(wanted);
+        }
+        let reader = match to {
+            To::Server(client) => Reader::Server(client.clone()),
+            To::Database(recorder) => Reader::Database(recorder.store().clone()),
+        };
+        let Found { receipt, live, .. } =
+            get::find(&reader, wanted.clone(), self.namespace.as_deref()).await?;
+        let recorded = receipt.map(|receipt| (receipt.id, receipt.log, receipt.attempt));
+        let live = live.map(|LiveState { summary, .. }| (summary.id, summary.log, Some(summary.attempt)));
+        let meant = recorded.or(live).map(|(id, log, attempt)| Wanted { id, log: Some(log), attempt });
+        Ok(meant.unwrap_or(wanted))
     }
 
     /// Opens where it is said.
@@ -140,8 +164,8 @@ impl Args {
     pub(super) fn reads(&mut self) -> Reads<'_> {
         match &mut self.action {
             Some(Action::List(args)) => args.reads(),
-            Some(Action::Extend(args)) => Reads { reader: &mut args.says.to, namespace: None },
-            None => Reads { reader: &mut self.judge.says.to, namespace: None },
+            Some(Action::Extend(args)) => args.says.reads(),
+            None => self.judge.says.reads(),
         }
     }
 }
@@ -154,7 +178,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Some(Action::List(args)) => list::run(&args).await,
         Some(Action::Extend(args)) => longer(*args).await,
-        None if args.judge.id.is_none() => list::run(&list::Args::of(args.judge.says.to)).await,
+        None if args.judge.id.is_none() => {
+            let Says { to, namespace, .. } = args.judge.says;
+            list::run(&list::Args::of(to, namespace)).await
+        }
         None => judge(args.judge).await,
     }
 }
@@ -167,8 +194,9 @@ async fn judge(args: Judge) -> anyhow::Result<ExitCode> {
     let (Some(id), Some(verdict)) = (args.id, args.said.or(args.verdict)) else {
         return Ok(super::wrong_usage("name an execution and a verdict"));
     };
-    let wanted = args.says.of(id);
-    let receipt = match args.says.open().await? {
+    let to = args.says.open().await?;
+    let wanted = args.says.meant(id, &to).await?;
+    let receipt = match to {
         To::Server(client) => client.review(&wanted, verdict, &args.note, &actor).await?,
         To::Database(recorder) => {
             review(&recorder, &wanted, Said { verdict, note: args.note, actor }).await?
@@ -187,8 +215,9 @@ async fn longer(args: Extend) -> anyhow::Result<ExitCode> {
         now.saturating_add_micros(i64::try_from(window.as_micros()).unwrap_or(i64::MAX))
     };
     let until = args.until.or(args.for_.map(from_now)).unwrap_or(now);
-    let wanted = args.says.of(args.id);
-    let receipt = match args.says.open().await? {
+    let to = args.says.open().await?;
+    let wanted = args.says.meant(args.id, &to).await?;
+    let receipt = match to {
         To::Server(client) => client.extend(&wanted, until, &args.reason, &actor).await?,
         To::Database(recorder) => {
             let longer = Longer { until: Until::Time(until), reason: args.reason, actor };

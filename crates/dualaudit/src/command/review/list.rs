@@ -40,8 +40,10 @@ pub(super) struct Args {
 
 impl Args {
     /// All of them, for people.
-    pub(super) fn of(reader: ReaderArgs) -> Self {
-        Self { reader, filters: Filters::default(), pages: PageArgs::default() }
+    pub(super) fn of(reader: ReaderArgs, namespace: Option<String>) -> Self {
+        let mut all = Self { reader, filters: Filters::default(), pages: PageArgs::default() };
+        *all.filters.namespace() = namespace;
+        all
     }
 
     /// Where it reads, and which namespace it is about.
