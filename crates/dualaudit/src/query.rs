@@ -18,11 +18,15 @@ mod single;
 mod summary;
 
 pub use count::Count;
-pub use entries::{EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, entries, entry};
+pub use entries::{
+    EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, Placed, Released, entries, entry,
+};
 pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT, PHASES};
 pub use seam::{Asked, Missing, Sides, Warning, list, missing_live};
 pub use selector::parse as label_selector;
-pub use single::{Found, GetError, HeldSince, LiveState, Reviewed, Revision, Windowed, detail, get, wanted};
+pub use single::{
+    Found, GetError, HeldSince, LiveState, Reviewed, Revision, Windowed, detail, get, source, wanted,
+};
 pub use summary::{Summary, Tier};
 
 // For those who ask, and do not read the store themselves.

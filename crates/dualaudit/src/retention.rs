@@ -16,7 +16,7 @@ mod purge;
 #[cfg(test)]
 mod tests;
 
-pub use append::{Appender, Heads};
+pub use append::{Append, Appender, Heads};
 pub use plan::{Kept, LogPlan, Plan, PlanError, plan};
 pub use policy::{Policy, PolicyError};
 pub use purge::{PurgeError, Purged, purge};

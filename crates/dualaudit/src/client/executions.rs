@@ -65,6 +65,16 @@ impl Client {
         self.ask(&[&EXECUTIONS[..], &[&wanted.id]].concat(), &which(wanted)).await
     }
 
+    /// The object that it was recorded from: the bytes whose SHA-256 is its `source_digest`.
+    ///
+    /// # Errors
+    /// As for [`Client::get`]; the problem `no-such-source` where there is none.
+    pub async fn source(&self, wanted: &Wanted) -> Result<Vec<u8>, ClientError> {
+        let path = [&EXECUTIONS[..], &[&wanted.id, "source"]].concat();
+        let request = || self.request(Method::GET, &path).query(&which(wanted));
+        self.patiently(request, ANSWER_BYTES).await
+    }
+
     /// One execution with all that proves it, offline.
     ///
     /// # Errors

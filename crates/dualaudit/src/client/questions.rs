@@ -1,10 +1,15 @@
-//! What is asked beside executions: what was learnt, what is missing, and the entries that have lists of their own.
+//! What is asked beside executions: what was learnt, what is missing, and the entries that have lists of their own; and holds,
+//! which are placed and released.
 
-use super::{Client, ClientError};
+use dualaudit_record::entry::Hold;
+use reqwest::Method;
+use serde_json::json;
+
+use super::{ANSWER_BYTES, Client, ClientError};
 use crate::{
     completeness::{Asked, Summary},
     learn::{Answer, Ask},
-    query::{EntryPage, ListedEntry, Listing},
+    query::{EntryPage, ListedEntry, Listing, Placed, Receipt},
 };
 
 impl Client {
@@ -34,6 +39,35 @@ impl Client {
     /// The problems `no-such-log` and `no-such-entry`, among others; see [`ClientError`].
     pub async fn entry(&self, listing: Listing, log: &str, index: u64) -> Result<ListedEntry, ClientError> {
         self.ask(&["api", "v1", listing.name(), log, &index.to_string()], &[]).await
+    }
+
+    /// Places a hold in these logs; without any, in every log there is, or of one execution in those that have it. Placed
+    /// again, it answers with its first receipt.
+    ///
+    /// # Errors
+    /// The problems `no-such-execution` and `no-such-log`, among others; see [`ClientError`].
+    pub async fn hold(&self, hold: &Hold, logs: &[String]) -> Result<Placed, ClientError> {
+        let mut said = serde_json::to_value(hold).map_err(ClientError::Unwritable)?;
+        said["logs"] = json!(logs);
+        let request = || self.request(Method::POST, &["api", "v1", "holds"]).json(&said);
+        self.parsed(&self.patiently(request, ANSWER_BYTES).await?)
+    }
+
+    /// Releases the hold of an entry. Released again, it answers with its first receipt.
+    ///
+    /// # Errors
+    /// The problems `no-such-log` and `no-such-entry`, among others; see [`ClientError`].
+    pub async fn release(
+        &self,
+        log: &str,
+        index: u64,
+        reason: &str,
+        actor: &str,
+    ) -> Result<Receipt, ClientError> {
+        let said = json!({ "reason": reason, "actor": actor });
+        let path = ["api", "v1", "holds", log, &index.to_string(), "release"];
+        let request = || self.request(Method::POST, &path).json(&said);
+        self.parsed(&self.patiently(request, ANSWER_BYTES).await?)
     }
 
     /// What days amount to, and what is missing.

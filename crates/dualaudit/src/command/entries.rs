@@ -1,4 +1,4 @@
-//! `list` and `get` of entries that have lists of their own: gaps, what is in quarantine, and purges.
+//! `list` and `get` of entries that have lists of their own: gaps, what is in quarantine, purges, and holds.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     columns::{Cell, Column, Look, Shape},
+    hold,
     kubectl::Reads,
     output::{self, Columns, Form, shown},
     pages::{PageArgs, ended},
@@ -61,11 +62,23 @@ impl Get {
 /// # Errors
 /// What could not be reached or written, and why.
 pub(super) async fn list(listing: Listing, args: &List) -> anyhow::Result<ExitCode> {
-    ended(write(listing, args).await)
+    list_with(listing, args, &[]).await
 }
 
-async fn write(listing: Listing, args: &List) -> anyhow::Result<Option<String>> {
-    let log = || args.log.iter().map(|log| ("log".to_owned(), log.clone()));
+/// Lists what else is asked of the API.
+///
+/// # Errors
+/// What could not be reached or written, and why.
+pub(super) async fn list_with(
+    listing: Listing,
+    args: &List,
+    more: &[(String, String)],
+) -> anyhow::Result<ExitCode> {
+    ended(write(listing, args, more).await)
+}
+
+async fn write(listing: Listing, args: &List, more: &[(String, String)]) -> anyhow::Result<Option<String>> {
+    let log = || args.log.iter().map(|log| ("log".to_owned(), log.clone())).chain(more.iter().cloned());
     // What is asked wrongly is told first, whatever becomes of the database.
     let cursor = args.pages.cursor.iter().map(|cursor| ("cursor".to_owned(), cursor.clone()));
     EntriesRequest::parse(listing, &log().chain(cursor).collect::<Vec<_>>())?;
@@ -274,8 +287,9 @@ static PURGES: Shape<ListedEntry> = Shape {
 };
 
 const ENTRY: Column<ListedEntry> = Column { name: "entry", header: "ENTRY", of: |entry| name(entry).into() };
-const LOG: Column<ListedEntry> = Column { name: "log", header: "LOG", of: |entry| entry.log.clone().into() };
-const INDEX: Column<ListedEntry> =
+pub(super) const LOG: Column<ListedEntry> =
+    Column { name: "log", header: "LOG", of: |entry| entry.log.clone().into() };
+pub(super) const INDEX: Column<ListedEntry> =
     Column { name: "index", header: "INDEX", of: |entry| entry.index.to_string().into() };
 const RECORDED_AT: Column<ListedEntry> =
     Column { name: "recorded_at", header: "ENTERED", of: |entry| Cell::Time(entry.recorded_at) };
@@ -308,10 +322,11 @@ fn shape(listing: Listing) -> &'static Shape<ListedEntry> {
         Listing::Gaps => &GAPS,
         Listing::Quarantine => &QUARANTINE,
         Listing::Purges => &PURGES,
+        Listing::Holds => &hold::SHAPE,
     }
 }
 
-fn name(entry: &ListedEntry) -> String {
+pub(super) fn name(entry: &ListedEntry) -> String {
     format!("{}/{}", entry.log, entry.index)
 }
 

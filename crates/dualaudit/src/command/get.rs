@@ -2,8 +2,10 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use dualaudit_record::execution::{StepExecutionAudit, StoredExecution};
+
+use serde_json::Value;
 
 use super::{
     columns::{Cell, Look, styled},
@@ -24,6 +26,7 @@ Examples:
   dualaudit get shop/web-1
   dualaudit get 3c6f1a52-0f55-4a0e-9d0c-0f2f2f1f8a11
   dualaudit get order-4711 --log http --attempt 1 -o yaml
+  dualaudit get shop/web-1 --source -o json
   dualaudit get 3c6f1a52-0f55-4a0e-9d0c-0f2f2f1f8a11 --server http://127.0.0.1:8080 --follow";
 
 /// Show one execution in full.
@@ -47,6 +50,10 @@ pub struct Args {
     /// each change is a document of its own.
     #[arg(short, long)]
     follow: bool,
+    /// Show the object that it was recorded from, as it was observed, with secret values replaced; as YAML unless JSON is
+    /// asked for.
+    #[arg(long, conflicts_with = "follow")]
+    source: bool,
     #[command(flatten)]
     reader: ReaderArgs,
     /// In which form.
@@ -72,6 +79,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let reader = args.reader.open().await?;
     let wanted = Wanted { id: args.id, log: args.log, attempt: args.attempt };
     let found = find(&reader, wanted, args.namespace.as_deref()).await?;
+    if args.source {
+        let object = source(&reader, &found).await?;
+        let mut out = output::stdout();
+        let form = if args.output == Form::Table { Form::Yaml } else { args.output };
+        output::document(&mut out, form, &object, String::new)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     for warning in &found.warnings {
         eprintln!("warning: {}", shown(&warning.detail));
     }
@@ -82,6 +96,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         follow::steps(&mut output::stdout(), args.output, client, &found).await?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The object that what was found was recorded from.
+async fn source(reader: &Reader, found: &Found) -> anyhow::Result<Value> {
+    let live =
+        found.live.as_ref().map(|LiveState { summary, .. }| (&summary.id, &summary.log, summary.attempt));
+    let recorded = found.record.as_ref().zip(found.receipt.as_ref());
+    let recorded = recorded.map(|(stored, receipt)| (&stored.record.id, &receipt.log, stored.record.attempt));
+    let (id, log, attempt) = recorded.or(live).context("there is neither a record nor a resource")?;
+    let wanted = Wanted { id: id.clone(), log: Some(log.clone()), attempt: Some(attempt) };
+    Ok(serde_json::from_slice(&reader.source(&wanted).await?)?)
 }
 
 /// The execution of an id; where there is none, the newest of a resource that is called so.

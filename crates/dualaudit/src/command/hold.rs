@@ -1,6 +1,6 @@
-//! `dualaudit hold add | release | list`: what must be kept, whatever the time.
+//! `dualaudit hold add | release | list | get`: what must be kept, whatever the time.
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{ArgGroup, Subcommand};
@@ -10,18 +10,17 @@ use dualaudit_record::{
 };
 
 use super::{
-    database::DatabaseArgs,
-    extending::ExtendingArgs,
-    output::{self, Columns, Form, shown, time},
+    columns::{Cell, Column, Shape},
+    entries::{self, Get, INDEX, LOG, List},
+    kubectl::Reads,
+    output::{self, shown},
+    writer::{Writer, WriterArgs},
     wrong_usage,
 };
 use crate::{
     clock::SystemClock,
-    query::label_selector,
-    retention::{
-        Appender,
-        holds::{self, Listed},
-    },
+    query::{ListedEntry, Listing, label_selector},
+    retention::{Appender, holds},
     store::Receipt,
 };
 
@@ -30,7 +29,9 @@ Examples:
   dualaudit hold add --execution 5f0c2c6e --reason 'case 4711'
   dualaudit hold add --workflow restart-pods --namespace shop --reason 'case 4711'
   dualaudit hold add -l 'team in (payments),!canary' --reason 'audit 2026'
-  dualaudit hold list
+  dualaudit hold list --released
+  dualaudit hold get prod/17 -o yaml
+  kubectl dualaudit hold add --workflow restart-pods -A --reason 'case 4711'
   dualaudit hold release prod/17 --reason 'case 4711 is closed'";
 
 /// Keep records, those that are there and those still to come, until the hold is released: nothing that a
@@ -48,8 +49,10 @@ enum Action {
     Add(Box<Add>),
     /// Release a hold.
     Release(Box<Release>),
-    /// List the open holds.
-    List(List),
+    /// List the open holds, oldest first.
+    List(Box<Listed>),
+    /// Show one hold, and how it ended.
+    Get(Box<Get>),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -57,7 +60,7 @@ enum Action {
     .args(["execution", "remediation", "workflow", "namespace", "labels"]))]
 struct Add {
     #[command(flatten)]
-    database: DatabaseArgs,
+    writer: WriterArgs,
     /// The execution with this id, all its attempts.
     #[arg(long, value_name = "ID", conflicts_with_all = ["remediation", "workflow", "namespace", "labels"])]
     execution: Option<String>,
@@ -78,8 +81,6 @@ struct Add {
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
-    #[command(flatten)]
-    extending: ExtendingArgs,
     /// The log it is placed in; may be given more than once. Without, every log there is, or of one
     /// execution the log that has it.
     #[arg(long, value_name = "LOG")]
@@ -92,7 +93,7 @@ type Labels = Vec<crate::store::LabelRequirement>;
 #[derive(Clone, Debug, clap::Args)]
 struct Release {
     #[command(flatten)]
-    database: DatabaseArgs,
+    writer: WriterArgs,
     /// The hold, as the list names it: its log and the index of its entry.
     #[arg(value_name = "LOG/INDEX", value_parser = hold_name)]
     hold: (String, u64),
@@ -101,23 +102,15 @@ struct Release {
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
-    #[command(flatten)]
-    extending: ExtendingArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-struct List {
+struct Listed {
     #[command(flatten)]
-    database: DatabaseArgs,
-    /// Holds in this log only; may be given more than once.
-    #[arg(long, value_name = "LOG")]
-    log: Vec<String>,
+    list: List,
     /// Also those that were released.
     #[arg(long)]
-    all: bool,
-    /// In which form.
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Form,
+    released: bool,
 }
 
 const NOBODY: &str = "say by whose word: --actor NAME, or DUALAUDIT_ACTOR";
@@ -142,7 +135,22 @@ impl ActorArgs {
     }
 }
 
-/// Places, releases or lists.
+impl Args {
+    /// Where it is said or asked. What is held in a cluster is of a namespace, unless it is one execution.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        match &mut self.action {
+            Action::Add(add) => {
+                let namespace = add.execution.is_none().then_some(&mut add.namespace);
+                Reads { reader: &mut add.writer.to, namespace }
+            }
+            Action::Release(release) => Reads { reader: &mut release.writer.to, namespace: None },
+            Action::List(listed) => listed.list.reads(),
+            Action::Get(get) => get.reads(),
+        }
+    }
+}
+
+/// Places, releases, lists or shows.
 ///
 /// # Errors
 /// A database that cannot be opened; what a hold cannot be.
@@ -150,7 +158,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let actor = match &args.action {
         Action::Add(add) => Some(&add.actor),
         Action::Release(release) => Some(&release.actor),
-        Action::List(_) => None,
+        Action::List(_) | Action::Get(_) => None,
     };
     if let Some(Err(error)) = actor.map(ActorArgs::name) {
         return Ok(nobody(&error));
@@ -158,7 +166,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Add(add) => place(*add).await?,
         Action::Release(release) => end(*release).await?,
-        Action::List(list) => print(list).await?,
+        Action::List(listed) => {
+            let released = listed.released.then(|| ("released".to_owned(), "true".to_owned()));
+            return entries::list_with(Listing::Holds, &listed.list, released.as_slice()).await;
+        }
+        Action::Get(get) => return entries::get(Listing::Holds, &get).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -179,10 +191,13 @@ async fn place(add: Add) -> anyhow::Result<()> {
         }),
     };
     let hold = Hold { covers, reason: add.reason, actor: add.actor.name()? };
-    let store = add.database.open_there().await?;
-    let extends = add.extending.heads(store.as_ref()).await?;
-    let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
-    let receipts = holds::add(&appender, &add.log, &hold).await?;
+    let receipts = match add.writer.open().await? {
+        Writer::Server(client) => client.hold(&hold, &add.log).await?.receipts,
+        Writer::Database(store, extends) => {
+            let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
+            holds::add(&appender, &add.log, &hold).await?
+        }
+    };
     for receipt in receipts {
         say("held by", &receipt)?;
     }
@@ -192,10 +207,13 @@ async fn place(add: Add) -> anyhow::Result<()> {
 async fn end(release: Release) -> anyhow::Result<()> {
     let (log, index) = release.hold;
     let actor = release.actor.name()?;
-    let store = release.database.open_there().await?;
-    let extends = release.extending.heads(store.as_ref()).await?;
-    let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
-    let released = holds::release(&appender, &log, index, &release.reason, &actor).await?;
+    let released = match release.writer.open().await? {
+        Writer::Server(client) => client.release(&log, index, &release.reason, &actor).await?,
+        Writer::Database(store, extends) => {
+            let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
+            holds::release(&appender, &log, index, &release.reason, &actor).await?
+        }
+    };
     say("released by", &released)
 }
 
@@ -203,41 +221,58 @@ fn say(what: &str, Receipt { log, index, recorded_at, .. }: &Receipt) -> anyhow:
     Ok(output::line(format_args!("{what} {log}/{index}, {recorded_at}"))?)
 }
 
-async fn print(list: List) -> anyhow::Result<()> {
-    let store = list.database.open_existing().await?;
-    let mut out = output::stdout();
-    let mut columns = Columns::default();
-    let mut listed = Vec::new();
-    let mut header = Some(&["HOLD", "COVERS", "REASON", "BY", "PLACED", "RELEASED"][..]);
-    holds::list(store.as_ref(), &list.log, list.all, |mut page: Vec<Listed>| {
-        if list.output != Form::Table {
-            listed.append(&mut page);
-        } else if !page.is_empty() {
-            let rows: Vec<_> = page.iter().map(row).collect();
-            out.write_all(columns.lay_out(header.take(), &rows).as_bytes())?;
-        }
-        Ok::<(), anyhow::Error>(())
-    })
-    .await?;
-    match list.output {
-        Form::Table if header.is_some() => writeln!(out, "Nothing is held.")?,
-        Form::Table => {}
-        form => output::document(&mut out, form, &listed, String::new)?,
-    }
-    out.flush()?;
-    Ok(())
-}
+pub(super) static SHAPE: Shape<ListedEntry> = Shape {
+    columns: &[
+        Column { name: "entry", header: "HOLD", of: |entry| entries::name(entry).into() },
+        LOG,
+        INDEX,
+        Column {
+            name: "covers",
+            header: "COVERS",
+            of: |entry| of(entry, |hold| covered(&hold.covers).into()),
+        },
+        Column {
+            name: "execution_id",
+            header: "EXECUTION",
+            of: |entry| of(entry, |hold| hold.covers.execution_id().map(str::to_owned).into()),
+        },
+        Column { name: "reason", header: "REASON", of: |entry| of(entry, |hold| hold.reason.clone().into()) },
+        Column { name: "actor", header: "BY", of: |entry| of(entry, |hold| hold.actor.clone().into()) },
+        Column { name: "recorded_at", header: "PLACED", of: |entry| Cell::Time(entry.recorded_at) },
+        Column {
+            name: "released_at",
+            header: "RELEASED",
+            of: |entry| entry.released.as_ref().map(|released| released.released_at).into(),
+        },
+        Column {
+            name: "released_by",
+            header: "RELEASED BY",
+            of: |entry| {
+                let by = entry.released.as_ref().and_then(|released| released.index);
+                by.map(|index| format!("{}/{index}", entry.log)).into()
+            },
+        },
+    ],
+    table: &["entry", "covers", "reason", "actor", "recorded_at", "released_at"],
+    wide: &["released_by"],
+    csv: &[
+        "log",
+        "index",
+        "recorded_at",
+        "execution_id",
+        "covers",
+        "reason",
+        "actor",
+        "released_at",
+        "released_by",
+    ],
+    name: entries::name,
+    nothing: "Nothing is held.",
+};
 
-fn row(hold: &Listed) -> Vec<String> {
-    let released = hold.released.as_ref().map_or_else(String::new, |end| time(end.released_at));
-    vec![
-        format!("{}/{}", hold.log, hold.index),
-        covered(&hold.hold.covers),
-        shown(&hold.hold.reason),
-        shown(&hold.hold.actor),
-        time(hold.placed_at),
-        released,
-    ]
+/// Empty where the body is gone.
+fn of(entry: &ListedEntry, of: fn(&Hold) -> Cell) -> Cell {
+    entry.hold.as_ref().map_or_else(|| Cell::Text(String::new()), of)
 }
 
 /// What a hold covers, for people.
@@ -258,4 +293,53 @@ pub fn covered(covers: &Covers) -> String {
 fn hold_name(text: &str) -> Result<(String, u64), String> {
     let parsed = text.rsplit_once('/').and_then(|(log, index)| Some((log.to_owned(), index.parse().ok()?)));
     parsed.ok_or_else(|| "must be LOG/INDEX, such as prod/17, as `dualaudit hold list` prints it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        command::{columns::Look, pages::Paged},
+        http::tests::now,
+    };
+
+    #[test]
+    fn holds_are_listed_in_every_form() {
+        let labels = json!([{"key": "team", "operator": "In", "values": ["a", "b"]}]);
+        let of = |index: u64, covers: (&str, serde_json::Value)| {
+            let mut entry = json!({
+                "log": "prod", "index": index, "recorded_at": "2026-05-01T11:00:00Z", "leaf_hash": "07".repeat(32),
+                "hold": {"reason": "case 7", "actor": "jo"},
+            });
+            entry["hold"][covers.0] = covers.1;
+            entry
+        };
+        let mut ended = of(3, ("execution_id", json!("uid-1")));
+        ended["released"] = json!({"index": 9, "released_at": "2026-05-01T11:30:00Z"});
+        let selector = json!({"workflow_name": "restart", "namespace": "shop", "labels": labels});
+        let holds = json!([ended, of(4, ("selector", selector))]);
+        let holds: Vec<ListedEntry> = serde_json::from_value(holds).unwrap();
+        let look = Look { on_terminal: false, in_colour: false, now: now() };
+        let forms = ["table", "wide", "csv", "name"];
+        let forms =
+            forms.map(|form| Paged::of(&format!("-o {form}")).written(&SHAPE, look, &holds)).join("\n");
+        insta::assert_snapshot!(forms, @r#"
+        HOLD    COVERS                                           REASON  BY  PLACED   RELEASED
+        prod/3  execution uid-1                                  case 7  jo  60m ago  30m ago
+        prod/4  workflow restart, namespace shop, team in (a,b)  case 7  jo  60m ago
+
+        HOLD    COVERS                                           REASON  BY  PLACED   RELEASED  RELEASED BY
+        prod/3  execution uid-1                                  case 7  jo  60m ago  30m ago   prod/9
+        prod/4  workflow restart, namespace shop, team in (a,b)  case 7  jo  60m ago
+
+        log,index,recorded_at,execution_id,covers,reason,actor,released_at,released_by
+        prod,3,2026-05-01T11:00:00.000000Z,uid-1,execution uid-1,case 7,jo,2026-05-01T11:30:00.000000Z,prod/9
+        prod,4,2026-05-01T11:00:00.000000Z,,"workflow restart, namespace shop, team in (a,b)",case 7,jo,,
+
+        prod/3
+        prod/4
+        "#);
+    }
 }

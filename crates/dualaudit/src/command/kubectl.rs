@@ -22,8 +22,8 @@ use forward::Forward;
 const PROGRAM: &str = "kubectl-dualaudit";
 
 const EXAMPLES: &str = "\
-What reads (list, get, stats, export, verify, gaps, quarantine, purges, log digest) and review ask the dualaudit of the cluster,
-unless --server or --database is given: the Service with the label app.kubernetes.io/name=dualaudit.
+What reads (list, get, stats, export, verify, gaps, quarantine, purges, log digest), review and hold ask the dualaudit of the
+cluster, unless --server or --database is given: the Service with the label app.kubernetes.io/name=dualaudit.
 
 Examples:
   kubectl dualaudit list

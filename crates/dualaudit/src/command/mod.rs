@@ -48,6 +48,7 @@ pub mod run;
 pub mod simulate;
 pub mod stats;
 pub mod verify;
+mod writer;
 
 use kubectl::{Plugin, Reads};
 
@@ -142,6 +143,7 @@ impl Command {
             Self::Quarantine(args) => args.reads(),
             Self::Purges(args) => Some(args.reads()),
             Self::Review(args) => Some(args.reads()),
+            Self::Hold(args) => Some(args.reads()),
             Self::Log(args) => args.reads(),
             _ => None,
         }

@@ -77,6 +77,19 @@ impl Reader {
             Self::Server(client) => Ok(client.get(wanted).await?),
         }
     }
+
+    /// The object that it was recorded from.
+    ///
+    /// # Errors
+    /// As for [`Reader::get`]; that there is none, and why.
+    pub async fn source(&self, wanted: &Wanted) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Database(store) => {
+                Ok(query::source(Sides { store: store.as_ref(), live: None }, wanted).await?)
+            }
+            Self::Server(client) => Ok(client.source(wanted).await?),
+        }
+    }
 }
 
 impl Reader {

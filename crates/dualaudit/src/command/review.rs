@@ -9,21 +9,21 @@ use dualaudit_record::{Time, entry::Verdict};
 use jiff::SignedDuration;
 
 use super::{
-    extending::ExtendingArgs,
     get,
     hold::{ActorArgs, nobody},
     kubectl::Reads,
     output,
-    reader::{Reader, ReaderArgs},
+    reader::Reader,
+    writer::{Writer, WriterArgs},
 };
 use crate::{
-    client::Client,
     clock::{Clock as _, SystemClock},
     export::Recorder,
     query::{Found, LiveState},
+    retention::Heads,
     review::{Longer, Said, Until, extend, review},
     source::parse_window,
-    store::{Receipt, ReceiptResult, Wanted},
+    store::{Receipt, ReceiptResult, SharedStore, Wanted},
 };
 
 const EXAMPLES: &str = "\
@@ -106,7 +106,7 @@ struct Extend {
 #[derive(Clone, Debug, clap::Args)]
 struct Says {
     #[command(flatten)]
-    to: ReaderArgs,
+    writer: WriterArgs,
     /// The namespace of a resource that is only named, or of those that are listed.
     #[arg(short, long)]
     namespace: Option<String>,
@@ -118,25 +118,23 @@ struct Says {
     /// The log it is in; needed where the id is in several.
     #[arg(long, value_name = "LOG")]
     log: Option<String>,
-    #[command(flatten)]
-    extending: ExtendingArgs,
 }
 
 impl Says {
     /// Where it is said, and in which namespace names are.
     fn reads(&mut self) -> Reads<'_> {
-        Reads { reader: &mut self.to, namespace: Some(&mut self.namespace) }
+        Reads { reader: &mut self.writer.to, namespace: Some(&mut self.namespace) }
     }
 
     /// The execution that is meant: of a resource that is named, the newest.
-    async fn meant(&self, id: String, to: &To) -> anyhow::Result<Wanted> {
+    async fn meant(&self, id: String, to: &Writer) -> anyhow::Result<Wanted> {
         let wanted = Wanted { id, log: self.log.clone(), attempt: self.attempt };
         if self.namespace.is_none() && !wanted.id.contains('/') {
             return Ok(wanted);
         }
         let reader = match to {
-            To::Server(client) => Reader::Server(client.clone()),
-            To::Database(recorder) => Reader::Database(recorder.store().clone()),
+            Writer::Server(client) => Reader::Server(client.clone()),
+            Writer::Database(store, _) => Reader::Database(store.clone()),
         };
         let Found { receipt, live, .. } =
             get::find(&reader, wanted.clone(), self.namespace.as_deref()).await?;
@@ -144,18 +142,6 @@ impl Says {
         let live = live.map(|LiveState { summary, .. }| (summary.id, summary.log, Some(summary.attempt)));
         let meant = recorded.or(live).map(|(id, log, attempt)| Wanted { id, log: Some(log), attempt });
         Ok(meant.unwrap_or(wanted))
-    }
-
-    /// Opens where it is said.
-    async fn open(&self) -> anyhow::Result<To> {
-        if self.to.is_server()
-            && let Reader::Server(client) = self.to.open().await?
-        {
-            return Ok(To::Server(client));
-        }
-        let store = self.to.database.open_there().await?;
-        let heads = self.extending.heads(store.as_ref()).await?;
-        Ok(To::Database(Recorder::new(store, Arc::new(SystemClock), Vec::new()).extending(heads)))
     }
 }
 
@@ -179,8 +165,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(Action::List(args)) => list::run(&args).await,
         Some(Action::Extend(args)) => longer(*args).await,
         None if args.judge.id.is_none() => {
-            let Says { to, namespace, .. } = args.judge.says;
-            list::run(&list::Args::of(to, namespace)).await
+            let Says { writer, namespace, .. } = args.judge.says;
+            list::run(&list::Args::of(writer.to, namespace)).await
         }
         None => judge(args.judge).await,
     }
@@ -194,12 +180,12 @@ async fn judge(args: Judge) -> anyhow::Result<ExitCode> {
     let (Some(id), Some(verdict)) = (args.id, args.said.or(args.verdict)) else {
         return Ok(super::wrong_usage("name an execution and a verdict"));
     };
-    let to = args.says.open().await?;
+    let to = args.says.writer.open().await?;
     let wanted = args.says.meant(id, &to).await?;
     let receipt = match to {
-        To::Server(client) => client.review(&wanted, verdict, &args.note, &actor).await?,
-        To::Database(recorder) => {
-            review(&recorder, &wanted, Said { verdict, note: args.note, actor }).await?
+        Writer::Server(client) => client.review(&wanted, verdict, &args.note, &actor).await?,
+        Writer::Database(store, heads) => {
+            review(&recorder(store, heads), &wanted, Said { verdict, note: args.note, actor }).await?
         }
     };
     tell(receipt, "")
@@ -215,22 +201,21 @@ async fn longer(args: Extend) -> anyhow::Result<ExitCode> {
         now.saturating_add_micros(i64::try_from(window.as_micros()).unwrap_or(i64::MAX))
     };
     let until = args.until.or(args.for_.map(from_now)).unwrap_or(now);
-    let to = args.says.open().await?;
+    let to = args.says.writer.open().await?;
     let wanted = args.says.meant(args.id, &to).await?;
     let receipt = match to {
-        To::Server(client) => client.extend(&wanted, until, &args.reason, &actor).await?,
-        To::Database(recorder) => {
+        Writer::Server(client) => client.extend(&wanted, until, &args.reason, &actor).await?,
+        Writer::Database(store, heads) => {
             let longer = Longer { until: Until::Time(until), reason: args.reason, actor };
-            extend(&recorder, &wanted, longer, now).await?
+            extend(&recorder(store, heads), &wanted, longer, now).await?
         }
     };
     tell(receipt, &format!("it stays for review until {}, at least: ", output::time(until)))
 }
 
-/// Where it is said.
-enum To {
-    Server(Client),
-    Database(Recorder),
+/// What records for this process alone.
+fn recorder(store: SharedStore, heads: Heads) -> Recorder {
+    Recorder::new(store, Arc::new(SystemClock), Vec::new()).extending(heads)
 }
 
 fn tell(receipt: Receipt, what: &str) -> anyhow::Result<ExitCode> {

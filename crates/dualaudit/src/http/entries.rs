@@ -1,7 +1,7 @@
-//! `GET /api/v1/gaps`, `/quarantine` and `/purges?log=&limit=&cursor=`, and one of each at `/{log}/{index}`.
+//! `GET /api/v1/gaps`, `/quarantine`, `/purges` and `/holds?log=&limit=&cursor=`, and one of each at `/{log}/{index}`.
 //!
 //! A list answers `{"items":[…],"next_cursor"}`, oldest first; a single entry of what is in quarantine holds the object,
-//! too. A log that is not there is a 404 that names those that are.
+//! too. Holds that were released are listed by `?released=true` only. A log that is not there is a 404 that names those that are.
 
 use axum::{
     Json,
@@ -23,10 +23,10 @@ use crate::{
     query::{self, DEFAULT_LIMIT, EntriesRequest, EntryPage, ListedEntry, Listing, MAX_LIMIT},
 };
 
-/// The paths of all three.
+/// The paths of all four.
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default();
-    for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges] {
+    for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges, Listing::Holds] {
         let path = format!("/api/v1/{}", listing.name());
         let list = move |State(api): State<Api>, caller: Caller, query| page(listing, api, caller, query);
         let one =
@@ -42,6 +42,11 @@ fn page_call(listing: Listing) -> Call {
         Listing::Gaps => ("listGaps", "Executions that were seen and are gone unrecorded"),
         Listing::Quarantine => ("listQuarantine", "Objects that could not be mapped to a record"),
         Listing::Purges => ("listPurges", "Records that went because their time was over"),
+        Listing::Holds => ("listHolds", "What is kept whatever the time, until it is released"),
+    };
+    let released = || {
+        let schema = json!({"type": "string", "enum": ["true", "false"], "default": "false"});
+        parameters::query("released", "Also those that were released.", schema, "true")
     };
     Call::new(Tag::Compliance, id, summary)
         .saying("In the order of logs and of entries in them: what is appended later comes last.")
@@ -50,6 +55,7 @@ fn page_call(listing: Listing) -> Call {
             parameters::limit(MAX_LIMIT, DEFAULT_LIMIT),
             parameters::cursor(),
         ])
+        .given((listing == Listing::Holds).then(released))
         .answers(200, Answer::of::<EntryPage>("A page.").example(json!({"items": [], "next_cursor": null})))
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::NoSuchLog])
@@ -60,6 +66,7 @@ fn one_call(listing: Listing) -> Call {
         Listing::Gaps => ("getGap", "One gap"),
         Listing::Quarantine => ("getQuarantine", "One object in quarantine, with the object"),
         Listing::Purges => ("getPurge", "One purge"),
+        Listing::Holds => ("getHold", "One hold, and how it ended"),
     };
     let index = json!({"type": "integer", "format": "int64", "minimum": 0});
     Call::new(Tag::Compliance, id, summary)

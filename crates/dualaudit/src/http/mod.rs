@@ -12,6 +12,7 @@ mod etag;
 mod executions;
 mod export;
 mod healthz;
+mod holds;
 mod learn;
 pub mod limits;
 mod log;
@@ -117,12 +118,15 @@ fn calls() -> Routes {
         .post("/api/v1/executions", executions::post::post, executions::post::call())
         .get("/api/v1/executions", executions::list::list, executions::list::call())
         .get("/api/v1/executions/{id}", executions::get::get, executions::get::call())
+        .get("/api/v1/executions/{id}/source", executions::source::get, executions::source::call())
         .get("/api/v1/executions/{id}/proof", executions::proof::proof, executions::proof::call())
         .post("/api/v1/executions/{id}/reviews", executions::reviews::post, executions::reviews::call())
         .post("/api/v1/executions/{id}/window", executions::window::post, executions::window::call())
         .get("/api/v1/watch", watch::watch, watch::call())
         .get("/api/v1/digests", digests::digests, digests::call())
         .merge(entries::routes())
+        .post("/api/v1/holds", holds::place, holds::place_call())
+        .post("/api/v1/holds/{log}/{index}/release", holds::release, holds::release_call())
         .merge(learn::routes())
         .get("/api/v1/export", export::export, export::call())
         .get("/api/v1/export/{id}", export::manifest, export::manifest_call())

@@ -20,6 +20,7 @@ use crate::{
     parameter::BadParameter,
     proof::ProveError,
     query::{EntriesError, GetError, NoSuchLog, StoreError},
+    retention::holds::HoldError,
     review::ReviewError,
 };
 
@@ -47,6 +48,8 @@ pub enum Kind {
     NoSuchPath,
     /// There is no such execution.
     NoSuchExecution,
+    /// There is no object of the execution.
+    NoSuchSource,
     /// The execution was purged.
     Purged,
     /// There is no such log.
@@ -95,7 +98,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 31] = [
+    pub(super) const ALL: [Self; 32] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::AccessUnchecked,
@@ -105,6 +108,7 @@ impl Kind {
         Self::UnknownFilter,
         Self::NoSuchPath,
         Self::NoSuchExecution,
+        Self::NoSuchSource,
         Self::Purged,
         Self::NoSuchLog,
         Self::NoSuchEntry,
@@ -195,6 +199,7 @@ impl Kind {
             }
             Self::NoSuchPath => ("no-such-path", "There is nothing here", S::NOT_FOUND),
             Self::NoSuchExecution => ("no-such-execution", "There is no such execution", S::NOT_FOUND),
+            Self::NoSuchSource => ("no-such-source", "There is no object of the execution", S::NOT_FOUND),
             Self::NoSuchLog => ("no-such-log", "There is no such log", S::NOT_FOUND),
             Self::NoSuchEntry => ("no-such-entry", "The log has no such entry", S::NOT_FOUND),
             Self::NoSuchTile => ("no-such-tile", "The log has no such tile", S::NOT_FOUND),
@@ -435,6 +440,7 @@ impl From<GetError> for Problem {
     fn from(error: GetError) -> Self {
         match error {
             GetError::NotFound(detail) => Self::new(Kind::NoSuchExecution, detail),
+            GetError::NoSource(detail) => Self::new(Kind::NoSuchSource, detail),
             GetError::Ambiguous { ref logs, .. } => {
                 Self::new(Kind::AmbiguousId, error.to_string()).with("logs", logs.as_slice())
             }
@@ -443,6 +449,29 @@ impl From<GetError> for Problem {
                 .with("purge", purged.by)
                 .with("purged_at", purged.purged_at.to_string()),
             GetError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<HoldError> for Problem {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Text { field, .. } => {
+                Self::new(Kind::InvalidRecord, error.to_string()).with("field", field)
+            }
+            HoldError::CoversNothing => {
+                Self::new(Kind::InvalidRecord, error.to_string()).with("field", "selector")
+            }
+            HoldError::NowhereYet(_) => Self::new(Kind::NoSuchExecution, error.to_string()),
+            HoldError::NoSuchLog { ref logs, .. } => {
+                Self::new(Kind::NoSuchLog, error.to_string()).with("logs", logs.as_slice())
+            }
+            HoldError::Refused { refusal: Refusal::NoSuchHold, .. } => {
+                Self::new(Kind::NoSuchEntry, error.to_string())
+            }
+            HoldError::NoLogYet | HoldError::Closed(_) => Self::new(Kind::Conflict, error.to_string()),
+            HoldError::Refused { refusal, .. } => refusal.into(),
+            HoldError::Store(error) => error.into(),
         }
     }
 }

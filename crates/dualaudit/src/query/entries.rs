@@ -1,4 +1,4 @@
-//! Gaps, what is in quarantine, and purges: pages of their entries, and one in full.
+//! Gaps, what is in quarantine, purges and holds: pages of their entries, and one in full.
 //!
 //! # Guarantees
 //! - Lists are in the order of logs and indexes. Neither ever changes, so following `next_cursor` to its end gives
@@ -8,7 +8,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use dualaudit_record::{
     Entry, EntryKind, Time,
     digest::Digest,
-    entry::{Gap, Purge, Quarantine},
+    entry::{Gap, Hold, Purge, Quarantine},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,10 +18,14 @@ use super::{
     parameters::{DEFAULT_LIMIT, MAX_LIMIT},
 };
 use crate::parameter::{BadParameter, reject_repeats, whole};
-use crate::store::{Head, NoSuchLog, Receipt, Store, StoreError, StoredEntry, Which, meant, newest};
+use crate::store::{
+    Beside, Head, HoldRow, NoSuchLog, Receipt, Store, StoreError, StoredEntry, Which, meant, newest,
+};
 
 /// Entries read at a time: the last state of a gap may be as large as an object.
 const CHUNK: u32 = 16;
+/// The entries that are looked at for one page, about: holds that were released may be many, and are passed over.
+const LOOKED_AT: usize = 10_000;
 /// The bytes of bodies after which a page ends, about.
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -34,6 +38,8 @@ pub enum Listing {
     Quarantine,
     /// What went.
     Purges,
+    /// What is to be kept.
+    Holds,
 }
 
 impl Listing {
@@ -43,6 +49,7 @@ impl Listing {
             Self::Gaps => "gaps",
             Self::Quarantine => "quarantine",
             Self::Purges => "purges",
+            Self::Holds => "holds",
         }
     }
 
@@ -52,6 +59,7 @@ impl Listing {
             Self::Gaps => EntryKind::Gap,
             Self::Quarantine => EntryKind::Quarantine,
             Self::Purges => EntryKind::Purge,
+            Self::Holds => EntryKind::Hold,
         }
     }
 }
@@ -88,12 +96,35 @@ pub struct ListedEntry {
     /// What it says, or what an erasure left of that; absent where its body is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purge: Option<Purge>,
+    /// What it says, or what an erasure left of that; absent where its body is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// How a hold ended; absent while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Released>,
     /// The receipt of what was recorded of the execution since, if anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Receipt>,
     /// The object that could not be mapped, of a single entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<Value>,
+}
+
+/// What was placed in one log or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Placed {
+    /// A receipt for each.
+    pub receipts: Vec<Receipt>,
+}
+
+/// The end of a hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Released {
+    /// Index of the entry that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// When.
+    pub released_at: Time,
 }
 
 /// One page of one list.
@@ -103,6 +134,8 @@ pub struct EntriesRequest {
     pub listing: Listing,
     /// In this log only.
     pub log: Option<String>,
+    /// Of holds: also those that were released.
+    pub released: bool,
     /// The log and index to go on after.
     after: Option<(String, u64)>,
     /// From 1 to [`MAX_LIMIT`].
@@ -131,7 +164,7 @@ impl EntriesRequest {
     /// The first parameter that is unknown, given twice, or out of its bounds.
     pub fn parse(listing: Listing, pairs: &[(String, String)]) -> Result<Self, BadParameter> {
         reject_repeats(pairs)?;
-        let mut request = Self { listing, log: None, after: None, limit: DEFAULT_LIMIT };
+        let mut request = Self { listing, log: None, released: false, after: None, limit: DEFAULT_LIMIT };
         for (name, value) in pairs {
             let bad = |rule: String| BadParameter::new(name, value, rule);
             match name.as_str() {
@@ -139,6 +172,13 @@ impl EntriesRequest {
                 "limit" => request.limit = whole(value, MAX_LIMIT).map_err(bad)?,
                 // After the log that it belongs to.
                 "cursor" => {}
+                "released" if listing == Listing::Holds => {
+                    request.released = value.parse().map_err(|_| bad("must be true or false".into()))?;
+                }
+                _ if listing == Listing::Holds => {
+                    let rule = "is no parameter of this list; known are log, released, cursor and limit";
+                    return Err(bad(rule.into()));
+                }
                 _ => return Err(bad("is no parameter of this list; known are log, cursor and limit".into())),
             }
         }
@@ -150,7 +190,8 @@ impl EntriesRequest {
     }
 
     fn check(&self, log: &str, index: u64) -> String {
-        short_digest(&format!("{VERSION}\n{}\n{:?}\n{log}\n{index}", self.listing.name(), self.log))
+        let Self { listing, log: of, released, .. } = self;
+        short_digest(&format!("{VERSION}\n{}\n{of:?}\n{released}\n{log}\n{index}", listing.name()))
     }
 
     fn cursor(&self, log: &str, index: u64) -> String {
@@ -193,7 +234,8 @@ pub enum EntriesError {
 pub async fn entries(store: &dyn Store, request: &EntriesRequest) -> Result<EntryPage, EntriesError> {
     let all = store.logs().await?;
     let heads = meant(all.clone(), request.log.as_deref())?;
-    let (mut items, mut bytes): (Vec<ListedEntry>, usize) = (Vec::new(), 0);
+    let (mut items, mut bytes, mut looked_at): (Vec<ListedEntry>, usize, usize) = (Vec::new(), 0, 0);
+    let is_wanted = |listed: &ListedEntry| request.released || listed.released.is_none();
     for head in &heads {
         let mut from = match &request.after {
             Some((log, _)) if head.log < *log => continue,
@@ -208,7 +250,8 @@ pub async fn entries(store: &dyn Store, request: &EntriesRequest) -> Result<Entr
                 .await?;
             let Some(last) = page.last() else { break };
             from = last.index + 1;
-            for listed in listed(store, &all, head, page).await? {
+            looked_at += page.len();
+            for listed in listed(store, &all, head, page).await?.into_iter().filter(is_wanted) {
                 bytes = bytes.saturating_add(size(&listed));
                 let is_full = items.len() >= request.limit as usize || bytes > PAGE_BYTES;
                 if let Some(last) = items.last().filter(|_| is_full) {
@@ -216,6 +259,9 @@ pub async fn entries(store: &dyn Store, request: &EntriesRequest) -> Result<Entr
                     return Ok(EntryPage { items, next_cursor });
                 }
                 items.push(listed);
+            }
+            if looked_at >= LOOKED_AT && items.len() < request.limit as usize {
+                return Ok(EntryPage { items, next_cursor: Some(request.cursor(&head.log, from - 1)) });
             }
         }
     }
@@ -255,14 +301,16 @@ async fn listed(
     head: &Head,
     page: Vec<StoredEntry>,
 ) -> Result<Vec<ListedEntry>, StoreError> {
-    let ids: Vec<String> = page.iter().filter_map(|entry| entry.execution_id.clone()).collect();
+    // What a hold keeps is recorded before or after, which says nothing of the hold.
+    let about = |entry: &StoredEntry| entry.execution_id.clone().filter(|_| entry.kind != EntryKind::Hold);
+    let ids: Vec<String> = page.iter().filter_map(about).collect();
     let log = &head.log;
     let known = if ids.is_empty() { Vec::new() } else { store.known(newest(heads, head), &ids).await? };
     let mut known = known.into_iter();
     Ok(page
         .into_iter()
         .map(|entry| {
-            let known = entry.execution_id.as_ref().and_then(|_| known.next());
+            let known = about(&entry).and_then(|_| known.next());
             let recorded = known.as_ref().and_then(|known| known.recorded_since(log, &entry));
             let recorded = recorded.map(|recorded| recorded.receipt.clone());
             let mut listed = ListedEntry {
@@ -274,6 +322,8 @@ async fn listed(
                 gap: None,
                 quarantine: None,
                 purge: None,
+                hold: None,
+                released: None,
                 recorded,
                 object: None,
             };
@@ -281,7 +331,12 @@ async fn listed(
                 Some(Entry::Gap(gap)) => listed.gap = Some(gap.clone()),
                 Some(Entry::Quarantine(quarantine)) => listed.quarantine = Some(quarantine.clone()),
                 Some(Entry::Purge(purge)) => listed.purge = Some(purge.clone()),
+                Some(Entry::Hold(hold)) => listed.hold = Some(hold.clone()),
                 _ => {}
+            }
+            if let Beside::Hold(Ok(Some(HoldRow { released: Some((released_at, index)), .. }))) = entry.beside
+            {
+                listed.released = Some(Released { index, released_at });
             }
             listed
         })

@@ -175,6 +175,9 @@ pub enum GetError {
         .0.receipt.id, .0.receipt.attempt.unwrap_or(1), .0.purged_at, .0.by, .0.receipt.log
     )]
     Purged(Box<PurgedExecution>),
+    /// There is no object of it; says why.
+    #[error("{0}")]
+    NoSource(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -188,14 +191,7 @@ pub async fn get(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> {
     let Some((board, live)) = seen(sides, wanted) else { return recorded(sides, wanted).await };
     // It may be recorded and released meanwhile: then it was live when it was asked for.
     let (stored, looked) = tokio::join!(detail(sides.store, wanted), board.look(&live));
-    let log = &live.place.log;
-    let mut found = match stored {
-        // Whatever else has its id takes no live execution out of sight.
-        Ok(Detail { log: other, .. }) if other != *log => return Err(ambiguous(wanted, vec![other], log)),
-        Err(GetError::Ambiguous { logs, .. }) => return Err(ambiguous(wanted, logs, log)),
-        Err(GetError::Purged(purged)) if purged.receipt.log != *log => {
-            return Err(ambiguous(wanted, vec![purged.receipt.log], log));
-        }
+    let mut found = match unambiguous(stored, wanted, &live) {
         Ok(detail) => found(detail)?,
         Err(GetError::NotFound(_)) => Found::default(),
         Err(GetError::Store(StoreError::Unavailable(cause))) => {
@@ -247,12 +243,58 @@ async fn recorded(sides: Sides<'_>, wanted: &Wanted) -> Result<Found, GetError> 
     }
 }
 
-/// That an id is in these logs and, live, in one more.
-fn ambiguous(wanted: &Wanted, mut logs: Vec<String>, live: &str) -> GetError {
-    logs.push(live.to_owned());
+/// What is stored of a live execution. Whatever else has its id takes it not out of sight.
+fn unambiguous(
+    stored: Result<Detail, GetError>,
+    wanted: &Wanted,
+    live: &LiveExecution,
+) -> Result<Detail, GetError> {
+    let log = &live.place.log;
+    let mut logs = match stored {
+        Ok(detail) if detail.log != *log => vec![detail.log],
+        Err(GetError::Purged(purged)) if purged.receipt.log != *log => vec![purged.receipt.log],
+        Err(GetError::Ambiguous { logs, .. }) => logs,
+        stored => return stored,
+    };
+    logs.push(log.clone());
     logs.sort_unstable();
     logs.dedup();
-    GetError::Ambiguous { id: wanted.id.clone(), logs }
+    Err(GetError::Ambiguous { id: wanted.id.clone(), logs })
+}
+
+/// The object that the latest revision of an execution was made of: the bytes whose SHA-256 is its `source_digest`, JSON
+/// with secret values replaced.
+///
+/// # Errors
+/// See [`GetError`]; [`GetError::NoSource`] where there is none.
+pub async fn source(sides: Sides<'_>, wanted: &Wanted) -> Result<Vec<u8>, GetError> {
+    let id = &wanted.id;
+    let live = seen(sides, wanted).map(|(_, live)| live);
+    let stored = detail(sides.store, wanted).await;
+    let Detail { log, revisions, erased, .. } = match live {
+        Some(live) => match unambiguous(stored, wanted, &live) {
+            Err(GetError::NotFound(_)) => {
+                return Err(GetError::NoSource(format!(
+                    "execution {id} is not recorded yet; its resource as it is now is shown with it, as live.resource"
+                )));
+            }
+            stored => stored?,
+        },
+        None => stored?,
+    };
+    if let Some(ErasedBy { index, .. }) = erased {
+        let why = format!("the object of execution {id} was erased: entry {index} of log {log} says so");
+        return Err(GetError::NoSource(why));
+    }
+    let latest = revisions.first().filter(|(record, _)| record.source_digest.is_some());
+    let Some((_, receipt)) = latest else {
+        return Err(GetError::NoSource(format!("execution {id} was sent by a producer, without an object")));
+    };
+    let object = sides.store.object(&log, receipt.index).await?;
+    object.ok_or_else(|| {
+        let why = format!("log {log}, entry {}: its object is missing, and no entry says why", receipt.index);
+        StoreError::Corrupt(why).into()
+    })
 }
 
 /// What is live of what is asked for.

@@ -69,9 +69,9 @@ pub async fn log_of(store: &dyn Store, id: &str) -> Result<String, EraseError> {
 }
 
 fn check(id: &str, reason: &str, actor: &str) -> Result<(), HoldError> {
-    check_name("the execution's id", id)?;
-    check_text("the reason", reason)?;
-    check_text("the actor", actor)
+    check_name("the execution's id", "id", id)?;
+    check_text("the reason", "reason", reason)?;
+    check_text("the actor", "actor", actor)
 }
 
 /// Erases what of an execution is personal in a log: its revisions, gaps and quarantined objects up to now.

@@ -1,21 +1,19 @@
-//! Holds as people place, release and list them, over logs.
+//! Holds as people place and release them, over logs.
 
 use dualaudit_record::{
-    Entry, EntryKind, Time,
     entry::{Covers, Hold, unfit_text},
     selector::Selector,
     submitted::MAX_NAME_BYTES,
 };
-use serde::Serialize;
 
-use super::Appender;
+use super::Append;
 use crate::store::{
-    Answer, Beside, DraftContent, HoldRow, Lookup, Receipt, Refusal, Store, StoreError, StoredEntry, Wanted,
-    Which,
+    Answer, DraftContent, LabelRequirement, Lookup, Receipt, Refusal, Store, StoreError, Wanted,
 };
 
-/// Entries read at a time.
-const PAGE: u32 = 500;
+/// Each costs every record that is appended a test: at most so many requirements, and so many values in one of them.
+const MAX_REQUIREMENTS: usize = 32;
+const MAX_VALUES: usize = 100;
 
 /// Why a hold was not placed or released.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +23,8 @@ pub enum HoldError {
     Text {
         /// Which.
         what: &'static str,
+        /// The field of a hold that it stands in.
+        field: &'static str,
         /// What it has to be.
         rule: &'static str,
     },
@@ -45,6 +45,9 @@ pub enum HoldError {
         /// What there is.
         logs: Vec<String>,
     },
+    /// The log is written by another process only.
+    #[error("{0}")]
+    Closed(String),
     /// The log refuses it.
     #[error("log {log}: {refusal}")]
     Refused {
@@ -53,43 +56,9 @@ pub enum HoldError {
         /// Why.
         refusal: Refusal,
     },
-    /// A hold that cannot be read: a list without it would not be the whole.
-    #[error("log {log}, entry {index}: the hold cannot be read: run `dualaudit verify`")]
-    Unreadable {
-        /// The log.
-        log: String,
-        /// The entry.
-        index: u64,
-    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// A hold in a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Listed {
-    /// The log it is in.
-    pub log: String,
-    /// Index of its entry.
-    pub index: u64,
-    /// The hold.
-    #[serde(flatten)]
-    pub hold: Hold,
-    /// When it was placed.
-    pub placed_at: Time,
-    /// How it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub released: Option<Release>,
-}
-
-/// The end of a hold.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Release {
-    /// Index of the entry that says so.
-    pub index: Option<u64>,
-    /// When.
-    pub released_at: Time,
 }
 
 /// Places a hold in these logs; without any, in every log there is, or of one execution in those that have
@@ -97,26 +66,18 @@ pub struct Release {
 ///
 /// # Errors
 /// See [`HoldError`]; a log that refuses ends it, and what was placed before stays.
-pub async fn add(appender: &Appender<'_>, logs: &[String], hold: &Hold) -> Result<Vec<Receipt>, HoldError> {
-    check_text("the reason", &hold.reason)?;
-    check_text("the actor", &hold.actor)?;
+pub async fn add(appender: &dyn Append, logs: &[String], hold: &Hold) -> Result<Vec<Receipt>, HoldError> {
+    check_text("the reason", "reason", &hold.reason)?;
+    check_text("the actor", "actor", &hold.actor)?;
     let logs = match &hold.covers {
         Covers::ExecutionId(id) => {
-            check_name("the execution's id", id)?;
-            logs_of(appender.store, logs, id).await?
+            check_name("the execution's id", "execution_id", id)?;
+            logs_of(appender.store(), logs, id).await?
         }
         Covers::Selector(selector) if selector.is_empty() => return Err(HoldError::CoversNothing),
-        Covers::Selector(Selector { remediation_id, workflow_name, namespace, .. }) => {
-            for (what, name) in [
-                ("the remediation", remediation_id),
-                ("the workflow", workflow_name),
-                ("the namespace", namespace),
-            ] {
-                if let Some(name) = name {
-                    check_name(what, name)?;
-                }
-            }
-            named(appender.store, logs).await?
+        Covers::Selector(selector) => {
+            check_selector(selector)?;
+            named(appender.store(), logs).await?
         }
     };
     if logs.is_empty() {
@@ -134,58 +95,21 @@ pub async fn add(appender: &Appender<'_>, logs: &[String], hold: &Hold) -> Resul
 /// # Errors
 /// See [`HoldError`].
 pub async fn release(
-    appender: &Appender<'_>,
+    appender: &dyn Append,
     log: &str,
     hold: u64,
     reason: &str,
     actor: &str,
 ) -> Result<Receipt, HoldError> {
-    check_text("the reason", reason)?;
-    check_text("the actor", actor)?;
-    named(appender.store, &[log.to_owned()]).await?;
+    check_text("the reason", "reason", reason)?;
+    check_text("the actor", "actor", actor)?;
+    named(appender.store(), &[log.to_owned()]).await?;
     let (reason, actor) = (reason.to_owned(), actor.to_owned());
     append(appender, log, DraftContent::HoldRelease { hold, reason, actor }).await
 }
 
-/// The holds of these logs, or of all, in the order of their entries: the open ones, or all there were.
-/// `each` is told one after the other, so that a long list is nowhere in memory.
-///
-/// # Errors
-/// See [`HoldError`], and what `each` fails with.
-pub async fn list<E: From<HoldError>>(
-    store: &dyn Store,
-    logs: &[String],
-    all: bool,
-    mut each: impl FnMut(Vec<Listed>) -> Result<(), E>,
-) -> Result<(), E> {
-    for log in named(store, logs).await? {
-        let mut from = 0;
-        loop {
-            let page = store
-                .entries(&log, Which::Kind(EntryKind::Hold), from, PAGE)
-                .await
-                .map_err(HoldError::from)?;
-            let Some(last) = page.last() else { break };
-            from = last.index + 1;
-            let read = |entry: StoredEntry| match (entry.body.entry(), &entry.beside) {
-                (Some(Entry::Hold(hold)), Beside::Hold(Ok(Some(row)))) => Ok(listed(&log, hold.clone(), row)),
-                _ => Err(HoldError::Unreadable { log: log.clone(), index: entry.index }),
-            };
-            let mut holds = page.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            holds.retain(|listed| all || listed.released.is_none());
-            each(holds)?;
-        }
-    }
-    Ok(())
-}
-
-fn listed(log: &str, hold: Hold, row: &HoldRow) -> Listed {
-    let released = row.released.map(|(released_at, index)| Release { index, released_at });
-    Listed { log: log.to_owned(), index: row.index, hold, placed_at: row.placed_at, released }
-}
-
-async fn append(appender: &Appender<'_>, log: &str, content: DraftContent) -> Result<Receipt, HoldError> {
-    match appender.append(log, content).await? {
+async fn append(appender: &dyn Append, log: &str, content: DraftContent) -> Result<Receipt, HoldError> {
+    match appender.submit(log, content).await? {
         Answer::Stored(receipt) => Ok(receipt),
         Answer::Refused(refusal) => Err(HoldError::Refused { log: log.to_owned(), refusal }),
         other => Err(StoreError::Corrupt(format!("the database answered a hold with {other:?}")).into()),
@@ -218,15 +142,46 @@ async fn logs_of(store: &dyn Store, logs: &[String], id: &str) -> Result<Vec<Str
     if found.is_empty() { Err(HoldError::NowhereYet(id.to_owned())) } else { Ok(found) }
 }
 
-/// What is longer than a record's names may be would hold nothing.
-pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), HoldError> {
-    check_text(what, name)?;
-    if name.len() > MAX_NAME_BYTES {
-        return Err(HoldError::Text { what, rule: "has more than 253 bytes, and no record has such a one" });
+fn check_selector(selector: &Selector) -> Result<(), HoldError> {
+    let Selector { remediation_id, workflow_name, namespace, labels } = selector;
+    for (what, name) in
+        [("the remediation", remediation_id), ("the workflow", workflow_name), ("the namespace", namespace)]
+    {
+        if let Some(name) = name {
+            check_name(what, "selector", name)?;
+        }
+    }
+    let too_many = |what, rule| Err(HoldError::Text { what, field: "selector", rule });
+    if labels.len() > MAX_REQUIREMENTS {
+        return too_many("the selector", "asks more than 32 things of labels");
+    }
+    for requirement in labels {
+        let (key, values) = match requirement {
+            LabelRequirement::In(key, values) | LabelRequirement::NotIn(key, values) => (key, &values[..]),
+            LabelRequirement::Exists(key) | LabelRequirement::Absent(key) => (key, &[][..]),
+        };
+        if values.len() > MAX_VALUES {
+            return too_many("a label", "is to have one of more than 100 values");
+        }
+        check_name("the key of a label", "selector", key)?;
+        // A label may be empty.
+        for value in values.iter().filter(|value| !value.is_empty()) {
+            check_name("the value of a label", "selector", value)?;
+        }
     }
     Ok(())
 }
 
-pub(super) fn check_text(what: &'static str, text: &str) -> Result<(), HoldError> {
-    unfit_text(text).map_or(Ok(()), |rule| Err(HoldError::Text { what, rule }))
+/// What is longer than a record's names may be would hold nothing.
+pub(super) fn check_name(what: &'static str, field: &'static str, name: &str) -> Result<(), HoldError> {
+    check_text(what, field, name)?;
+    if name.len() > MAX_NAME_BYTES {
+        let rule = "has more than 253 bytes, and no record has such a one";
+        return Err(HoldError::Text { what, field, rule });
+    }
+    Ok(())
+}
+
+pub(super) fn check_text(what: &'static str, field: &'static str, text: &str) -> Result<(), HoldError> {
+    unfit_text(text).map_or(Ok(()), |rule| Err(HoldError::Text { what, field, rule }))
 }

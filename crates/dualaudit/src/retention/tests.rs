@@ -15,6 +15,7 @@ use dualaudit_record::{
 use super::*;
 use crate::{
     clock::Clock,
+    query::{self, EntriesRequest, Listing},
     store::{
         Answer, Batch, Draft, DraftContent, ExecutionDraft, Filter, LogOpening, MAX_PURGED, Origin, Owner,
         Store, Tracked, TrackedState, TrackingChange, Which, postgres, sqlite,
@@ -336,17 +337,24 @@ async fn holds_are_placed_where_they_belong_and_listed(store: &dyn Store) {
     }
     holds::release(&by(store, &clock()), "prod", ahead[0].index, "over", "me").await.unwrap();
     let list = async |logs: &[String], all| {
+        let mut asked = vec![("released".to_owned(), format!("{all}")), ("limit".to_owned(), "2".to_owned())];
+        asked.extend(logs.iter().map(|log| ("log".to_owned(), log.clone())));
         let mut found = Vec::new();
-        let each = |page: Vec<holds::Listed>| {
-            found.extend(page.into_iter().map(|hold| (hold.log, hold.index, hold.released.is_some())));
-            Ok::<(), holds::HoldError>(())
-        };
-        holds::list(store, logs, all, each).await.unwrap();
-        found.len()
+        loop {
+            let request = EntriesRequest::parse(Listing::Holds, &asked).unwrap();
+            let page = query::entries(store, &request).await.unwrap();
+            found.extend(page.items.into_iter().map(|hold| (hold.log, hold.index, hold.released.is_some())));
+            asked.retain(|(name, _)| name != "cursor");
+            let Some(next) = page.next_cursor else { return found };
+            asked.push(("cursor".to_owned(), next));
+        }
     };
-    assert_eq!(list(&[], false).await, 5);
-    assert_eq!(list(&[], true).await, 6);
-    assert_eq!(list(&prod, false).await, 3);
+    assert_eq!(list(&[], false).await.len(), 5);
+    let all = list(&[], true).await;
+    let released: Vec<_> = all.iter().filter(|(_, _, released)| *released).collect();
+    assert_eq!((all.len(), released), (6, vec![&("prod".to_owned(), ahead[0].index, true)]));
+    assert!(all.is_sorted(), "{all:?}");
+    assert_eq!(list(&prod, false).await.len(), 3);
     let purged = plan(store, &Policy::default(), clock().now(), |_| {}).await.unwrap();
     purge(&by(store, &clock()), &Policy::default(), &purged.id, "me", |_, _| {}).await.unwrap();
     let refused = holds::add(&by(store, &clock()), &[], &one("older")).await.unwrap_err();

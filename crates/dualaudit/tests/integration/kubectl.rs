@@ -52,7 +52,44 @@ async fn kubectl_lists_what_is_recorded_of_the_namespace_of_its_context() {
         assert_eq!(serde_json::from_str::<Value>(&found).unwrap()["record"]["id"], id.as_str(), "{name}");
     }
     let said = kubectl.refused(&["dualaudit", "get", "web-2"], 1);
-    assert!(said.contains(&format!("no execution of a resource {}/web-2", cluster.namespace)), "{said}");
+    assert!(said.contains(&format!("none of a resource {}/web-2", cluster.namespace)), "{said}");
+    // And so is what is said of it, and of what is to be kept.
+    let say = |arguments: &[&str]| kubectl.ok(&[&["dualaudit"], arguments, &["--actor", "jo"]].concat());
+    let first = say(&["review", "web-1", "harmful", "--note", "it took the wrong node"]);
+    assert!(first.starts_with("recorded as default/"), "{first}");
+    let again = say(&["review", &named, "harmful", "--note", "it took the wrong node"]);
+    assert_eq!(again, first.replace("recorded as", "recorded already as"));
+    assert!(
+        say(&["review", "extend", "web-1", "--for", "48h", "--reason", "jo is away"])
+            .contains("recorded as default/")
+    );
+    let workflow = ["hold", "add", "--workflow", "restart-deployment", "--reason", "case 7"];
+    assert!(say(&workflow).contains("held by default/"));
+    assert!(say(&["hold", "add", "--execution", &id, "--reason", "case 8"]).contains("held by default/"));
+    let held =
+        kubectl.ok(&["dualaudit", "hold", "list", "-o", "csv", "--columns", "log,covers,reason,actor"]);
+    let expected = format!(
+        "log,covers,reason,actor\ndefault,\"workflow restart-deployment, namespace {}\",case 7,jo\n\
+         http,\"workflow restart-deployment, namespace {0}\",case 7,jo\ndefault,execution {id},case 8,jo\n",
+        cluster.namespace
+    );
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(&held), sorted(&expected));
+    let found = kubectl.ok(&["dualaudit", "get", "web-1", "-o", "json"]);
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(
+        (&found["reviews"][0]["verdict"], found["holds"].as_array().unwrap().len()),
+        (&json!("harmful"), 2)
+    );
+    let source = kubectl.ok(&["dualaudit", "get", "web-1", "--source", "-o", "json"]);
+    let source: Value = serde_json::from_str(&source).unwrap();
+    assert_eq!((&source["metadata"]["uid"], &source["status"]["phase"]), (&json!(id), &json!("Completed")));
+    let token = &source["spec"]["steps"][1]["parameters"]["apiToken"];
+    assert!(token.is_string() && token != "s3cr3t-value", "{token}");
     let stats = kubectl.ok(&["dualaudit", "stats", "workflows", "--since", "3650d", "-o", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&stats).unwrap()["total"]["executions"], 1);
     let said = kubectl.refused(&["dualaudit", "gaps", "list", "-n", "shop"], 2);

@@ -123,8 +123,22 @@ async fn purged_while_serving(audit: Audit) {
 
     let said = audit.done(&["hold", "release", "http/12", "--reason", "the audit is over"]);
     assert!(said.starts_with("released by http/14, "), "{said}");
-    assert_eq!(audit.json(&["hold", "list"]).as_array().unwrap().len(), 1);
-    assert_eq!(audit.json(&["hold", "list", "--all"]).as_array().unwrap().len(), 2);
+    let listed = |more: &[&str]| {
+        let listed = audit.json(&[&["hold", "list"], more].concat());
+        listed["items"].as_array().unwrap().clone()
+    };
+    assert_eq!((listed(&[]).len(), listed(&["--released"]).len()), (1, 2));
+    let url = dualaudit.url.clone();
+    assert_eq!(listed(&["--released", "--server", &url]), listed(&["--released"]));
+    // By the server as by the database, each once.
+    let hold = ["hold", "add", "--workflow", "elsewhere", "--reason", "case 9", "--server", &url];
+    let said = audit.done(&hold);
+    assert!(said.starts_with("held by http/15, ") && audit.done(&hold) == said, "{said}");
+    assert_eq!(audit.done(&hold[..6]), said);
+    let said = audit.done(&["hold", "release", "http/15", "--reason", "over", "--server", &url]);
+    assert!(said.starts_with("released by http/16, "), "{said}");
+    let shown = audit.json(&["hold", "get", "http/15", "--server", &url]);
+    assert_eq!((&shown["hold"]["reason"], &shown["released"]["index"]), (&json!("case 9"), &json!(16)));
     let (status, said) = audit.run(&["hold", "release", "http/99", "--reason", "x"]);
     assert_eq!((status, said.contains("there is no hold with this index")), (1, true), "{said}");
     let plan = audit.json(&["purge", "plan", "--policy", policy]);

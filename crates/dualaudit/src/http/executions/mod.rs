@@ -6,6 +6,7 @@ pub(super) mod list;
 pub(super) mod post;
 pub(super) mod proof;
 pub(super) mod reviews;
+pub(super) mod source;
 pub(super) mod window;
 
 use axum::extract::{Query, rejection::QueryRejection};

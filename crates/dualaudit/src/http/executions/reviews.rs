@@ -68,7 +68,7 @@ pub(in crate::http) fn call() -> Call {
 }
 
 /// Who says something, where nobody is named.
-pub(super) fn unverified() -> String {
+pub(in crate::http) fn unverified() -> String {
     "unverified".to_owned()
 }
 

@@ -26,6 +26,8 @@ examples! {
     getGap: "/api/v1/gaps/http/10",
     listQuarantine: "/api/v1/quarantine",
     getQuarantine: "/api/v1/quarantine/http/11",
+    listHolds: "/api/v1/holds",
+    getHold: "/api/v1/holds/http/9",
     learnWorkflows: "/api/v1/learn/workflows",
     learnSteps: "/api/v1/learn/steps?workflow=restart-deployment",
     learnAdjustments: "/api/v1/learn/adjustments?workflow=restart-deployment",

@@ -93,6 +93,7 @@ fn example(kind: Kind) -> &'static str {
             "There is nothing at /api/v1/nonsense; the API is under /api/v1, see /api/v1/executions."
         }
         Kind::NoSuchExecution => "there is no execution run-1",
+        Kind::NoSuchSource => "execution run-1 was sent by a producer, without an object",
         Kind::Purged => {
             "execution run-1 attempt 1 was purged at 2026-05-01T12:00:00.000000Z: entry 7 of log http says so; its receipt stays valid"
         }

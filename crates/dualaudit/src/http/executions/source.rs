@@ -1,0 +1,103 @@
+//! `GET /api/v1/executions/{id}/source?log=&attempt=`: the object that an execution was recorded from, as it was observed.
+//!
+//! Answers the bytes that `source_digest` of its latest revision is the SHA-256 of: JSON, in which the values of secrets are
+//! replaced. 404 says why there is none; 409 and 410 as for the execution itself.
+
+use axum::{
+    extract::{State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::Response,
+};
+use serde_json::json;
+
+use super::{Pairs, wanted};
+use crate::{
+    http::{
+        Api,
+        etag::tagged,
+        openapi::{Answer, Call, Tag, parameters},
+        path::Segments,
+        problem::{Kind, Problem},
+    },
+    query,
+};
+
+pub(in crate::http) fn call() -> Call {
+    let example = json!({
+        "apiVersion": "dualaudit.dev/v1alpha1", "kind": "WorkflowExecution",
+        "metadata": {"name": "web-1", "namespace": "shop", "uid": "8d5b1c9e-2f3a-4b6c-9d0e-1f2a3b4c5d6e"},
+        "spec": {"workflow": {"name": "restart-deployment", "version": "v1.2.0"}},
+        "status": {"phase": "Completed"},
+    });
+    Call::new(Tag::Executions, "getSource", "The object that an execution was recorded from")
+        .saying(
+            "As it was observed for the latest revision, with secret values replaced: the bytes that `source_digest` is the \
+             SHA-256 of. What producers send has none, and what was erased has none any more.",
+        )
+        .given([parameters::id(), parameters::log(), parameters::attempt()])
+        .tagged(Answer::json("The object.", json!({"type": "object"})).example(example))
+        .fails(Kind::OF_EVERY_CALL)
+        .fails([Kind::NoSuchExecution, Kind::NoSuchSource, Kind::AmbiguousId, Kind::Purged])
+}
+
+pub(in crate::http) async fn get(
+    State(api): State<Api>,
+    Segments(id): Segments<String>,
+    query: Result<Pairs, QueryRejection>,
+    asked: HeaderMap,
+) -> Result<Response, Problem> {
+    let object = query::source(api.sides(), &wanted(id, query)?).await?;
+    Ok(tagged(&asked, "application/json", object))
+}
+
+#[cfg(test)]
+mod tests {
+    use dualaudit_record::digest::Digest;
+    use serde_json::json;
+
+    use crate::{
+        http::tests::{Served, record},
+        store::conformance::{erase::erase, sample},
+    };
+
+    #[tokio::test]
+    async fn the_object_comes_as_its_digest_says_and_who_has_it_is_told_so() {
+        let served = Served::new().await;
+        let store = served.store.inner.as_ref();
+        sample::open(store, sample::LOG).await;
+        sample::append(store, [sample::from_resource(sample::record("a"))]).await;
+        let answered = served.get("/api/v1/executions/a/source?log=default&attempt=1").await;
+        assert_eq!((answered.status.as_u16(), answered.json()), (200, json!({"metadata": {"uid": "a"}})));
+        let record = served.get("/api/v1/executions/a").await.json()["record"].clone();
+        assert_eq!(record["source_digest"], json!(Digest::sha256(&answered.body)));
+        let again = axum::http::Request::get("/api/v1/executions/a/source");
+        let again = again.header("if-none-match", answered.header("etag")).body(axum::body::Body::empty());
+        assert_eq!(served.send(again.unwrap()).await.status, 304);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_none_it_is_said_why() {
+        let served = Served::new().await;
+        served.post_json(&record("produced")).await;
+        let store = served.store.inner.as_ref();
+        sample::open(store, sample::LOG).await;
+        sample::append(store, [sample::from_resource(sample::record("erased"))]).await;
+        sample::append(store, [erase("erased")]).await;
+        for (path, status, problem, why) in [
+            (
+                "produced/source",
+                404,
+                "no-such-source",
+                "execution produced was sent by a producer, without an object",
+            ),
+            ("erased/source", 404, "no-such-source", "was erased: entry 1 of log default says so"),
+            ("nobody/source", 404, "no-such-execution", "there is no execution nobody"),
+            ("produced/source?log=other", 404, "no-such-execution", "it is in http"),
+            ("produced/source?colour=red", 400, "invalid-parameter", "colour"),
+        ] {
+            let answered = served.get(&format!("/api/v1/executions/{path}")).await;
+            assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (status, problem), "{path}");
+            assert!(answered.json()["detail"].as_str().unwrap().contains(why), "{}", answered.text);
+        }
+    }
+}
