@@ -117,9 +117,12 @@ learning-report: ## Try what learning finds on fleets whose truth is known, and 
 	cargo bench --locked --bench learning
 
 .PHONY: manifests
-manifests: ## Write deploy/crd.yaml anew from the program
-	cargo run --locked --quiet -- crd > deploy/crd.yaml.new
-	mv deploy/crd.yaml.new deploy/crd.yaml
+manifests: ## Write the CRD and the admission policies of deploy/ anew from the program
+	cargo build --locked --quiet
+	target/debug/dualaudit crd > deploy/crd.yaml.new
+	target/debug/dualaudit crd --only policy > deploy/policy.yaml.new
+	target/debug/dualaudit crd --only guard > deploy/guard.yaml.new
+	for name in crd policy guard; do mv deploy/$$name.yaml.new deploy/$$name.yaml; done
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::{
@@ -16,6 +17,7 @@ use crate::{
         cluster::{self, Scope},
         worst,
     },
+    source::{DEFAULT_WINDOW, parse_window},
 };
 
 /// How long the cluster may take for all of its checks.
@@ -47,6 +49,9 @@ pub struct Args {
     /// dualaudit's own namespace, where the break-glass ledger is kept
     #[arg(long, env = "DUALAUDIT_NAMESPACE", default_value = "dualaudit", value_name = "NAMESPACE")]
     home: String,
+    /// The review window of `run`: that of the policy dualaudit-guard should be the same
+    #[arg(long, env = "DUALAUDIT_WINDOW", default_value = DEFAULT_WINDOW, value_name = "DURATION", value_parser = parse_window)]
+    window: SignedDuration,
     /// Leave the cluster out, for a dualaudit that serves the API alone
     #[arg(long)]
     no_cluster: bool,
@@ -97,7 +102,7 @@ async fn examine_cluster(args: &Args) -> Vec<Check> {
     }
     let scope = Scope { home: &args.home, watched: args.watch_namespace.as_deref() };
     match tokio::time::timeout(PATIENCE, cluster::observe(&client, scope, &SystemClock)).await {
-        Ok(Ok(seen)) => cluster::judge(&seen),
+        Ok(Ok(seen)) => cluster::judge(&seen, args.window),
         Ok(Err(error)) => {
             vec![Check::unknown(NAME, format!("the API server failed meanwhile: {error}"), "try again")]
         }

@@ -85,12 +85,12 @@ mod tests {
 
     use clap::CommandFactory as _;
 
-    use crate::{command::Cli, crd::manifest::Manifest, store::postgres};
+    use crate::{command::Cli, crd::manifest::Manifest, source::default_window, store::postgres};
 
     #[test]
     fn the_shipped_cron_job_is_a_command_line_of_ours() {
         let documents: Vec<serde_json::Value> =
-            serde_saphyr::from_multiple(Manifest::Maintain.yaml()).unwrap();
+            serde_saphyr::from_multiple(&Manifest::Maintain.yaml(default_window())).unwrap();
         let job = documents.iter().find(|document| document["kind"] == "CronJob").unwrap();
         let container = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["command"], serde_json::json!(["dualaudit", "maintain"]));

@@ -26,7 +26,7 @@ use crate::{
     ingest::Ingest,
     live::Board,
     metrics::Metrics,
-    source::parse_window,
+    source::{DEFAULT_WINDOW, parse_window},
     store::{Head, LogOpening, LogState, Owner, SharedStore},
 };
 
@@ -79,7 +79,7 @@ pub struct Args {
     origin: Option<String>,
 
     /// How long a finished resource stays for review; `dualaudit.dev/window` on a resource goes first
-    #[arg(long, env = "DUALAUDIT_WINDOW", default_value = "24h", value_name = "DURATION", value_parser = parse_window)]
+    #[arg(long, env = "DUALAUDIT_WINDOW", default_value = DEFAULT_WINDOW, value_name = "DURATION", value_parser = parse_window)]
     window: SignedDuration,
 
     /// What happens to a resource after its window

@@ -1,9 +1,8 @@
 //! Checks of a cluster: what is asked of its API server, and what the answers mean.
 
 use http::{Request, header::DATE};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
-    admissionregistration::v1::MutatingAdmissionPolicy,
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     rbac::v1::PolicyRule,
 };
@@ -11,13 +10,13 @@ use kube::{Api, Client, api::PostParams, client::Body};
 use serde::Deserialize;
 
 use super::{Check, clock};
-use crate::{clock::Clock, crd::manifest::Manifest, source};
+use crate::{
+    clock::Clock,
+    crd::{admission, manifest::Manifest},
+    source,
+};
 
-/// The first minor version of Kubernetes 1 that has MutatingAdmissionPolicy without asking for it.
-const POLICY_SINCE: u32 = 36;
-
-/// The name of the policy in `deploy/policy.yaml`.
-const POLICY: &str = "dualaudit-record";
+mod policies;
 
 /// Where dualaudit works.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +42,12 @@ pub struct Seen {
     pub kind: bool,
     /// What this account may not do although `run` needs it.
     pub forbidden: Vec<String>,
-    /// Whether the admission policy is there, or why that cannot be said.
-    pub policy: Result<bool, String>,
+    /// How it is with the admission policies.
+    pub policies: admission::Seen,
 }
 
-/// The checks of a cluster.
-pub fn judge(seen: &Seen) -> Vec<Check> {
+/// The checks of a cluster whose `dualaudit run` has this window.
+pub fn judge(seen: &Seen, window: SignedDuration) -> Vec<Check> {
     let kind = source::api_resource();
     let mut checks = vec![Check::ok("cluster", format!("Kubernetes {} answers", seen.version))];
     checks.push(if seen.kind {
@@ -75,7 +74,7 @@ pub fn judge(seen: &Seen) -> Vec<Check> {
             "run `kubectl apply -f deploy/rbac.yaml`, or use the account that it makes",
         )
     });
-    checks.push(policy(seen));
+    checks.extend(policies::judge(&seen.policies, seen.minor, window));
     checks.push(match seen.clock_ahead {
         Some(ahead) => clock("cluster clock", "the API server", ahead),
         None => {
@@ -83,26 +82,6 @@ pub fn judge(seen: &Seen) -> Vec<Check> {
         }
     });
     checks
-}
-
-fn policy(seen: &Seen) -> Check {
-    const NAME: &str = "finalizer policy";
-    const WITHOUT: &str =
-        "there is a moment after the creation of an execution in which it can vanish unseen";
-    match (&seen.policy, seen.minor) {
-        (Ok(true), _) => Check::ok(NAME, "the API server puts the finalizer on at creation"),
-        (_, Some(..POLICY_SINCE)) => {
-            Check::ok(NAME, format!("this cluster is older than 1.{POLICY_SINCE}: the controller puts it on"))
-        }
-        (Ok(false), _) => {
-            let found = format!("the policy {POLICY} is not there, so {WITHOUT}");
-            Check::warning(NAME, found, "run `kubectl apply -f deploy/policy.yaml`")
-        }
-        (Err(why), _) => {
-            let remedy = format!("as an administrator: kubectl get mutatingadmissionpolicy {POLICY}");
-            Check::warning(NAME, format!("whether it is there cannot be seen: {why}"), remedy)
-        }
-    }
 }
 
 /// Asks the API server.
@@ -130,7 +109,7 @@ pub async fn observe(client: &Client, scope: Scope<'_>, our_clock: &dyn Clock) -
         served,
         kind: is_there,
         forbidden: forbidden(client, scope).await?,
-        policy: find_policy(client).await?,
+        policies: admission::observe(client, &source::kinds()).await?,
     })
 }
 
@@ -200,41 +179,40 @@ fn needed(scope: Scope<'_>) -> Vec<ResourceAttributes> {
         #[serde(default)]
         rules: Vec<PolicyRule>,
     }
-    let documents: Vec<Role> = serde_saphyr::from_multiple(Manifest::Rbac.yaml()).expect("a test reads it");
+    let yaml = Manifest::Rbac.yaml(SignedDuration::ZERO);
+    let documents: Vec<Role> = serde_saphyr::from_multiple(&yaml).expect("a test reads it");
     let mut needed = Vec::new();
     for role in documents {
         for rule in role.rules {
-            let one = |list: Option<Vec<String>>| list.unwrap_or_default().into_iter().next();
-            let (group, resource) = (one(rule.api_groups), one(rule.resources));
-            let name = one(rule.resource_names);
-            let namespace = match (role.kind.as_str(), &name) {
-                ("Role", _) => Some(scope.home),
-                // What is named is of the whole cluster.
-                (_, Some(_)) => None,
-                _ => scope.watched,
-            };
-            needed.extend(rule.verbs.into_iter().map(|verb| ResourceAttributes {
-                group: group.clone(),
-                resource: resource.clone(),
-                name: name.clone(),
-                namespace: namespace.map(str::to_owned),
-                verb: Some(verb),
-                ..ResourceAttributes::default()
-            }));
+            let group = rule.api_groups.unwrap_or_default().into_iter().next();
+            let names: Vec<_> = rule.resource_names.unwrap_or_default().into_iter().map(Some).collect();
+            let names = if names.is_empty() { vec![None] } else { names };
+            for resource in rule.resources.unwrap_or_default() {
+                let namespace = match role.kind.as_str() {
+                    "Role" => Some(scope.home),
+                    _ if is_of_the_cluster(&resource) => None,
+                    _ => scope.watched,
+                };
+                let each = names.iter().flat_map(|name| rule.verbs.iter().map(move |verb| (name, verb)));
+                needed.extend(each.map(|(name, verb)| ResourceAttributes {
+                    group: group.clone(),
+                    resource: Some(resource.clone()),
+                    name: name.clone(),
+                    namespace: namespace.map(str::to_owned),
+                    verb: Some(verb.clone()),
+                    ..ResourceAttributes::default()
+                }));
+            }
         }
     }
     needed
 }
 
-async fn find_policy(client: &Client) -> kube::Result<Result<bool, String>> {
-    let policies: Api<MutatingAdmissionPolicy> = Api::all(client.clone());
-    match policies.get_opt(POLICY).await {
-        Ok(found) => Ok(Ok(found.is_some())),
-        Err(kube::Error::Api(status)) if status.code == 403 => {
-            Ok(Err("this account may not read policies".to_owned()))
-        }
-        Err(error) => Err(error),
-    }
+/// Whether objects of this kind are in no namespace, so that a role for one gives nothing of them.
+fn is_of_the_cluster(resource: &str) -> bool {
+    ["namespaces", "tokenreviews", "subjectaccessreviews"].contains(&resource)
+        || resource.ends_with("policies")
+        || resource.ends_with("policybindings")
 }
 
 #[cfg(test)]
@@ -249,16 +227,23 @@ mod tests {
             needed.iter().map(named).collect::<Vec<_>>()
         };
         let everywhere = named_of(None);
-        assert_eq!(everywhere.len(), 14, "{everywhere:?}");
         assert_eq!(everywhere[..2], ["get workflowexecutions", "list workflowexecutions"]);
-        assert_eq!(everywhere[5..7], ["get namespaces", "create events"]);
-        assert_eq!(everywhere[12..], ["delete configmaps in home", "get secrets in home"]);
+        assert_eq!(everywhere[everywhere.len() - 2..], ["delete configmaps in home", "get secrets in home"]);
         let watching = named_of(Some("shop"));
-        assert_eq!(
-            watching[4..7],
-            ["delete workflowexecutions in shop", "get namespaces", "create events in shop"]
-        );
-        assert_eq!(watching[8..], everywhere[8..]);
+        for (there, watched) in [
+            ("delete workflowexecutions", "delete workflowexecutions in shop"),
+            ("release executionrecords", "release executionrecords in shop"),
+            ("get namespaces", "get namespaces"),
+            ("get validatingadmissionpolicybindings", "get validatingadmissionpolicybindings"),
+            ("create events", "create events in shop"),
+            ("create configmaps in home", "create configmaps in home"),
+        ] {
+            let place = everywhere.iter().position(|found| found == there);
+            let place = place.unwrap_or_else(|| panic!("{there}: {everywhere:?}"));
+            assert_eq!(watching[place], watched);
+        }
+        let policies = everywhere.iter().filter(|found| *found == "get mutatingadmissionpolicies").count();
+        assert_eq!(policies, 2, "one for each that is named");
     }
 
     #[test]
@@ -279,36 +264,24 @@ mod tests {
     fn a_kind_of_another_version_is_wrong() {
         for (served, what) in [(vec![], "is not there"), (vec!["v1".to_owned()], "is served with v1, not as")]
         {
-            let seen = Seen { served, kind: false, ..seen(Ok(true), Some(36)) };
-            let check = &judge(&seen)[1];
+            let seen = Seen { served, kind: false, ..seen() };
+            let check = &judge(&seen, SignedDuration::ZERO)[1];
             assert!(check.found.contains(what) && check.remedy.is_some(), "{check:?}");
         }
-        let silent = judge(&Seen { clock_ahead: None, ..seen(Ok(true), Some(36)) });
+        let silent = judge(&Seen { clock_ahead: None, ..seen() }, SignedDuration::ZERO);
         assert_eq!(silent.last().unwrap().verdict, Verdict::Unknown);
     }
 
-    fn seen(policy: Result<bool, String>, minor: Option<u32>) -> Seen {
+    fn seen() -> Seen {
+        let unseen = || admission::Standing::Unseen;
         Seen {
             version: "v1".into(),
-            minor,
+            minor: Some(36),
             clock_ahead: Some(0),
             served: vec!["v1alpha1".into()],
             kind: true,
             forbidden: Vec::new(),
-            policy,
-        }
-    }
-
-    #[test]
-    fn a_policy_is_missed_where_the_cluster_could_have_one() {
-        for (found, minor, verdict) in [
-            (Ok(true), Some(36), Verdict::Ok),
-            (Ok(false), Some(36), Verdict::Warning),
-            (Ok(false), None, Verdict::Warning),
-            (Ok(false), Some(35), Verdict::Ok),
-            (Err("no".to_owned()), Some(36), Verdict::Warning),
-        ] {
-            assert_eq!(policy(&seen(found.clone(), minor)).verdict, verdict, "{found:?} {minor:?}");
+            policies: admission::Seen { record: unseen(), actor: unseen(), guard: unseen(), window: None },
         }
     }
 }

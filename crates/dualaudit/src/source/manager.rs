@@ -1,7 +1,16 @@
 //! Who set an annotation and when, as far as the API server tells.
 
-use dualaudit_record::Time;
+use dualaudit_record::{Time, entry::unfit_text};
 use kube::core::ObjectMeta;
+
+use super::annotation;
+
+/// The user whom the API server stamped beside an annotation as having set it. It says the truth where the policy
+/// `dualaudit-guard` was in force all the time since the object was created; elsewhere anybody can have written it.
+pub fn stamp(metadata: &ObjectMeta, annotation: &str) -> Option<String> {
+    let stamp = metadata.annotations.as_ref()?.get(&format!("{annotation}{}", annotation::ACTOR))?;
+    unfit_text(stamp).is_none().then(|| stamp.clone())
+}
 
 /// The field manager that set an annotation last, and when, to the second. Nothing vouches for its name: clients choose it
 /// themselves.
@@ -20,7 +29,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::source::annotation;
 
     #[test]
     fn the_manager_that_set_an_annotation_last_is_told() {
@@ -45,5 +53,22 @@ mod tests {
         assert_eq!(by(json!([late, early])).as_deref(), Some("jo 2026-03-01T11:00:00.000000Z"));
         assert_eq!(by(json!([other])), None);
         assert_eq!(set_by(&ObjectMeta::default(), annotation::REVIEW), None);
+    }
+
+    #[test]
+    fn a_stamp_that_no_entry_can_hold_is_none() {
+        let stamped = |actor: &str| {
+            let metadata =
+                serde_json::from_value(json!({"annotations": {"dualaudit.dev/hold-actor": actor}}));
+            stamp(&metadata.unwrap(), annotation::HOLD)
+        };
+        assert_eq!(
+            stamped("system:serviceaccount:shop:engine").as_deref(),
+            Some("system:serviceaccount:shop:engine")
+        );
+        for unfit in ["", " ", &"x".repeat(4097)] {
+            assert_eq!(stamped(unfit), None);
+        }
+        assert_eq!(stamp(&ObjectMeta::default(), annotation::HOLD), None);
     }
 }

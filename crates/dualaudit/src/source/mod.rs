@@ -16,9 +16,9 @@ mod review;
 mod window;
 mod workflow_execution;
 
-pub use manager::set_by;
+pub use manager::{set_by, stamp};
 pub use review::Judged;
-pub use window::parse_window;
+pub use window::{DEFAULT_WINDOW, default_window, parse_window};
 
 /// The finalizer that keeps a resource until its record is durable.
 pub const FINALIZER: &str = "dualaudit.dev/record";
@@ -37,6 +37,10 @@ pub mod annotation {
     pub const REVIEW: &str = "dualaudit.dev/review";
     /// Break glass: a reason to let the resource go unrecorded.
     pub const RELEASE_UNRECORDED: &str = "dualaudit.dev/release-unrecorded";
+    /// Those beside which the API server stamps who set them, where the policy for it is in force.
+    pub const STAMPED: [&str; 4] = [REVIEW, HOLD, WINDOW, RELEASE_UNRECORDED];
+    /// What the name of a stamp ends in: `dualaudit.dev/hold-actor` is beside `dualaudit.dev/hold`.
+    pub const ACTOR: &str = "-actor";
 }
 
 /// What the controller knows of a resource it looks at. Everything but `state` is metadata and so
@@ -126,6 +130,11 @@ impl Observed {
 /// The kind that is watched.
 pub fn api_resource() -> ApiResource {
     ApiResource::erase::<WorkflowExecution>(&())
+}
+
+/// Every kind that can be watched.
+pub fn kinds() -> Vec<ApiResource> {
+    vec![api_resource()]
 }
 
 /// An object's JSON without what dualaudit itself writes on it, and without what the API server

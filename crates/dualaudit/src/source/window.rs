@@ -2,6 +2,14 @@
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
+/// How long a finished resource stays for review, unless the operator or the resource says otherwise.
+pub const DEFAULT_WINDOW: &str = "24h";
+
+/// [`DEFAULT_WINDOW`], read.
+pub fn default_window() -> SignedDuration {
+    parse_window(DEFAULT_WINDOW).expect("a test reads it")
+}
+
 /// Reads a review window: units from weeks to nanoseconds, a day being 24 hours; not negative.
 ///
 /// # Errors
@@ -41,6 +49,7 @@ mod tests {
         ] {
             assert_eq!(parse_window(text), Ok(SignedDuration::from_secs(seconds)), "{text}");
         }
+        assert_eq!(default_window(), SignedDuration::from_hours(24));
         assert_eq!(parse_window("250ms"), Ok(SignedDuration::from_millis(250)));
     }
 

@@ -5,12 +5,19 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 use dualaudit::{
     clock::{Clock, SystemClock},
     doctor::cluster::{Scope, judge, observe},
+    source::default_window,
     store::postgres::{Location, migrate},
 };
 use dualaudit_record::Time;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, api::DeleteParams};
-use serde_json::Value;
+use k8s_openapi::{
+    api::admissionregistration::v1::ValidatingAdmissionPolicyBinding,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
 
 use crate::{
     full_disk::{may_mount, on_a_small_disk},
@@ -52,13 +59,15 @@ async fn a_cluster_without_the_kind_or_the_rights_is_wrong_and_one_without_the_p
     let cluster = Cluster::alone().await;
     let file = sound();
     let run = |kubeconfig: &Path, check: &str| checked(doctor(&file, &cluster, kubeconfig), check);
-    // dualaudit's own account may all that it needs, and not see policies.
+    // dualaudit's own account may all that it needs.
     for (check, verdict) in [
         ("cluster", "ok"),
         ("kind", "ok"),
         ("rights", "ok"),
         ("cluster clock", "ok"),
         ("finalizer policy", "warning"),
+        ("actor policy", "warning"),
+        ("guard policy", "warning"),
     ] {
         let (status, found, said) = run(&cluster.kubeconfig, check);
         assert_eq!((status, found.as_str()), (0, verdict), "{check}: {said}");
@@ -76,13 +85,38 @@ async fn a_cluster_without_the_kind_or_the_rights_is_wrong_and_one_without_the_p
         "{said}"
     );
     apply(&cluster.admin, "maintain.yaml").await;
-    apply(&cluster.admin, "policy.yaml").await;
-    assert_eq!(run(&admin, "finalizer policy").1, "ok");
+    let policies = ["finalizer policy", "actor policy", "guard policy"];
+    for (manifest, verdicts) in [("policy.yaml", ["ok", "ok", "warning"]), ("guard.yaml", ["ok"; 3])] {
+        apply(&cluster.admin, manifest).await;
+        for kubeconfig in [&admin, &cluster.kubeconfig] {
+            assert_eq!(policies.map(|check| run(kubeconfig, check).1), verdicts, "{manifest}");
+        }
+    }
+    let mut longer = doctor(&file, &cluster, &admin);
+    longer.args(["--window", "48h"]);
+    let (status, found, said) = checked(longer, "guard policy");
+    assert!(
+        (status, found.as_str()) == (0, "warning") && said.contains("--only guard --window 48h"),
+        "{said}"
+    );
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cluster.admin.clone());
+    let weaker = Patch::Merge(json!({ "spec": { "validationActions": ["Warn"] } }));
+    bindings.patch("dualaudit-guard", &PatchParams::default(), &weaker).await.unwrap();
+    let (status, found, said) = run(&cluster.kubeconfig, "guard policy");
+    assert!(
+        (status, found.as_str()) == (0, "warning") && said.contains("the binding of the policy"),
+        "{said}"
+    );
+    let (_, found, said) = run(&cluster.simulator, "guard policy");
+    assert!(
+        found == "warning" && said.contains("kubectl get validatingadmissionpolicy dualaudit-guard"),
+        "{said}"
+    );
     let scope = Scope { home: &cluster.home, watched: None };
     for (behind, verdict) in [(-60, "warning"), (3600, "wrong")] {
         let clock = Apart(behind);
         let seen = observe(&cluster.admin, scope, &clock).await.unwrap();
-        let check = judge(&seen).pop().unwrap();
+        let check = judge(&seen, default_window()).pop().unwrap();
         assert_eq!(
             (check.check, serde_json::to_value(check.verdict).unwrap()),
             ("cluster clock", verdict.into())

@@ -246,7 +246,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
     }
 }
 
-/// Applies everything in `deploy/` but the admission policy.
+/// Applies what every test needs of `deploy/`: no admission policies.
 pub async fn install(admin: &Client) {
     for file in ["crd.yaml", "rbac.yaml", "simulator.yaml"] {
         apply(admin, file).await;
