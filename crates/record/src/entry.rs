@@ -178,6 +178,9 @@ pub enum GapCause {
     ReleasedUnrecorded {
         /// The reason they gave.
         reason: String,
+        /// Who they were; `unverified` when nothing vouches for the name. Gaps of the first versions do not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        actor: Option<String>,
     },
 }
 
@@ -552,7 +555,11 @@ mod tests {
         assert_eq!(serde_json::to_value(gap(GapCause::Vanished)).unwrap(), expected);
         expected["cause"] = json!("released_unrecorded");
         expected["reason"] = json!("incident 7");
-        let cause = GapCause::ReleasedUnrecorded { reason: "incident 7".to_owned() };
-        assert_eq!(serde_json::to_value(gap(cause)).unwrap(), expected);
+        // As the first versions wrote it.
+        let cause = |actor| GapCause::ReleasedUnrecorded { reason: "incident 7".to_owned(), actor };
+        assert_eq!(serde_json::to_value(gap(cause(None))).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Gap>(expected.clone()).unwrap(), gap(cause(None)));
+        expected["actor"] = json!("jo");
+        assert_eq!(serde_json::to_value(gap(cause(Some("jo".to_owned())))).unwrap(), expected);
     }
 }

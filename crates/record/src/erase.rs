@@ -171,7 +171,10 @@ mod tests {
     #[test]
     fn of_a_gap_and_a_quarantine_the_object_and_the_names_go() {
         let gap = Gap {
-            cause: GapCause::ReleasedUnrecorded { reason: "incident 7".to_owned() },
+            cause: GapCause::ReleasedUnrecorded {
+                reason: "incident 7".to_owned(),
+                actor: Some("jo".to_owned()),
+            },
             execution_id: "uid-1".to_owned(),
             namespace: "shop".to_owned(),
             name: "run-of-jane".to_owned(),

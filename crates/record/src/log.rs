@@ -374,7 +374,8 @@ mod tests {
         let cause = prop_oneof![
             Just(GapCause::Vanished),
             Just(GapCause::Overtaken),
-            ".{0,8}".prop_map(|reason| GapCause::ReleasedUnrecorded { reason }),
+            (".{0,8}", option::of(".{0,8}"))
+                .prop_map(|(reason, actor)| GapCause::ReleasedUnrecorded { reason, actor }),
         ];
         let texts = || (".{0,8}", ".{0,8}", ".{0,8}", ".{0,8}", ".{0,8}");
         prop_oneof![

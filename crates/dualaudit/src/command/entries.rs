@@ -128,7 +128,17 @@ static GAPS: Shape<ListedEntry> = Shape {
             header: "REASON",
             of: |entry| {
                 of_gap(entry, |gap| match &gap.cause {
-                    GapCause::ReleasedUnrecorded { reason } => reason.clone().into(),
+                    GapCause::ReleasedUnrecorded { reason, .. } => reason.clone().into(),
+                    GapCause::Vanished | GapCause::Overtaken => String::new().into(),
+                })
+            },
+        },
+        Column {
+            name: "actor",
+            header: "BY",
+            of: |entry| {
+                of_gap(entry, |gap| match &gap.cause {
+                    GapCause::ReleasedUnrecorded { actor, .. } => actor.clone().unwrap_or_default().into(),
                     GapCause::Vanished | GapCause::Overtaken => String::new().into(),
                 })
             },
@@ -165,7 +175,7 @@ static GAPS: Shape<ListedEntry> = Shape {
         "recorded_at",
         "recorded",
     ],
-    wide: &["started_at", "reason"],
+    wide: &["started_at", "reason", "actor"],
     csv: &[
         "log",
         "index",
@@ -175,6 +185,7 @@ static GAPS: Shape<ListedEntry> = Shape {
         "name",
         "cause",
         "reason",
+        "actor",
         "started_at",
         "last_phase",
         "last_seen_at",
@@ -427,11 +438,11 @@ mod tests {
         ENTRY    EXECUTION  NAMESPACE/NAME  CAUSE     PHASE      LAST SEEN  ENTERED  RECORDED SINCE
         prod/17  uid-1      shop/web-1      vanished  Executing  120m ago   60m ago  prod/18
 
-        ENTRY    EXECUTION  NAMESPACE/NAME  CAUSE     PHASE      LAST SEEN  ENTERED  RECORDED SINCE  STARTED  REASON
+        ENTRY    EXECUTION  NAMESPACE/NAME  CAUSE     PHASE      LAST SEEN  ENTERED  RECORDED SINCE  STARTED  REASON  BY
         prod/17  uid-1      shop/web-1      vanished  Executing  120m ago   60m ago  prod/18         3h ago
 
-        log,index,recorded_at,execution_id,namespace,name,cause,reason,started_at,last_phase,last_seen_at,last_state,recorded
-        prod,17,2026-05-01T11:00:00.000000Z,uid-1,shop,web-1,vanished,,2026-05-01T09:00:00.000000Z,Executing,2026-05-01T10:00:00.000000Z,{},prod/18
+        log,index,recorded_at,execution_id,namespace,name,cause,reason,actor,started_at,last_phase,last_seen_at,last_state,recorded
+        prod,17,2026-05-01T11:00:00.000000Z,uid-1,shop,web-1,vanished,,,2026-05-01T09:00:00.000000Z,Executing,2026-05-01T10:00:00.000000Z,{},prod/18
 
         prod/17
         ");

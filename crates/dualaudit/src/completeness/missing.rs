@@ -424,7 +424,7 @@ fn missing(entry: &StoredEntry) -> Missing {
             let why = match &gap.cause {
                 GapCause::Vanished => "vanished".to_owned(),
                 GapCause::Overtaken => "overtaken".to_owned(),
-                GapCause::ReleasedUnrecorded { reason } => format!("released unrecorded: {reason}"),
+                GapCause::ReleasedUnrecorded { reason, .. } => format!("released unrecorded: {reason}"),
             };
             (gap.namespace.clone(), gap.name.clone(), why)
         }

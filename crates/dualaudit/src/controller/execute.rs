@@ -21,6 +21,7 @@ use super::{
     decide::{Situation, Step, decide, is_quarantined, is_recorded, recorded},
     notice::{Notice, Notices},
     receipt_annotation, said,
+    vouch::Vouching,
 };
 use crate::{
     clock::SharedClock,
@@ -39,6 +40,8 @@ mod leave;
 pub(super) const FIELD_MANAGER: &str = "dualaudit";
 /// More steps than any resource needs in one visit; beyond it something turns in a circle.
 const MOST_STEPS: usize = 12;
+/// The actor where nothing vouches for a name.
+pub(super) const UNVERIFIED: &str = "unverified";
 /// How long break glass waits for the database before it does without.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -102,6 +105,7 @@ pub(super) struct Executor {
     pub(super) board: Arc<Board>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) notices: Notices,
+    pub(super) vouching: Vouching,
     pub(super) clock: SharedClock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) cluster: String,
@@ -335,7 +339,7 @@ impl Visitor<'_> {
 
     async fn place_hold(&mut self, reason: String) -> Result<Option<Next>, Trouble> {
         let covers = Covers::ExecutionId(self.observed.id.clone());
-        let hold = Hold { covers, reason, actor: "unverified".to_owned() };
+        let hold = Hold { covers, reason, actor: self.actor(annotation::HOLD).await? };
         self.executor.ingest.submit(DraftContent::Hold(hold)).await?;
         self.known.get_or_insert_default().held = true;
         Ok(None)
@@ -357,7 +361,7 @@ impl Visitor<'_> {
             attempt,
             verdict,
             note: note.clone(),
-            actor: self.actor(annotation::REVIEW),
+            actor: self.actor(annotation::REVIEW).await?,
             stands: true,
         };
         // What is refused (of what was purged) is so for good.
@@ -376,7 +380,7 @@ impl Visitor<'_> {
             attempt: receipt.attempt,
             until,
             reason: format!("annotation {}", annotation::WINDOW),
-            actor: self.actor(annotation::WINDOW),
+            actor: self.actor(annotation::WINDOW).await?,
         };
         let until = match self.executor.ingest.submit(DraftContent::Window(draft)).await? {
             Answer::Refused(Refusal::WindowIsLonger { until }) => until,
@@ -390,10 +394,18 @@ impl Visitor<'_> {
         Ok(None)
     }
 
-    /// Who set an annotation, as far as that can be told: clients name themselves as they like.
-    fn actor(&self, annotation: &str) -> String {
-        let manager = source::set_by(&self.object.metadata, annotation);
-        manager.map_or_else(|| "unverified".to_owned(), |(by, _)| format!("unverified (field manager {by})"))
+    /// Who set an annotation: whom the API server stamped, where its stamps can be believed. Elsewhere clients name
+    /// themselves as they like.
+    async fn actor(&self, annotation: &str) -> Result<String, Trouble> {
+        let metadata = &self.object.metadata;
+        if let Some(stamp) = source::stamp(metadata, annotation)
+            && self.executor.vouching.vouches_for(self.observed.created_at).await?
+        {
+            return Ok(stamp);
+        }
+        let manager = source::set_by(metadata, annotation);
+        Ok(manager
+            .map_or_else(|| UNVERIFIED.to_owned(), |(by, _)| format!("{UNVERIFIED} (field manager {by})")))
     }
 
     async fn acknowledge(&mut self, protect: bool) -> Result<Option<Next>, Trouble> {

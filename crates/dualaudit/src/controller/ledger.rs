@@ -22,6 +22,8 @@ use kube::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::execute::UNVERIFIED;
+
 /// Marks the ledger's ConfigMaps.
 const LABEL: &str = "dualaudit.dev/ledger";
 const LABEL_VALUE: &str = "released-unrecorded";
@@ -53,6 +55,9 @@ pub struct Released {
     pub digest: Digest,
     /// The reason given.
     pub reason: String,
+    /// Who gave it, where something vouches for the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// When.
     pub released_at: Time,
 }
@@ -60,7 +65,10 @@ pub struct Released {
 impl From<Released> for Gap {
     fn from(released: Released) -> Self {
         Self {
-            cause: GapCause::ReleasedUnrecorded { reason: released.reason },
+            cause: GapCause::ReleasedUnrecorded {
+                reason: released.reason,
+                actor: Some(released.actor.unwrap_or_else(|| UNVERIFIED.to_owned())),
+            },
             execution_id: released.id,
             namespace: released.namespace,
             name: released.name,

@@ -13,6 +13,7 @@ mod said;
 mod show;
 mod vanished;
 mod visit;
+mod vouch;
 
 pub use decide::{Cleanup, Policy};
 pub use ledger::{Ledger, Released};

@@ -112,6 +112,7 @@ fn entry(object: &DynamicObject, clock: &dyn Clock, reason: &str) -> Released {
         started_at: observed.started_at,
         digest: Digest::sha256(state.to_string().as_bytes()),
         reason: reason.to_owned(),
+        actor: None,
         released_at: clock.now(),
     }
 }

@@ -26,6 +26,7 @@ use super::{
     notice::{Notice, Notices},
     said::watch_said,
     visit::{Done, Errand, LAST_VISITS, version_of, visit},
+    vouch::Vouching,
 };
 use crate::{
     clock::SharedClock,
@@ -82,6 +83,8 @@ pub struct Controller {
     drain: JoinSet<Result<(), Trouble>>,
     /// Looks whether the cluster's state went back in time.
     look: JoinSet<Option<Look>>,
+    /// Looks whether the policy is in force by which stamps are believed.
+    checking: JoinSet<()>,
     /// The newest version of it that was seen.
     newest: u64,
     /// Tells the visits by when they have to be over.
@@ -108,6 +111,7 @@ impl Controller {
             stopping: stopping.subscribe(),
             ledger: Arc::new(Ledger::new(client.clone(), &options.home)),
             notices: Notices::new(client.clone()),
+            vouching: Vouching::new(client.clone()),
             kind: source::api_resource(),
             ingest,
             board,
@@ -130,6 +134,7 @@ impl Controller {
             sweep_owed: false,
             drain: JoinSet::new(),
             look: JoinSet::new(),
+            checking: JoinSet::new(),
             newest: 0,
             stopping,
             listed: false,
@@ -158,6 +163,7 @@ impl Controller {
                 Some(look) = self.look.join_next() => if self.finish_look(look) {
                     events = self.watch();
                 },
+                Some(_) = self.checking.join_next() => {},
                 _ = chores.tick() => self.start_chores(),
                 _ = relist.tick() => events = self.watch(),
                 () = sleep(wait), if has_room_for_due => self.start_due(),
@@ -416,6 +422,16 @@ impl Controller {
         // The command line writes to the ledger too.
         self.start_drain();
         self.start_look();
+        self.start_checking();
+    }
+
+    /// Looks whether stamps can be believed, so that the log says when that changes.
+    fn start_checking(&mut self) {
+        if self.checking.is_empty() {
+            let executor = Arc::clone(&self.executor);
+            // Where the API server is away the watch says so.
+            self.checking.spawn(async move { drop(executor.vouching.standing().await) });
+        }
     }
 
     fn start_drain(&mut self) {

@@ -13,7 +13,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("parameter", &[]),
     ("crd", &["source"]),
     ("source", &["crd"]),
-    ("controller", &["clock", "metrics", "live", "source", "ingest"]),
+    ("controller", &["clock", "crd", "metrics", "live", "source", "ingest"]),
     ("ingest", &["clock", "metrics", "store"]),
     ("store", &["clock"]),
     ("live", &[]),

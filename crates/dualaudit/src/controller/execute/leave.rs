@@ -9,7 +9,7 @@ use super::{Next, PATIENCE, Protection, Trouble, Visitor, unless_changed};
 use crate::{
     controller::{Cleanup, Released, decide::review_until, notice::Notice},
     ingest::TrackedState,
-    source::State,
+    source::{State, annotation},
 };
 
 impl Visitor<'_> {
@@ -114,6 +114,7 @@ impl Visitor<'_> {
     pub(super) async fn break_glass(&mut self, reason: String) -> Result<Option<Next>, Trouble> {
         let recorded = tokio::time::timeout(PATIENCE, self.record_for_release()).await;
         if !matches!(recorded, Ok(Ok(true))) {
+            let actor = self.actor(annotation::RELEASE_UNRECORDED).await?;
             let tracked = self.tracked(TrackedState::Closed);
             let released = Released {
                 id: tracked.id,
@@ -123,6 +124,7 @@ impl Visitor<'_> {
                 started_at: tracked.started_at,
                 digest: Digest::sha256(tracked.last_state.as_bytes()),
                 reason: reason.clone(),
+                actor: Some(actor),
                 released_at: tracked.last_seen_at,
             };
             self.executor.ledger.write(&[released]).await?;

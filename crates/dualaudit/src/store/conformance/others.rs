@@ -23,7 +23,8 @@ pub(crate) async fn a_gap_is_recorded_once(store: &dyn Store) {
     assert_eq!((first.index, first.attempt, first.revision), (0, None, None));
     let again = stored(store, vanished(None)).await;
     assert_eq!(again, Receipt { result: ReceiptResult::Duplicate, ..first });
-    let released = GapCause::ReleasedUnrecorded { reason: "the disk is gone".to_owned() };
+    let (reason, actor) = ("the disk is gone".to_owned(), Some("jo".to_owned()));
+    let released = GapCause::ReleasedUnrecorded { reason, actor };
     let answers = append(
         store,
         [vanished(Some(at(0))), vanished(Some(at(0))), DraftContent::Gap(gap("a", None, released))],
@@ -57,7 +58,9 @@ pub(crate) async fn a_gap_of_what_is_accounted_for_is_none(store: &dyn Store) {
         ("quarantined", Some(at(9))),
         ("closed", Some(at(0))),
     ] {
-        for cause in [GapCause::Vanished, GapCause::ReleasedUnrecorded { reason: "x".to_owned() }] {
+        for cause in
+            [GapCause::Vanished, GapCause::ReleasedUnrecorded { reason: "x".to_owned(), actor: None }]
+        {
             let answers = append(store, [DraftContent::Gap(gap(id, started_at, cause))]).await;
             assert_eq!(answers, [Answer::Accounted], "{id} {started_at:?}");
         }
