@@ -1,0 +1,134 @@
+//! Who wrote what on a resource, from kubectl to the log.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stamps_say_who_set_an_annotation_and_cannot_be_forged() {
+    let cluster = guarded().await;
+    let metadata = "\"annotations\": {\"dualaudit.dev/hold\": \"case 1\", \"dualaudit.dev/hold-actor\": \"rita\", \
+                    \"dualaudit.dev/review-actor\": \"rita\"}";
+    done(&cluster.written_by("mallory", &["create"], &execution("a", metadata)));
+    let annotate = |user: &str, what: &[&str]| {
+        done(&cluster.as_user(user, &[&["annotate", "--overwrite", "wfx", "a"], what].concat()));
+    };
+    let stamped = async |expected: Value| {
+        let marks = cluster.marks("a").await;
+        assert_eq!(marks["annotations"], expected);
+    };
+    stamped(json!({ "hold": "case 1", "hold-actor": "mallory" })).await;
+    annotate("rita", &["dualaudit.dev/review=harmful: why", "dualaudit.dev/hold-actor=rita"]);
+    let both = json!({
+        "hold": "case 1", "hold-actor": "mallory", "review": "harmful: why", "review-actor": "rita",
+    });
+    stamped(both.clone()).await;
+    // Neither by itself, nor with the same text again, nor by taking it off, nor by any way of writing.
+    annotate("mallory", &["dualaudit.dev/review-actor=mallory"]);
+    annotate("mallory", &["dualaudit.dev/review-actor-"]);
+    annotate("mallory", &["dualaudit.dev/review=harmful: why"]);
+    for (kind, patch) in [
+        (
+            "json",
+            r#"[{"op":"replace","path":"/metadata/annotations/dualaudit.dev~1review-actor","value":"olga"}]"#,
+        ),
+        ("json", r#"[{"op":"remove","path":"/metadata/annotations/dualaudit.dev~1review-actor"}]"#),
+        (
+            "merge",
+            r#"{"metadata":{"annotations":{"dualaudit.dev/hold-actor":"olga","dualaudit.dev/window-actor":"olga"}}}"#,
+        ),
+    ] {
+        done(&cluster.as_user("mallory", &["patch", "wfx", "a", "--type", kind, "-p", patch]));
+        stamped(both.clone()).await;
+    }
+    let metadata = "\"annotations\": {\"dualaudit.dev/review-actor\": \"olga\"}";
+    let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=rita"];
+    done(&cluster.written_by("mallory", &apply, &execution("a", metadata)));
+    let status =
+        r#"{"metadata":{"annotations":{"dualaudit.dev/hold-actor":"olga"}},"status":{"phase":"Executing"}}"#;
+    done(
+        &cluster
+            .as_user("mallory", &["patch", "wfx", "a", "--subresource=status", "--type=merge", "-p", status]),
+    );
+    stamped(both).await;
+    // Whoever says something else has said it; a stamp goes with its annotation.
+    annotate(
+        "mallory",
+        &["dualaudit.dev/review=effective", "dualaudit.dev/review-actor=rita", "dualaudit.dev/hold-"],
+    );
+    stamped(json!({ "review": "effective", "review-actor": "mallory" })).await;
+    annotate("rita", &["dualaudit.dev/window=48h", "dualaudit.dev/review-"]);
+    stamped(json!({ "window": "48h", "window-actor": "rita" })).await;
+    cluster.plane.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_write_on_resources_is_recorded_under_the_names_that_the_api_server_vouches_for() {
+    let cluster = guarded().await;
+    let dualaudit = Dualaudit::run(&cluster, &["--window", "24h"]);
+    // Created just after the policies: whether each API server had them is not known.
+    done(&cluster.written_by("mallory", &["create"], &execution("early", "")));
+    tokio::time::sleep(SPREAD).await;
+    for name in ["judged", "stuck"] {
+        done(&cluster.written_by("mallory", &["create"], &execution(name, "")));
+    }
+    for name in ["early", "judged"] {
+        cluster.finish(name).await;
+    }
+    let annotate = |user: &str, name: &str, what: &[&str]| {
+        done(&cluster.as_user(user, &[&["annotate", "wfx", name], what].concat()));
+    };
+    let id = cluster.acknowledged("judged").await["id"].as_str().unwrap().to_owned();
+    let early = cluster.acknowledged("early").await["id"].as_str().unwrap().to_owned();
+    annotate("rita", "judged", &["dualaudit.dev/review=harmful", "dualaudit.dev/window=48h"]);
+    annotate("olga", "judged", &["dualaudit.dev/hold=case 1"]);
+    annotate("rita", "early", &["dualaudit.dev/review=harmful"]);
+    annotate("olga", "stuck", &["dualaudit.dev/release-unrecorded=case 2"]);
+    let shown = async |id: &str, part: &str| {
+        eventually(&format!("{part} is recorded"), || async {
+            let (_, mut found) = dualaudit.get(&format!("/api/v1/executions/{id}")).await;
+            Some(found[part][0].take()).filter(|entry| !entry.is_null())
+        })
+        .await
+    };
+    assert_eq!(shown(&id, "reviews").await["actor"], "rita");
+    assert_eq!(shown(&id, "windows").await["actor"], "rita");
+    let actor = shown(&early, "reviews").await["actor"].take();
+    assert!(actor.as_str().unwrap().starts_with("unverified"), "{actor}");
+    let hold = shown(&id, "holds").await;
+    assert_eq!((&hold["actor"], &hold["reason"]), (&json!("olga"), &json!("case 1")));
+    let gap = eventually("the broken glass is a gap", || async { cluster.gaps().pop() }).await;
+    assert_eq!((&gap["actor"], &gap["reason"]), (&json!("olga"), &json!("case 2")));
+
+    // Whoever takes the annotation of a hold off ends no hold.
+    annotate("mallory", "judged", &["dualaudit.dev/hold-"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(shown(&id, "holds").await["released"], Value::Null);
+
+    let of_nobody = async |verdict: &str| {
+        eventually("the review is recorded, of nobody", || async {
+            let newest = shown(&id, "reviews").await;
+            (newest["verdict"] == verdict && newest["actor"].as_str()?.starts_with("unverified"))
+                .then_some(())
+        })
+        .await;
+    };
+    // Without the guard anybody could have written the stamp.
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cluster.admin.clone());
+    bindings.delete("dualaudit-guard", &DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    annotate("mallory", "judged", &["--overwrite", "dualaudit.dev/review=effective"]);
+    of_nobody("effective").await;
+    eventually("the log says that the guard is gone", || async {
+        let log = dualaudit.log();
+        log.iter()
+            .any(|line| line.contains("WARN") && line.contains("dualaudit-guard is not there"))
+            .then_some(())
+    })
+    .await;
+    // It is back, and what was there meanwhile is not believed.
+    apply(&cluster.admin, "guard.yaml").await;
+    tokio::time::sleep(SPREAD).await;
+    annotate("rita", "judged", &["--overwrite", "dualaudit.dev/review=ineffective"]);
+    of_nobody("ineffective").await;
+    verified(&cluster);
+    cluster.plane.end();
+}
