@@ -34,10 +34,28 @@ mod stamps;
 /// A cluster with the policies in force, of a `dualaudit run` with a window of 24 hours. mallory may everything with
 /// executions there, olga is an operator besides, and rita a reviewer who may patch executions.
 async fn guarded() -> Cluster {
-    let cluster = Cluster::alone().await;
-    for manifest in ["roles.yaml", "policy.yaml", "guard.yaml"] {
+    let cluster = peopled().await;
+    for manifest in ["policy.yaml", "guard.yaml"] {
         apply(&cluster.admin, manifest).await;
     }
+    eventually("the policies are in force", || async {
+        let annotations =
+            "\"annotations\": {\"dualaudit.dev/hold\": \"probe\", \"dualaudit.dev/hold-actor\": \"nobody\"}";
+        let probe = cluster.tried("mallory", annotations);
+        let probe: Value = serde_json::from_slice(&probe.stdout).ok()?;
+        (probe["metadata"]["annotations"]["dualaudit.dev/hold-actor"] == "mallory"
+            && probe["metadata"]["finalizers"][0] == "dualaudit.dev/record"
+            && !cluster.tried("mallory", RECEIPT).status.success())
+        .then_some(())
+    })
+    .await;
+    cluster
+}
+
+/// A cluster with those who act here, and no policy yet.
+async fn peopled() -> Cluster {
+    let cluster = Cluster::alone().await;
+    apply(&cluster.admin, "roles.yaml").await;
     let everything = json!({
         "metadata": { "name": EVERYTHING },
         "rules": [{
@@ -61,23 +79,6 @@ async fn guarded() -> Cluster {
         });
         create::<RoleBinding>(&cluster.admin, &cluster.namespace, &binding).await;
     }
-    eventually("the policies are in force", || async {
-        let annotations =
-            "\"annotations\": {\"dualaudit.dev/hold\": \"probe\", \"dualaudit.dev/hold-actor\": \"nobody\"}";
-        let probe = cluster.written_by(
-            "mallory",
-            &["create", "--dry-run=server", "-o", "json"],
-            &execution("probe", annotations),
-        );
-        let probe: Value = serde_json::from_slice(&probe.stdout).ok()?;
-        let refused =
-            cluster.written_by("mallory", &["create", "--dry-run=server"], &execution("probe", RECEIPT));
-        (probe["metadata"]["annotations"]["dualaudit.dev/hold-actor"] == "mallory"
-            && probe["metadata"]["finalizers"][0] == "dualaudit.dev/record"
-            && !refused.status.success())
-        .then_some(())
-    })
-    .await;
     cluster
 }
 
@@ -113,6 +114,11 @@ impl Cluster {
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(object.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
+    }
+
+    /// What becomes of an execution with this metadata that the user creates, and that is not kept.
+    fn tried(&self, user: &str, metadata: &str) -> Output {
+        self.written_by(user, &["create", "--dry-run=server", "-o", "json"], &execution("tried", metadata))
     }
 
     /// Its annotations of ours and its finalizers, as one text.

@@ -1,5 +1,7 @@
 //! Somebody with every right on executions in one namespace, who wants a record lost or a window shorter.
 
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+
 use super::*;
 
 /// Has the garbage collector delete it.
@@ -163,4 +165,52 @@ async fn delete_everything(cluster: &Cluster, ids: &[String]) {
     }
     // Nor can it be made anew meanwhile, under the name of what has no record.
     assert!(!cluster.written_by("mallory", &["create"], &execution("running", "")).status.success());
+}
+
+/// Those who may delete and patch because they are part of the cluster are refused nothing that they do.
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_collection_and_the_end_of_a_namespace_go_on_as_without_the_policies() {
+    let cluster = guarded().await;
+    let dualaudit = Dualaudit::run(&cluster, WINDOW);
+    let owned = async |name: &str| {
+        let owner = json!({ "metadata": { "name": format!("{name}-owner") } });
+        let owner: ConfigMap = create(&cluster.admin, &cluster.namespace, &owner).await;
+        let reference = json!([{
+            "apiVersion": "v1", "kind": "ConfigMap", "name": owner.metadata.name, "uid": owner.metadata.uid,
+            "blockOwnerDeletion": true,
+        }]);
+        done(&cluster.written_by(
+            "mallory",
+            &["create"],
+            &execution(name, &format!("\"ownerReferences\": {reference}")),
+        ));
+        cluster.protected(name).await;
+    };
+    owned("orphaned").await;
+    owned("dependent").await;
+    done(&cluster.written_by("mallory", &["create"], &execution("last", "")));
+    let owners: Api<ConfigMap> = Api::namespaced(cluster.admin.clone(), &cluster.namespace);
+    for (name, how) in [("orphaned", DeleteParams::orphan()), ("dependent", DeleteParams::foreground())] {
+        owners.delete(&format!("{name}-owner"), &how).await.unwrap();
+        eventually("its owner is gone", || async {
+            owners.get_opt(&format!("{name}-owner")).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+    assert!(cluster.get("dependent").await.is_none());
+    let orphaned = cluster.get("orphaned").await.unwrap().metadata;
+    assert!(orphaned.owner_references.is_none() && orphaned.deletion_timestamp.is_none());
+
+    let namespaces: Api<Namespace> = Api::all(cluster.admin.clone());
+    namespaces.delete(&cluster.namespace, &DeleteParams::background()).await.unwrap();
+    eventually("the namespace is gone", || async {
+        namespaces.get_opt(&cluster.namespace).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    for name in ["orphaned", "dependent", "last"] {
+        assert_eq!(dualaudit.recorded_as(name).await.len(), 1, "{name}");
+    }
+    assert!(cluster.gaps().is_empty(), "nothing vanished: {:?}", cluster.gaps());
+    verified(&cluster);
+    cluster.plane.end();
 }

@@ -155,8 +155,7 @@ async fn no_window_is_longer_to_the_guard_than_to_dualaudit() {
         "48h\n",
     ] {
         let metadata = format!("\"annotations\": {{\"dualaudit.dev/window\": {}}}", json!(text));
-        let output =
-            cluster.written_by("mallory", &["create", "--dry-run=server"], &execution("window", &metadata));
+        let output = cluster.tried("mallory", &metadata);
         if output.status.success() {
             let read = dualaudit::source::parse_window(text);
             assert!(read.as_ref().is_ok_and(|read| *read >= usual), "{text:?} is {read:?} to dualaudit");

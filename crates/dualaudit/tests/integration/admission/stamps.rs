@@ -132,3 +132,50 @@ async fn what_people_write_on_resources_is_recorded_under_the_names_that_the_api
     verified(&cluster);
     cluster.plane.end();
 }
+
+/// As on clusters that are too old for the policy that stamps.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_stamps_everybody_may_say_who_they_are_and_nobody_else() {
+    const NO_OTHER: &str = "names who set the one beside it";
+    let cluster = peopled().await;
+    apply(&cluster.admin, "guard.yaml").await;
+    let stamped = |by: &str, annotation: &str| {
+        format!(
+            "\"annotations\": {{\"dualaudit.dev/{annotation}\": \"48h\", \"dualaudit.dev/{annotation}-actor\": \"{by}\"}}"
+        )
+    };
+    eventually("the guard is in force", || async {
+        (!cluster.tried("mallory", RECEIPT).status.success()).then_some(())
+    })
+    .await;
+    for annotation in ["review", "hold", "window"] {
+        done(&cluster.tried("mallory", &stamped("mallory", annotation)));
+        refused(&cluster.tried("mallory", &stamped("rita", annotation)), NO_OTHER);
+    }
+    done(&cluster.tried("olga", &stamped("olga", "release-unrecorded")));
+    refused(&cluster.tried("olga", &stamped("rita", "release-unrecorded")), NO_OTHER);
+    refused(
+        &cluster.tried("mallory", "\"annotations\": {\"dualaudit.dev/hold-actor\": \"mallory\"}"),
+        NO_OTHER,
+    );
+
+    done(&cluster.written_by("rita", &["create"], &execution("a", &stamped("rita", "review"))));
+    let annotate = |user: &str, what: &[&str]| {
+        cluster.as_user(user, &[&["annotate", "--overwrite", "wfx", "a"], what].concat())
+    };
+    done(&annotate("mallory", &["example.com/other=x"]));
+    for (what, is_refused) in [
+        (&["dualaudit.dev/review-actor=mallory"][..], true),
+        (&["dualaudit.dev/review=effective"], true),
+        (&["dualaudit.dev/review-"], true),
+        (&["dualaudit.dev/review=effective", "dualaudit.dev/review-actor=rita"], true),
+        (&["dualaudit.dev/review=effective", "dualaudit.dev/review-actor=mallory"], false),
+        // Without a stamp it is of nobody.
+        (&["dualaudit.dev/review=harmful", "dualaudit.dev/review-actor-"], false),
+        (&["dualaudit.dev/review-actor=mallory"], true),
+    ] {
+        let output = annotate("mallory", what);
+        if is_refused { refused(&output, NO_OTHER) } else { done(&output) }
+    }
+    cluster.plane.end();
+}
