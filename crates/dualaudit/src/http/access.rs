@@ -12,6 +12,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use dualaudit_record::{EntryKind, entry::Covers};
+
 use super::{
     Api,
     problem::{Kind, Problem},
@@ -256,7 +258,61 @@ impl Caller {
                 Err(forbidden(user, &Act { verb, resource, namespace, log }))
             }
             Err(GetError::Store(error)) => Err(error.into()),
-            Ok(_) | Err(GetError::Purged(_) | GetError::Ambiguous { .. }) => Ok(()),
+            Ok(_) | Err(GetError::Purged(_) | GetError::Ambiguous { .. } | GetError::NoSource(_)) => Ok(()),
+        }
+    }
+
+    /// Checks that they may place a hold on this, and names the logs that it is placed in.
+    pub(super) async fn holds(
+        &self,
+        api: &Api,
+        covers: &Covers,
+        logs: Vec<String>,
+    ) -> Result<Vec<String>, Problem> {
+        let act = (Verb::Create, Resource::Holds);
+        if self.0.is_none() {
+            return Ok(logs);
+        }
+        match covers {
+            Covers::ExecutionId(id) => {
+                let mut named = Vec::new();
+                let logs = if logs.is_empty() { vec![None] } else { logs.into_iter().map(Some).collect() };
+                for log in logs {
+                    let wanted = Wanted { id: id.clone(), log, attempt: None };
+                    named.extend(self.changes(api, act, wanted).await?.log);
+                }
+                Ok(named)
+            }
+            // Whatever namespace what it selects is in.
+            Covers::Selector(_) => {
+                for log in &logs {
+                    self.whole(api, act, Some(log)).await?;
+                }
+                let seen = self.whole(api, act, None).await?;
+                let all = seen.reach.iter().flat_map(|reach| reach.logs().map(|(log, _)| log.to_owned()));
+                Ok(if logs.is_empty() { all.collect() } else { logs })
+            }
+        }
+    }
+
+    /// Checks that they may release a hold. One that they may not is not there.
+    pub(super) async fn releases(&self, api: &Api, log: &str, index: u64) -> Result<(), Problem> {
+        let act = (Verb::Delete, Resource::Holds);
+        let hidden =
+            || query::EntriesError::NoSuchEntry { log: log.to_owned(), index, kind: EntryKind::Hold };
+        let Err(problem) = self.whole(api, act, Some(log)).await else { return Ok(()) };
+        if problem.kind() != Kind::Forbidden {
+            return Err(problem);
+        }
+        let hold = query::entry(api.store.as_ref(), query::Listing::Holds, log, index).await;
+        let Ok(query::ListedEntry { hold: Some(hold), .. }) = hold else { return Err(hidden().into()) };
+        let Covers::ExecutionId(id) = hold.covers else { return Err(hidden().into()) };
+        let wanted = Wanted { id, log: Some(log.to_owned()), attempt: None };
+        let seen = self.one(api, act, &wanted).await?;
+        match query::detail(seen.store.as_ref(), &wanted).await {
+            Ok(_) => Ok(()),
+            Err(GetError::Store(error)) => Err(error.into()),
+            Err(_) => Err(hidden().into()),
         }
     }
 

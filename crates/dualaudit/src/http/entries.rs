@@ -76,6 +76,14 @@ fn one_call(listing: Listing) -> Call {
         .fails([Kind::NoSuchLog, Kind::NoSuchEntry])
 }
 
+/// What somebody needs who reads them: they are of all namespaces.
+fn of(listing: Listing) -> Resource {
+    match listing {
+        Listing::Gaps | Listing::Quarantine | Listing::Purges => Resource::ExecutionRecords,
+        Listing::Holds => Resource::Holds,
+    }
+}
+
 async fn page(
     listing: Listing,
     api: Api,
@@ -85,7 +93,7 @@ async fn page(
     let pairs = pairs(query)?;
     let request = EntriesRequest::parse(listing, &pairs)?;
     let log = pairs.iter().find(|(name, _)| name == "log").map(|(_, log)| log.as_str());
-    let seen = caller.whole(&api, (Verb::List, Resource::ExecutionRecords), log).await?;
+    let seen = caller.whole(&api, (Verb::List, of(listing)), log).await?;
     Ok(Json(query::entries(seen.store.as_ref(), &request).await?))
 }
 
@@ -97,7 +105,7 @@ async fn one(
     query: Result<Pairs, QueryRejection>,
 ) -> Result<Json<ListedEntry>, Problem> {
     parameter::no_parameters(&pairs(query)?)?;
-    let seen = caller.whole(&api, (Verb::Get, Resource::ExecutionRecords), Some(&log)).await?;
+    let seen = caller.whole(&api, (Verb::Get, of(listing)), Some(&log)).await?;
     Ok(Json(query::entry(seen.store.as_ref(), listing, &log, index).await?))
 }
 

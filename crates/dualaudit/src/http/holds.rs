@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
+    access::Caller,
     executions::{Pairs, pairs, reviews::unverified},
     export::Exports,
     openapi::{Answer, Call, Tag, parameters},
@@ -117,6 +118,7 @@ pub(super) fn release_call() -> Call {
 pub(super) async fn place(
     State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    caller: Caller,
     query: Result<Pairs, QueryRejection>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Placed>), Problem> {
@@ -131,7 +133,8 @@ pub(super) async fn place(
             return Err(Problem::new(Kind::InvalidRecord, rule).with("field", "execution_id"));
         }
     };
-    let hold = Hold { covers, reason, actor };
+    let logs = caller.holds(&api, &covers, logs).await?;
+    let hold = Hold { covers, reason, actor: caller.actor(actor) };
     let receipts = holds::add(exports.recorder(), &logs, &hold).await?;
     if let (Some(board), Some(id)) = (&api.live, hold.covers.execution_id()) {
         board.refresh(id);
@@ -141,14 +144,17 @@ pub(super) async fn place(
 }
 
 pub(super) async fn release(
-    State(_): State<Api>,
+    State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    caller: Caller,
     Segments((log, index)): Segments<(String, u64)>,
     query: Result<Pairs, QueryRejection>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     parameter::no_parameters(&pairs(query)?)?;
     let Release { reason, actor } = read("A release is {\"reason\", \"actor\"}", &body)?;
+    caller.releases(&api, &log, index).await?;
+    let actor = caller.actor(actor);
     let receipt = holds::release(exports.recorder(), &log, index, &reason, &actor).await?;
     Ok((status(receipt.result != ReceiptResult::Duplicate), Json(receipt)))
 }

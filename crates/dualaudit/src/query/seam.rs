@@ -225,7 +225,12 @@ pub struct Asked<'a> {
 impl<'a> From<&'a ListRequest> for Asked<'a> {
     fn from(request: &'a ListRequest) -> Self {
         let ListRequest { tier, filter, .. } = request;
-        Self { tier: *tier, log: filter.log.as_deref(), namespace: filter.namespace.as_deref(), within: filter.within.as_deref() }
+        Self {
+            tier: *tier,
+            log: filter.log.as_deref(),
+            namespace: filter.namespace.as_deref(),
+            within: filter.within.as_deref(),
+        }
     }
 }
 

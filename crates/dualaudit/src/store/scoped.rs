@@ -254,8 +254,12 @@ fn joined(pages: Vec<Page>, limit: u32) -> Page {
 #[async_trait]
 impl LogReader for Scoped {
     async fn logs(&self) -> Result<Vec<Head>, StoreError> {
-        let mut heads = self.inner.logs().await?;
-        heads.retain(|head| self.reach.of_log(&head.log).is_some());
+        let mut heads = Vec::new();
+        for head in self.inner.logs().await? {
+            if self.reach.of_log(&head.log).is_some() || self.permits.sees_whole(&head.log).await? {
+                heads.push(head);
+            }
+        }
         Ok(heads)
     }
 

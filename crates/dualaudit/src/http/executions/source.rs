@@ -12,14 +12,16 @@ use serde_json::json;
 
 use super::{Pairs, wanted};
 use crate::{
+    access::{Resource, Verb},
     http::{
         Api,
+        access::Caller,
         etag::tagged,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
     },
-    query,
+    query::{self, Sides, Wanted},
 };
 
 pub(in crate::http) fn call() -> Call {
@@ -42,11 +44,22 @@ pub(in crate::http) fn call() -> Call {
 
 pub(in crate::http) async fn get(
     State(api): State<Api>,
+    caller: Caller,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
     asked: HeaderMap,
 ) -> Result<Response, Problem> {
-    let object = query::source(api.sides(), &wanted(id, query)?).await?;
+    let wanted = wanted(id, query)?;
+    let seen = caller.one(&api, (Verb::Get, Resource::ExecutionRecords), &wanted).await?;
+    let found = query::detail(seen.store.as_ref(), &wanted).await;
+    caller.also(&api, (Verb::Get, Resource::Source), &wanted, &found).await?;
+    let object = match found {
+        Ok(detail) => {
+            let wanted = Wanted { log: Some(detail.log), ..wanted };
+            query::source(Sides { store: api.store.as_ref(), ..seen.sides() }, &wanted).await?
+        }
+        Err(_) => query::source(seen.sides(), &wanted).await?,
+    };
     Ok(tagged(&asked, "application/json", object))
 }
 
