@@ -107,7 +107,8 @@ impl<'s> Asking<'s> {
         let round = self.round;
         for (turn, filters) in filters.iter().enumerate() {
             // A quarter of them each, so that every question is asked of each and over each.
-            let periods = periods.iter().enumerate().filter(|(place, _)| (place + turn + 2 * round) % 4 == 0);
+            let periods =
+                periods.iter().enumerate().filter(|(place, _)| (place + turn + 2 * round).is_multiple_of(4));
             for (place, period) in periods {
                 let minimum = ("minimum", minimums[(place / 3) % 3]);
                 let common = [*filters, *period, &[minimum]].concat();

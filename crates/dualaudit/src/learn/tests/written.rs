@@ -54,7 +54,7 @@ impl Written {
         let mut record = self.execution(&id, until);
         let place = (log, id);
         record.started_at = match self.latest.get(&place) {
-            Some(known) if n % 3 != 0 => known.started_at,
+            Some(known) if !n.is_multiple_of(3) => known.started_at,
             _ => Some(ago(1000).saturating_add_micros((visit * 100 + n) as i64)),
         };
         self.latest.insert(place, record.clone());
@@ -144,11 +144,11 @@ pub(super) async fn written(stores: &[&dyn Store]) -> BTreeMap<&'static str, Vec
         let of_log = written.latest.iter().filter(|((of, _), _)| *of == log);
         for (place, ((_, id), record)) in of_log.enumerate() {
             let mut contribution = Contribution::of(record);
-            if place % 4 == 0 {
+            if place.is_multiple_of(4) {
                 reviews.push(review(id, None, u8::try_from(place).unwrap()));
                 contribution = contribution.reviewed(Some(Verdict::ALL[place % Verdict::ALL.len()]));
             }
-            if place % 7 == 0 {
+            if place.is_multiple_of(7) {
                 erasures.push(erase(id));
                 contribution.texts.clear();
             }
