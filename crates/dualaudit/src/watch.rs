@@ -27,6 +27,8 @@ use crate::{
 
 mod follow;
 mod position;
+#[cfg(test)]
+mod tests;
 
 pub use follow::{Following, follow};
 pub use position::{BadPosition, Position};

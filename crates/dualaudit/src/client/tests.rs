@@ -18,7 +18,7 @@ use axum::{
 };
 use dualaudit_record::{
     digest::Digest,
-    entry::Verdict,
+    entry::{Covers, Hold, Verdict},
     log::{TileId, TilePath, read_entry_bundle},
 };
 use futures::TryStreamExt as _;
@@ -217,6 +217,48 @@ async fn a_server_that_is_none_of_ours_or_not_there_is_told_apart() {
     for server in ["127.0.0.1:8080", "https://audit", "unix:/run/audit"] {
         assert!(matches!(Client::new(server), Err(ClientError::NotAServer { .. })), "{server}");
     }
+}
+
+#[tokio::test]
+async fn a_hold_that_is_sent_again_is_placed_and_released_once() {
+    let served = Served::new().await;
+    served.post_json(&record("a")).await;
+    let (router, asked) = losing(served.router.clone(), 2, "0");
+    let client = client_of(router).await;
+    let covers = Covers::ExecutionId("a".to_owned());
+    let hold = Hold { covers, reason: "case 7".to_owned(), actor: "jo".to_owned() };
+    let placed = client.hold(&hold, &[]).await.unwrap().receipts;
+    assert_eq!(
+        (placed.len(), placed[0].result, asked.swap(0, Ordering::SeqCst)),
+        (1, ReceiptResult::Duplicate, 3)
+    );
+    let released = client.release("http", placed[0].index, "over", "jo").await.unwrap();
+    assert_eq!((released.result, asked.load(Ordering::SeqCst)), (ReceiptResult::Duplicate, 3));
+    let shown = client.entry(Listing::Holds, "http", placed[0].index).await.unwrap();
+    assert_eq!((shown.hold, shown.released.unwrap().index), (Some(hold), Some(released.index)));
+    assert_eq!((placed[0].index, released.index), (1, 2));
+    let problem = client.source(&wanted("a")).await.unwrap_err().into_problem().unwrap();
+    assert_eq!((problem.name(), problem.status), ("no-such-source", 404));
+}
+
+#[tokio::test]
+async fn a_server_that_ends_each_stream_at_once_is_asked_ever_less_often() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let ending = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        async { ([(header::CONTENT_TYPE, "text/event-stream")], ": nothing\n\n") }
+    };
+    let client = client_of(Router::new().route("/api/v1/watch", get(ending))).await;
+    let mut watch = client.watch(&[]);
+    let follow = async {
+        loop {
+            assert_eq!(watch.next().await.unwrap(), Happening::Begun);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), follow).await.unwrap_err();
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((2..=6).contains(&asked), "asked {asked} times in two seconds");
 }
 
 #[tokio::test]

@@ -60,13 +60,16 @@ pub struct Watch<'a> {
     /// Where to go on.
     position: Option<String>,
     stream: Option<Events>,
+    /// Whether a stream has told nothing yet, though one was begun before.
+    is_mute: bool,
     pauses: ExponentialBackoff,
 }
 
 impl Client {
     /// What happens from now on. The parameters are those of the API.
     pub fn watch(&self, pairs: &[(String, String)]) -> Watch<'_> {
-        Watch { client: self, pairs: pairs.to_vec(), position: None, stream: None, pauses: pauses() }
+        let (position, stream) = (None, None);
+        Watch { client: self, pairs: pairs.to_vec(), position, stream, is_mute: false, pauses: pauses() }
     }
 }
 
@@ -83,6 +86,14 @@ impl Watch<'_> {
     pub async fn next(&mut self) -> Result<Happening, ClientError> {
         loop {
             let Some(stream) = &mut self.stream else {
+                if std::mem::replace(&mut self.is_mute, true) {
+                    let Some(pause) = self.pauses.next() else {
+                        return Err(self
+                            .client
+                            .unlike("ends each stream before it tells anything".to_owned()));
+                    };
+                    tokio::time::sleep(pause).await;
+                }
                 self.stream = Some(self.open().await?);
                 return Ok(Happening::Begun);
             };
@@ -96,6 +107,7 @@ impl Watch<'_> {
                 Err(Broken::Unlike(why)) => return Err(self.client.unlike(why.to_owned())),
             };
             self.pauses = pauses();
+            self.is_mute = false;
             if event.id.is_some() {
                 self.position = event.id;
             }
