@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -21,6 +22,8 @@ use tokio::sync::{Mutex, broadcast, mpsc};
 
 /// Changes that a follower may be behind before it has to look at everything anew.
 const CHANGES: usize = 4096;
+/// How long a look may take: whoever asks has the rest to be shown.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Executions that may wait to be looked at anew.
 const STALE: usize = 256;
 
@@ -269,11 +272,12 @@ impl Board {
     /// The resource of an execution as it is now in the cluster.
     ///
     /// # Errors
-    /// A sentence that says why the cluster did not answer.
+    /// A sentence that says why the cluster did not answer, or that it did not in time.
     pub async fn look(&self, of: &LiveExecution) -> Result<Option<Looked>, String> {
         let named = |name: &Option<String>| name.clone().unwrap_or_default();
         let (namespace, name) = (named(&of.record.namespace), named(&of.record.name));
-        self.look.look(&namespace, &name, &of.place.id).await
+        let looked = tokio::time::timeout(PATIENCE, self.look.look(&namespace, &name, &of.place.id));
+        looked.await.unwrap_or_else(|_| Err(format!("it did not answer within {PATIENCE:?}")))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Seen> {

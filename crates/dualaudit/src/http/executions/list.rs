@@ -79,7 +79,10 @@ mod tests {
 
     /// The same of one namespace.
     fn board_of(namespace: Option<&str>) -> Arc<Board> {
-        let board = Board::new("default", Arc::new(Away)).of_namespace(namespace.map(str::to_owned));
+        seen(Board::new("default", Arc::new(Away)).of_namespace(namespace.map(str::to_owned)))
+    }
+
+    fn seen(board: Board) -> Arc<Board> {
         let record = sample::record("running");
         let place = Place {
             created_at: Reverse(record.created_at),
@@ -124,6 +127,25 @@ mod tests {
         for path in ["?tier=stored", "?review=any", "/recorded"] {
             assert_eq!(served.get(&format!("/api/v1/executions{path}")).await.problem(), "unavailable");
         }
+    }
+
+    /// A cluster that says nothing.
+    struct Silent;
+
+    #[async_trait]
+    impl Look for Silent {
+        async fn look(&self, _: &str, _: &str, _: &str) -> Result<Option<Looked>, String> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_falls_silent_is_not_waited_for() {
+        let served =
+            Served::seeing(Some(seen(Board::new("default", Arc::new(Silent)))), Limits::default()).await;
+        let answered = served.get("/api/v1/executions/running").await;
+        assert_eq!((answered.status.as_u16(), &answered.json()["live"]["phase"]), (200, &json!("Executing")));
+        assert_eq!(answered.json()["warnings"][0]["missing"], "live_changes", "{}", answered.text);
     }
 
     #[tokio::test]
