@@ -172,11 +172,12 @@ fn page(found: &Found, look: Look) -> String {
         (None, Some(live)) => (&live.step_executions[..], &live.adaptive_adjustments[..]),
         (None, None) => Default::default(),
     };
-    section(
-        "Steps",
-        &["STEP", "ACTION", "STATUS", "DURATION", "RETRIES", "ERROR"],
-        steps.iter().map(step).collect(),
-    );
+    const STEPS: &[&str] = &["STEP", "ACTION", "STATUS", "DURATION", "RETRIES", "ERROR"];
+    section("Steps", STEPS, steps.iter().map(step).collect());
+    if let Some(later) = later_attempt(found) {
+        let title = format!("Steps of attempt {}, which is live", later.summary.attempt);
+        section(&title, STEPS, later.step_executions.iter().map(step).collect());
+    }
     let adjustments = adjustments.iter().map(|adjustment| {
         vec![
             adjustment.step_number.into(),
@@ -260,10 +261,21 @@ pub(super) fn step(step: &StepExecutionAudit) -> Vec<Cell> {
 fn head(found: &Found) -> Vec<Vec<Cell>> {
     let mut rows = found.record.as_ref().map(recorded).unwrap_or_default();
     if let Some(live) = &found.live {
-        rows.extend(self::live(live, rows.is_empty()));
+        rows.extend(match later_attempt(found) {
+            Some(LiveState { summary, .. }) => {
+                vec![("Live", format!("attempt {}, {}", summary.attempt, summary.phase).into())]
+            }
+            None => self::live(live, rows.is_empty()),
+        });
     }
     let told = rows.into_iter().filter(|(_, value)| *value != Cell::Text(String::new()));
     told.map(|(name, value)| vec![name.to_owned().into(), value]).collect()
+}
+
+/// What is live, where that is another attempt than the one that is recorded.
+fn later_attempt(found: &Found) -> Option<&LiveState> {
+    let recorded = found.record.as_ref()?.record.attempt;
+    found.live.as_ref().filter(|live| live.summary.attempt != recorded)
 }
 
 /// What is live of it; `alone` where nothing is recorded.
@@ -347,7 +359,7 @@ mod tests {
     use super::*;
     use crate::{
         http::tests::{Served, now, posting, record},
-        query::{self, Sides},
+        query::{self, Sides, Summary},
     };
 
     #[tokio::test]
@@ -445,6 +457,26 @@ mod tests {
           2026-05-01T12:00:00Z  ␛[38;5;3mineffective  ␛[39mjo  the\nquota is the cause
           2         2026-05-01T12:00:00Z  1      ␛[38;5;3mpartial  ␛[39m0.40
           1         2026-05-01T12:00:00Z  0      ␛[38;5;3mpartial  ␛[39m0.95
+        ");
+        let mut again = found.clone();
+        let record = again.record.clone().unwrap();
+        let steps = record.record.step_executions[..1].to_vec();
+        let mut summary = Summary::recorded("http", record, None);
+        (summary.attempt, summary.phase) = (2, "Executing".to_owned());
+        again.live = Some(LiveState {
+            summary,
+            held: false,
+            step_executions: steps,
+            adaptive_adjustments: Vec::new(),
+            resource: None,
+        });
+        let (page, again) = (page(&found, look), page(&again, look));
+        let more: Vec<_> = again.lines().filter(|line| !page.lines().any(|known| known == *line)).collect();
+        insta::assert_snapshot!(more.join("\n"), @r"
+        Live         attempt 2, Executing
+        Steps of attempt 2, which is live
+          STEP  ACTION  STATUS     DURATION  RETRIES  ERROR
+          1     drain   completed  30.0s     0
         ");
         let yaml = output::yaml(&found).unwrap();
         assert_eq!(serde_saphyr::from_str::<Found>(&yaml).unwrap(), found, "{yaml}");
