@@ -30,7 +30,9 @@ fn rights_of(manifest: Manifest, name: &str) -> BTreeSet<Right> {
         if rule.api_groups.unwrap_or_default() != ["dualaudit.dev"] {
             continue;
         }
-        assert_eq!(rule.resource_names, None, "{name}");
+        // The name of the log that producers send to; nothing else is named.
+        let log = (name == "dualaudit-producer").then(|| vec!["http".to_owned()]);
+        assert_eq!(rule.resource_names, log, "{name}");
         for resource in rule.resources.unwrap_or_default() {
             if resource != "workflowexecutions" {
                 rights.extend(rule.verbs.iter().map(|verb| (resource.clone(), verb.clone())));
