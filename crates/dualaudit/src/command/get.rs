@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     client::ClientError,
-    query::{Found, GetError, LiveState, Wanted},
+    query::{Found, GetError, LiveState, Revision, Wanted},
     store::Receipt,
 };
 
@@ -221,6 +221,7 @@ fn page(found: &Found, look: Look) -> String {
                 index.to_string().into(),
                 Cell::Word(output::name(&record.outcome)),
                 Cell::Score(record.effectiveness_score),
+                changed(revision).into(),
             ]
         });
         let shown = found.revisions.len();
@@ -228,7 +229,11 @@ fn page(found: &Found, look: Look) -> String {
             total if total as usize > shown => format!("Revisions (the latest {shown} of {total})"),
             _ => "Revisions".to_owned(),
         };
-        section(&title, &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE"], revisions.collect());
+        section(
+            &title,
+            &["REVISION", "RECORDED", "INDEX", "OUTCOME", "SCORE", "CHANGED"],
+            revisions.collect(),
+        );
     }
     let receipt = found.receipt.iter().flat_map(|Receipt { log, index, leaf_hash, recorded_at, .. }| {
         [
@@ -244,6 +249,13 @@ fn page(found: &Found, look: Look) -> String {
         receipt.map(|(name, value)| vec![name.to_owned().into(), value.into()]).collect(),
     );
     page
+}
+
+/// Which parts of a record a revision changed; the other forms have how.
+fn changed(revision: &Revision) -> String {
+    let changes = revision.changes.as_ref().map_or(&[][..], |changes| &changes.0);
+    let parts: Vec<_> = changes.iter().map(|change| change.path().as_str().trim_start_matches('/')).collect();
+    parts.join(", ")
 }
 
 /// A step as a row.
@@ -437,8 +449,8 @@ mod tests {
           2026-05-01T12:00:00Z  ineffective  jo  the\nquota is the cause
 
         Revisions
-          REVISION  RECORDED              INDEX  OUTCOME  SCORE
-          2         2026-05-01T12:00:00Z  1      partial  0.40
+          REVISION  RECORDED              INDEX  OUTCOME  SCORE  CHANGED
+          2         2026-05-01T12:00:00Z  1      partial  0.40   effectiveness_score
           1         2026-05-01T12:00:00Z  0      partial  0.95
 
         Receipt
@@ -455,7 +467,7 @@ mod tests {
           1     drain    ␛[38;5;2mcompleted  ␛[39m30.0s     0
           2     restart  ␛[38;5;2mcompleted  ␛[39m1m00s     1
           2026-05-01T12:00:00Z  ␛[38;5;3mineffective  ␛[39mjo  the\nquota is the cause
-          2         2026-05-01T12:00:00Z  1      ␛[38;5;3mpartial  ␛[39m0.40
+          2         2026-05-01T12:00:00Z  1      ␛[38;5;3mpartial  ␛[39m0.40   effectiveness_score
           1         2026-05-01T12:00:00Z  0      ␛[38;5;3mpartial  ␛[39m0.95
         ");
         let mut again = found.clone();
