@@ -14,6 +14,9 @@ use crate::{
     store::{Answer, DraftContent, Owner, Receipt, Refusal, ReviewDraft, StoreError, WindowDraft},
 };
 
+/// What is seen of a resource is in the database for as long as it exists: before its record, or so long after it.
+const TRACKED_MICROS: i64 = 60_000_000;
+
 /// What is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -72,6 +75,9 @@ pub enum ReviewError {
     /// What producers send has no resource, and so no window.
     #[error("the log {0} is of what producers sent: there is no resource that could stay for longer")]
     NoResource(String),
+    /// Its resource is gone.
+    #[error("the resource of {0} is gone: there is nothing that could stay for longer")]
+    Gone(String),
     /// It ends in the past.
     #[error("the window would be over: {0} is in the past")]
     Past(Time),
@@ -131,10 +137,15 @@ pub async fn extend(
     }
     let attempt = found.revisions.first().map(|(record, _)| record.record.attempt);
     let execution_id = wanted.id.clone();
+    let known = store.known(&found.log, std::slice::from_ref(&execution_id)).await?;
+    let recorded_at = found.revisions.first().map(|(_, receipt)| receipt.recorded_at);
+    let is_settled = recorded_at.is_none_or(|at| now.micros_since(at) > TRACKED_MICROS);
+    if is_settled && known.iter().all(|known| known.tracked.is_none()) {
+        return Err(ReviewError::Gone(execution_id));
+    }
     let until = match until {
         Until::Time(until) => until,
         Until::Window(window) => {
-            let known = store.known(&found.log, std::slice::from_ref(&execution_id)).await?;
             let recorded = known.iter().flat_map(|known| &known.recorded);
             let mut began = recorded.filter(|recorded| recorded.receipt.attempt == attempt);
             let began = began.next().map(|recorded| recorded.first_recorded_at);

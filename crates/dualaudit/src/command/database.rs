@@ -147,7 +147,7 @@ impl DatabaseArgs {
         if let Location::Sqlite(path) = &self.database
             && !path.exists()
         {
-            bail!("there is no database {}", self.database);
+            bail!("{}", no_database(&self.database));
         }
         self.open().await
     }
@@ -158,7 +158,7 @@ impl DatabaseArgs {
     /// Those of [`Self::open_there`], or of [`Self::open_existing`].
     pub async fn open_owned(&self, writes: bool) -> anyhow::Result<Arc<dyn Owned>> {
         let opened: Result<Arc<dyn Owned>, StoreError> = match &self.database {
-            Location::Sqlite(path) if !path.exists() => bail!("there is no database {}", self.database),
+            Location::Sqlite(path) if !path.exists() => bail!("{}", no_database(&self.database)),
             Location::Sqlite(path) => {
                 let options = sqlite::Options::default();
                 let open = move |path: &Path| match writes {
@@ -296,6 +296,13 @@ impl DatabaseArgs {
             _ => location,
         })
     }
+}
+
+/// That there is no such file, and what to do.
+fn no_database(database: &Location) -> String {
+    format!(
+        "there is no database {database}: name the file that `dualaudit run` writes, or make one by `dualaudit migrate`"
+    )
 }
 
 fn shared(store: impl crate::store::Store) -> SharedStore {

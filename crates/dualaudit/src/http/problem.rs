@@ -484,7 +484,7 @@ impl From<ReviewError> for Problem {
             }
             ReviewError::Get(error) => error.into(),
             ReviewError::Past(_) => Self::new(Kind::InvalidRecord, error.to_string()).with("field", "until"),
-            ReviewError::NoResource(_) => Self::new(Kind::Conflict, error.to_string()),
+            ReviewError::NoResource(_) | ReviewError::Gone(_) => Self::new(Kind::Conflict, error.to_string()),
             ReviewError::Closed(why) => Self::new(Kind::Conflict, why),
             ReviewError::Refused(refusal) => refusal.into(),
             ReviewError::Store(error) => error.into(),

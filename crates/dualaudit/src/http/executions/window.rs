@@ -3,7 +3,7 @@
 //! Takes `{"until", "reason", "actor"}`, or `"window"` in place of `"until"`: how long the window is to be since the
 //! execution was first recorded, as the annotation `dualaudit.dev/window` says it. The actor goes into the log as it is
 //! given. Answers its receipt: 201, or 200 when the same end was said before. 404, 409 and 410 as for the execution itself;
-//! 409 also where the window lasts longer already (`until` says until when), and where there is no resource.
+//! 409 also where the window lasts longer already (`until` says until when), and where there is no resource, or no more.
 
 use axum::{
     Extension, Json,
@@ -56,7 +56,7 @@ pub(in crate::http) fn call() -> Call {
     Call::new(Tag::Executions, "extendWindow", "Keep the resource of an execution for review for longer")
         .saying(
             "Becomes an entry of its log. A window only ever becomes longer: an end before one that was said is a conflict, \
-             whose `until` says how long it is. What producers send has no resource, and so no window.",
+             whose `until` says how long it is; so is a resource that is gone. What producers send has none, and so no window.",
         )
         .given([parameters::id(), parameters::log(), parameters::attempt()])
         .takes("application/json", body, example)
@@ -119,6 +119,9 @@ mod tests {
         let store = served.store.inner.as_ref();
         sample::open(store, sample::LOG).await;
         sample::append(store, [sample::from_resource(sample::record("a"))]).await;
+        let gone = sample::batch([sample::from_resource(sample::record("gone"))]);
+        store.append(sample::LOG, gone, sample::at(1)).await.unwrap();
+        sample::seen(store, sample::tracked("a", None)).await;
         served
     }
 
@@ -147,7 +150,7 @@ mod tests {
         let windows = served.get("/api/v1/executions/a").await.json()["windows"].clone();
         let shown: Vec<_> = windows.as_array().unwrap().iter().map(|window| &window["actor"]).collect();
         assert_eq!(shown, ["unverified", "jo"]);
-        assert_eq!((&windows[1]["reason"], &windows[1]["index"]), (&json!("jo is away"), &json!(1)));
+        assert_eq!((&windows[1]["reason"], &windows[1]["index"]), (&json!("jo is away"), &json!(2)));
     }
 
     #[tokio::test]
@@ -160,6 +163,7 @@ mod tests {
             ("a/window?attempt=2", good.clone(), 404, "no-such-execution"),
             ("a/window?other=2", good.clone(), 400, "invalid-parameter"),
             ("produced/window", good.clone(), 409, "conflict"),
+            ("gone/window", good.clone(), 409, "conflict"),
             ("a/window", json!({"until": "2016-05-03T12:00:00Z", "reason": "x"}), 422, "invalid-record"),
             ("a/window", json!({"until": "tomorrow", "reason": "x"}), 422, "invalid-record"),
             ("a/window", json!({"window": "for ever", "reason": "x"}), 422, "invalid-record"),
