@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dualaudit_record::{
-    Time,
-    digest::Digest,
-    entry::{Covers, Hold},
-};
+use dualaudit_record::{Time, digest::Digest};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client,
@@ -26,15 +22,16 @@ use super::{
 use crate::{
     clock::SharedClock,
     ingest::{
-        Answer, DraftContent, Ingest, Known, Receipt, Recorded, Refusal, ReviewDraft, Running,
-        RunningAttempt, StoreError, Tracked, TrackedState, TrackingChange, WindowDraft,
+        Answer, DraftContent, Ingest, Known, Receipt, Recorded, Running, RunningAttempt, StoreError, Tracked,
+        TrackedState, TrackingChange,
     },
     live::Board,
     metrics::Metrics,
-    source::{self, FINALIZER, Judged, Observed, State, annotation},
+    source::{self, FINALIZER, Observed, State, annotation},
 };
 
 mod leave;
+mod written;
 
 /// Who changed it, in `metadata.managedFields`.
 pub(super) const FIELD_MANAGER: &str = "dualaudit";
@@ -264,17 +261,6 @@ impl Visitor<'_> {
         Ok(None)
     }
 
-    /// Says what of its annotations cannot be read, where it matters: what has not ended has time.
-    fn complain_about_annotations(&self) {
-        let Observed { state, window, review, .. } = &self.observed;
-        if matches!(state, State::Running) {
-            return;
-        }
-        for reason in [window.as_ref().err(), review.as_ref().err()].into_iter().flatten() {
-            self.executor.notices.publish(&self.target(), Notice::InvalidAnnotation, reason, None);
-        }
-    }
-
     /// Appends the record. What the database refuses for good is quarantined with its reason.
     async fn record(&mut self) -> Result<Option<Next>, Trouble> {
         let State::Ended(record) = &self.observed.state else { return Ok(Some(Next::Watch)) };
@@ -335,77 +321,6 @@ impl Visitor<'_> {
             self.executor.notices.publish(&self.target(), Notice::Quarantined, reason, None);
         }
         Ok(None)
-    }
-
-    async fn place_hold(&mut self, reason: String) -> Result<Option<Next>, Trouble> {
-        let covers = Covers::ExecutionId(self.observed.id.clone());
-        let hold = Hold { covers, reason, actor: self.actor(annotation::HOLD).await? };
-        self.executor.ingest.submit(DraftContent::Hold(hold)).await?;
-        self.known.get_or_insert_default().held = true;
-        Ok(None)
-    }
-
-    /// Appends the verdict of its annotation: once, whatever others say of it. One from before its attempt began was on
-    /// an earlier one.
-    async fn review(&mut self, judged: Judged) -> Result<Option<Next>, Trouble> {
-        let Some(recorded) = self.recorded() else { return self.consult().await };
-        let attempt = recorded.receipt.attempt;
-        let Judged { verdict, note } = judged;
-        let set_at = source::set_by(&self.object.metadata, annotation::REVIEW).and_then(|(_, at)| at);
-        if set_at.zip(self.observed.started_at).is_some_and(|(set_at, began)| set_at < began) {
-            self.known.get_or_insert_default().judged = Some((verdict, note));
-            return Ok(None);
-        }
-        let draft = ReviewDraft {
-            execution_id: self.observed.id.clone(),
-            attempt,
-            verdict,
-            note: note.clone(),
-            actor: self.actor(annotation::REVIEW).await?,
-            stands: true,
-        };
-        // What is refused (of what was purged) is so for good.
-        self.executor.ingest.submit(DraftContent::Review(draft)).await?;
-        self.known.get_or_insert_default().judged = Some((verdict, note));
-        Ok(None)
-    }
-
-    /// Appends how long its annotation keeps it, so that whoever asks the log knows, and it stays when the annotation
-    /// goes.
-    async fn extend(&mut self, until: Time) -> Result<Option<Next>, Trouble> {
-        let Some(recorded) = self.recorded() else { return self.consult().await };
-        let receipt = recorded.receipt.clone();
-        let draft = WindowDraft {
-            execution_id: self.observed.id.clone(),
-            attempt: receipt.attempt,
-            until,
-            reason: format!("annotation {}", annotation::WINDOW),
-            actor: self.actor(annotation::WINDOW).await?,
-        };
-        let until = match self.executor.ingest.submit(DraftContent::Window(draft)).await? {
-            Answer::Refused(Refusal::WindowIsLonger { until }) => until,
-            _ => until,
-        };
-        let known = self.known.get_or_insert_default();
-        let mut attempts = known.recorded.iter_mut();
-        if let Some(recorded) = attempts.find(|recorded| recorded.receipt.attempt == receipt.attempt) {
-            recorded.extended_until = recorded.extended_until.max(Some(until));
-        }
-        Ok(None)
-    }
-
-    /// Who set an annotation: whom the API server stamped, where its stamps can be believed. Elsewhere clients name
-    /// themselves as they like.
-    async fn actor(&self, annotation: &str) -> Result<String, Trouble> {
-        let metadata = &self.object.metadata;
-        if let Some(stamp) = source::stamp(metadata, annotation)
-            && self.executor.vouching.vouches_for(self.observed.created_at).await?
-        {
-            return Ok(stamp);
-        }
-        let manager = source::set_by(metadata, annotation);
-        Ok(manager
-            .map_or_else(|| UNVERIFIED.to_owned(), |(by, _)| format!("{UNVERIFIED} (field manager {by})")))
     }
 
     async fn acknowledge(&mut self, protect: bool) -> Result<Option<Next>, Trouble> {

@@ -24,6 +24,13 @@ pub fn set_by(metadata: &ObjectMeta, annotation: &str) -> Option<(String, Option
     Some((last.manager.clone()?, time))
 }
 
+/// When the attempt began that a review is on, as the status said it and the API server stamped it; `None` where none had
+/// begun. It says the truth where [`stamp`] does.
+pub fn stamped_start(metadata: &ObjectMeta) -> Option<&str> {
+    let annotations = metadata.annotations.as_ref()?;
+    annotations.get(&format!("{}{}", annotation::REVIEW, annotation::OF)).map(String::as_str)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -16,7 +16,7 @@ mod review;
 mod window;
 mod workflow_execution;
 
-pub use manager::{set_by, stamp};
+pub use manager::{set_by, stamp, stamped_start};
 pub use review::Judged;
 pub use window::{DEFAULT_WINDOW, default_window, parse_window};
 
@@ -41,6 +41,8 @@ pub mod annotation {
     pub const STAMPED: [&str; 4] = [REVIEW, HOLD, WINDOW, RELEASE_UNRECORDED];
     /// What the name of a stamp ends in: `dualaudit.dev/hold-actor` is beside `dualaudit.dev/hold`.
     pub const ACTOR: &str = "-actor";
+    /// The same of the stamp that says which attempt a review is on: when it began. None is there where none had begun.
+    pub const OF: &str = "-of";
 }
 
 /// What the controller knows of a resource it looks at. Everything but `state` is metadata and so

@@ -1,5 +1,7 @@
 //! Who wrote what on a resource, from kubectl to the log.
 
+use dualaudit::clock::{Clock as _, SystemClock};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,8 +44,8 @@ async fn stamps_say_who_set_an_annotation_and_cannot_be_forged() {
     let metadata = "\"annotations\": {\"dualaudit.dev/review-actor\": \"olga\"}";
     let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=rita"];
     done(&cluster.written_by("mallory", &apply, &execution("a", metadata)));
-    let status =
-        r#"{"metadata":{"annotations":{"dualaudit.dev/hold-actor":"olga"}},"status":{"phase":"Executing"}}"#;
+    let status = r#"{"metadata":{"annotations":{"dualaudit.dev/hold-actor":"olga","dualaudit.dev/review-of":"2030"}},
+        "status":{"phase":"Executing","startTime":"2026-01-01T00:00:00Z"}}"#;
     done(
         &cluster
             .as_user("mallory", &["patch", "wfx", "a", "--subresource=status", "--type=merge", "-p", status]),
@@ -54,7 +56,16 @@ async fn stamps_say_who_set_an_annotation_and_cannot_be_forged() {
         "mallory",
         &["dualaudit.dev/review=effective", "dualaudit.dev/review-actor=rita", "dualaudit.dev/hold-"],
     );
-    stamped(json!({ "review": "effective", "review-actor": "mallory" })).await;
+    let of = "2026-01-01T00:00:00Z";
+    let expected = json!({ "review": "effective", "review-actor": "mallory", "review-of": of });
+    stamped(expected.clone()).await;
+    // Nor which attempt it is on, though the status says what they like.
+    let patch = r#"{"metadata":{"annotations":{"dualaudit.dev/review-of":"2030"}},"status":{"startTime":"2030-01-01T00:00:00Z"}}"#;
+    for subresource in [&[][..], &["--subresource=status"]] {
+        let patch = [&["patch", "wfx", "a", "--type=merge", "-p", patch][..], subresource].concat();
+        done(&cluster.as_user("mallory", &patch));
+        stamped(expected.clone()).await;
+    }
     annotate("rita", &["dualaudit.dev/window=48h", "dualaudit.dev/review-"]);
     stamped(json!({ "window": "48h", "window-actor": "rita" })).await;
     cluster.plane.end();
@@ -84,8 +95,8 @@ async fn what_people_write_on_resources_is_recorded_under_the_names_that_the_api
     annotate("olga", "stuck", &["dualaudit.dev/release-unrecorded=case 2"]);
     let shown = async |id: &str, part: &str| {
         eventually(&format!("{part} is recorded"), || async {
-            let (_, mut found) = dualaudit.get(&format!("/api/v1/executions/{id}")).await;
-            Some(found[part][0].take()).filter(|entry| !entry.is_null())
+            let (_, found) = dualaudit.get(&format!("/api/v1/executions/{id}")).await;
+            found[part].as_array()?.first().cloned()
         })
         .await
     };
@@ -103,6 +114,23 @@ async fn what_people_write_on_resources_is_recorded_under_the_names_that_the_api
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(shown(&id, "holds").await["released"], Value::Null);
 
+    // A verdict stays with the attempt that it is on, though the API server was made to forget when it was written.
+    let forget = r#"{"metadata":{"managedFields":[{}]}}"#;
+    done(&cluster.as_user("mallory", &["patch", "wfx", "judged", "--type=merge", "-p", forget]));
+    let began = SystemClock.now();
+    let again = json!({"phase": "Completed", "startTime": began, "completionTime": began, "steps": []});
+    cluster.status("judged", again).await;
+    done(&cluster.as_user("mallory", &["patch", "wfx", "judged", "--type=merge", "-p", forget]));
+    eventually("both attempts are recorded", || async {
+        (dualaudit.recorded_as("judged").await.len() == 2).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (_, found) = dualaudit.get(&format!("/api/v1/executions/{id}?attempt=2")).await;
+    assert_eq!(found["reviews"], json!([]), "{found}");
+    annotate("rita", "judged", &["--overwrite", "dualaudit.dev/review=effective: again"]);
+    assert_eq!(shown(&id, "reviews").await["actor"], "rita");
+
     let of_nobody = async |verdict: &str| {
         eventually("the review is recorded, of nobody", || async {
             let newest = shown(&id, "reviews").await;
@@ -115,8 +143,8 @@ async fn what_people_write_on_resources_is_recorded_under_the_names_that_the_api
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cluster.admin.clone());
     bindings.delete("dualaudit-guard", &DeleteParams::default()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(6)).await;
-    annotate("mallory", "judged", &["--overwrite", "dualaudit.dev/review=effective"]);
-    of_nobody("effective").await;
+    annotate("mallory", "judged", &["--overwrite", "dualaudit.dev/review=harmful"]);
+    of_nobody("harmful").await;
     eventually("the log says that the guard is gone", || async {
         let log = dualaudit.log();
         log.iter()
