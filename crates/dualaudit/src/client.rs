@@ -6,6 +6,7 @@
 //!   the caller's to judge.
 //! - Everything is bounded: each try in time, the tries in number and in time, an answer in bytes.
 //! - What the server refuses is a [`Problem`], with its type and members; see [`ClientError`].
+//! - A token is sent to a server that is shown to be the one that was meant, or on this machine; see [`Access`].
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -66,18 +67,21 @@ mod log;
 mod questions;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod token;
 mod watch;
 
-use std::time::Duration;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
-use reqwest::{Method, RequestBuilder, Response, Url, redirect};
+use reqwest::{Method, RequestBuilder, Response, Url, header::AUTHORIZATION, redirect};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 pub use error::{ClientError, Problem};
 pub use executions::{Recorded, Refused};
 pub use export::Export;
+pub use token::Token;
 pub use watch::{Happening, Live, Watch};
 
 /// The bytes of an answer, at most: a page and an execution end after 8 MiB of rows, each of which may have a whole
@@ -114,6 +118,19 @@ impl Default for Options {
     }
 }
 
+/// How a server is known, and as whom it is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The authorities (PEM) that vouch for a server at https://; those of the platform unless given.
+    pub authorities: Option<PathBuf>,
+    /// What is sent with each request.
+    pub token: Option<Token>,
+    /// Whether it is sent over plain HTTP to another machine too, where anybody in between can read it.
+    pub token_in_the_open: bool,
+    /// Where the server is, if not where its name leads to: the name is what its certificate is for.
+    pub address: Option<SocketAddr>,
+}
+
 /// A client of one server. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -123,6 +140,7 @@ pub struct Client {
     streams: reqwest::Client,
     /// Without `/api/v1`.
     base: Url,
+    token: Option<Token>,
     options: Options,
 }
 
@@ -140,17 +158,51 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotAServer`].
     pub fn with(server: &str, options: Options) -> Result<Self, ClientError> {
-        let no_server = |why: String| ClientError::NotAServer { server: server.to_owned(), why };
+        Self::reaching(server, &Access::default(), options)
+    }
+
+    /// The same as somebody.
+    ///
+    /// # Errors
+    /// [`ClientError::NotAServer`]; also of a token that would go over plain HTTP to another machine.
+    pub fn reaching(server: &str, access: &Access, options: Options) -> Result<Self, ClientError> {
+        // What is before an @ is a password, or may be one.
+        let shown = server.rsplit('@').next().unwrap_or_default().to_owned();
+        let no_server = |why: String| ClientError::NotAServer { server: shown.clone(), why };
         let base: Url = server.parse().map_err(|error| no_server(format!("is no URL ({error})")))?;
-        if base.scheme() != "http" || base.cannot_be_a_base() {
-            return Err(no_server("must be http://HOST:PORT; https is not in this version".to_owned()));
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(no_server("must be http://HOST:PORT or https://HOST:PORT".to_owned()));
         }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(no_server(
+                "has a user or a password in its URL: a server is shown a token".to_owned(),
+            ));
+        }
+        let (is_encrypted, is_here) = (base.scheme() == "https", is_loopback(&base));
+        if access.token.is_some() && !is_encrypted && !is_here && !access.token_in_the_open {
+            return Err(no_server(
+                "would be sent a token over plain HTTP, where anybody in between can read it: ask with https://, or \
+                 say --insecure-token"
+                    .to_owned(),
+            ));
+        }
+        let tls = match is_encrypted {
+            true => tls::config(access.authorities.as_deref()).map_err(no_server)?,
+            false => tls::none(),
+        };
         let common = || {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .user_agent(concat!("dualaudit/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(options.connect)
+                .tls_backend_preconfigured(tls.clone())
                 // None of the API's answers is one: what is redirected is no dualaudit server.
-                .redirect(redirect::Policy::none())
+                .redirect(redirect::Policy::none());
+            match (base.host_str(), access.address) {
+                (Some(name), Some(address)) => builder.resolve(name, address).no_proxy(),
+                // What is on this machine is no proxy's to ask for, and no token there for one to read.
+                _ if is_here => builder.no_proxy(),
+                _ => builder,
+            }
         };
         let built = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| no_server(format!("cannot be asked ({error})")))
@@ -159,6 +211,7 @@ impl Client {
             answers: built(common().timeout(options.answer))?,
             streams: built(common().read_timeout(options.silence))?,
             base,
+            token: access.token.clone(),
             options,
         })
     }
@@ -238,6 +291,13 @@ impl Client {
 
     /// A good answer, of which only the head was read.
     async fn opened(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let request = match &self.token {
+            None => request,
+            Some(token) => {
+                let no_token = |why| ClientError::NoToken { server: self.server(), why };
+                request.header(AUTHORIZATION, token.header().await.map_err(no_token)?)
+            }
+        };
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         if status.is_success() {
@@ -276,9 +336,19 @@ impl Client {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> ClientError {
+        if let Some(why) = tls::distrust(&error) {
+            return ClientError::Untrusted { server: self.server(), why };
+        }
         // The URL may hold what was asked for, which is long and known.
         ClientError::Unreachable { server: self.server(), source: error.without_url() }
     }
+}
+
+/// Whether a URL leads to this machine (RFC 6761, section 6.3, of the name).
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// How long to wait before the next try: what the server says, and on top of it a pause of one's own, so that those who

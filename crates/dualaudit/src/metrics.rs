@@ -36,6 +36,8 @@ pub struct Metrics {
     pub checkpoint_failures: Counter,
     /// Times that a witness did not cosign.
     pub witness_failures: Counter,
+    /// Times that the certificate could not be renewed, as the log was told.
+    pub tls_renewal_failures: Counter,
 }
 
 /// The kind of an entry, as a label.
@@ -69,6 +71,7 @@ impl Metrics {
             checkpoints: Counter::default(),
             checkpoint_failures: Counter::default(),
             witness_failures: Counter::default(),
+            tls_renewal_failures: Counter::default(),
             registry: Registry::default(),
         };
         let gauges = [
@@ -104,6 +107,11 @@ impl Metrics {
             "witness_failures",
             "Times a witness did not cosign a checkpoint",
             metrics.witness_failures.clone(),
+        );
+        registry.register(
+            "tls_renewal_failures",
+            "Times the files of the certificate were found and could not be used",
+            metrics.tls_renewal_failures.clone(),
         );
         Self { registry, ..metrics }
     }

@@ -31,6 +31,22 @@ pub enum ClientError {
         /// What came.
         why: String,
     },
+    /// It is not shown to be the server that was meant: nothing was asked.
+    #[error("the server {server} {why}")]
+    Untrusted {
+        /// Which.
+        server: String,
+        /// What is wrong with its certificate, and what to do.
+        why: String,
+    },
+    /// There is a token to send, and it cannot be had at present.
+    #[error("no token for the server {server}: {why}")]
+    NoToken {
+        /// Which.
+        server: String,
+        /// Why, without the token.
+        why: String,
+    },
     /// No server can be at this URL.
     #[error("{server} {why}")]
     NotAServer {
@@ -68,7 +84,9 @@ impl ClientError {
             Self::Unreachable { .. } => true,
             // Said by what stands before a server that is down.
             Self::Unlike { status, .. } => matches!(status, Some(429 | 502..=504)),
-            Self::NotAServer { .. } | Self::Unwritable(_) => false,
+            Self::Untrusted { .. } | Self::NoToken { .. } | Self::NotAServer { .. } | Self::Unwritable(_) => {
+                false
+            }
         }
     }
 }

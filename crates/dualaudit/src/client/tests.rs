@@ -29,8 +29,9 @@ use super::*;
 use crate::{
     completeness::Asked,
     http::{
-        serve,
+        serve, serve_tls,
         tests::{Fault, Served, record},
+        tls::tests::Authority,
     },
     learn::workflows,
     query::{Listing, Wanted},
@@ -214,8 +215,131 @@ async fn a_server_that_is_none_of_ours_or_not_there_is_told_apart() {
     let error = nowhere.list(&[]).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.to_string(), "no answer from the server http://127.0.0.1:1");
-    for server in ["127.0.0.1:8080", "https://audit", "unix:/run/audit"] {
-        assert!(matches!(Client::new(server), Err(ClientError::NotAServer { .. })), "{server}");
+    for server in
+        ["127.0.0.1:8080", "ftp://audit", "unix:/run/audit", "http://me:hunter2@audit", "//me:hunter2@x"]
+    {
+        let error = Client::new(server).unwrap_err();
+        assert!(matches!(error, ClientError::NotAServer { .. }), "{server}: {error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+/// The API over TLS, and the URL of its port.
+async fn encrypted(authority: &Authority, router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tls = authority.open().unwrap();
+    tokio::spawn(serve_tls(listener, tls, router, std::future::pending()));
+    format!("https://localhost:{port}")
+}
+
+/// A client that trusts this authority.
+fn trusting(authority: &Authority, server: &str) -> Client {
+    let access = Access { authorities: Some(authority.file("authority.pem")), ..Access::default() };
+    Client::reaching(server, &access, Options { tries: 1, ..Options::default() }).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_is_asked_once_it_is_shown_to_be_the_one() {
+    let served = Served::new().await;
+    let authority = Authority::new();
+    authority.renew("localhost");
+    let server = encrypted(&authority, served.router.clone()).await;
+    let client = trusting(&authority, &server);
+    client.record(&[record("a")]).await.unwrap();
+    assert_eq!(client.list(&[]).await.unwrap().items.len(), 1);
+
+    let refused = async |client: Client, why: &str| {
+        let error = client.list(&[]).await.unwrap_err();
+        assert!(matches!(error, ClientError::Untrusted { .. }), "{error:?}");
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(!error.is_passing());
+    };
+    refused(trusting(&Authority::new(), &server), "no trusted authority vouches for: name its authority by")
+        .await;
+    let by_address = server.replace("localhost", "127.0.0.1");
+    refused(trusting(&authority, &by_address), "for another name").await;
+    for (time, why) in [((2001, 2002), "whose time is over"), ((2101, 2102), "whose time has not come")] {
+        let (certificate, key) = authority.issue("localhost", |parameters| {
+            parameters.not_before = rcgen::date_time_ymd(time.0, 1, 1);
+            parameters.not_after = rcgen::date_time_ymd(time.1, 1, 1);
+        });
+        std::fs::write(authority.file("tls.crt"), certificate).unwrap();
+        std::fs::write(authority.file("tls.key"), key).unwrap();
+        let server = encrypted(&authority, served.router.clone()).await;
+        refused(trusting(&authority, &server), why).await;
+    }
+    // Each speaks what the other does not.
+    let plain =
+        client_of(served.router.clone()).await.server().replace("http://127.0.0.1", "https://localhost");
+    refused(trusting(&authority, &plain), "speaks no TLS: ask with http://").await;
+    let error = Client::new(&server.replace("https", "http")).unwrap().list(&[]).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().status, 400, "{error:?}");
+    assert!(error.to_string().starts_with("This port speaks TLS"), "{error}");
+
+    // A name that leads nowhere is what the certificate is for, and the address is known otherwise.
+    authority.renew("audit.example");
+    let server = encrypted(&authority, served.router.clone()).await;
+    let port: u16 = server.rsplit_once(':').unwrap().1.parse().unwrap();
+    let access = Access {
+        authorities: Some(authority.file("authority.pem")),
+        address: Some(([127, 0, 0, 1], port).into()),
+        ..Access::default()
+    };
+    let server = format!("https://audit.example:{port}");
+    Client::reaching(&server, &access, Options::default()).unwrap().list(&[]).await.unwrap();
+
+    for (file, why) in [("nothing.pem", "nothing.pem"), ("tls.key", "has no certificate of an authority")] {
+        let access = Access { authorities: Some(authority.file(file)), ..Access::default() };
+        let error = Client::reaching(&server, &access, Options::default()).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_goes_with_each_request_and_never_in_the_open() {
+    let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&said);
+    let served = Served::new().await;
+    let router = served.router.clone().layer(from_fn(move |request: Request, next: Next| {
+        let said =
+            request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+        heard.lock().unwrap().push(said.unwrap_or_default());
+        next.run(request)
+    }));
+    let server = client_of(router).await.server();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "first").unwrap();
+    let access = Access { token: Some(Token::file(file.clone())), ..Access::default() };
+    let client = Client::reaching(&server, &access, Options::default()).unwrap();
+    client.record(&[record("a")]).await.unwrap();
+    std::fs::write(&file, "second\n").unwrap();
+    client.list(&[]).await.unwrap();
+    client.export(&[("actor".into(), "me".into())]).await.unwrap();
+    client.watch(&[]).next().await.unwrap();
+    assert_eq!(*said.lock().unwrap(), ["Bearer first", "Bearer second", "Bearer second", "Bearer second"]);
+    assert!(!format!("{client:?}").contains("second"), "{client:?}");
+    std::fs::remove_file(&file).unwrap();
+    let error = client.list(&[]).await.unwrap_err();
+    assert!(matches!(error, ClientError::NoToken { .. }) && !error.is_passing(), "{error:?}");
+
+    for (server, token_in_the_open, is_sent) in [
+        ("http://127.0.0.1:1", false, true),
+        ("http://localhost:1", false, true),
+        ("http://[::1]:1", false, true),
+        ("http://audit:1", false, false),
+        ("http://127.0.0.1.audit.example:1", false, false),
+        ("http://10.0.0.1:1", false, false),
+        ("http://audit:1", true, true),
+        ("https://audit:1", false, true),
+    ] {
+        let access = Access { token_in_the_open, ..access.clone() };
+        let client = Client::reaching(server, &access, Options::default());
+        assert_eq!(client.is_ok(), is_sent, "{server}");
+        if let Err(error) = client {
+            assert!(error.to_string().contains("over plain HTTP"), "{error}");
+        }
     }
 }
 

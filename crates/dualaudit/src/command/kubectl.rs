@@ -5,6 +5,7 @@
 
 mod find;
 mod forward;
+mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,7 +14,7 @@ use clap::{ArgMatches, Parser, parser::ValueSource};
 use super::{
     Command,
     cluster::{ClusterArgs, PATIENCE},
-    reader::ReaderArgs,
+    reader::{FoundAccess, ReaderArgs},
 };
 use crate::client::ClientError;
 use forward::Forward;
@@ -96,19 +97,30 @@ pub(super) async fn run(plugin: Plugin, matches: &ArgMatches) -> anyhow::Result<
     if reader.is_server() || names_a_database(matches) {
         return super::dispatch(command).await;
     }
-    let client = access.client_of(access.config().await?)?;
+    let config = access.config().await?;
+    let token = user::token(&config).map_err(|error| anyhow::anyhow!("the kubeconfig's user: {error}"))?;
+    let has_token = token.is_some() || reader.access.names_a_token();
+    let client = access.client_of(config)?;
     let found = tokio::time::timeout(PATIENCE, find::target(&client, way.server_namespace.as_deref())).await;
     let target =
         found.map_err(|_| anyhow::anyhow!("the API server did not answer within {PATIENCE:?}"))??;
     let forward = Forward::open(client, target).await?;
     reader.server = Some(forward.url());
-    super::dispatch(command).await.map_err(|error| explained(error, &forward))
+    reader.access.found = FoundAccess { address: Some(forward.address()), token };
+    super::dispatch(command).await.map_err(|error| explained(error, &forward, has_token))
 }
 
-/// Says by which way there was no answer, which the URL of a forwarded port does not.
-fn explained(error: anyhow::Error, forward: &Forward) -> anyhow::Error {
-    let unanswered = matches!(error.downcast_ref(), Some(ClientError::Unreachable { .. }));
-    if unanswered { error.context(forward.to_string()) } else { error }
+/// Says by which way there was no answer, which the URL of a forwarded port does not, and what a kubeconfig may lack.
+fn explained(error: anyhow::Error, forward: &Forward, has_token: bool) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(ClientError::Unreachable { .. } | ClientError::Untrusted { .. }) => {
+            error.context(forward.to_string())
+        }
+        Some(ClientError::Problem(problem)) if problem.status == 401 && !has_token => {
+            error.context(user::NO_TOKEN)
+        }
+        _ => error,
+    }
 }
 
 /// Whether a database is named on the command line.

@@ -47,6 +47,7 @@ pub mod review;
 pub mod run;
 pub mod simulate;
 pub mod stats;
+mod transport;
 pub mod verify;
 mod writer;
 
@@ -210,6 +211,9 @@ fn usage() -> String {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("dualaudit: {error:#}");
+    if let Some(what) = error.downcast_ref().and_then(reader::what_to_do) {
+        eprintln!("dualaudit: {what}");
+    }
     ExitCode::FAILURE
 }
 

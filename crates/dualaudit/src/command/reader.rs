@@ -1,10 +1,12 @@
 //! Where readers read: a server, or a database directly. The commands don't care.
 
+use std::{net::SocketAddr, path::PathBuf};
+
 use anyhow::Context as _;
 
 use super::database::DatabaseArgs;
 use crate::{
-    client::Client,
+    client::{Access, Client, ClientError, Options, Token},
     clock::{Clock, SystemClock},
     completeness::{self, Asked, Summary},
     learn::{self, Answer, Ask},
@@ -15,12 +17,89 @@ use crate::{
 /// Where a command reads.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReaderArgs {
-    /// A dualaudit server, such as http://127.0.0.1:8080; comes before --database.
+    /// A dualaudit server, such as http://127.0.0.1:8080 or https://audit.example; comes before --database.
     #[arg(long, env = "DUALAUDIT_SERVER", hide_env_values = true, value_name = "URL")]
     pub server: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its own fields say it")]
+    pub access: AccessArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its own fields say it")]
     pub database: DatabaseArgs,
+}
+
+/// How the server is known, and as whom it is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AccessArgs {
+    /// The authorities (PEM) that vouch for a server at https:// [default: those of the platform]
+    #[arg(long, env = "DUALAUDIT_SERVER_CA", value_name = "FILE")]
+    pub server_ca: Option<PathBuf>,
+
+    /// A file that holds the bearer token to show to the server, read again at each request; without it,
+    /// DUALAUDIT_TOKEN is looked at.
+    #[arg(long, env = "DUALAUDIT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Send the token over plain HTTP to another machine, too, where anybody in between can read it.
+    #[arg(long)]
+    pub insecure_token: bool,
+
+    /// What kubectl's configuration says of it.
+    #[arg(skip)]
+    pub(super) found: FoundAccess,
+}
+
+/// What is known of a server that was found in a cluster.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FoundAccess {
+    /// Where it is.
+    pub(super) address: Option<SocketAddr>,
+    /// As whom it is asked, unless somebody else is named.
+    pub(super) token: Option<Token>,
+}
+
+impl AccessArgs {
+    /// Whether they say as whom.
+    pub(super) fn names_a_token(&self) -> bool {
+        self.token_file.is_some() || said_token().is_some()
+    }
+
+    /// What is known of the server.
+    ///
+    /// # Errors
+    /// A token that is none.
+    fn access(&self) -> anyhow::Result<Access> {
+        let token = match (&self.token_file, said_token()) {
+            (Some(file), _) => Some(Token::file(file.clone())),
+            (None, Some(text)) => {
+                Some(Token::text(&text).map_err(|why| anyhow::anyhow!("DUALAUDIT_TOKEN: {why}"))?)
+            }
+            (None, None) => self.found.token.clone(),
+        };
+        Ok(Access {
+            authorities: self.server_ca.clone(),
+            token,
+            token_in_the_open: self.insecure_token,
+            address: self.found.address,
+        })
+    }
+}
+
+/// The token in the environment: arguments can be seen by others.
+fn said_token() -> Option<String> {
+    std::env::var("DUALAUDIT_TOKEN").ok().filter(|text| !text.is_empty())
+}
+
+/// What to do where a server does not let somebody in.
+pub(super) fn what_to_do(error: &ClientError) -> Option<&'static str> {
+    Some(match error.problem()?.status {
+        401 => {
+            "show the server a token: --token-file FILE or DUALAUDIT_TOKEN, such as one that `kubectl create token ACCOUNT` \
+             prints"
+        }
+        403 => "ask whoever administers the cluster for a role of deploy/ that allows it (docs/access.md)",
+        _ => return None,
+    })
 }
 
 /// Reads from a server or a database.
@@ -45,7 +124,8 @@ impl ReaderArgs {
         let Some(server) = self.server.as_deref().filter(|server| !server.is_empty()) else {
             return Ok(Reader::Database(self.database.open_existing().await?));
         };
-        Ok(Reader::Server(Client::new(server).context("--server")?))
+        let client = Client::reaching(server, &self.access.access()?, Options::default());
+        Ok(Reader::Server(client.context("--server")?))
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     database::DatabaseArgs,
     partitions,
     publish::PublishArgs,
+    transport::TlsArgs,
 };
 use crate::{
     access::{Access, Guard},
@@ -39,7 +40,7 @@ const PRODUCERS_LOG: &str = "http";
 /// Records finished executions of a cluster, keeps them for review, cleans up, and serves the API.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db --window 24h"
+    after_help = "Examples:\n  dualaudit run --database sqlite:/var/lib/dualaudit/audit.db --window 24h\n  dualaudit run --listen 0.0.0.0:8443 --tls-certificate /tls/tls.crt --tls-key /tls/tls.key"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -103,6 +104,9 @@ pub struct Args {
     home: String,
 
     #[command(flatten)]
+    tls: TlsArgs,
+
+    #[command(flatten)]
     publish: PublishArgs,
 
     /// Run the controller without the API
@@ -130,6 +134,7 @@ enum AccessBy {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new());
+    let tls = args.tls.open(Arc::clone(&metrics))?;
     let store = args.database.open().await?;
     if let Some(origin) = &args.origin {
         let heads = store.logs().await?;
@@ -169,9 +174,24 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         parts.push(digester(&api.ingest));
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
-        tracing::info!("serving http://{}", listener.local_addr()?);
         let limits = Limits { rate: NonZeroU32::new(args.client_rate).map(Rate::of), ..Limits::default() };
-        parts.push(http::serve(listener, http::router_with(api, limits), until(stopped.clone())).boxed());
+        let (address, router) = (listener.local_addr()?, http::router_with(api, limits));
+        parts.push(match tls {
+            Some(tls) => {
+                tracing::info!("serving https://{address}");
+                http::serve_tls(listener, tls, router, until(stopped.clone())).boxed()
+            }
+            None => {
+                tracing::info!("serving http://{address}");
+                if !address.ip().is_loopback() {
+                    tracing::warn!(
+                        "whoever is between can read and change what is said with {address}: give it a certificate \
+                         (--tls-certificate, --tls-key)"
+                    );
+                }
+                http::serve(listener, router, until(stopped.clone())).boxed()
+            }
+        });
     }
     if let Some((ingest, board)) = cluster {
         publishers.push(publisher(&ingest).await?);

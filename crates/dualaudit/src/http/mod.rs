@@ -11,6 +11,7 @@ mod entries;
 mod etag;
 mod executions;
 mod export;
+mod handshake;
 mod healthz;
 mod holds;
 mod learn;
@@ -26,6 +27,7 @@ mod request_id;
 mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod tls;
 mod watch;
 
 use std::sync::Arc;
@@ -48,7 +50,8 @@ use problem::{Kind, Problem};
 
 pub use openapi::openapi_json;
 pub use rates::Rate;
-pub use serve::serve;
+pub use serve::{serve, serve_tls};
+pub use tls::{Tls, TlsError};
 
 /// What the API works on.
 #[derive(Clone)]

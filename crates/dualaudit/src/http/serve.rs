@@ -5,16 +5,21 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 use axum::{Router, body::Body};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
 };
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::{ServiceExt, service_fn};
 
-use super::rates::Peer;
+use super::{handshake::Handshakes, rates::Peer, tls::Tls};
 
 /// Connections beyond this wait to be accepted.
 const CONNECTIONS: usize = 4096;
@@ -31,8 +36,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until `shutdown`, then finishes what was accepted: requests under way are answered, idle
 /// connections closed, and nothing new is let in.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+    accept(listener, None, router, shutdown).await;
+}
+
+/// The same over TLS. The certificate is renewed as its files are.
+pub async fn serve_tls(listener: TcpListener, tls: Tls, router: Router, shutdown: impl Future<Output = ()>) {
+    let handshakes = Handshakes::new(tls.config());
+    let _renewing = AbortOnDropHandle::new(tokio::spawn(tls.keep_renewed()));
+    accept(listener, Some(handshakes), router, shutdown).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    handshakes: Option<Handshakes>,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
+    let stopping = CancellationToken::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = async {
@@ -52,29 +74,40 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             }
         };
         let connection = graceful.watcher();
-        let router = router.clone();
+        let (router, handshakes, stopping) = (router.clone(), handshakes.clone(), stopping.clone());
         tokio::spawn(async move {
+            let peer = Peer(address.ip());
+            // Answers are small and awaited.
+            let _ = stream.set_nodelay(true);
+            let ended = match handshakes {
+                None => converse(stream, peer, router, connection).await,
+                // Whoever is still at it at shutdown has sent nothing yet.
+                Some(handshakes) => match stopping.run_until_cancelled(handshakes.encrypt(stream)).await {
+                    None => Ok(()),
+                    Some(Err(why)) => Err(why),
+                    Some(Ok(stream)) => converse(stream, peer, router, connection).await,
+                },
+            };
             // A connection that breaks is the client's affair; what it sent is safe or unanswered.
-            if let Err(error) = converse(stream, Peer(address.ip()), router, connection).await {
+            if let Err(error) = ended {
                 tracing::debug!(error, "a connection ended early");
             }
             drop(room);
         });
     }
     drop(listener);
+    stopping.cancel();
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were not done {GRACE:?} after the shutdown began");
     }
 }
 
 async fn converse(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
+    watcher: Watcher,
 ) -> Result<(), String> {
-    // Answers are small and awaited.
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let service = service_fn(move |mut request: axum::http::Request<_>| {
         request.extensions_mut().insert(peer);
         let router = router.clone();
@@ -100,6 +133,7 @@ async fn converse(
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
         sync::oneshot,
     };
 

@@ -103,6 +103,8 @@ impl Served {
 
     /// One that sees a cluster.
     pub(crate) async fn seeing(live: Option<Arc<Board>>, limits: Limits) -> Self {
+        // The clients of tests want one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         let inner = SqliteStore::open(dir.path().join("test.db"), Options::default()).unwrap();
         let store = Arc::new(Faulty { inner: Arc::new(inner), fault: AtomicU8::new(Fault::None as u8) });

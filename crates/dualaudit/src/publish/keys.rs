@@ -89,7 +89,9 @@ pub async fn read(source: &KeySource, client: Option<&Client>) -> Result<Vec<Sig
     parse(&text).map_err(|reason| wrong(&reason))
 }
 
-fn warn_of_readers(path: &Path) {
+/// Tells the log of a file of private keys that others than its owner may read or change. It is used all the same: where
+/// Kubernetes mounts a Secret, its mode is not always one's own to choose.
+pub fn warn_of_readers(path: &Path) {
     // A pipe has no mode that says anything, and what cannot be asked could be read all the same.
     let mode = fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.permissions().mode());
     if let Some(mode) = mode.filter(|mode| is_open_to_others(*mode)) {

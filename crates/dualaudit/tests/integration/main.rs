@@ -40,6 +40,7 @@ mod review;
 mod scale;
 mod shell;
 mod shutdown;
+mod transport;
 mod verifiers;
 mod watch;
 mod witness;

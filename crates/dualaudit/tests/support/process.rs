@@ -71,6 +71,8 @@ impl Dualaudit {
 
     /// Runs this command and waits for nothing; its `url` stays empty.
     pub fn launch(mut command: Command) -> Self {
+        // The clients of tests want one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child =
             command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("dualaudit starts");
         let stderr = child.stderr.take().expect("its standard error");

@@ -13,8 +13,8 @@ use crate::command::cluster::told;
 const LABEL: &str = "app.kubernetes.io/name=dualaudit";
 /// Where it is looked for by those who may not look everywhere.
 const HOME: &str = "dualaudit";
-/// The name of the port that serves the API, where there are several.
-const PORT: &str = "http";
+/// The names of the port that serves the API, where there are several; what is called by the first speaks TLS.
+const PORTS: [&str; 2] = ["https", "http"];
 /// What is needed where something is not allowed.
 pub(super) const ALLOWED: &str = "it takes the role dualaudit-user of deploy/service.yaml, in the namespace that \
     dualaudit runs in; or name a server by --server";
@@ -27,10 +27,14 @@ const MOST: u32 = 100;
 pub(super) struct Target {
     /// The namespace of the Service and of the pod.
     pub(super) namespace: String,
+    /// The Service.
+    pub(super) service: String,
     /// The pod.
     pub(super) pod: String,
     /// The port of the pod.
     pub(super) port: u16,
+    /// Whether it speaks TLS.
+    pub(super) is_encrypted: bool,
 }
 
 /// Finds it in a namespace, or in all that may be looked into.
@@ -45,10 +49,11 @@ pub(super) async fn target(client: &Client, namespace: Option<&str>) -> anyhow::
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={name}")).limit(MOST);
     let slices = slices.list(&of_service).await.map_err(|error| told(&error, ALLOWED))?;
     let port = port_of(&service).ok_or_else(|| anyhow!("the Service {home}/{name} has no port"))?;
+    let is_encrypted = speaks_tls(port);
     let Some((pod, port)) = ready(&slices.items, port) else {
         bail!("no pod is ready behind the Service {home}/{name}: see `kubectl get pods -n {home}`");
     };
-    Ok(Target { namespace: home, pod, port })
+    Ok(Target { namespace: home, service: name, pod, port, is_encrypted })
 }
 
 async fn services(client: &Client, namespace: Option<&str>) -> anyhow::Result<Vec<Service>> {
@@ -104,8 +109,15 @@ fn port_of(service: &Service) -> Option<&ServicePort> {
     let ports = service.spec.as_ref()?.ports.as_deref()?;
     match ports {
         [one] => Some(one),
-        several => several.iter().find(|port| port.name.as_deref() == Some(PORT)),
+        several => {
+            PORTS.iter().find_map(|name| several.iter().find(|port| port.name.as_deref() == Some(name)))
+        }
     }
+}
+
+/// Whether a port says of itself that it speaks TLS.
+fn speaks_tls(port: &ServicePort) -> bool {
+    [&port.name, &port.app_protocol].into_iter().flatten().any(|said| said == PORTS[0])
 }
 
 /// A pod that is ready, and its port.
@@ -150,6 +162,16 @@ mod tests {
         let headless = service("c", &json!([]));
         assert_eq!(one_of(&[headless.clone(), one.clone()], None).unwrap(), one);
         assert_eq!(port_of(&one).unwrap().port, 80);
+        let both = service("a", &json!([{"name": "http", "port": 80}, {"name": "https", "port": 443}]));
+        assert_eq!(port_of(&both).unwrap().port, 443);
+        for (port, is_encrypted) in [
+            (json!({"port": 443}), false),
+            (json!({"name": "http", "port": 443}), false),
+            (json!({"name": "https", "port": 8080}), true),
+            (json!({"name": "api", "appProtocol": "https", "port": 8080}), true),
+        ] {
+            assert_eq!(speaks_tls(port_of(&service("a", &json!([port]))).unwrap()), is_encrypted, "{port}");
+        }
         assert!(one_of(&[headless], None).unwrap_err().contains("in any namespace: install"));
         assert!(one_of(&[], Some("x")).unwrap_err().contains("in namespace x: install"));
         let several = one_of(&[one, other], None).unwrap_err();

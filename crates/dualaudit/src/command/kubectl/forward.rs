@@ -44,15 +44,24 @@ impl Forward {
         Ok(Self { address, target, failure })
     }
 
-    /// Where the pod is to be found.
+    /// The server. One that speaks TLS has a certificate for the name of its Service.
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let Target { namespace, service, is_encrypted, .. } = &self.target;
+        match is_encrypted {
+            true => format!("https://{service}.{namespace}.svc:{}", self.address.port()),
+            false => format!("http://{}", self.address),
+        }
+    }
+
+    /// Where it is to be found.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target { namespace, pod, port } = &self.target;
+        let Target { namespace, pod, port, .. } = &self.target;
         write!(f, "by port {port} of the pod {namespace}/{pod}")?;
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
             Some(why) => write!(f, " ({why})"),

@@ -1,0 +1,42 @@
+//! As whom the server is asked: the user of the kubeconfig, whose token it is shown.
+
+use kube::{
+    Config,
+    client::{Body, ConfigExt as _},
+};
+use reqwest::header::AUTHORIZATION;
+use tower::{BoxError, Layer as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
+
+use crate::client::Token;
+
+/// What to do where the kubeconfig has nothing that a server could be shown.
+pub(super) const NO_TOKEN: &str = "the kubeconfig's user has no token but something else, such as a client certificate, \
+    which is for the API server alone: show the server a token, \
+    `kubectl create token ACCOUNT >FILE` and --token-file FILE";
+
+/// The token of a kubeconfig's user, however it comes about: as it stands there, from a file, or from a plugin that is
+/// run; renewed as kubectl does it. `None` where the user is known by something else.
+///
+/// # Errors
+/// A plugin or a file that cannot be used.
+pub(super) fn token(config: &Config) -> Result<Option<Token>, kube::Error> {
+    let Some(layer) = config.auth_layer()? else { return Ok(None) };
+    // A password has no place in a token's stead.
+    if config.auth_info.password.is_some() && config.auth_info.token.is_none() {
+        return Ok(None);
+    }
+    // Answers what it is asked with.
+    let echo = service_fn(|request: http::Request<Body>| {
+        let mut answer = http::Response::new(());
+        *answer.headers_mut() = request.into_parts().0.headers;
+        std::future::ready(Ok::<_, BoxError>(answer))
+    });
+    let user = BoxCloneSyncService::new(layer.layer(echo));
+    Ok(Some(Token::asked(move || {
+        let asked = user.clone().oneshot(http::Request::new(Body::empty()));
+        Box::pin(async move {
+            let answer = asked.await.map_err(|error| format!("the kubeconfig's user: {error}"))?;
+            answer.headers().get(AUTHORIZATION).cloned().ok_or_else(|| NO_TOKEN.to_owned())
+        })
+    })))
+}
