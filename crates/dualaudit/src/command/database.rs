@@ -217,6 +217,21 @@ impl DatabaseArgs {
         migrated.with_context(|| format!("cannot migrate the database {}", self.database))
     }
 
+    /// Lets each role write its log alone, where roles are kept apart.
+    ///
+    /// # Errors
+    /// A file, which has no roles; a role that is not there.
+    pub async fn grant_logs(&self, grants: &[(String, String)]) -> anyhow::Result<()> {
+        match &self.database {
+            _ if grants.is_empty() => Ok(()),
+            Location::Sqlite(_) => bail!("--grant-log is for PostgreSQL: files have no roles"),
+            Location::Postgres(location) => {
+                let granted = postgres::grant_logs(&self.with_password(location)?, grants).await;
+                granted.with_context(|| format!("cannot grant logs of the database {}", self.database))
+            }
+        }
+    }
+
     /// Writes a consistent copy of the database to a new file, where the database is one.
     ///
     /// # Errors

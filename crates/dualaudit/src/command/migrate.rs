@@ -28,6 +28,7 @@ moved, 1 not yet, 3 something is wrong and was not opened.
 Examples:
   dualaudit migrate --database sqlite:/var/lib/dualaudit/dualaudit.db
   dualaudit migrate --database postgres://owner@db/audit --grant-to dualaudit
+  dualaudit migrate --database postgres://owner@db/audit --grant-log east=audit_east --grant-log west=audit_west
   dualaudit migrate --from sqlite:/var/lib/dualaudit/dualaudit.db --to postgres://owner@db/audit";
 
 /// Create a database's tables, or bring its schema up to date; of PostgreSQL, also do what
@@ -40,6 +41,10 @@ pub struct Args {
     /// Let this role do what `dualaudit run` does, and nothing that takes a record away (PostgreSQL).
     #[arg(long, value_name = "ROLE")]
     grant_to: Option<String>,
+    /// Let this role write this log, besides what --grant-to does; may be repeated. From the first such grant on, a role
+    /// writes the logs that it was granted, and no other (PostgreSQL).
+    #[arg(long, value_name = "LOG=ROLE", value_parser = grant)]
+    grant_log: Vec<(String, String)>,
     /// Move logs out of this database: sqlite:PATH. Instead of --database.
     #[arg(long, value_name = "URL", requires = "to", value_parser = super::database::Unrepeated)]
     from: Option<Location>,
@@ -57,18 +62,34 @@ pub struct Args {
 /// A database that cannot be opened, or whose schema is newer than this program; a move that is not right, or
 /// did not end.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { mut database, grant_to, from, to, log } = args;
+    let Args { mut database, grant_to, grant_log, from, to, log } = args;
     if let (Some(from), Some(to)) = (from, to) {
         database.database = to;
-        return move_there(&from, &database, grant_to.as_deref(), &log).await;
+        let moved = move_there(&from, &database, grant_to.as_deref(), &log).await?;
+        database.grant_logs(&grant_log).await?;
+        return Ok(moved);
     }
     let maintained = database.migrate(grant_to.as_deref()).await?;
+    database.grant_logs(&grant_log).await?;
     fold_statistics(database.open().await?.as_ref()).await?;
     output::line(format_args!("The database {} is up to date.", database.database))?;
     if let Some(maintained) = maintained {
         output::line(maintain::sentence(Maintained::Postgres(maintained)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A log, and who may write it.
+fn grant(text: &str) -> Result<(String, String), String> {
+    let (log, role) = text.split_once('=').ok_or("must be LOG=ROLE")?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
+    if !(1..=63).contains(&log.len()) || !log.chars().all(allowed) {
+        return Err("a log's name is 1 to 63 of a-z, 0-9, '.' and '-'".to_owned());
+    }
+    if role.is_empty() {
+        return Err("must be LOG=ROLE, and names no role".to_owned());
+    }
+    Ok((log.to_owned(), role.to_owned()))
 }
 
 /// Folds the statistics of what was recorded before there were any.

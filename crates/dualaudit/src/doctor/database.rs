@@ -1,7 +1,11 @@
 //! Checks of a database.
 
 use super::{Check, clock};
-use crate::store::{StoreError, postgres, sqlite};
+use crate::store::{
+    StoreError,
+    postgres::{self, Writes},
+    sqlite,
+};
 
 /// Fewer months ahead than this are warned of, which leaves that many months to act.
 pub const FEW_MONTHS: i32 = 3;
@@ -37,6 +41,7 @@ pub fn of_a_server(seen: &postgres::Seen) -> Vec<Check> {
             checks.push(Check::ok("schema", format!("version {}, the latest", schema.version)));
             checks.push(unaltered(&schema.alterations));
             checks.push(privileges(schema));
+            checks.push(logs(schema));
             checks.push(partitions(schema));
         }
     }
@@ -124,6 +129,34 @@ fn privileges(schema: &postgres::SchemaSeen) -> Check {
         return Check::warning(NAME, found, remedy);
     }
     Check::ok(NAME, format!("the role {role} can do what `run` needs, and no more"))
+}
+
+/// Whether one role can write what another's cluster did.
+fn logs(schema: &postgres::SchemaSeen) -> Check {
+    const NAME: &str = "logs";
+    const REMEDY: &str =
+        "give each cluster a role of its own, and run `dualaudit migrate --grant-log LOG=ROLE` as the owner";
+    let role = &schema.role;
+    match &schema.writes {
+        Writes::Undivided { clusters: ..=1 } => {
+            Check::ok(NAME, "whoever may record writes every log; no second cluster records here")
+        }
+        Writes::Undivided { clusters } => Check::warning(
+            NAME,
+            format!("{clusters} clusters record here, and the role of each may write the others' logs"),
+            REMEDY,
+        ),
+        Writes::All => {
+            Check::ok(NAME, format!("roles write the logs that they are granted; {role} writes all"))
+        }
+        Writes::Granted(logs) if logs.is_empty() => {
+            let found = format!("the role {role} is granted no log, so it can record nothing");
+            Check::wrong(NAME, found, "run `dualaudit migrate --grant-log LOG=ROLE` as the owner")
+        }
+        Writes::Granted(logs) => {
+            Check::ok(NAME, format!("the role {role} may write {}, and no other log", logs.join(", ")))
+        }
+    }
 }
 
 fn partitions(schema: &postgres::SchemaSeen) -> Check {

@@ -180,6 +180,8 @@ async fn begin(session: &Session, log: &str, batch: &Batch) -> Result<(HeadRow, 
     );
     begun?;
     let Some(head) = head? else {
+        // Of a log that is not granted, the head cannot be locked.
+        log::check_granted(session, log).await?;
         let what = format!("there is no log {log:?}: it was never opened");
         return Err(StoreError::Rejected(what).into());
     };

@@ -105,7 +105,8 @@ fn explain(database: &str, error: &Postgres) -> StoreError {
     match *code {
         SqlState::INSUFFICIENT_PRIVILEGE => {
             return unavailable(
-                "refuses this role what it needs: run `dualaudit migrate --grant-to ROLE` as the owner",
+                "refuses this role what it needs: run `dualaudit migrate --grant-to ROLE` as the owner, or --grant-log \
+                 LOG=ROLE where each role writes its own log",
             );
         }
         SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE => {

@@ -8,7 +8,7 @@ use super::{
     session::Session,
     values::Micros,
 };
-use crate::store::{Log, LogOpening, LogState, rows::Cells};
+use crate::store::{Log, LogOpening, LogState, StoreError, rows::Cells};
 
 /// See [`crate::store::Store::open_log`].
 pub(super) async fn open(session: &Session, opening: &LogOpening) -> Result<Log> {
@@ -19,8 +19,10 @@ pub(super) async fn open(session: &Session, opening: &LogOpening) -> Result<Log>
         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, NULL)
         ON CONFLICT (name) DO NOTHING";
     if let Some(log) = find(session, opening).await? {
+        check_granted(session, &log.name).await?;
         return Ok(log);
     }
+    check_granted(session, &opening.log).await?;
     let (owner, cluster_uid) = opening.owner.columns();
     let statement = session.prepare_cached(INSERT).await?;
     let created_at = Micros::from(opening.now);
@@ -35,6 +37,27 @@ pub(super) async fn open(session: &Session, opening: &LogOpening) -> Result<Log>
         Some(log) => Ok(log),
         None => Err(Error::damaged(format!("log {} is gone", opening.log))),
     }
+}
+
+/// Checks that this role may write the log, where roles write one log each.
+///
+/// # Errors
+/// [`StoreError::Foreign`] when it may not.
+pub(super) async fn check_granted(session: &Session, log: &str) -> Result<()> {
+    const GRANTED: &str = "
+        -- whether the log is granted
+        SELECT dualaudit_is_owner() OR coalesce($1 = ANY (dualaudit_granted()), true), current_user::text";
+    let row =
+        session.row(GRANTED, &[&log]).await?.ok_or_else(|| Error::damaged("a question without an answer"))?;
+    if row.try_get(0)? {
+        return Ok(());
+    }
+    let role: &str = row.try_get(1)?;
+    Err(StoreError::Foreign(format!(
+        "the role {role} may not write the log {log}: run `dualaudit migrate --grant-log {log}={role}` as the owner, or \
+         run as the role that is granted it"
+    ))
+    .into())
 }
 
 /// The log, or the one that goes on in its place.

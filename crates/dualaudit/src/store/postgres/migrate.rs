@@ -10,7 +10,7 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("../../../migrations/postgres/0014_windows.sql"),
     include_str!("../../../migrations/postgres/0015_names.sql"),
     include_str!("../../../migrations/postgres/0016_passed_over.sql"),
+    include_str!("../../../migrations/postgres/0017_one_role_a_log.sql"),
 ];
 
 /// The version of the schema that this program knows.
@@ -120,9 +121,14 @@ pub(super) async fn migrate(client: &mut Client, now: Time) -> Result<Maintained
         -- a migration is applied
         INSERT INTO dualaudit_schema (version)
         VALUES ($1)";
+    // Where functions that a migration makes look names up: no session's temporary tables come before ours.
+    const SEARCH: &str = "
+        -- where migrations look names up
+        SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)";
     loop {
         let transaction = client.transaction().await?;
         transaction.batch_execute(LOCK).await?;
+        transaction.batch_execute(SEARCH).await?;
         // Asked again under the lock: another process may have migrated meanwhile.
         let Version(version) = check(transaction.client()).await?;
         let Some(migration) = MIGRATIONS.get(version) else { break };
@@ -141,5 +147,14 @@ pub(super) async fn grant(client: &Client, role: &str) -> Result<()> {
         -- grant
         SELECT dualaudit_grant($1)";
     client.query_one(GRANT, &[&role]).await?;
+    Ok(())
+}
+
+/// Lets a role write a log, which from the first such grant on only those may who were granted it.
+pub(super) async fn grant_log(client: &Client, log: &str, role: &str) -> Result<()> {
+    const GRANT: &str = "
+        -- grant a log
+        SELECT dualaudit_grant_log($1, $2)";
+    client.query_one(GRANT, &[&log, &role]).await?;
     Ok(())
 }

@@ -63,7 +63,7 @@ mod weigh;
 
 pub use location::Location;
 pub use maintain::{MONTHS_AHEAD, Maintained, maintain, months_ahead};
-pub use observe::{SchemaSeen, Seen, Slot, observe};
+pub use observe::{SchemaSeen, Seen, Slot, Writes, observe};
 
 /// How long a question may take unless another limit is asked for.
 pub const QUESTION_LIMIT: Duration = Duration::from_secs(10);
@@ -102,6 +102,22 @@ pub async fn migrate(
         Ok(maintained)
     };
     migrate.await.map_err(|error: Error| error.at(&location.to_string()))
+}
+
+/// Lets each role write its log, and do what `dualaudit run` does beside. From the first such grant on, a role writes the
+/// logs that it was granted, and no other. For the database's owner.
+///
+/// # Errors
+/// Those of [`PostgresStore::open`]; a role that is not there.
+pub async fn grant_logs(location: &Location, grants: &[(String, String)]) -> Result<(), StoreError> {
+    let grant = async {
+        let client = connect::owner(location).await?;
+        for (log, role) in grants {
+            migrate::grant_log(&client, log, role).await?;
+        }
+        Ok(())
+    };
+    grant.await.map_err(|error: Error| error.at(&location.to_string()))
 }
 
 /// A store in one PostgreSQL database. Cheap to clone; all clones share the connections.

@@ -68,8 +68,24 @@ pub struct SchemaSeen {
     pub missing: Vec<String>,
     /// What it can do although `run` does not need it.
     pub excessive: Vec<String>,
+    /// Which logs that role may write.
+    pub writes: Writes,
     /// Months after the present one that have partitions; a sentence where it cannot be said.
     pub months_ahead: std::result::Result<i32, String>,
+}
+
+/// Which logs a role may write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// All: no log was granted to anybody.
+    Undivided {
+        /// How many logs of clusters there are.
+        clusters: i64,
+    },
+    /// All, as the owner of the tables.
+    All,
+    /// Those that it was granted.
+    Granted(Vec<String>),
 }
 
 /// Looks.
@@ -154,12 +170,27 @@ async fn schema(client: &Client, version: usize, clock: &dyn Clock) -> Result<Sc
     let alterations = schema::alterations(client).await?;
     let (missing, excessive) = privileges(client).await?;
     let role = client.query_one("SELECT current_user::text", &[]).await?.try_get(0)?;
+    let writes = writes(client).await?;
     let months_ahead = match maintain::ahead(client, clock.now()).await {
         Ok(months) => Ok(months),
         Err(Error::Damaged(what)) => Err(what),
         Err(error) => return Err(error),
     };
-    Ok(SchemaSeen { version, alterations, role, missing, excessive, months_ahead })
+    Ok(SchemaSeen { version, alterations, role, missing, excessive, writes, months_ahead })
+}
+
+async fn writes(client: &Client) -> Result<Writes> {
+    const WRITES: &str = "
+        -- what may be written
+        SELECT CASE WHEN dualaudit_is_owner() THEN NULL ELSE dualaudit_granted() END,
+            EXISTS (SELECT 1 FROM dualaudit_log_grant),
+            (SELECT count(*) FROM log WHERE owner = 'cluster')";
+    let row = client.query_one(WRITES, &[]).await?;
+    Ok(match (row.try_get(0)?, row.try_get(1)?) {
+        (Some(logs), _) => Writes::Granted(logs),
+        (None, true) => Writes::All,
+        (None, false) => Writes::Undivided { clusters: row.try_get(2)? },
+    })
 }
 
 /// What `dualaudit_grant` gives, and what would take records away.

@@ -20,7 +20,7 @@ const UNTOUCHED: &str = include_str!("../../../migrations/postgres/schema.txt");
 const LATER: &str = "_later";
 
 /// What may not be added, because it can change or refuse what is recorded.
-const CLOSED: [&str; 4] = ["trigger ", "rule ", "column ", "constraint "];
+const CLOSED: [&str; 5] = ["trigger ", "rule ", "column ", "constraint ", "policy "];
 
 /// An index that may refuse what is recorded, as the server writes its definition.
 const UNIQUE: &str = "CREATE UNIQUE INDEX ";
@@ -105,6 +105,7 @@ const OBJECTS: &str = "
             CASE kept.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END AS kind,
             CASE kept.relpersistence WHEN 'p' THEN 'permanent' ELSE 'lost in a crash' END
                 || CASE WHEN kept.relrowsecurity THEN ', with row security' ELSE '' END
+                || CASE WHEN kept.relforcerowsecurity THEN ' of its owner too' ELSE '' END
                 || CASE WHEN kept.relkind = 'p' THEN ', with partitions' ELSE '' END
                 || coalesce(', partition of ' || parent.relname, '') AS what
         FROM pg_class AS kept
@@ -129,6 +130,7 @@ const OBJECTS: &str = "
             || ', type ' || tgtype || ', ' || proname
             || '(' || replace(encode(tgargs, 'escape'), '\\000', '') || ')'
             || coalesce(', new rows ' || tgnewtable, '')
+            || coalesce(', old rows ' || tgoldtable, '')
             || CASE WHEN tgqual IS NULL AND tgattr = '' THEN '' ELSE ', sometimes' END
     FROM ours
     JOIN pg_trigger ON tgrelid = ours.oid AND NOT tgisinternal
@@ -137,6 +139,14 @@ const OBJECTS: &str = "
     SELECT 'rule ' || rulename || ' on ' || name, 'type ' || ev_type::text
     FROM ours
     JOIN pg_rewrite ON ev_class = ours.oid
+    UNION ALL
+    SELECT 'policy ' || polname || ' on ' || name,
+        CASE WHEN polpermissive THEN '' ELSE 'restrictive, ' END || 'for ' || polcmd::text
+            || CASE WHEN polroles = '{0}' THEN '' ELSE ', of some' END
+            || coalesce(', using ' || pg_get_expr(polqual, polrelid), '')
+            || coalesce(', check ' || pg_get_expr(polwithcheck, polrelid), '')
+    FROM ours
+    JOIN pg_policy ON polrelid = ours.oid
     UNION ALL
     SELECT 'constraint ' || conname || ' on ' || name,
         CASE WHEN convalidated THEN 'valid, ' ELSE 'not valid, ' END || pg_get_constraintdef(pg_constraint.oid)

@@ -10,6 +10,7 @@ use crate::store::{
 };
 
 mod altered;
+mod apart;
 mod faults;
 mod maintain;
 mod schema;

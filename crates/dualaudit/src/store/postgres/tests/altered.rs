@@ -7,7 +7,7 @@ use crate::store::{
     postgres::{Options, PostgresStore, maintain},
 };
 
-const ALTERED: [(&str, &str); 17] = [
+const ALTERED: [(&str, &str); 22] = [
     ("DROP TRIGGER log_is_not_deleted ON log", "trigger log_is_not_deleted on log is missing"),
     (
         "ALTER TABLE log_entry DISABLE TRIGGER log_entry_is_appended",
@@ -47,7 +47,15 @@ const ALTERED: [(&str, &str); 17] = [
     ),
     ("CREATE RULE quiet AS ON INSERT TO hold DO INSTEAD NOTHING", "rule quiet on hold was added"),
     ("ALTER TABLE quarantine SET UNLOGGED", "table quarantine was changed"),
-    ("ALTER TABLE tracked ENABLE ROW LEVEL SECURITY", "table tracked was changed"),
+    ("ALTER TABLE erased ENABLE ROW LEVEL SECURITY", "table erased was changed"),
+    ("ALTER TABLE tracked DISABLE ROW LEVEL SECURITY", "table tracked was changed"),
+    ("ALTER TABLE tracked FORCE ROW LEVEL SECURITY", "table tracked was changed"),
+    ("DROP POLICY log_is_written_by_log ON log", "policy log_is_written_by_log on log is missing"),
+    (
+        "ALTER POLICY hold_is_written_by_log ON hold USING (true)",
+        "policy hold_is_written_by_log on hold was changed",
+    ),
+    ("CREATE POLICY all_of_it ON review USING (true)", "policy all_of_it on review was added"),
     (
         "ALTER TABLE workflow_execution_revision ALTER nonce DROP NOT NULL, ADD COLUMN note text",
         "column workflow_execution_revision.nonce was changed (and 1 more",

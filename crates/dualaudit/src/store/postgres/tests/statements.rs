@@ -18,7 +18,7 @@ use crate::store::{
 };
 
 /// Statements that name no log, and why.
-const OF_NO_LOG: [&str; 12] = [
+const OF_NO_LOG: [&str; 16] = [
     // Of the table of logs itself, each of which is a row.
     "logs",
     // Of the server and the schema.
@@ -26,12 +26,17 @@ const OF_NO_LOG: [&str; 12] = [
     "whether the schema is ours",
     "version of the schema",
     "a migration is applied",
+    "where migrations look names up",
     "partitions ahead",
     "remove: logs",
     "remove: whether there is anything",
     "remove: purged months",
     "remove: whole months",
     "grant",
+    // Of what is granted to whom.
+    "grant a log",
+    "whether the log is granted",
+    "what may be written",
     // Of the session.
     "arrive: say so to the triggers",
 ];

@@ -27,7 +27,7 @@ async fn full() -> Fresh {
     store
 }
 
-async fn fill(store: &dyn crate::store::Store) {
+pub(super) async fn fill(store: &dyn crate::store::Store) {
     append(
         store,
         [
