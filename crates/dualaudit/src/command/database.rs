@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
+use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind, parser::ValueSource};
 
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -24,7 +24,7 @@ use crate::{
 /// The database a command works on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseArgs {
-    /// The database, as sqlite:PATH or postgres://USER@HOST:PORT/NAME.
+    /// The database, as sqlite:PATH or postgres://USER@HOST:PORT/NAME; without a password.
     ///
     /// Of PostgreSQL, ?sslmode= is disable, prefer (unless given), require or verify-full, and
     /// &sslrootcert= a file with the authorities that verify-full trusts.
@@ -108,12 +108,33 @@ impl TypedValueParser for Unrepeated {
         value: &OsStr,
     ) -> Result<Location, clap::Error> {
         let parsed = value.to_str().ok_or_else(|| "is not UTF-8".to_owned()).and_then(str::parse);
-        parsed.map_err(|rule| {
-            let named = argument.map_or_else(|| "--database <URL>".to_owned(), ToString::to_string);
-            let what = format!("invalid value for '{named}': {rule}\n");
-            clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command)
-        })
+        parsed.map_err(|rule| refused(command, argument, &rule))
     }
+
+    /// What stands on the command line is seen by whoever lists processes: a password there is refused.
+    fn parse_ref_(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<Location, clap::Error> {
+        const VISIBLE: &str = "has a password, which whoever lists the processes of this machine can read there: put it \
+            into a file and name that by --database-password-file, or into PGPASSWORD";
+        let location = self.parse_ref(command, argument, value)?;
+        match &location {
+            Location::Postgres(there) if there.has_password() && source == ValueSource::CommandLine => {
+                Err(refused(command, argument, VISIBLE))
+            }
+            _ => Ok(location),
+        }
+    }
+}
+
+fn refused(command: &Command, argument: Option<&Arg>, rule: &str) -> clap::Error {
+    let named = argument.map_or_else(|| "--database <URL>".to_owned(), ToString::to_string);
+    let what = format!("invalid value for '{named}': {rule}\n");
+    clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command)
 }
 
 impl DatabaseArgs {

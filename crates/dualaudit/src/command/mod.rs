@@ -221,9 +221,14 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 /// say it once.
 const LOGGED: &str = "info,kube_client=off,kube_runtime=off";
 
+/// What is never told, whatever is asked for: the values of each statement, secrets of logs and records among them.
+const UNTOLD: [&str; 1] = ["tokio_postgres=info"];
+
 /// `DUALAUDIT_LOG` takes tracing's directives, such as `debug` or `dualaudit::controller=debug`.
 fn start_logging() {
     let filter = EnvFilter::try_from_env("DUALAUDIT_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let untold = UNTOLD.iter().filter_map(|directive| directive.parse().ok());
+    let filter = untold.fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

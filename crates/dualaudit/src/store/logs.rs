@@ -102,8 +102,8 @@ pub enum Owner {
     Producers,
 }
 
-/// What is needed to open a log. The secret and the origin only matter at first use.
-#[derive(Clone, Debug)]
+/// What is needed to open a log. The secret and the origin only matter at first use. Not to be printed: it holds the secret.
+#[derive(Clone)]
 pub struct LogOpening {
     /// `[a-z0-9.-]{1,63}`.
     pub log: String,

@@ -38,6 +38,7 @@ mod retained;
 mod retention;
 mod review;
 mod scale;
+mod secrets;
 mod shell;
 mod shutdown;
 mod transport;

@@ -158,21 +158,26 @@ async fn a_log_that_was_succeeded_moves_with_the_one_that_goes_on() {
 #[test]
 fn a_move_that_cannot_be_is_said_and_no_password() {
     let audit = Standalone::new();
-    let secret = "postgres://me:hunter2@127.0.0.1:1/audit";
+    let server = "postgres://me@127.0.0.1:1/audit";
+    let seen = "postgres://me:hunter2@127.0.0.1:1/audit";
+    let password = audit.dir.path().join("password");
+    std::fs::write(&password, "hunter2").unwrap();
+    let file = ["--database-password-file", password.to_str().unwrap()];
     let there = format!("sqlite:{}", audit.file().display());
     for (from, to, reason, expected) in [
-        (secret, &*there, "logs move from a file", 1),
-        (secret, secret, "logs move from a file", 1),
-        ("sqlite:/nowhere/audit.db", secret, "there is no such file", 1),
-        ("sqlite:", secret, "invalid value for '--from <URL>'", 2),
+        (server, &*there, "logs move from a file", 1),
+        (server, server, "logs move from a file", 1),
+        ("sqlite:/nowhere/audit.db", server, "there is no such file", 1),
+        ("sqlite:", server, "invalid value for '--from <URL>'", 2),
         (&*there, "postgres://me:hunter2@:x/y", "invalid value for '--to <URL>'", 2),
+        (&*there, seen, "has a password, which whoever lists the processes", 2),
     ] {
-        let (status, text) = said(audit.run(&arguments(from, to)));
+        let (status, text) = said(audit.run(&[&arguments(from, to)[..], &file].concat()));
         assert!(status == expected && text.contains(reason), "{status}: {text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
     assert!(audit.run(&["migrate"]).status.success());
-    let (status, text) = said(audit.run(&arguments(&there, secret)));
+    let (status, text) = said(audit.run(&[&arguments(&there, server)[..], &file].concat()));
     assert!(status == 1 && text.contains("cannot be reached") && !text.contains("hunter2"), "{text}");
     let (status, _) = said(audit.run(&["migrate", "--from", &there]));
     assert_eq!(status, 2, "--to is missing");
