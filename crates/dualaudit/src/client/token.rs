@@ -44,7 +44,7 @@ impl Token {
     }
 
     /// The `Authorization` header at present.
-    pub(super) async fn header(&self) -> Result<HeaderValue, String> {
+    pub(crate) async fn header(&self) -> Result<HeaderValue, String> {
         match &self.0 {
             Source::Text(value) => Ok(value.clone()),
             Source::File(path) => {

@@ -170,6 +170,43 @@ async fn where_there_is_no_way_to_a_server_kubectl_says_why() {
     cluster.plane.end();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_shows_a_server_that_speaks_tls_the_token_of_its_user() {
+    let cluster = Cluster::alone().await;
+    let names = ["dualaudit.dualaudit.svc".to_owned()];
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+    let file = |name: &str, text: String| {
+        let path = cluster.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (certificate, key) = (file("tls.crt", cert.pem()), file("tls.key", signing_key.serialize_pem()));
+    let tls = ["--access", "kubernetes", "--tls-certificate", &certificate, "--tls-key", &key];
+    let dualaudit = Dualaudit::run(&cluster, &tls);
+    in_cluster::announce(&cluster, &dualaudit.url).await;
+    let kubectl = Kubectl::of(&cluster, cluster.admin_kubeconfig());
+    // Asked without TLS, as its Service has it.
+    let said = kubectl.refused(&["dualaudit", "list", "-A"], 1);
+    assert!(said.contains("This port speaks TLS"), "{said}");
+    let port = r#"{"spec":{"ports":[{"name":"https","port":8080,"targetPort":"http"}]}}"#;
+    kubectl.ok(&["-n", HOME, "patch", "service", "dualaudit", "--type=merge", "-p", port]);
+    let slice = r#"[{"op":"replace","path":"/ports/0/name","value":"https"}]"#;
+    kubectl.ok(&["-n", HOME, "patch", "endpointslice", "dualaudit-1", "--type=json", "-p", slice]);
+    let said = kubectl.refused(&["dualaudit", "list", "-A"], 1);
+    assert!(
+        said.contains("no trusted authority") && said.contains("of the pod dualaudit/dualaudit-0"),
+        "{said}"
+    );
+    // The administrator's token is in the kubeconfig.
+    assert_eq!(kubectl.listed(&["-A", "--server-ca", &certificate]), [""; 0]);
+    let none = file("none", "none".to_owned());
+    let said =
+        kubectl.refused(&["dualaudit", "list", "-A", "--server-ca", &certificate, "--token-file", &none], 1);
+    assert!(said.contains("kubectl create token"), "{said}");
+    dualaudit.stop();
+    cluster.plane.end();
+}
+
 /// dualaudit, as if it ran in the cluster.
 async fn serving(cluster: &Cluster) -> Dualaudit {
     let dualaudit = Dualaudit::run(cluster, &[]);

@@ -40,3 +40,57 @@ pub(super) fn token(config: &Config) -> Result<Option<Token>, kube::Error> {
         })
     })))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use kube::config::{KubeConfigOptions, Kubeconfig};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn header(user: Value) -> Option<String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = json!({
+            "current-context": "c",
+            "clusters": [{ "name": "k", "cluster": { "server": "https://127.0.0.1:1" } }],
+            "users": [{ "name": "u", "user": user }],
+            "contexts": [{ "name": "c", "context": { "cluster": "k", "user": "u" } }],
+        });
+        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let token = token(&config).unwrap()?;
+        assert!(!format!("{token:?}").contains("hunter2"), "{token:?}");
+        Some(token.header().await.unwrap().to_str().unwrap().to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_token_is_taken_from_wherever_kubectl_takes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+            path
+        };
+        let credential = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "status": { "token": "hunter2", "expirationTimestamp": "2100-01-01T00:00:00Z" },
+        });
+        let plugin = file("plugin", &format!("#!/bin/sh\necho '{credential}'\n"));
+        let exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "command": plugin, "interactiveMode": "Never",
+        });
+        for user in [
+            json!({ "token": "hunter2" }),
+            json!({ "tokenFile": file("token", "hunter2") }),
+            json!({ "exec": exec }),
+        ] {
+            assert_eq!(header(user.clone()).await.as_deref(), Some("Bearer hunter2"), "{user}");
+        }
+        for user in [json!({}), json!({ "username": "me", "password": "hunter2" })] {
+            assert_eq!(header(user.clone()).await, None, "{user}");
+        }
+    }
+}
