@@ -6,6 +6,7 @@ mod support;
 #[path = "../trials/mod.rs"]
 mod trials;
 
+mod access;
 mod admission;
 mod architecture;
 mod break_glass;

@@ -1,0 +1,136 @@
+//! Who is let in at all, and what nobody is let in for.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_nobodys_are_refused_and_so_is_everybody_while_nobody_can_be_asked() {
+    let fixture = Fixture::new().await;
+    let list = "/api/v1/executions";
+    let status = async |value: &str| {
+        let answer =
+            asked(&fixture.dualaudit, Method::GET, list).header(AUTHORIZATION, value).send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().get("www-authenticate").is_some())
+    };
+    let good = &fixture.tokens["auditor"];
+    // The last character of a signature may have bits that mean nothing.
+    let (signed, signature) = good.rsplit_once('.').unwrap();
+    let altered = if signature.starts_with('A') { "B" } else { "A" };
+    let forged = format!("{signed}.{altered}{}", &signature[1..]);
+    let elsewhere = token(&fixture.shop, "auditor", &["elsewhere"]).await;
+    for value in [
+        String::new(),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        "Bearer nonsense".to_owned(),
+        format!("Bearer {forged}"),
+        format!("Bearer {elsewhere}"),
+        format!("Bearer {}", "x".repeat(40_000)),
+        format!("Basic {good}"),
+        good.clone(),
+    ] {
+        assert_eq!(status(&value).await, (401, true), "{value}");
+    }
+    assert_eq!(status(&format!("bearer  {good}")).await, (200, false));
+    let twice =
+        fixture.ask("auditor", Method::GET, list).header(AUTHORIZATION, "Bearer x").send().await.unwrap();
+    assert_eq!(twice.status(), 401);
+
+    // A token counts no longer than its account, within the time that answers are remembered.
+    let accounts: Api<ServiceAccount> = Api::namespaced(fixture.shop.admin.clone(), &fixture.shop.namespace);
+    assert_eq!(fixture.get("operator", list).await.0, 200);
+    accounts.delete("operator", &DeleteParams::default()).await.unwrap();
+    eventually("the token is nobody's", || async {
+        (fixture.get("operator", list).await.0 == 401).then_some(())
+    })
+    .await;
+
+    // Of a namespace that went and came again, what was before is not for those who may read it now.
+    let old = fixture.bank.namespace.clone();
+    bind(&fixture.shop, &old, "reviewer", &fixture.shop.namespace).await;
+    let ended = format!("{list}/{}", fixture.ids[1]);
+    eventually("the reviewer may read it", || async {
+        (fixture.get("reviewer", &ended).await.0 == 200).then_some(())
+    })
+    .await;
+    let namespaces: Api<Namespace> = Api::all(fixture.shop.admin.clone());
+    namespaces.delete(&old, &DeleteParams::default()).await.unwrap();
+    eventually("the namespace is gone", || async {
+        namespaces.get_opt(&old).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    // Kubernetes counts in seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let renewed: Namespace = serde_json::from_value(json!({"metadata": {"name": old}})).unwrap();
+    namespaces.create(&PostParams::default(), &renewed).await.unwrap();
+    bind(&fixture.shop, &old, "reviewer", &fixture.shop.namespace).await;
+    fixture.bank.create("renewed").await;
+    fixture.bank.finish("renewed").await;
+    let renewed = fixture.bank.acknowledged("renewed").await["id"].as_str().unwrap().to_owned();
+    let in_it = format!("{list}?namespace={old}");
+    eventually("the reviewer reads what is new in it", || async {
+        let (_, page) = fixture.get("reviewer", &in_it).await;
+        let ids: Vec<_> = page["items"].as_array()?.iter().map(|it| it["id"].clone()).collect();
+        (ids == [json!(renewed)]).then_some(())
+    })
+    .await;
+    assert_eq!(fixture.get("reviewer", &ended).await.0, 404);
+    assert_eq!(fixture.get("auditor", &ended).await.0, 200);
+
+    // Nobody is let in while the API server is silent, once what it said is forgotten.
+    fixture.shop.plane.command("stop", "apiserver");
+    eventually("nobody is let in", || async {
+        let answer = fixture.ask("auditor", Method::GET, list).send().await.unwrap();
+        let is_told = answer.headers().contains_key("retry-after");
+        (answer.status() == 503 && is_told).then_some(())
+    })
+    .await;
+    let (status, said) = fixture.get("auditor", list).await;
+    assert_eq!(status, 503);
+    assert!(said["type"].as_str().unwrap().ends_with("/access-unchecked"), "{said}");
+    assert_eq!(fixture.get("nobody", "/healthz").await.0, 200);
+    fixture.shop.plane.command("continue", "apiserver");
+    eventually("they are let in again", || async {
+        (fixture.get("auditor", list).await.0 == 200).then_some(())
+    })
+    .await;
+    fixture.shop.plane.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_may_be_meant_for_dualaudit_alone() {
+    let shop = Cluster::alone().await;
+    apply(&shop.admin, "roles.yaml").await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "auditor"}});
+    create::<ServiceAccount>(&shop.admin, &shop.namespace, &account).await;
+    let binding: ClusterRoleBinding = serde_json::from_value(binding("auditor", &shop.namespace)).unwrap();
+    Api::all(shop.admin.clone()).create(&PostParams::default(), &binding).await.unwrap();
+    let dualaudit = run(&shop, &["--token-audience", AUDIENCE]);
+    let status = async |token: String| {
+        let request = asked(&dualaudit, Method::GET, "/api/v1/executions").bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status(token(&shop, "auditor", &[AUDIENCE]).await).await, 200);
+    assert_eq!(status(token(&shop, "auditor", &[]).await).await, 401);
+    shop.plane.end();
+}
+
+#[test]
+fn everybody_is_let_in_on_a_loopback_address_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", dir.path().join("audit.db").display());
+    let mut command = command(&dir.path().join("none"));
+    command.args([
+        "run",
+        "--api-only",
+        "--database",
+        &database,
+        "--listen",
+        "0.0.0.0:0",
+        "--access",
+        "anonymous",
+    ]);
+    let output = crate::support::ended(command);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("Listen on a loopback address"), "{said}");
+}
