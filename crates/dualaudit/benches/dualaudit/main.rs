@@ -6,6 +6,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod access;
 mod append;
 mod controller;
 mod load;
@@ -43,6 +44,9 @@ fn main() {
     if asked_for("served") {
         runtime.block_on(served::a_producer_beside_readers());
         runtime.block_on(served::many_watchers());
+    }
+    if asked_for("access") {
+        runtime.block_on(access::asked_by_users_beside_anybody());
     }
     if asked_for("statistics") {
         runtime.block_on(statistics::answers_of_many_beside_few());

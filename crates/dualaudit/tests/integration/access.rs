@@ -128,13 +128,13 @@ fn asked(dualaudit: &Dualaudit, method: Method, path: &str) -> RequestBuilder {
 
 /// A token of a service account, for the API server unless it is meant for others.
 async fn token(cluster: &Cluster, account: &str, audiences: &[&str]) -> String {
-    let audiences = audiences.iter().map(|it| (*it).to_owned()).collect();
+    let audiences = Some(audiences.iter().map(|it| (*it).to_owned()).collect());
     let spec = TokenRequestSpec { audiences, expiration_seconds: Some(7200), ..TokenRequestSpec::default() };
-    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin.clone(), &cluster.namespace);
     let answer: TokenRequest =
         accounts.create_subresource("token", account, &PostParams::default(), &request).await.unwrap();
-    answer.status.unwrap().token
+    answer.status.unwrap().token.unwrap()
 }
 
 fn binding(role: &str, namespace: &str) -> Value {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use dualaudit::{
     clock::{Clock, SystemClock},
     store::{
-        Batch, LogOpening, Owner, Store,
+        Batch, LogOpening, Owner, Store, StoreError,
         postgres::{Location, Options, PostgresStore},
     },
 };
