@@ -149,7 +149,7 @@ async fn no_secret_is_seen_whatever_is_asked_for_and_whatever_fails() {
     let authority = tls("authority.pem").display().to_string();
     for (arguments, code) in [
         (&["list", "--server", &base, "--server-ca", &authority, "--token-file", &token][..], 0),
-        (&["verify", "--server", &base, "--server-ca", &authority, "--token-file", &token], 0),
+        (&["get", "a", "--server", &base, "--server-ca", &authority, "--token-file", &token], 0),
         (&["list", "--server", &base, "--token-file", &token], 1),
         (&["list", "--server", "https://127.0.0.1:1", "--token-file", &token], 1),
         (&["list", "--server", "http://audit.example", "--token-file", &token], 1),
