@@ -141,7 +141,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(nobody(&error)),
     };
     let from = match args.from.is_server() {
-        true => From::Server(Asked::of(&args.from.open().await?, pairs, &args, &actor)?),
+        true => From::Server(Box::new(Asked::of(&args.from.open().await?, pairs, &args, &actor)?)),
         false => From::Database(Box::new((
             recorder(&args).await?,
             Request {
@@ -187,7 +187,7 @@ async fn recorder(args: &Args) -> anyhow::Result<Recorder> {
 /// Where an export comes from.
 enum From {
     Database(Box<(Recorder, Request)>),
-    Server(Asked),
+    Server(Box<Asked>),
 }
 
 impl From {
