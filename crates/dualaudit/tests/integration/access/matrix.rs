@@ -13,6 +13,9 @@ async fn each_role_may_what_it_says_where_it_is_bound_in_postgresql() {
     each_role(Fixture::on(Cluster::alone().await.on_server(database.url())).await).await;
 }
 
+/// A request, and its status for each of [`ROLES`].
+type Row = ((Method, String, Option<Value>), [u16; 5]);
+
 async fn each_role(fixture: Fixture) {
     let [a, b] = fixture.ids.clone();
     let of = |id: &str, rest: &str| format!("/api/v1/executions/{id}{rest}");
@@ -23,8 +26,8 @@ async fn each_role(fixture: Fixture) {
     let sent = record("sent again");
     let get = |path: String| (Method::GET, path, None);
     let post = |path: String, body: &Value| (Method::POST, path, Some(body.clone()));
-    // The status for each of ROLES; 0 for what may be there by now, or not yet.
-    let table: Vec<((Method, String, Option<Value>), [u16; 5])> = vec![
+    // 0 for what may be there by now, or not yet.
+    let table: Vec<Row> = vec![
         (get(of("", "").trim_end_matches('/').to_owned()), [200, 200, 403, 200, 403]),
         (get(of(&a, "")), [200, 200, 404, 200, 404]),
         (get(of(&b, "")), [404, 404, 404, 200, 404]),
