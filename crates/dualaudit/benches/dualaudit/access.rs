@@ -66,7 +66,7 @@ pub(crate) async fn asked_by_users_beside_anybody() {
     let before = reviews(&cluster.admin).await;
     let mut took = [const { [Vec::new(), Vec::new()] }; 2];
     for n in 0..REQUESTS {
-        let (token, is_list) = (&tokens[n % USERS], n / USERS % 2 == 0);
+        let (token, is_list) = (&tokens[n % USERS], (n / USERS).is_multiple_of(2));
         let path = if is_list { list.clone() } else { format!("{list}/{}", ids[n % EXECUTIONS]) };
         for (server, took) in [&anybody, &guarded].into_iter().zip(&mut took) {
             took[usize::from(!is_list)].push(ask(server, token, &path).await);
