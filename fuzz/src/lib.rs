@@ -128,7 +128,7 @@ fn entries() -> Vec<Entry> {
             source_digest: Some(digest),
         })),
         Entry::Gap(Gap {
-            cause: GapCause::ReleasedUnrecorded { reason: text("incident 7") },
+            cause: GapCause::ReleasedUnrecorded { reason: text("incident 7"), actor: Some(text("jo")) },
             execution_id: text("wf-2"),
             namespace: text("apps"),
             name: text("restart-2"),
