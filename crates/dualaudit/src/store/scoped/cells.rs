@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dualaudit_record::{
     Time,
-    statistics::{Cell, Hour, Kept, Key, KeyError, Keys, StepCell, Stretch, View},
+    statistics::{Cell, Hour, Kept, Key, KeyError, Keys, Part, StepCell, Stretch, View},
 };
 
 use crate::store::{FoundCells, Store, StoreError, WantedCells};
@@ -35,8 +35,12 @@ pub(super) async fn of_namespaces(
             let from = wanted.from.max(began);
             if from < wanted.until {
                 // Steps are told apart by namespaces among all that executions are told apart by.
-                let view = if wanted.view == View::Steps { View::Strata } else { wanted.view };
-                parts.push(WantedCells { view, keys, from, ..wanted.clone() });
+                let (view, part) = match (wanted.view, wanted.part) {
+                    (View::Steps, Part::Ended) => (View::Strata, Part::Counts),
+                    (View::Steps, part) => (View::Strata, part),
+                    (view, part) => (view, part),
+                };
+                parts.push(WantedCells { view, keys, from, part, ..wanted.clone() });
                 of.push(place);
             }
         }
