@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, env = "DUALAUDIT_TOKEN_AUDIENCE", value_delimiter = ',', value_name = "AUDIENCE")]
     token_audience: Vec<String>,
 
-    /// How long what Kubernetes says of a token, or of what somebody may do, is remembered: 0s to 5m
+    /// How long what Kubernetes says of a token, or of what somebody may do, is remembered: 1s to 5m
     #[arg(long, env = "DUALAUDIT_ACCESS_CACHE", default_value = "15s", value_name = "DURATION", value_parser = remembered)]
     access_cache: Duration,
 
@@ -261,11 +261,12 @@ async fn access(args: &Args) -> anyhow::Result<Access> {
 
 /// How long an answer may be remembered.
 fn remembered(text: &str) -> Result<Duration, String> {
-    let most = Duration::from_secs(300);
+    // Streams look again at that pace whether they may go on.
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(300));
     let asked = text.parse::<SignedDuration>().ok().and_then(|asked| Duration::try_from(asked).ok());
     asked
-        .filter(|asked| *asked <= most)
-        .ok_or_else(|| "must be a duration from 0s to 5m, such as 15s".to_owned())
+        .filter(|asked| (least..=most).contains(asked))
+        .ok_or_else(|| "must be a duration from 1s to 5m, such as 15s".to_owned())
 }
 
 /// How the log of HTTP producers is opened. Its origin is random unless one is given, and counts at its first use only.
