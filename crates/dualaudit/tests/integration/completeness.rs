@@ -45,9 +45,9 @@ async fn what_is_missing_is_named_and_what_was_in_quarantine_is_recorded_once_it
     cluster.acknowledged("good").await;
     cluster.create("running").await;
     cluster.begin("running").await;
-    // A record's times are at most 24 h ahead: it cannot be mapped now, and can be a few seconds later.
+    // A record's times are at most 24 h ahead: it cannot be mapped now, and can be some seconds later.
     cluster.create("odd").await;
-    let ahead = SystemClock.now().saturating_add_micros(DAY + 8_000_000);
+    let ahead = SystemClock.now().saturating_add_micros(DAY + 20_000_000);
     let began = SystemClock.now().saturating_add_micros(-60_000_000);
     let ended = json!({ "phase": "Completed", "startTime": began, "completionTime": ahead });
     cluster.status("odd", ended).await;

@@ -234,9 +234,9 @@ pub fn finished() -> Value {
     })
 }
 
-/// Asks until there is an answer, for at most 30 seconds.
+/// Asks until there is an answer, for at most 90 seconds: a busy machine takes several times as long as an idle one.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         if let Some(answer) = ask().await {
             return answer;
