@@ -89,6 +89,11 @@ impl ControlPlane {
         self.command("start", "apiserver");
     }
 
+    /// What signs the tokens of service accounts: an EC key on P-256, as PEM (RFC 5915).
+    pub fn service_account_key(&self) -> String {
+        std::fs::read_to_string(self.path("service-account.key")).expect("a key")
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.as_ref().expect("a control plane of our own").join(name)
     }

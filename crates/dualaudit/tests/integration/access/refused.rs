@@ -17,6 +17,13 @@ async fn tokens_that_are_nobodys_are_refused_and_so_is_everybody_while_nobody_ca
     let altered = if signature.starts_with('A') { "B" } else { "A" };
     let forged = format!("{signed}.{altered}{}", &signature[1..]);
     let elsewhere = token(&fixture.shop, "auditor", &["elsewhere"]).await;
+    let key = fixture.shop.plane.service_account_key();
+    assert_eq!(
+        status(&format!("Bearer {}", ending(good, 60, &key))).await.0,
+        200,
+        "signed as Kubernetes does"
+    );
+    let over = ending(good, -60, &key);
     for value in [
         String::new(),
         "Bearer".to_owned(),
@@ -24,6 +31,7 @@ async fn tokens_that_are_nobodys_are_refused_and_so_is_everybody_while_nobody_ca
         "Bearer nonsense".to_owned(),
         format!("Bearer {forged}"),
         format!("Bearer {elsewhere}"),
+        format!("Bearer {over}"),
         format!("Bearer {}", "x".repeat(40_000)),
         format!("Basic {good}"),
         good.clone(),
@@ -133,4 +141,26 @@ fn everybody_is_let_in_on_a_loopback_address_alone() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("Listen on a loopback address"), "{said}");
+}
+
+/// The same token, over in so many seconds, and signed by this key.
+fn ending(token: &str, seconds: i64, key: &str) -> String {
+    use base64::{Engine as _, prelude::*};
+    use dualaudit::clock::{Clock as _, SystemClock};
+    use ring::{rand::SystemRandom, signature};
+    let [header, claims, _] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
+    let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let now = SystemClock.now().as_micros() / 1_000_000;
+    for (claim, at) in [("exp", now + seconds), ("iat", now - 700), ("nbf", now - 700)] {
+        claims[claim] = json!(at);
+    }
+    let signed = format!("{header}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let der: String = key.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = BASE64_STANDARD.decode(der).unwrap();
+    // RFC 5915: version, the private key of 32 bytes, the curve, and at the end the public key of 65.
+    let (private, public) = (&der[7..39], &der[der.len() - 65..]);
+    let (algorithm, random) = (&signature::ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+    let pair = signature::EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, public, &random);
+    let signature = pair.unwrap().sign(&random, signed.as_bytes()).unwrap();
+    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
 }
