@@ -18,7 +18,7 @@ use dualaudit::{
     metrics::Metrics,
     store::{
         LogOpening, Owner,
-        postgres::{Location, Options, PostgresStore},
+        postgres::{Location, Options, PostgresStore, grant_logs, migrate},
     },
 };
 use futures::{SinkExt, StreamExt, TryStreamExt, future::join_all, stream};
@@ -37,6 +37,8 @@ use crate::{
 };
 
 const ROWS: usize = 20_000;
+/// Who owns what is made here.
+const OWNER: &str = "postgres";
 const BATCH: usize = 500;
 const ROUNDS: usize = 3;
 /// Of the server; all else is as PostgreSQL comes, `fsync=on` among it.
@@ -48,13 +50,14 @@ const UNDER_WAY: usize = 1_000;
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// What is measured, in the order it is printed, and what it should reach of raw COPY.
-const FIGURES: [(&str, Option<f64>); 6] = [
+const FIGURES: [(&str, Option<f64>); 7] = [
     ("raw COPY, 2 connections", None),
     ("INSERT … ON CONFLICT DO NOTHING", None),
     ("ingest, 1 log", Some(0.7)),
     ("ingest, 2 logs", None),
     ("HTTP, 1 log", Some(0.5)),
     ("ingest, 2 logs beside 1", Some(1.3)),
+    ("ingest, 1 log, by a role bound to it, beside the owner's", None),
 ];
 
 /// Rows a second through `Ingest` and through the HTTP API, beside raw COPY of the same rows into an
@@ -69,10 +72,11 @@ pub(crate) async fn appends_beside_raw_copy() {
     let mut ratios = rates.clone();
     for _ in 0..ROUNDS {
         let bench = Bench::new(server);
-        let one_log = bench.ingests(1).await;
+        let one_log = bench.ingests(1, OWNER).await;
         let rows = bench.rows().await;
         let copy = bench.copies(&rows, 1).await;
-        let two_logs = Bench::new(server).ingests(2).await;
+        let two_logs = Bench::new(server).ingests(2, OWNER).await;
+        let bound = Bench::new(server).bound().await;
         let measured = [
             bench.copies(&rows, 2).await,
             bench.inserts(&rows).await,
@@ -87,6 +91,8 @@ pub(crate) async fn appends_beside_raw_copy() {
         }
         rates[5].push(two_logs);
         ratios[5].push(two_logs / one_log);
+        rates[6].push(bound);
+        ratios[6].push(bound / one_log);
         println!("raw COPY {copy:.0}/s   {}", shown(&measured));
     }
     println!("median of {ROUNDS} rounds: raw COPY, 1 connection: {:.0}/s", median(&mut raw));
@@ -121,6 +127,10 @@ impl Bench {
         self.server.url(&self.name)
     }
 
+    fn url_of(&self, role: &str) -> String {
+        self.url().replace(&format!("{OWNER}@"), &format!("{role}@"))
+    }
+
     async fn connect(&self) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.expect("a connection");
         tokio::spawn(connection);
@@ -135,9 +145,19 @@ impl Bench {
         per_second(began.elapsed())
     }
 
-    /// Through so many logs' doors, the records dealt out among them.
-    async fn ingests(&self, logs: usize) -> f64 {
-        let location = Location::parse(&self.url()).expect("a URL");
+    /// Through the door of the one log that a role may write: row-level security is asked of each row.
+    async fn bound(&self) -> f64 {
+        let role = format!("{}_bound", self.name);
+        self.server.execute("postgres", &format!("CREATE ROLE {role} LOGIN")).expect("a role");
+        let owner = Location::parse(&self.url()).expect("a URL");
+        migrate(&owner, SystemClock.now(), None).await.expect("a schema");
+        grant_logs(&owner, &[("bench-0".to_owned(), role.clone())]).await.expect("a grant");
+        self.ingests(1, &role).await
+    }
+
+    /// Through so many logs' doors, the records dealt out among them, as this role.
+    async fn ingests(&self, logs: usize, role: &str) -> f64 {
+        let location = Location::parse(&self.url_of(role)).expect("a URL");
         let store =
             PostgresStore::open(&location, Options::default(), SystemClock.now()).await.expect("a store");
         let mut senders = Vec::new();
