@@ -6,6 +6,7 @@ use std::{env, fs, io, path::Path, sync::OnceLock};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use dualaudit_record::{
     Entry, Submitted, Time, WorkflowExecutionAudit,
+    access::{Access, Act, Decision, Event, Verified},
     checkpoint::{Checkpoint, SignedCheckpoint, SigningKey, VerifierKey},
     digest::Digest,
     entry::{
@@ -192,6 +193,25 @@ fn entries() -> Vec<Entry> {
             note: text("it made things worse"),
             actor: text("me"),
         }),
+        Entry::Access(Box::new(Access {
+            access: text("0123456789abcdef"),
+            since: now(),
+            until: now(),
+            acts: vec![Act {
+                event: Event {
+                    actor: Some(text("me")),
+                    decision: Decision::Allow,
+                    verb: text("verify"),
+                    resource: text("logs"),
+                    namespace: None,
+                    log: Some(text("default")),
+                    execution_id: Some(text("wf-1")),
+                    verified: Some(Verified { size: 8, root: digest, findings: 0 }),
+                },
+                count: 2,
+            }],
+            others: 1,
+        })),
         Entry::Window(Window {
             execution_id: text("wf-1"),
             attempt: 1,

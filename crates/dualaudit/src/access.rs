@@ -11,10 +11,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 mod guard;
 mod reach;
+mod trail;
 
 pub use crate::store::{Permits, Reach, Scoped};
 pub use guard::{Guard, Unanswered};
-pub use reach::{AccessError, Asked, Asking};
+pub use reach::{AccessError, Asked, Asking, Hidden};
+pub use trail::{Recording, Trail};
 
 /// The group of the virtual resources.
 const GROUP: &str = "dualaudit.dev";
@@ -43,7 +45,7 @@ pub struct User {
 
 /// What somebody does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "verbs of the Kubernetes API")]
+#[expect(missing_docs, reason = "verbs of the Kubernetes API, and one of ours")]
 pub enum Verb {
     Get,
     List,
@@ -51,6 +53,7 @@ pub enum Verb {
     Create,
     Update,
     Delete,
+    Verify,
 }
 
 impl Verb {
@@ -63,6 +66,7 @@ impl Verb {
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Verify => "verify",
         }
     }
 }

@@ -28,7 +28,9 @@
 //! # let stopping = tokio::sync::watch::channel(false).1;
 //! # let (doors, live) = (Vec::new(), None);
 //! # let access = dualaudit::access::Access::Anonymous;
-//! # let api = http::Api { access, store, live, ingest, clock, metrics, doors, keeps_copies: false, stopping };
+//! # let (trail, recording) = dualaudit::access::Trail::into_log(ingest.clone(), clock.clone());
+//! # tokio::spawn(recording.run(std::future::pending()));
+//! # let api = http::Api { access, trail, store, live, ingest, clock, metrics, doors, keeps_copies: false, stopping };
 //! # let router = http::router(api);
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # let server = format!("http://{}", listener.local_addr()?);

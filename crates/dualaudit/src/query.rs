@@ -30,7 +30,7 @@ pub use single::{
 pub use summary::{Summary, Tier};
 
 // For those who ask, and do not read the store themselves.
-pub use crate::store::{Detail, NoSuchLog, Reach, Receipt, SharedStore, StoreError, Wanted, Which};
+pub use crate::store::{Detail, NoSuchLog, Reach, Receipt, SharedStore, StoreError, Wanted, Which, meant};
 
 use serde::{Deserialize, Serialize};
 

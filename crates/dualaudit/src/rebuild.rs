@@ -332,6 +332,7 @@ fn follow(entry: &Entry, stored: &StoredEntry) -> Vec<Derived> {
         | Entry::Heartbeat(_)
         | Entry::Digest(_)
         | Entry::Export(_)
+        | Entry::Access(_)
         | Entry::Window(_) => Vec::new(),
     }
 }

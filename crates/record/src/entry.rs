@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Time,
+    access::Access,
     day::{Counts, Day},
     digest::Digest,
     execution::{Outcome, Status, StoredExecution},
@@ -37,11 +38,12 @@ pub enum EntryKind {
     Export,
     Erasure,
     Window,
+    Access,
 }
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Execution,
         Self::Gap,
         Self::Quarantine,
@@ -55,6 +57,7 @@ impl EntryKind {
         Self::Export,
         Self::Erasure,
         Self::Window,
+        Self::Access,
     ];
 
     /// Its name in leaves, tables and URLs.
@@ -73,6 +76,7 @@ impl EntryKind {
             Self::Export => "export",
             Self::Erasure => "erasure",
             Self::Window => "window",
+            Self::Access => "access",
         }
     }
 }
@@ -125,6 +129,8 @@ pub enum Entry {
     Erasure(Erasure),
     /// Somebody wants an execution kept for review for longer.
     Window(Window),
+    /// Who asked for what.
+    Access(Box<Access>),
 }
 
 impl Entry {
@@ -144,6 +150,7 @@ impl Entry {
             Self::Export(_) => EntryKind::Export,
             Self::Erasure(_) => EntryKind::Erasure,
             Self::Window(_) => EntryKind::Window,
+            Self::Access(_) => EntryKind::Access,
         }
     }
 
@@ -158,9 +165,12 @@ impl Entry {
             Self::Review(review) => Some(&review.execution_id),
             Self::Erasure(erasure) => Some(&erasure.execution_id),
             Self::Window(window) => Some(&window.execution_id),
-            Self::Purge(_) | Self::Heartbeat(_) | Self::Succession(_) | Self::Digest(_) | Self::Export(_) => {
-                None
-            }
+            Self::Purge(_)
+            | Self::Heartbeat(_)
+            | Self::Succession(_)
+            | Self::Digest(_)
+            | Self::Export(_)
+            | Self::Access(_) => None,
         }
     }
 }

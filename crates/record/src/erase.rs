@@ -49,6 +49,7 @@ pub fn rest(entry: &Entry) -> Option<Entry> {
         | Entry::Succession(_)
         | Entry::Digest(_)
         | Entry::Export(_)
+        | Entry::Access(_)
         | Entry::Erasure(_) => None,
     }
 }

@@ -14,6 +14,7 @@ pub mod redact;
 pub mod selector;
 pub mod submitted;
 
+pub mod access;
 pub mod canonical;
 pub mod checkpoint;
 pub mod day;

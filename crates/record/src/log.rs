@@ -129,6 +129,7 @@ pub fn body(entry: &Entry, nonce: Nonce) -> Vec<u8> {
         Entry::Export(content) => canonical(&Body { nonce, content }),
         Entry::Erasure(content) => canonical(&Body { nonce, content }),
         Entry::Window(content) => canonical(&Body { nonce, content }),
+        Entry::Access(content) => canonical(&Body { nonce, content }),
     }
 }
 
@@ -227,6 +228,7 @@ pub fn parse_body(kind: EntryKind, bytes: &[u8]) -> Result<(Entry, Nonce), Malfo
         EntryKind::Export => read(bytes).map(|(content, nonce)| (Entry::Export(content), nonce)),
         EntryKind::Erasure => read(bytes).map(|(content, nonce)| (Entry::Erasure(content), nonce)),
         EntryKind::Window => read(bytes).map(|(content, nonce)| (Entry::Window(content), nonce)),
+        EntryKind::Access => read(bytes).map(|(content, nonce)| (Entry::Access(content), nonce)),
     };
     let (entry, nonce) = read.map_err(|error| MalformedBody { kind, reason: error.to_string() })?;
     if body(&entry, nonce) != bytes {
@@ -246,6 +248,7 @@ mod tests {
     };
     use crate::{
         Entry, Time,
+        access::{Access, Act, Decision, Event, Verified},
         day::{Counts, Day, GapCauses},
         entry::{
             Covers, DailyDigest, ErasedEntry, Erasure, Gap, GapCause, Heartbeat, Hold, HoldRelease, Purge,
@@ -458,6 +461,27 @@ mod tests {
                 |((execution_id, reason, actor, ..), attempt, is_late)| {
                     let until = if is_late { crate::time::MAX } else { now() };
                     Entry::Window(Window { execution_id, attempt, until, reason, actor })
+                }
+            ),
+            (texts(), option::of(texts()), 0..=1_u64 << 53, root.clone(), any::<bool>()).prop_map(
+                |((access, verb, resource, ..), names, count, root, is_let)| {
+                    let decision = if is_let { Decision::Allow } else { Decision::Forbid };
+                    let verified = is_let.then_some(Verified { size: count, root, findings: 0 });
+                    let (actor, namespace, log, execution_id, _) = names.unwrap_or_default();
+                    let some = |name: String| Some(name).filter(|name| !name.is_empty());
+                    let event = Event {
+                        actor: some(actor),
+                        decision,
+                        verb,
+                        resource,
+                        namespace: some(namespace),
+                        log: some(log),
+                        execution_id: some(execution_id),
+                        verified,
+                    };
+                    let acts = vec![Act { event, count }];
+                    let others = u64::from(!is_let);
+                    Entry::Access(Box::new(Access { access, since: now(), until: now(), acts, others }))
                 }
             ),
             (texts(), 0..=1_u64 << 53, root, any::<bool>()).prop_map(

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::ServiceAccount,
@@ -17,6 +18,8 @@ use crate::{
 const USERS: usize = 10;
 const REQUESTS: usize = 10_000;
 const EXECUTIONS: usize = 50;
+/// Objects that are read, one after the other and then several at once.
+const READS: usize = 400;
 /// What the p99 may grow by.
 const GOAL: Duration = Duration::from_millis(1);
 /// Reviews of tokens that may be sent for all requests.
@@ -86,7 +89,31 @@ pub(crate) async fn asked_by_users_beside_anybody() {
         );
     }
     println!("reviews of tokens: {reviews} (goal: {GOAL_REVIEWS})");
+    // Each is on record before it is answered.
+    for at_once in [1, 16] {
+        let (before, began) = (accesses(&anybody).await, Instant::now());
+        let reads = (0..READS).map(|n| {
+            let path = format!("{list}/{}/source", ids[n % EXECUTIONS]);
+            let (ask, guarded, token) = (&ask, &guarded, &tokens[n % USERS]);
+            async move { ask(guarded, token, &path).await }
+        });
+        let mut took: Vec<Duration> = stream::iter(reads).buffer_unordered(at_once).collect().await;
+        let (rate, entries) =
+            (READS as f64 / began.elapsed().as_secs_f64(), accesses(&anybody).await - before);
+        println!(
+            "objects, {at_once} at once: {rate:.0}/s, p50 {:.2?}, p99 {:.2?}; {entries} entries tell of {READS}",
+            percentile(&mut took, 0.5),
+            percentile(&mut took, 0.99),
+        );
+    }
     cluster.plane.end();
+}
+
+/// How many entries tell of what was read.
+async fn accesses(server: &Dualaudit) -> usize {
+    let (status, page) = server.get("/api/v1/accesses?limit=1000").await;
+    assert_eq!(status, 200);
+    page["items"].as_array().expect("items").len()
 }
 
 /// A token of a new account that may read the namespace.

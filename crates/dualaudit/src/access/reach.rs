@@ -1,13 +1,16 @@
 //! How far somebody's grants go in what is recorded.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
 use dualaudit_record::{Time, WorkflowExecutionAudit};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Act, Guard, Resource, Unanswered, User, Verb};
-use crate::store::{Owner, Permits, Reach, SharedStore, StoreError, Within};
+use crate::store::{Owner, Permits, Reach, Receipt, SharedStore, StoreError, Within};
 
 /// Namespaces that are looked through for one question: each is asked about.
 const NAMESPACES: usize = 2000;
@@ -111,6 +114,17 @@ pub struct Asking {
     pub verb: Verb,
     /// To what of an execution.
     pub resource: Resource,
+    /// The first that they may not, if there is one.
+    pub hidden: Arc<OnceLock<Hidden>>,
+}
+
+/// Something that somebody may not do to an execution, of which they are not told that it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// What.
+    pub act: Act,
+    /// Which.
+    pub id: String,
 }
 
 impl Asking {
@@ -118,14 +132,18 @@ impl Asking {
         let answer = self.guard.allows(&self.user, act).await;
         answer.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
-}
 
-#[async_trait]
-impl Permits for Asking {
-    async fn sees(&self, log: &str, record: &WorkflowExecutionAudit) -> Result<bool, StoreError> {
-        if self.sees_whole(log).await? {
-            return Ok(true);
-        }
+    fn hide(&self, log: &str, namespace: Option<&str>, id: &str) {
+        let (verb, resource) = (self.verb, self.resource);
+        let act = Act { verb, resource, namespace: namespace.map(str::to_owned), log: Some(log.to_owned()) };
+        let _ = self.hidden.set(Hidden { act, id: id.to_owned() });
+    }
+
+    async fn sees_in_namespace(
+        &self,
+        log: &str,
+        record: &WorkflowExecutionAudit,
+    ) -> Result<bool, StoreError> {
         let Some(namespace) = &record.namespace else { return Ok(false) };
         let heads = self.store.read_logs().await?;
         let mut heads = heads.into_iter().flatten();
@@ -136,6 +154,25 @@ impl Permits for Asking {
         let namespaces = namespaces.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let is_of_it = namespaces.get(namespace).is_some_and(|created| *created <= record.created_at);
         Ok(is_of_it && self.allows(Act::in_namespace(self.verb, self.resource, namespace)).await?)
+    }
+}
+
+#[async_trait]
+impl Permits for Asking {
+    async fn sees(&self, log: &str, record: &WorkflowExecutionAudit) -> Result<bool, StoreError> {
+        let is_seen = self.sees_whole(log).await? || self.sees_in_namespace(log, record).await?;
+        if !is_seen {
+            self.hide(log, record.namespace.as_deref(), &record.id);
+        }
+        Ok(is_seen)
+    }
+
+    async fn sees_purged(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        let is_seen = self.sees_whole(&receipt.log).await?;
+        if !is_seen {
+            self.hide(&receipt.log, None, &receipt.id);
+        }
+        Ok(is_seen)
     }
 
     async fn sees_whole(&self, log: &str) -> Result<bool, StoreError> {

@@ -21,7 +21,7 @@ impl Client {
         self.ask(&["api", "v1", "learn", A::NAME], pairs).await
     }
 
-    /// One page of gaps, what is in quarantine, or purges, oldest first. The parameters are those of the API.
+    /// One page of gaps, what is in quarantine, purges, holds, or accesses, oldest first. The parameters are those of the API.
     ///
     /// # Errors
     /// See [`ClientError`].

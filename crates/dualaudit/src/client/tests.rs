@@ -97,7 +97,7 @@ async fn what_the_api_answers_comes_as_its_types() {
     assert_eq!(by_workflow.answer.total.executions, 5);
     let digests = client.digests(Some("http"), Asked::default()).await.unwrap();
     assert_eq!(digests.logs[0].executions, 5);
-    for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges] {
+    for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges, Listing::Accesses] {
         assert!(client.entries(listing, &[]).await.unwrap().items.is_empty());
         let absent = client.entry(listing, "http", 0).await.unwrap_err();
         assert_eq!(absent.problem().unwrap().name(), "no-such-entry");

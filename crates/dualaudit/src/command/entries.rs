@@ -1,4 +1,4 @@
-//! `list` and `get` of entries that have lists of their own: gaps, what is in quarantine, purges, and holds.
+//! `list` and `get` of entries that have lists of their own: gaps, what is in quarantine, purges, holds, and accesses.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -6,6 +6,7 @@ use dualaudit_record::entry::{Gap, GapCause, Purge, Quarantine};
 use serde_json::Value;
 
 use super::{
+    accesses,
     columns::{Cell, Column, Look, Shape},
     hold,
     kubectl::Reads,
@@ -41,6 +42,36 @@ pub(super) struct Get {
     /// In which form.
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
+}
+
+/// What a list of its own has, where that is all.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(super) enum Action {
+    /// List them, oldest first; --all -o json or csv writes all there are, whole.
+    List(Box<List>),
+    /// Show one, with all that it says.
+    Get(Box<Get>),
+}
+
+impl Action {
+    /// Where it reads, which is about whole logs.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        match self {
+            Self::List(args) => args.reads(),
+            Self::Get(args) => args.reads(),
+        }
+    }
+
+    /// Lists or shows.
+    ///
+    /// # Errors
+    /// What could not be reached or written, and why.
+    pub(super) async fn run(&self, listing: Listing) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(args) => list(listing, args).await,
+            Self::Get(args) => get(listing, args).await,
+        }
+    }
 }
 
 impl List {
@@ -297,12 +328,13 @@ static PURGES: Shape<ListedEntry> = Shape {
     nothing: "Nothing was purged.",
 };
 
-const ENTRY: Column<ListedEntry> = Column { name: "entry", header: "ENTRY", of: |entry| name(entry).into() };
+pub(super) const ENTRY: Column<ListedEntry> =
+    Column { name: "entry", header: "ENTRY", of: |entry| name(entry).into() };
 pub(super) const LOG: Column<ListedEntry> =
     Column { name: "log", header: "LOG", of: |entry| entry.log.clone().into() };
 pub(super) const INDEX: Column<ListedEntry> =
     Column { name: "index", header: "INDEX", of: |entry| entry.index.to_string().into() };
-const RECORDED_AT: Column<ListedEntry> =
+pub(super) const RECORDED_AT: Column<ListedEntry> =
     Column { name: "recorded_at", header: "ENTERED", of: |entry| Cell::Time(entry.recorded_at) };
 const EXECUTION_ID: Column<ListedEntry> =
     Column { name: "execution_id", header: "EXECUTION", of: |entry| entry.execution_id.clone().into() };
@@ -334,6 +366,7 @@ fn shape(listing: Listing) -> &'static Shape<ListedEntry> {
         Listing::Quarantine => &QUARANTINE,
         Listing::Purges => &PURGES,
         Listing::Holds => &hold::SHAPE,
+        Listing::Accesses => &accesses::SHAPE,
     }
 }
 
@@ -388,6 +421,9 @@ fn page(listing: Listing, entry: &ListedEntry) -> String {
         .filter(|row| !row[1].is_empty())
         .collect();
     let mut page = Columns::default().lay_out(None, &rows);
+    if let Some(access) = &entry.access {
+        let _ = write!(page, "\n{}", accesses::page(access));
+    }
     let state = entry.gap.as_ref().and_then(|gap| serde_json::from_str::<Value>(&gap.last_state).ok());
     for (title, object) in [("Last state", state.as_ref()), ("Object", entry.object.as_ref())] {
         let Some(object) = object else { continue };

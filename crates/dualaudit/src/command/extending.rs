@@ -21,6 +21,11 @@ pub struct ExtendingArgs {
 }
 
 impl ExtendingArgs {
+    /// These copies.
+    pub(super) fn of(checkpoint_copy: Vec<Place>, cluster: ClusterArgs) -> Self {
+        Self { checkpoint_copy, cluster }
+    }
+
     /// By each log that takes anything, the newest head that is kept of it.
     ///
     /// # Errors

@@ -2,12 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
-
-use super::{
-    entries::{self, Get, List},
-    kubectl::Reads,
-};
+use super::{entries::Action, kubectl::Reads};
 use crate::query::Listing;
 
 const EXAMPLES: &str = "\
@@ -24,21 +19,10 @@ pub struct Args {
     action: Action,
 }
 
-#[derive(Clone, Debug, Subcommand)]
-enum Action {
-    /// List gaps, oldest first; --all -o json or csv writes all there are, whole.
-    List(Box<List>),
-    /// Show one gap with the last state of its resource.
-    Get(Box<Get>),
-}
-
 impl Args {
     /// Where it reads.
     pub(super) fn reads(&mut self) -> Reads<'_> {
-        match &mut self.action {
-            Action::List(args) => args.reads(),
-            Action::Get(args) => args.reads(),
-        }
+        self.action.reads()
     }
 }
 
@@ -47,8 +31,5 @@ impl Args {
 /// # Errors
 /// What could not be reached or written, and why.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match &args.action {
-        Action::List(args) => entries::list(Listing::Gaps, args).await,
-        Action::Get(args) => entries::get(Listing::Gaps, args).await,
-    }
+    args.action.run(Listing::Gaps).await
 }

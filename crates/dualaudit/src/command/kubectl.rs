@@ -23,7 +23,7 @@ use forward::Forward;
 const PROGRAM: &str = "kubectl-dualaudit";
 
 const EXAMPLES: &str = "\
-What reads (list, get, stats, export, verify, gaps, quarantine, purges, log digest), review and hold ask the dualaudit of the
+What reads (list, get, stats, export, verify, gaps, quarantine, purges, accesses, log digest), review and hold ask the dualaudit of the
 cluster, unless --server or --database is given: the Service with the label app.kubernetes.io/name=dualaudit.
 
 Examples:

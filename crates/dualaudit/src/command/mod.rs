@@ -8,6 +8,7 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+pub mod accesses;
 mod answers;
 pub mod backup;
 pub mod cluster;
@@ -91,6 +92,7 @@ enum Command {
     Gaps(gaps::Args),
     Quarantine(quarantine::Args),
     Purges(purges::Args),
+    Accesses(accesses::Args),
     Log(log::Args),
     Migrate(migrate::Args),
     Maintain(maintain::Args),
@@ -143,6 +145,7 @@ impl Command {
             Self::Gaps(args) => Some(args.reads()),
             Self::Quarantine(args) => args.reads(),
             Self::Purges(args) => Some(args.reads()),
+            Self::Accesses(args) => Some(args.reads()),
             Self::Review(args) => Some(args.reads()),
             Self::Hold(args) => Some(args.reads()),
             Self::Log(args) => args.reads(),
@@ -169,6 +172,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gaps(args) => gaps::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Purges(args) => purges::run(args).await,
+        Command::Accesses(args) => accesses::run(args).await,
         Command::Log(args) => log::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Maintain(args) => maintain::run(args).await,

@@ -173,7 +173,7 @@ impl Reader {
 }
 
 impl Reader {
-    /// One page of gaps, what is in quarantine, or purges; `pairs` are the API's parameters.
+    /// One page of gaps, what is in quarantine, purges, holds, or accesses; `pairs` are the API's parameters.
     ///
     /// # Errors
     /// [`crate::parameter::BadParameter`] for what is asked wrongly; that there is no such log; else what could not be

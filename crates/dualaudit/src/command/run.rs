@@ -16,7 +16,7 @@ use super::{
     transport::TlsArgs,
 };
 use crate::{
-    access::{Access, Guard},
+    access::{Access, Guard, Recording, Trail},
     clock::{SharedClock, SystemClock, entropy},
     completeness::Digester,
     controller::{Cleanup, Cluster, Controller, Options, Policy},
@@ -169,8 +169,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
         let doors = cluster.iter().map(|(ingest, _)| ingest.clone()).collect();
         let live = cluster.as_ref().map(|(_, board)| Arc::clone(board));
-        let api = api(&args, store, clock, metrics, doors, live, stopped.clone()).await?;
+        let (api, recording) = api(&args, store, clock, metrics, doors, live, stopped.clone()).await?;
         publishers.push(publisher(&api.ingest).await?);
+        // Until those are done that may be refused.
+        publishers.push(recording.run(until(publishing_stopped.clone())).boxed());
         parts.push(digester(&api.ingest));
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
@@ -230,12 +232,16 @@ async fn api(
     doors: Vec<Ingest>,
     live: Option<Arc<Board>>,
     stopping: watch::Receiver<bool>,
-) -> anyhow::Result<Api> {
+) -> anyhow::Result<(Api, Recording)> {
     let opening = producers_log(args.origin.as_deref(), clock.now());
     let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
     let keeps_copies = args.publish.keeps_copies();
     let access = access(args).await?;
-    Ok(Api { access, store, ingest, live, clock, metrics, doors, keeps_copies, stopping })
+    // Where there is a cluster, it is its users who ask.
+    let door = doors.first().unwrap_or(&ingest).clone();
+    let (trail, recording) = Trail::into_log(door, Arc::clone(&clock));
+    let api = Api { access, trail, store, ingest, live, clock, metrics, doors, keeps_copies, stopping };
+    Ok((api, recording))
 }
 
 async fn access(args: &Args) -> anyhow::Result<Access> {

@@ -18,12 +18,17 @@ use dualaudit_record::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
+mod on_record;
+
 use super::{
     cluster::{CALL_TIMEOUT, ClusterArgs},
+    hold::ActorArgs,
     kubectl::Reads,
     output::{self, Columns, Form, shown},
     reader::{Reader, ReaderArgs},
 };
+use on_record::Desk;
+
 use crate::{
     client::Client,
     clock::{Clock as _, SystemClock},
@@ -48,6 +53,7 @@ Examples:
   dualaudit verify --database sqlite:/var/lib/dualaudit/dualaudit.db --log prod -o json
   dualaudit verify --key log.pub --copy file:/mnt/audit/checkpoints
   dualaudit verify --server http://dualaudit.audit:8080 --log prod --key log.pub --resume verified.jsonl
+  dualaudit verify --record --actor 'jo of audit' --key log.pub
   dualaudit verify --key log.pub proof.json export.jsonl";
 
 /// Recompute every body, every leaf and the tree, compare them with what is stored, find what no entry vouches
@@ -79,6 +85,12 @@ pub struct Args {
     /// add the one that is verified now.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Put on record, in each log of the database that takes entries, who verified it and with what result. A server does
+    /// so without being told.
+    #[arg(long, conflicts_with = "files")]
+    record: bool,
+    #[command(flatten)]
+    actor: ActorArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// In which form.
@@ -158,10 +170,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         bar.set_position(progress.done);
         bar.set_message(shown(progress.log));
     };
+    let mut desk = if args.record { Desk::Database } else { Desk::Nowhere };
     let checked = match args.from.open().await {
         Err(error) => Err(error),
         Ok(Reader::Server(client)) => {
             let log = args.log.as_deref().ok_or_else(|| anyhow!("name the log of the server by --log"))?;
+            desk = Desk::Server(client.clone());
             let source = Source { client, log: log.to_owned() };
             verify_served(&source, log, against, step).await.map_err(|error| anyhow!(error))
         }
@@ -181,6 +195,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     output::document(&mut output::stdout(), args.output, &report, || page(&report, &keys))?;
+    desk.put(&args, &report).await;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 

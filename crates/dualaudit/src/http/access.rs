@@ -17,11 +17,12 @@ use dualaudit_record::{EntryKind, entry::Covers};
 use super::{
     Api,
     problem::{Kind, Problem},
+    trail::{self, Hiding, Refused},
 };
 use crate::{
     access::{
-        Access, AccessError, Act, Asked, Asking, Guard, Permits as _, Reach, Resource, Scoped, Unanswered,
-        User, Verb,
+        Access, AccessError, Act, Asked, Asking, Guard, Permits as _, Reach, Resource, Scoped, Trail,
+        Unanswered, User, Verb,
     },
     live::Board,
     query::{self, Detail, GetError, SharedStore, Sides, Wanted},
@@ -29,7 +30,12 @@ use crate::{
 
 /// Who sends a request.
 #[derive(Clone)]
-pub(super) struct Caller(Option<(Arc<Guard>, Arc<User>)>);
+pub(super) struct Caller {
+    /// `None` where nobody is asked who they are.
+    known: Option<(Arc<Guard>, Arc<User>)>,
+    /// What they asked for and are not told of.
+    hiding: Hiding,
+}
 
 /// What somebody may read, for one call.
 pub(super) struct Seen {
@@ -48,15 +54,28 @@ impl Seen {
 }
 
 /// Lets in whoever Kubernetes knows, or everybody where nobody is asked who they are.
-pub(super) async fn identify(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+///
+/// Who is refused something is put on record.
+pub(super) async fn identify(
+    State((access, trail)): State<(Access, Trail)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match caller(&access, request.headers()).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(caller.clone());
+            let response = next.run(request).await;
+            if let Some((_, user)) = &caller.known
+                && let Some(event) = trail::of_refusal(user, &response, &caller.hiding)
+            {
+                trail.forbid(event);
+            }
+            response
         }
         Err(problem) => {
             let mut response = problem.into_response();
             if response.status() == axum::http::StatusCode::UNAUTHORIZED {
+                trail.forbid(trail::of_a_stranger(&request));
                 let challenge = HeaderValue::from_static("Bearer realm=\"dualaudit\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
@@ -66,7 +85,9 @@ pub(super) async fn identify(State(access): State<Access>, mut request: Request,
 }
 
 async fn caller(access: &Access, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let Access::Kubernetes(guard) = access else { return Ok(Caller(None)) };
+    let Access::Kubernetes(guard) = access else {
+        return Ok(Caller { known: None, hiding: Hiding::default() });
+    };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, other) = (values.next(), values.next());
     let Some(value) = value.filter(|_| other.is_none()) else {
@@ -82,7 +103,7 @@ async fn caller(access: &Access, headers: &HeaderMap) -> Result<Caller, Problem>
         return Err(unauthenticated("The Authorization header is not `Bearer` and a token of Kubernetes."));
     };
     match guard.user(token).await? {
-        Some(user) => Ok(Caller(Some((Arc::clone(guard), user)))),
+        Some(user) => Ok(Caller { known: Some((Arc::clone(guard), user)), hiding: Hiding::default() }),
         None => Err(unauthenticated(
             "Kubernetes does not know this token: it is expired, not from this cluster, or not meant for this server.",
         )),
@@ -93,8 +114,8 @@ fn unauthenticated(detail: &str) -> Problem {
     Problem::new(Kind::Unauthenticated, detail)
 }
 
-fn forbidden(user: &User, act: &Act) -> Problem {
-    Problem::new(Kind::Forbidden, format!("{} may not {act}.", user.name))
+fn forbidden(user: &User, act: Act) -> Problem {
+    Problem::new(Kind::Forbidden, format!("{} may not {act}.", user.name)).refusing(Refused::Act(act))
 }
 
 impl From<Unanswered> for Problem {
@@ -129,7 +150,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 impl Caller {
     /// Who says what is said: the caller, where it is known who that is.
     pub(super) fn actor(&self, said: String) -> String {
-        match &self.0 {
+        match &self.known {
             Some((_, user)) => user.name.clone(),
             None => said,
         }
@@ -137,7 +158,7 @@ impl Caller {
 
     /// Whether it is they who did what this actor did.
     pub(super) fn is(&self, actor: &str) -> bool {
-        self.0.as_ref().is_none_or(|(_, user)| user.name == actor)
+        self.known.as_ref().is_none_or(|(_, user)| user.name == actor)
     }
 
     /// What of lists and sums they may read that are about what these parameters name.
@@ -171,7 +192,7 @@ impl Caller {
         asked: &Asked,
         take: impl Fn(Reach) -> Reach,
     ) -> Result<Seen, Problem> {
-        let Some((guard, user)) = &self.0 else {
+        let Some((guard, user)) = &self.known else {
             return Ok(Seen { store: api.store.clone(), reach: None, live: api.live.clone() });
         };
         let reach = Arc::new(take(guard.reach(&api.store, user, act, asked).await?));
@@ -179,7 +200,7 @@ impl Caller {
             let (verb, resource) = act;
             let namespace = asked.namespace.clone().filter(|namespace| !namespace.is_empty());
             let log = asked.log.clone().filter(|_| namespace.is_none());
-            return Err(forbidden(user, &Act { verb, resource, namespace, log }));
+            return Err(forbidden(user, Act { verb, resource, namespace, log }));
         }
         let live = api.live.clone().filter(|board| reach.of_log(board.log()).is_some());
         let store: SharedStore = Arc::new(Scoped::within(api.store.clone(), Arc::clone(&reach)));
@@ -193,11 +214,12 @@ impl Caller {
         (verb, resource): (Verb, Resource),
         wanted: &Wanted,
     ) -> Result<Seen, Problem> {
-        let Some((guard, user)) = &self.0 else {
+        let Some((guard, user)) = &self.known else {
             return Ok(Seen { store: api.store.clone(), reach: None, live: api.live.clone() });
         };
         let (guard, user, store) = (Arc::clone(guard), Arc::clone(user), api.store.clone());
-        let asking = Arc::new(Asking { guard, user, store, verb, resource });
+        let hidden = Arc::clone(&self.hiding);
+        let asking = Arc::new(Asking { guard, user, store, verb, resource, hidden });
         let live = match api.live.as_ref().and_then(|board| Some((board, board.get(&wanted.id)?))) {
             Some((board, it)) if asking.sees(&it.place.log, &it.record).await? => Some(Arc::clone(board)),
             _ => None,
@@ -214,7 +236,7 @@ impl Caller {
         act: (Verb, Resource),
         wanted: Wanted,
     ) -> Result<Wanted, Problem> {
-        if self.0.is_none() {
+        if self.known.is_none() {
             return Ok(wanted);
         }
         let may_change = self.one(api, act, &wanted).await?;
@@ -241,7 +263,7 @@ impl Caller {
         wanted: &Wanted,
         found: &Result<Detail, GetError>,
     ) -> Result<(), Problem> {
-        let Some((_, user)) = &self.0 else { return Ok(()) };
+        let Some((_, user)) = &self.known else { return Ok(()) };
         let (log, namespace) = match found {
             Ok(detail) => {
                 let latest = detail.revisions.first().map(|(latest, _)| &latest.record);
@@ -255,7 +277,7 @@ impl Caller {
         match query::detail(may.store.as_ref(), &wanted).await {
             Err(GetError::NotFound(_)) => {
                 let log = Some(log.clone()).filter(|_| namespace.is_none());
-                Err(forbidden(user, &Act { verb, resource, namespace, log }))
+                Err(forbidden(user, Act { verb, resource, namespace, log }))
             }
             Err(GetError::Store(error)) => Err(error.into()),
             Ok(_) | Err(GetError::Purged(_) | GetError::Ambiguous { .. } | GetError::NoSource(_)) => Ok(()),
@@ -270,7 +292,7 @@ impl Caller {
         logs: Vec<String>,
     ) -> Result<Vec<String>, Problem> {
         let act = (Verb::Create, Resource::Holds);
-        if self.0.is_none() {
+        if self.known.is_none() {
             return Ok(logs);
         }
         match covers {
@@ -318,21 +340,22 @@ impl Caller {
 
     /// Checks that they may add records to a log, or amend them.
     pub(super) async fn records(&self, verb: Verb, log: &str) -> Result<(), Problem> {
-        let Some((guard, user)) = &self.0 else { return Ok(()) };
+        let Some((guard, user)) = &self.known else { return Ok(()) };
         let resource = Resource::ExecutionRecords;
         let act = Act::in_log(verb, resource, log);
         let is_allowed = guard.allows(user, Act::anywhere(verb, resource)).await?
             || guard.allows(user, act.clone()).await?;
-        if is_allowed { Ok(()) } else { Err(forbidden(user, &act)) }
+        if is_allowed { Ok(()) } else { Err(forbidden(user, act)) }
     }
 
     /// Checks that they may read a path that is about the server itself.
     pub(super) async fn path(&self, path: &str) -> Result<(), Problem> {
-        let Some((guard, user)) = &self.0 else { return Ok(()) };
+        let Some((guard, user)) = &self.known else { return Ok(()) };
         if guard.allows_path(user, path).await? {
             return Ok(());
         }
-        Err(Problem::new(Kind::Forbidden, format!("{} may not get {path}.", user.name)))
+        let problem = Problem::new(Kind::Forbidden, format!("{} may not get {path}.", user.name));
+        Err(problem.refusing(Refused::Path(path.to_owned())))
     }
 
     /// Ends when what they may read of what these parameters name is no longer what it was, or cannot be told.
@@ -343,7 +366,7 @@ impl Caller {
         pairs: Vec<(String, String)>,
         reach: Option<Arc<Reach>>,
     ) {
-        let Some((guard, _)) = &self.0 else { return std::future::pending().await };
+        let Some((guard, _)) = &self.known else { return std::future::pending().await };
         loop {
             tokio::time::sleep(guard.remembered()).await;
             match self.reads(&api, verb, &pairs).await {

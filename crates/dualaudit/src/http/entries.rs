@@ -1,4 +1,4 @@
-//! `GET /api/v1/gaps`, `/quarantine`, `/purges` and `/holds?log=&limit=&cursor=`, and one of each at `/{log}/{index}`.
+//! `GET /api/v1/gaps`, `/quarantine`, `/purges`, `/holds` and `/accesses?log=&limit=&cursor=`, and one of each at `/{log}/{index}`.
 //!
 //! A list answers `{"items":[…],"next_cursor"}`, oldest first; a single entry of what is in quarantine holds the object,
 //! too. Holds that were released are listed by `?released=true` only. A log that is not there is a 404 that names those that are.
@@ -16,6 +16,7 @@ use super::{
     openapi::{Answer, Call, Routes, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
+    trail,
 };
 use crate::{
     access::{Resource, Verb},
@@ -23,10 +24,10 @@ use crate::{
     query::{self, DEFAULT_LIMIT, EntriesRequest, EntryPage, ListedEntry, Listing, MAX_LIMIT},
 };
 
-/// The paths of all four.
+/// The paths of all.
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default();
-    for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges, Listing::Holds] {
+    for listing in [Listing::Gaps, Listing::Quarantine, Listing::Purges, Listing::Holds, Listing::Accesses] {
         let path = format!("/api/v1/{}", listing.name());
         let list = move |State(api): State<Api>, caller: Caller, query| page(listing, api, caller, query);
         let one =
@@ -43,6 +44,7 @@ fn page_call(listing: Listing) -> Call {
         Listing::Quarantine => ("listQuarantine", "Objects that could not be mapped to a record"),
         Listing::Purges => ("listPurges", "Records that went because their time was over"),
         Listing::Holds => ("listHolds", "What is kept whatever the time, until it is released"),
+        Listing::Accesses => ("listAccesses", "Who read what, verified what, and was refused what"),
     };
     let released = || {
         let schema = json!({"type": "string", "enum": ["true", "false"], "default": "false"});
@@ -67,6 +69,7 @@ fn one_call(listing: Listing) -> Call {
         Listing::Quarantine => ("getQuarantine", "One object in quarantine, with the object"),
         Listing::Purges => ("getPurge", "One purge"),
         Listing::Holds => ("getHold", "One hold, and how it ended"),
+        Listing::Accesses => ("getAccess", "Who asked for what between two instants"),
     };
     let index = json!({"type": "integer", "format": "int64", "minimum": 0});
     Call::new(Tag::Compliance, id, summary)
@@ -79,7 +82,9 @@ fn one_call(listing: Listing) -> Call {
 /// What somebody needs who reads them: they are of all namespaces.
 fn of(listing: Listing) -> Resource {
     match listing {
-        Listing::Gaps | Listing::Quarantine | Listing::Purges => Resource::ExecutionRecords,
+        Listing::Gaps | Listing::Quarantine | Listing::Purges | Listing::Accesses => {
+            Resource::ExecutionRecords
+        }
         Listing::Holds => Resource::Holds,
     }
 }
@@ -106,7 +111,14 @@ async fn one(
 ) -> Result<Json<ListedEntry>, Problem> {
     parameter::no_parameters(&pairs(query)?)?;
     let seen = caller.whole(&api, (Verb::Get, of(listing)), Some(&log)).await?;
-    Ok(Json(query::entry(seen.store.as_ref(), listing, &log, index).await?))
+    let found = query::entry(seen.store.as_ref(), listing, &log, index).await?;
+    if found.object.is_some() {
+        let namespace = found.quarantine.as_ref().map(|quarantine| quarantine.namespace.clone());
+        let reader = caller.actor("unverified".to_owned());
+        let event = trail::of_source(&reader, &log, namespace, found.execution_id.as_deref());
+        trail::allow(&api, event).await?;
+    }
+    Ok(Json(found))
 }
 
 #[cfg(test)]

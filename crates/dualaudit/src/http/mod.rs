@@ -28,6 +28,8 @@ mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tls;
+mod trail;
+mod verifications;
 mod watch;
 
 use std::sync::Arc;
@@ -42,7 +44,12 @@ use tokio::sync::watch::Receiver;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    access::Access, clock::SharedClock, ingest::Ingest, live::Board, metrics::Metrics, query::SharedStore,
+    access::{Access, Trail},
+    clock::SharedClock,
+    ingest::Ingest,
+    live::Board,
+    metrics::Metrics,
+    query::SharedStore,
 };
 use limits::Limits;
 use openapi::Routes;
@@ -58,6 +65,8 @@ pub use tls::{Tls, TlsError};
 pub struct Api {
     /// Who may do what.
     pub access: Access,
+    /// Where it is put on record who did what, and who was refused.
+    pub trail: Trail,
     /// Where everything is read from, all of it: what somebody may read is handed out by [`access::Caller`].
     pub store: SharedStore,
     /// The door into the producers' log.
@@ -86,7 +95,7 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
     let admission = limits::Admission::new(limits);
     let exports = export::Exports::of(&api);
     let watchers = watch::Watchers::of(&api);
-    let identify = || from_fn_with_state(api.access.clone(), access::identify);
+    let identify = || from_fn_with_state((api.access.clone(), api.trail.clone()), access::identify);
     let rates = limits.rate.map(rates::Rates::new);
     let rated = || from_fn_with_state(rates.clone(), rates::limit);
     let calls = calls()
@@ -135,6 +144,7 @@ fn calls() -> Routes {
         .get("/api/v1/export/{id}", export::manifest, export::manifest_call())
         .get("/api/v1/log/{log}/checkpoint", log::checkpoint, log::checkpoint_call())
         .get("/api/v1/log/{log}/tile/{*path}", log::tile, log::tile_call())
+        .post("/api/v1/log/{log}/verifications", verifications::post, verifications::call())
 }
 
 /// What there is to read of the API, for whoever reaches it.

@@ -11,7 +11,7 @@ use dualaudit_record::submitted::Invalid;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 
-use super::request_id::instance;
+use super::{request_id::instance, trail::Refused};
 use crate::{
     completeness::CompletenessError,
     export::ExportError,
@@ -247,17 +247,25 @@ pub struct Problem {
     members: Map<String, Value>,
     /// What the log is told when this is answered, and nobody else: it may name paths.
     cause: Option<String>,
+    /// What goes on record of it.
+    refused: Option<Box<Refused>>,
 }
 
 impl Problem {
     /// A problem with a sentence about this occurrence: what was expected, found, and to be done.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), members: Map::new(), cause: None }
+        Self { kind, detail: detail.into(), members: Map::new(), cause: None, refused: None }
     }
 
     /// With a cause for the log, which is told it when this is the answer to a request.
     pub(super) fn caused_by(mut self, cause: &dyn Display) -> Self {
         self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// With what is refused by it, which goes on record.
+    pub(super) fn refusing(mut self, what: Refused) -> Self {
+        self.refused = Some(Box::new(what));
         self
     }
 
@@ -317,6 +325,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.kind.is_retried() {
             headers.insert(header::RETRY_AFTER, self.kind.retry_after());
+        }
+        if let Some(refused) = self.refused {
+            response.extensions_mut().insert(*refused);
         }
         response
     }

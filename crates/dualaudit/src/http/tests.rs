@@ -28,7 +28,7 @@ use tower::ServiceExt;
 
 use super::{Api, limits::Limits, router_with};
 use crate::{
-    access::Access,
+    access::{Access, Trail},
     clock::Clock,
     ingest::Ingest,
     live::Board,
@@ -53,6 +53,8 @@ pub(crate) enum Fault {
     HangsAfterOneAppend,
     Corrupt,
     Rejects,
+    /// Questions are answered, and nothing is appended.
+    TakesNothing,
     Panics,
     NeverAnswers,
 }
@@ -112,9 +114,12 @@ impl Served {
         let metrics = Arc::new(Metrics::new());
         let shared: SharedStore = store.clone();
         let ingest = door(shared.clone(), "http", clock.clone()).await;
+        let (trail, recording) = Trail::into_log(ingest.clone(), clock.clone());
+        tokio::spawn(recording.run(std::future::pending()));
         let router = router_with(
             Api {
                 access: Access::Anonymous,
+                trail,
                 store: shared,
                 ingest,
                 live,
@@ -289,6 +294,9 @@ impl Store for Faulty {
     }
     async fn append(&self, log: &str, batch: Arc<Batch>, now: Time) -> Result<Vec<Answer>, StoreError> {
         self.pass().await?;
+        if self.fault.load(Ordering::SeqCst) == Fault::TakesNothing as u8 {
+            return Err(StoreError::Unavailable("/secret/path is full".into()));
+        }
         let answer = self.inner.append(log, batch, now).await;
         for (last, then) in [
             (Fault::GoneAfterOneAppend, Fault::Unavailable),

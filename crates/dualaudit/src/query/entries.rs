@@ -1,4 +1,4 @@
-//! Gaps, what is in quarantine, purges and holds: pages of their entries, and one in full.
+//! Gaps, what is in quarantine, purges, holds and accesses: pages of their entries, and one in full.
 //!
 //! # Guarantees
 //! - Lists are in the order of logs and indexes. Neither ever changes, so following `next_cursor` to its end gives
@@ -7,6 +7,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use dualaudit_record::{
     Entry, EntryKind, Time,
+    access::Access,
     digest::Digest,
     entry::{Gap, Hold, Purge, Quarantine},
 };
@@ -40,6 +41,8 @@ pub enum Listing {
     Purges,
     /// What is to be kept.
     Holds,
+    /// Who asked for what.
+    Accesses,
 }
 
 impl Listing {
@@ -50,6 +53,7 @@ impl Listing {
             Self::Quarantine => "quarantine",
             Self::Purges => "purges",
             Self::Holds => "holds",
+            Self::Accesses => "accesses",
         }
     }
 
@@ -60,6 +64,7 @@ impl Listing {
             Self::Quarantine => EntryKind::Quarantine,
             Self::Purges => EntryKind::Purge,
             Self::Holds => EntryKind::Hold,
+            Self::Accesses => EntryKind::Access,
         }
     }
 }
@@ -99,6 +104,9 @@ pub struct ListedEntry {
     /// What it says, or what an erasure left of that; absent where its body is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// What it says; absent where its body is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// How a hold ended; absent while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Released>,
@@ -323,6 +331,7 @@ async fn listed(
                 quarantine: None,
                 purge: None,
                 hold: None,
+                access: None,
                 released: None,
                 recorded,
                 object: None,
@@ -332,6 +341,7 @@ async fn listed(
                 Some(Entry::Quarantine(quarantine)) => listed.quarantine = Some(quarantine.clone()),
                 Some(Entry::Purge(purge)) => listed.purge = Some(purge.clone()),
                 Some(Entry::Hold(hold)) => listed.hold = Some(hold.clone()),
+                Some(Entry::Access(access)) => listed.access = Some(Access::clone(access)),
                 _ => {}
             }
             if let Beside::Hold(Ok(Some(HoldRow { released: Some((released_at, index)), .. }))) = entry.beside
@@ -346,6 +356,8 @@ async fn listed(
 /// About how many bytes an entry takes: its parts without a small limit, and the rest by its most.
 fn size(listed: &ListedEntry) -> usize {
     const REST: usize = 4 << 10;
+    const ACT: usize = 512;
     REST + listed.gap.as_ref().map_or(0, |gap| gap.last_state.len())
         + listed.purge.as_ref().map_or(0, |purge| purge.entries.len() * 32)
+        + listed.access.as_ref().map_or(0, |access| access.acts.len() * ACT)
 }

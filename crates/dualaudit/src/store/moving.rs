@@ -172,6 +172,7 @@ impl MovingEntry {
                 Entry::Erasure(erasure) => erasure.entries.len() * REST,
                 Entry::Succession(succession) => succession.checkpoint.len(),
                 Entry::Export(export) => (export.logs.len() + export.filter.len()) * REST,
+                Entry::Access(access) => access.acts.len() * REST,
                 Entry::Quarantine(_)
                 | Entry::Hold(_)
                 | Entry::HoldRelease(_)

@@ -310,6 +310,7 @@ pub(super) fn note_key(entry: &Entry) -> Option<String> {
         Entry::Succession(_) => Some("succession".to_owned()),
         Entry::Digest(digest) => Some(format!("digest:{}", digest.since)),
         Entry::Export(export) => Some(format!("export:{}", export.export)),
+        Entry::Access(access) => Some(format!("access:{}", access.access)),
         Entry::Execution(_)
         | Entry::Gap(_)
         | Entry::Quarantine(_)
@@ -346,7 +347,11 @@ pub fn check_key(entry: &Entry, key: Option<&str>) -> Result<(), String> {
         Entry::Window(window) => Some(window_key(&window.execution_id, window.attempt, window.until)),
         Entry::Purge(purge) => Some(purge_key(&purge.plan, purge.part)),
         Entry::Erasure(erasure) => Some(erasure_key(erasure)),
-        Entry::Heartbeat(_) | Entry::Succession(_) | Entry::Digest(_) | Entry::Export(_) => note_key(entry),
+        Entry::Heartbeat(_)
+        | Entry::Succession(_)
+        | Entry::Digest(_)
+        | Entry::Export(_)
+        | Entry::Access(_) => note_key(entry),
     };
     if expected.as_deref() == key { Ok(()) } else { Err(expected.unwrap_or_else(|| "none".to_owned())) }
 }

@@ -14,7 +14,7 @@ use dualaudit_record::{Time, WorkflowExecutionAudit, entry::Verdict, log::TileId
 
 use super::{
     Answer, Batch, Cursor, Disagreements, Filter, Folding, FoundCells, Head, InFlight, InFlightFilter, Known,
-    Listed, Log, LogOpening, LogReader, Lookup, Page, Reach, ReadBack, RowKey, Running, SharedStore,
+    Listed, Log, LogOpening, LogReader, Lookup, Page, Reach, ReadBack, Receipt, RowKey, Running, SharedStore,
     Statistics, Store, StoreError, StoredEntry, Strays, Table, Tracked, Underway, UnreadableEntry,
     UnreadableLog, Wanted, WantedCells, WantedDisagreements, WeighedUpTo, Weighing, Which, Within,
 };
@@ -32,6 +32,14 @@ pub trait Permits: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when that cannot be told at present.
     async fn sees(&self, log: &str, record: &WorkflowExecutionAudit) -> Result<bool, StoreError>;
+
+    /// Whether it may be read that an execution was purged.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when that cannot be told at present.
+    async fn sees_purged(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        self.sees_whole(&receipt.log).await
+    }
 
     /// Whether all of a log may be read.
     ///
@@ -111,7 +119,7 @@ impl Scoped {
                 Some((latest, _)) => self.permits.sees(&detail.log, &latest.record).await?,
                 None => false,
             },
-            Lookup::Purged(purged) => self.permits.sees_whole(&purged.receipt.log).await?,
+            Lookup::Purged(purged) => self.permits.sees_purged(&purged.receipt).await?,
             Lookup::NoAttempt { .. } => true,
             Lookup::NotInLog { .. } | Lookup::Ambiguous { .. } => false,
         };

@@ -40,6 +40,7 @@ pub(super) fn check(entry: &Entry, is_original: bool, stored: &StoredEntry, find
             | Entry::Succession(_)
             | Entry::Digest(_)
             | Entry::Export(_)
+            | Entry::Access(_)
             | Entry::Window(_),
             Beside::Nothing,
         ) => {}

@@ -99,6 +99,7 @@ fn check_times(entry: &Entry, stored: &StoredEntry, find: Find<'_>) {
         | Entry::Digest(_)
         | Entry::Review(_)
         | Entry::Export(_)
+        | Entry::Access(_)
         | Entry::Erasure(_)
         | Entry::Window(_) => None,
     };

@@ -22,6 +22,7 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 const AUDIENCE: &str = "dualaudit.dev";
 
 mod matrix;
+mod on_record;
 mod refused;
 
 /// Two namespaces with an execution recorded and one that runs in each, and one that a producer sent; and who may what of

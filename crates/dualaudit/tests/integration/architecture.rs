@@ -17,7 +17,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ingest", &["clock", "metrics", "store"]),
     ("store", &["clock"]),
     ("live", &[]),
-    ("access", &["store"]),
+    ("access", &["store", "ingest", "clock"]),
     ("query", &["live", "parameter", "store"]),
     ("learn", &["parameter", "store"]),
     ("verify", &["store"]),

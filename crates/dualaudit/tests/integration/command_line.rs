@@ -347,7 +347,7 @@ async fn a_database_that_cannot_be_used_ends_with_1_and_says_what_to_do() {
     foreign.open().execute_batch("CREATE TABLE shopping (item TEXT)").unwrap();
     // To verify, one that is no audit is one that was found wrong.
     for (standalone, verified, reason) in [
-        (&newer, 1, "version 999, this dualaudit knows up to 15: use a newer dualaudit"),
+        (&newer, 1, "version 999, this dualaudit knows up to 16: use a newer dualaudit"),
         (&garbage, 3, "is no SQLite database"),
         (&foreign, 3, "another application"),
     ] {

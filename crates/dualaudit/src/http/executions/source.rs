@@ -1,7 +1,8 @@
 //! `GET /api/v1/executions/{id}/source?log=&attempt=`: the object that an execution was recorded from, as it was observed.
 //!
 //! Answers the bytes that `source_digest` of its latest revision is the SHA-256 of: JSON, in which the values of secrets are
-//! replaced. 404 says why there is none; 409 and 410 as for the execution itself.
+//! replaced. That it was read is an entry of the log before it is answered. 404 says why there is none; 409 and 410 as for the
+//! execution itself.
 
 use axum::{
     extract::{State, rejection::QueryRejection},
@@ -20,8 +21,9 @@ use crate::{
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
+        trail,
     },
-    query::{self, Sides, Wanted},
+    query::{self, Detail, Sides, Wanted},
 };
 
 pub(in crate::http) fn call() -> Call {
@@ -34,7 +36,8 @@ pub(in crate::http) fn call() -> Call {
     Call::new(Tag::Executions, "getSource", "The object that an execution was recorded from")
         .saying(
             "As it was observed for the latest revision, with secret values replaced: the bytes that `source_digest` is the \
-             SHA-256 of. What producers send has none, and what was erased has none any more.",
+             SHA-256 of. What producers send has none, and what was erased has none any more. Who reads it is put on record \
+             first: where that cannot be, nobody reads it (503).",
         )
         .given([parameters::id(), parameters::log(), parameters::attempt()])
         .tagged(Answer::json("The object.", json!({"type": "object"})).example(example))
@@ -53,13 +56,20 @@ pub(in crate::http) async fn get(
     let seen = caller.one(&api, (Verb::Get, Resource::ExecutionRecords), &wanted).await?;
     let found = query::detail(seen.store.as_ref(), &wanted).await;
     caller.also(&api, (Verb::Get, Resource::Source), &wanted, &found).await?;
-    let object = match found {
-        Ok(detail) => {
-            let wanted = Wanted { log: Some(detail.log), ..wanted };
-            query::source(Sides { store: api.store.as_ref(), ..seen.sides() }, &wanted).await?
+    let Detail { log, mut revisions, .. } = match found {
+        Ok(detail) => detail,
+        // What is live says more of why there is none.
+        Err(error) => {
+            query::source(seen.sides(), &wanted).await?;
+            return Err(error.into());
         }
-        Err(_) => query::source(seen.sides(), &wanted).await?,
     };
+    let wanted = Wanted { log: Some(log.clone()), ..wanted };
+    let sides = Sides { store: api.store.as_ref(), ..seen.sides() };
+    let object = query::source(sides, &wanted).await?;
+    let namespace = revisions.swap_remove(0).0.record.namespace;
+    let reader = caller.actor("unverified".to_owned());
+    trail::allow(&api, trail::of_source(&reader, &log, namespace, Some(&wanted.id))).await?;
     Ok(tagged(&asked, "application/json", object))
 }
 
@@ -69,7 +79,7 @@ mod tests {
     use serde_json::json;
 
     use crate::{
-        http::tests::{Served, record},
+        http::tests::{Fault, Served, record},
         store::conformance::{erase::erase, sample},
     };
 
@@ -86,6 +96,25 @@ mod tests {
         let again = axum::http::Request::get("/api/v1/executions/a/source");
         let again = again.header("if-none-match", answered.header("etag")).body(axum::body::Body::empty());
         assert_eq!(served.send(again.unwrap()).await.status, 304);
+    }
+
+    #[tokio::test]
+    async fn who_reads_it_is_on_record_or_does_not_read_it() {
+        let served = Served::new().await;
+        let store = served.store.inner.as_ref();
+        sample::open(store, sample::LOG).await;
+        sample::append(store, [sample::from_resource(sample::record("a"))]).await;
+        assert_eq!(served.get("/api/v1/executions/a/source").await.status, 200);
+        let entry = served.get("/api/v1/accesses").await.json()["items"][0].clone();
+        let act = json!({
+            "actor": "unverified", "decision": "allow", "verb": "get", "resource": "executionrecords/source",
+            "namespace": "shop", "log": "default", "execution_id": "a", "count": 1,
+        });
+        assert_eq!((&entry["log"], &entry["access"]["acts"]), (&json!("http"), &json!([act])));
+        served.fail(Fault::TakesNothing);
+        let answered = served.get("/api/v1/executions/a/source").await;
+        assert_eq!((answered.status.as_u16(), answered.problem().as_str()), (503, "unavailable"));
+        assert_eq!(served.get("/api/v1/executions/a").await.status, 200);
     }
 
     #[tokio::test]

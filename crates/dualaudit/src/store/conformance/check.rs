@@ -120,6 +120,7 @@ fn check_beside(content: &Entry, entry: &StoredEntry) {
             | Entry::Succession(_)
             | Entry::Digest(_)
             | Entry::Export(_)
+            | Entry::Access(_)
             | Entry::Window(_),
             Beside::Nothing,
         ) => {}

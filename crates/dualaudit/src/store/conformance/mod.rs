@@ -88,7 +88,7 @@ macro_rules! suite {
             erase: what_was_erased_does_not_come_back,
             erase: what_somebody_needs_is_not_erased,
             erase: an_execution_with_very_much_is_erased_in_parts,
-            others: an_export_is_told_once,
+            others: an_export_or_an_access_is_told_once,
             reviews: a_verdict_is_recorded_once_while_it_is_the_newest,
             reviews: a_verdict_that_stands_is_recorded_once_whatever_is_said_since,
             reviews: only_what_is_recorded_is_reviewed,

@@ -10,8 +10,8 @@ use dualaudit_record::{
 use super::{
     check::check_log,
     sample::{
-        LOG, append, at, detail, exported, from_quarantine, from_resource, gap, hold, open, quarantine,
-        receipt, record, seen, stored, tracked,
+        LOG, accessed, append, at, detail, exported, from_quarantine, from_resource, gap, hold, open,
+        quarantine, receipt, record, seen, stored, tracked,
     },
 };
 use crate::store::{Answer, DraftContent, Receipt, ReceiptResult, Store, Tracked, TrackedState, Which};
@@ -35,13 +35,15 @@ pub(crate) async fn a_gap_is_recorded_once(store: &dyn Store) {
     check_log(store, LOG).await;
 }
 
-pub(crate) async fn an_export_is_told_once(store: &dyn Store) {
+pub(crate) async fn an_export_or_an_access_is_told_once(store: &dyn Store) {
     open(store, LOG).await;
-    let first = stored(store, exported("one")).await;
-    assert_eq!((first.index, first.id.as_str(), first.result), (0, "", ReceiptResult::Created));
-    assert_eq!(stored(store, exported("two")).await.index, 1);
-    let again = stored(store, exported("one")).await;
-    assert_eq!(again, Receipt { result: ReceiptResult::Duplicate, ..first });
+    for (told, before) in [(exported as fn(&str) -> DraftContent, 0), (accessed, 2)] {
+        let first = stored(store, told("one")).await;
+        assert_eq!((first.index, first.id.as_str(), first.result), (before, "", ReceiptResult::Created));
+        assert_eq!(stored(store, told("two")).await.index, before + 1);
+        let again = stored(store, told("one")).await;
+        assert_eq!(again, Receipt { result: ReceiptResult::Duplicate, ..first });
+    }
     check_log(store, LOG).await;
 }
 

@@ -21,8 +21,8 @@ use super::{
     erase::erase,
     purge::weigh_in,
     sample::{
-        at, exported, from_producer, from_quarantine, from_resource, gap, open, opening, quarantine, record,
-        review, tracked, window,
+        accessed, at, exported, from_producer, from_quarantine, from_resource, gap, open, opening,
+        quarantine, record, review, tracked, window,
     },
 };
 use crate::store::{
@@ -105,6 +105,9 @@ enum Operation {
     Export {
         content: u8,
     },
+    Access {
+        content: u8,
+    },
     Remove,
 }
 
@@ -113,13 +116,14 @@ fn operation(random: &mut StdRng) -> Operation {
     let content = random.random_range(0..4);
     let started = random.random_range(0..3);
     match random.random_range(0..100) {
-        0..34 => Operation::Record {
+        0..31 => Operation::Record {
             id,
             content,
             started,
             is_resource: random.random_bool(0.5),
             amend: random.random_bool(0.3).then(|| random.random_range(1..4)),
         },
+        31..34 => Operation::Access { content },
         34..38 => {
             let started = random.random_bool(0.4).then_some(started);
             if content.is_multiple_of(3) {
@@ -260,6 +264,7 @@ impl Writer<'_> {
                 Some(DraftContent::Note(Box::new(Entry::Heartbeat(Heartbeat { size: head.size }))))
             }
             Operation::Export { content } => Some(exported(&format!("w{}-{content}", self.number))),
+            Operation::Access { content } => Some(accessed(&format!("w{}-{content}", self.number))),
             Operation::Remove => return,
         };
         let is_hold = matches!(content, Some(DraftContent::Hold(_)));

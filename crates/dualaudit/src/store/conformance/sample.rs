@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use dualaudit_record::{
     Entry, EntryKind, Time, WorkflowExecutionAudit,
+    access::{Access, Act, Decision, Event},
     digest::{Digest, content_digest},
     entry::{Covers, Gap, GapCause, Hold, Quarantine, Verdict},
     execution::{
@@ -218,6 +219,24 @@ pub(crate) fn exported(export: &str) -> DraftContent {
         sha256: Digest([4; 32]),
         whole: true,
     }))))
+}
+
+/// That somebody read an object, and that others were refused.
+pub(crate) fn accessed(access: &str) -> DraftContent {
+    let read = Event {
+        actor: Some("me".to_owned()),
+        decision: Decision::Allow,
+        verb: "get".to_owned(),
+        resource: "executionrecords/source".to_owned(),
+        namespace: Some("shop".to_owned()),
+        log: Some(LOG.to_owned()),
+        execution_id: Some("a".to_owned()),
+        verified: None,
+    };
+    let refused = Event { actor: None, decision: Decision::Forbid, execution_id: None, ..read.clone() };
+    let acts = vec![Act { event: read, count: 2 }, Act { event: refused, count: 7 }];
+    let (access, since, until) = (access.to_owned(), at(1), at(2));
+    DraftContent::Note(Box::new(Entry::Access(Box::new(Access { access, since, until, acts, others: 1 }))))
 }
 
 /// A workflow that runs since then.

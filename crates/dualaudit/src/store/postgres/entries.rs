@@ -313,7 +313,8 @@ fn beside(row: &Row, kind: EntryKind, objects: &mut Objects) -> Result<Beside> {
         | EntryKind::Heartbeat
         | EntryKind::Succession
         | EntryKind::Digest
-        | EntryKind::Export => Beside::Nothing,
+        | EntryKind::Export
+        | EntryKind::Access => Beside::Nothing,
     })
 }
 

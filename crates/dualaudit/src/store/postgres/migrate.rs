@@ -10,7 +10,7 @@ use super::{
 use crate::store::{StoreError, Table};
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 17] = [
+const MIGRATIONS: [&str; 18] = [
     include_str!("../../../migrations/postgres/0001_log_and_executions.sql"),
     include_str!("../../../migrations/postgres/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/postgres/0003_checks_that_seek.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 17] = [
     include_str!("../../../migrations/postgres/0015_names.sql"),
     include_str!("../../../migrations/postgres/0016_passed_over.sql"),
     include_str!("../../../migrations/postgres/0017_one_role_a_log.sql"),
+    include_str!("../../../migrations/postgres/0018_accesses.sql"),
 ];
 
 /// The version of the schema that this program knows.

@@ -171,6 +171,7 @@ fn put(written: &mut Written, log: &str, entry: &MovingEntry, created_at: Option
         | Entry::Succession(_)
         | Entry::Digest(_)
         | Entry::Export(_)
+        | Entry::Access(_)
         | Entry::Window(_) => {}
     }
 }

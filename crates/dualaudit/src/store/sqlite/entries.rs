@@ -313,6 +313,7 @@ impl Reading<'_> {
                 | EntryKind::Succession
                 | EntryKind::Digest
                 | EntryKind::Export
+                | EntryKind::Access
                 | EntryKind::Window,
                 _,
             ) => Beside::Nothing,

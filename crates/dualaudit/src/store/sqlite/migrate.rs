@@ -11,7 +11,7 @@ use crate::store::StoreError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"dual");
 
 /// What takes version n to n + 1. A landed migration is never edited.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../../../migrations/sqlite/0001_log_and_executions.sql"),
     include_str!("../../../migrations/sqlite/0002_holds_and_purges.sql"),
     include_str!("../../../migrations/sqlite/0003_moving.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("../../../migrations/sqlite/0013_names.sql"),
     include_str!("../../../migrations/sqlite/0014_namespaces.sql"),
     include_str!("../../../migrations/sqlite/0015_passed_over.sql"),
+    include_str!("../../../migrations/sqlite/0016_accesses.sql"),
 ];
 
 /// The schema as it was at first.

@@ -24,6 +24,7 @@ async fn each_role(fixture: Fixture) {
     let hold = |id: &str| json!({"execution_id": id, "reason": "case 7", "actor": "somebody else"});
     let all = json!({"selector": {"workflow_name": "restart-deployment"}, "reason": "case 8"});
     let sent = record("sent again");
+    let verified = json!({"size": 1, "root": "07".repeat(32), "actor": "somebody else"});
     let get = |path: String| (Method::GET, path, None);
     let post = |path: String, body: &Value| (Method::POST, path, Some(body.clone()));
     // 0 for what may be there by now, or not yet.
@@ -48,6 +49,8 @@ async fn each_role(fixture: Fixture) {
         (get("/api/v1/quarantine".into()), [403, 403, 403, 200, 403]),
         (get("/api/v1/purges".into()), [403, 403, 403, 200, 403]),
         (get("/api/v1/holds".into()), [403, 403, 403, 200, 403]),
+        (get("/api/v1/accesses".into()), [403, 403, 403, 200, 403]),
+        (post("/api/v1/log/default/verifications".into(), &verified), [403, 403, 403, 201, 403]),
         (get("/api/v1/digests".into()), [403, 403, 403, 200, 403]),
         (get("/api/v1/log/default/checkpoint".into()), [403, 403, 403, 0, 403]),
         (get("/api/v1/log/default/tile/0/000.p/1".into()), [403, 403, 403, 0, 403]),

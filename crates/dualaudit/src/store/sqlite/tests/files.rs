@@ -194,7 +194,7 @@ async fn a_schema_of_another_version_is_refused() {
     shell.execute_batch("PRAGMA user_version = 99").unwrap();
     for opened in both_ways(&file(&store)) {
         let error = opened.err().unwrap();
-        sentence(error, unsupported, &["is version 99", "knows up to 15", "newer dualaudit"]);
+        sentence(error, unsupported, &["is version 99", "knows up to 16", "newer dualaudit"]);
     }
     let empty = store.directory.path().join("empty.db");
     fs::write(&empty, "").unwrap();
