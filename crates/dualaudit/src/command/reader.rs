@@ -92,12 +92,15 @@ fn said_token() -> Option<String> {
 
 /// What to do where a server does not let somebody in.
 pub(super) fn what_to_do(error: &ClientError) -> Option<&'static str> {
-    Some(match error.problem()?.status {
+    let problem = error.problem()?;
+    Some(match problem.status {
         401 => {
             "show the server a token: --token-file FILE or DUALAUDIT_TOKEN, such as one that `kubectl create token ACCOUNT` \
              prints"
         }
-        403 => "ask whoever administers the cluster for a role of deploy/ that allows it (docs/access.md)",
+        403 if problem.name() == "forbidden" => {
+            "ask whoever administers the cluster for a role of deploy/ that allows it (docs/access.md)"
+        }
         _ => return None,
     })
 }

@@ -47,7 +47,7 @@ pub(super) fn file_call() -> Call {
         .given([file])
         .answers(200, Answer::empty("The file.").or("text/css", text()).or("text/javascript", text()))
         .fails(Kind::OF_EVERY_FILE)
-        .fails([Kind::NoSuchPath, Kind::MalformedRequest])
+        .fails([Kind::NoSuchPath])
 }
 
 pub(super) async fn page() -> Response {

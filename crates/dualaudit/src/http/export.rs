@@ -432,7 +432,8 @@ mod tests {
     async fn whoever_goes_away_is_told_of_as_far_as_they_came() {
         // 12 MiB: more than is on its way at once.
         let served = served_with(60, 200 << 10).await;
-        let request = axum::http::Request::get("/api/v1/export").body(axum::body::Body::empty()).unwrap();
+        let request = axum::http::Request::get("/api/v1/export").header("host", "localhost");
+        let request = request.body(axum::body::Body::empty()).unwrap();
         let response = tower::ServiceExt::oneshot(served.router.clone(), request).await.unwrap();
         drop(response);
         let mut told = told(&served).await;

@@ -151,7 +151,7 @@ mod tests {
     }
 
     async fn ask(stream: &mut client::TlsStream<TcpStream>) {
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 4096];
         let length = stream.read(&mut answer).await.unwrap();
         assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
@@ -206,8 +206,10 @@ mod tests {
         let listening = listening(&served).await;
         let mut stream = TcpStream::connect(&listening.address).await.unwrap();
         let body = record("a").to_string();
-        let head =
-            format!("POST /api/v1/executions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST /api/v1/executions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all((head + &body).as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         stream.shutdown().await.unwrap();

@@ -11,7 +11,7 @@ pub(super) fn call() -> Call {
     Call::new(Tag::Server, "isAlive", "The process is alive")
         .saying("Says nothing about the database.")
         .answers(200, ok())
-        .fails([Kind::Internal, Kind::Timeout])
+        .fails([Kind::ForeignSite, Kind::MalformedRequest, Kind::Internal, Kind::Timeout])
 }
 
 /// What is said where all is well.

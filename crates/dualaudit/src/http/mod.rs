@@ -17,6 +17,7 @@ mod holds;
 mod learn;
 pub mod limits;
 mod log;
+mod message;
 mod openapi;
 mod openmetrics;
 mod path;
@@ -25,6 +26,7 @@ mod rates;
 mod readyz;
 mod request_id;
 mod serve;
+mod site;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tls;
@@ -38,7 +40,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, Uri},
-    middleware::{from_fn, from_fn_with_state},
+    middleware::{from_fn, from_fn_with_state, map_response},
 };
 use tokio::sync::watch::Receiver;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -96,6 +98,7 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
     let exports = export::Exports::of(&api);
     let watchers = watch::Watchers::of(&api);
     let identify = || from_fn_with_state((api.access.clone(), api.trail.clone()), access::identify);
+    let access = api.access.clone();
     let rates = limits.rate.map(rates::Rates::new);
     let rated = || from_fn_with_state(rates.clone(), rates::limit);
     let calls = calls()
@@ -118,6 +121,9 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
         .with_state(api)
         .layer(from_fn_with_state(admission, limits::in_time))
         .layer(CatchPanicLayer::custom(limits::panicked))
+        .layer(from_fn_with_state(access, site::keep_to))
+        .layer(from_fn(message::read_one_way))
+        .layer(map_response(site::keep_in))
         .layer(from_fn(limits::trace))
         .layer(from_fn(request_id::identify))
         .layer(compression::layer())

@@ -22,7 +22,8 @@ pub(super) fn call() -> Call {
                 .example(json!("# EOF\n")),
         )
         .saying("For those who may get the path `/metrics` of the cluster.")
-        .fails([Kind::Unauthenticated, Kind::Forbidden, Kind::AccessUnchecked])
+        .fails([Kind::Unauthenticated, Kind::Forbidden, Kind::ForeignSite, Kind::AccessUnchecked])
+        .fails([Kind::MalformedRequest])
         .fails([Kind::TooManyRequests, Kind::Internal, Kind::Timeout])
 }
 

@@ -34,6 +34,8 @@ pub enum Kind {
     Unauthenticated,
     /// Whoever sends it may not do this.
     Forbidden,
+    /// A page of another site asks, or it is asked for by another name.
+    ForeignSite,
     /// The API server does not say who sends it, or what they may do.
     AccessUnchecked,
     /// The request cannot be read as HTTP or as a URL.
@@ -98,9 +100,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 32] = [
+    pub(super) const ALL: [Self; 33] = [
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::ForeignSite,
         Self::AccessUnchecked,
         Self::MalformedRequest,
         Self::InvalidJson,
@@ -134,9 +137,10 @@ impl Kind {
     ];
 
     /// What every call under `/api/v1` may fail with.
-    pub(super) const OF_EVERY_CALL: [Self; 11] = [
+    pub(super) const OF_EVERY_CALL: [Self; 12] = [
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::ForeignSite,
         Self::AccessUnchecked,
         Self::MalformedRequest,
         Self::InvalidParameter,
@@ -149,8 +153,14 @@ impl Kind {
     ];
 
     /// What every call may fail with that reads nothing.
-    pub(super) const OF_EVERY_FILE: [Self; 4] =
-        [Self::TooManyRequests, Self::Internal, Self::Overloaded, Self::Timeout];
+    pub(super) const OF_EVERY_FILE: [Self; 6] = [
+        Self::ForeignSite,
+        Self::MalformedRequest,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::Overloaded,
+        Self::Timeout,
+    ];
 
     /// Its URI, which stays.
     pub(super) fn uri(self) -> String {
@@ -188,6 +198,7 @@ impl Kind {
         match self {
             Self::Unauthenticated => ("unauthenticated", "Nobody knows who asks", S::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", "This is not allowed", S::FORBIDDEN),
+            Self::ForeignSite => ("foreign-site", "The request is of another site", S::FORBIDDEN),
             Self::AccessUnchecked => {
                 ("access-unchecked", "It is not known at present what is allowed", S::SERVICE_UNAVAILABLE)
             }

@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn call() -> Call {
     Call::new(Tag::Server, "isReady", "The database answers questions").answers(200, healthz::ok()).fails([
+        Kind::ForeignSite,
+        Kind::MalformedRequest,
         Kind::Internal,
         Kind::Unavailable,
         Kind::Timeout,

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::{ServiceExt, service_fn};
 
-use super::{handshake::Handshakes, rates::Peer, tls::Tls};
+use super::{handshake::Handshakes, rates::Peer, site::Encrypted, tls::Tls};
 
 /// Connections beyond this wait to be accepted.
 const CONNECTIONS: usize = 4096;
@@ -80,12 +80,12 @@ async fn accept(
             // Answers are small and awaited.
             let _ = stream.set_nodelay(true);
             let ended = match handshakes {
-                None => converse(stream, peer, router, connection).await,
+                None => converse(stream, peer, false, router, connection).await,
                 // Whoever is still at it at shutdown has sent nothing yet.
                 Some(handshakes) => match stopping.run_until_cancelled(handshakes.encrypt(stream)).await {
                     None => Ok(()),
                     Some(Err(why)) => Err(why),
-                    Some(Ok(stream)) => converse(stream, peer, router, connection).await,
+                    Some(Ok(stream)) => converse(stream, peer, true, router, connection).await,
                 },
             };
             // A connection that breaks is the client's affair; what it sent is safe or unanswered.
@@ -105,11 +105,15 @@ async fn accept(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
+    is_encrypted: bool,
     router: Router,
     watcher: Watcher,
 ) -> Result<(), String> {
     let service = service_fn(move |mut request: axum::http::Request<_>| {
         request.extensions_mut().insert(peer);
+        if is_encrypted {
+            request.extensions_mut().insert(Encrypted);
+        }
         let router = router.clone();
         async move {
             Ok::<_, Infallible>(
@@ -159,7 +163,7 @@ mod tests {
         let mut slow = TcpStream::connect(&address).await.unwrap();
         let body = record("a").to_string();
         let head = format!(
-            "POST /api/v1/executions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+            "POST /api/v1/executions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{}",
             body.len(),
             &body[..10]

@@ -149,6 +149,7 @@ impl Served {
     /// By a request whose id is known, so that answers can be compared.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answered {
         request.headers_mut().entry("x-request-id").or_insert(HeaderValue::from_static("test"));
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
@@ -492,9 +493,8 @@ async fn a_request_that_takes_too_long_is_ended() {
 async fn requests_beyond_the_limit_are_turned_away_while_health_still_answers() {
     let served = Served::with(Limits { requests: 1, ..Limits::default() }).await;
     served.fail(Fault::NeverAnswers);
-    let stuck =
-        served.router.clone().oneshot(Request::get("/api/v1/executions").body(Body::empty()).unwrap());
-    let stuck = tokio::spawn(stuck);
+    let stuck = Request::get("/api/v1/executions").header("host", "localhost").body(Body::empty()).unwrap();
+    let stuck = tokio::spawn(served.router.clone().oneshot(stuck));
     while !stuck.is_finished() {
         let answered =
             served.send(Request::get("/api/v1/executions?limit=0").body(Body::empty()).unwrap()).await;

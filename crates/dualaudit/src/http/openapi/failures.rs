@@ -82,6 +82,9 @@ fn example(kind: Kind) -> &'static str {
             "A request needs one `Authorization: Bearer` header, with a token of Kubernetes."
         }
         Kind::Forbidden => "jo may not list dualaudit.dev executionrecords in namespace \"shop\".",
+        Kind::ForeignSite => {
+            "This server lets in whoever is on its machine, and no pages of other sites that a browser there shows: it is for audit.example."
+        }
         Kind::AccessUnchecked => "Kubernetes does not say at present who this is, or what they may do.",
         Kind::MalformedRequest => "Invalid URL: Invalid UTF-8 in `id`",
         Kind::InvalidJson => {
