@@ -6,15 +6,14 @@
 
 use axum::{
     Extension, Json,
-    body::Bytes,
-    extract::{State, rejection::QueryRejection},
+    extract::{Request, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use dualaudit_record::{
     entry::{Covers, Hold},
     selector::Selector,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
@@ -23,6 +22,8 @@ use super::{
     access::Caller,
     executions::{Pairs, pairs, reviews::unverified},
     export::Exports,
+    limits::Admission,
+    object,
     openapi::{Answer, Call, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
@@ -92,7 +93,8 @@ pub(super) fn place_call() -> Call {
         .answers(200, placed("It was placed before, for the same reason."))
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::NoSuchExecution, Kind::NoSuchLog])
-        .fails([Kind::InvalidJson, Kind::Conflict, Kind::Purged, Kind::PayloadTooLarge, Kind::InvalidRecord])
+        .fails(Kind::OF_AN_OBJECT)
+        .fails([Kind::Conflict, Kind::Purged])
 }
 
 pub(super) fn release_call() -> Call {
@@ -112,19 +114,22 @@ pub(super) fn release_call() -> Call {
         .answers(200, released("It was released before."))
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::NoSuchLog, Kind::NoSuchEntry])
-        .fails([Kind::InvalidJson, Kind::Conflict, Kind::PayloadTooLarge, Kind::InvalidRecord])
+        .fails(Kind::OF_AN_OBJECT)
+        .fails([Kind::Conflict])
 }
 
 pub(super) async fn place(
     State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    Extension(admission): Extension<Admission>,
     caller: Caller,
     query: Result<Pairs, QueryRejection>,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Placed>), Problem> {
     parameter::no_parameters(&pairs(query)?)?;
     let form = "A hold is {\"execution_id\" or \"selector\", \"reason\", \"actor\", \"logs\"}";
-    let NewHold { execution_id, selector, reason, actor, logs } = read(form, &body)?;
+    let NewHold { execution_id, selector, reason, actor, logs } =
+        object::read(form, &admission, request).await?;
     let covers = match (execution_id, selector) {
         (Some(id), None) => Covers::ExecutionId(id),
         (None, Some(selector)) => Covers::Selector(selector),
@@ -146,13 +151,15 @@ pub(super) async fn place(
 pub(super) async fn release(
     State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    Extension(admission): Extension<Admission>,
     caller: Caller,
     Segments((log, index)): Segments<(String, u64)>,
     query: Result<Pairs, QueryRejection>,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     parameter::no_parameters(&pairs(query)?)?;
-    let Release { reason, actor } = read("A release is {\"reason\", \"actor\"}", &body)?;
+    let form = "A release is {\"reason\", \"actor\"}";
+    let Release { reason, actor } = object::read(form, &admission, request).await?;
     caller.releases(&api, &log, index).await?;
     let actor = caller.actor(actor);
     let receipt = holds::release(exports.recorder(), &log, index, &reason, &actor).await?;
@@ -161,13 +168,6 @@ pub(super) async fn release(
 
 fn status(is_new: bool) -> StatusCode {
     if is_new { StatusCode::CREATED } else { StatusCode::OK }
-}
-
-fn read<T: DeserializeOwned>(form: &str, body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        let kind = if error.is_data() { Kind::InvalidRecord } else { Kind::InvalidJson };
-        Problem::new(kind, format!("{form}: {error}."))
-    })
 }
 
 #[cfg(test)]

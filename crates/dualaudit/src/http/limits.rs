@@ -4,7 +4,7 @@ use std::{any::Any, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
-    http::HeaderMap,
+    http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -53,6 +53,11 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub(super) Instant);
 
+/// How long a body is, where its headers say so.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Lets requests in.
 #[derive(Clone)]
 pub(super) struct Admission {
@@ -75,11 +80,11 @@ impl Admission {
         }
     }
 
-    /// Waits until there is room for the body that these headers announce. One that does not say
-    /// its size is taken for the largest.
-    pub(super) async fn room_for_body(&self, headers: &HeaderMap) -> SemaphorePermit<'_> {
-        let announced = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
-        let bytes: usize = announced.unwrap_or(BODY_BYTES).min(BODY_BYTES);
+    /// Waits until there is room for the body that these headers announce, of which at most so many bytes are read. One
+    /// that does not say its size is taken for the largest.
+    pub(super) async fn room_for_body(&self, headers: &HeaderMap, most: usize) -> SemaphorePermit<'_> {
+        let announced = announced(headers).and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = announced.unwrap_or(most).min(most);
         let permits = u32::try_from(bytes.div_ceil(1024)).expect("8 MiB is 8,192 KiB");
         self.bodies.acquire_many(permits).await.expect("this semaphore is never closed")
     }

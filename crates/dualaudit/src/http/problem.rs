@@ -162,6 +162,10 @@ impl Kind {
         Self::Timeout,
     ];
 
+    /// What every call may fail with that takes one JSON object.
+    pub(super) const OF_AN_OBJECT: [Self; 4] =
+        [Self::InvalidJson, Self::PayloadTooLarge, Self::UnsupportedMediaType, Self::InvalidRecord];
+
     /// Its URI, which stays.
     pub(super) fn uri(self) -> String {
         format!("{TYPES}{}", self.slug())

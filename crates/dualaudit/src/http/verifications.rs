@@ -3,7 +3,11 @@
 //! Takes `{"size", "root", "findings", "actor"}`: how many entries were verified, the root that came out, and how much was
 //! found wrong. It is the word of whoever says it: nothing of it is checked here, but that the log has so many entries.
 
-use axum::{Json, body::Bytes, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json,
+    extract::{Request, State},
+    http::StatusCode,
+};
 use dualaudit_record::{
     access::{Decision, Event, Verified},
     digest::Digest,
@@ -17,6 +21,8 @@ use super::{
     Api,
     access::Caller,
     executions::reviews::unverified,
+    limits::Admission,
+    object,
     openapi::{Answer, Call, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
@@ -66,25 +72,21 @@ pub(super) fn call() -> Call {
         .with_type::<Verification>()
         .answers(201, receipt)
         .fails(Kind::OF_EVERY_CALL)
-        .fails([Kind::NoSuchLog, Kind::InvalidJson, Kind::PayloadTooLarge, Kind::InvalidRecord])
+        .fails([Kind::NoSuchLog])
+        .fails(Kind::OF_AN_OBJECT)
 }
 
 pub(super) async fn post(
     State(api): State<Api>,
+    Extension(admission): Extension<Admission>,
     caller: Caller,
     Segments(log): Segments<String>,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let act = Act::in_log(Verb::Verify, Resource::Logs, &log);
     let seen = caller.whole(&api, (act.verb, act.resource), Some(&log)).await?;
-    let read = serde_json::from_slice(&body);
-    let Verification { size, root, findings, actor } = read.map_err(|error| {
-        let kind = if error.is_data() { Kind::InvalidRecord } else { Kind::InvalidJson };
-        Problem::new(
-            kind,
-            format!("A verification is {{\"size\", \"root\", \"findings\", \"actor\"}}: {error}."),
-        )
-    })?;
+    let form = "A verification is {\"size\", \"root\", \"findings\", \"actor\"}";
+    let Verification { size, root, findings, actor } = object::read(form, &admission, request).await?;
     let unfit = |why: String| Problem::new(Kind::InvalidRecord, why);
     if let Some(rule) = unfit_text(&actor) {
         return Err(unfit(format!("The actor {rule}.")));

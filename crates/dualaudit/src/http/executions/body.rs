@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use crate::http::problem::{Kind, Problem};
+use crate::http::{
+    media::declared,
+    problem::{Kind, Problem},
+};
 
 /// The most records one request may hold. The least record that is valid has some 300 bytes, so a
 /// body rarely holds more; this bounds what many tiny wrong ones can cost.
@@ -35,32 +38,10 @@ pub(super) struct Submission<'a> {
 
 /// What the headers declare the body to be.
 pub(super) fn media(headers: &HeaderMap) -> Result<Media, Problem> {
-    let unsupported = |found: &str| {
-        let detail = format!(
-            "The body must be application/json (one record or an array) or application/x-ndjson (one \
-             record a line), and is declared as {found}."
-        );
-        Err(Problem::new(Kind::UnsupportedMediaType, detail))
-    };
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return unsupported(&format!("compressed ({encoding:?})"));
-    }
-    let Some(declared) = headers.get(header::CONTENT_TYPE) else {
-        return unsupported("nothing: Content-Type is missing");
-    };
-    let text = declared.to_str().unwrap_or_default();
-    let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
-    let charset = parameters.trim().to_ascii_lowercase();
-    if !matches!(charset.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"") {
-        return unsupported(text);
-    }
-    match essence.trim().to_ascii_lowercase().as_str() {
-        "application/json" => Ok(Media::Json),
-        "application/x-ndjson" => Ok(Media::JsonLines),
-        _ => unsupported(text),
-    }
+    const LINES: &str = "application/x-ndjson";
+    let wanted = "application/json (one record or an array) or application/x-ndjson (one record a line)";
+    let declared = declared(headers, &["application/json", LINES], wanted)?;
+    Ok(if declared == LINES { Media::JsonLines } else { Media::Json })
 }
 
 /// Finds the records in a body.
@@ -147,9 +128,11 @@ impl<'de> Deserialize<'de> for Elements<'de> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
-    fn declared(header: &'static str, value: &'static str) -> Result<Media, Problem> {
+    fn with(header: &'static str, value: &'static str) -> Result<Media, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
         headers.insert(header, value.parse().unwrap());
@@ -158,15 +141,15 @@ mod tests {
 
     #[test]
     fn only_json_and_lines_of_it_are_read() {
-        assert_eq!(declared("content-type", "application/json"), Ok(Media::Json));
-        assert_eq!(declared("content-type", "Application/JSON; charset=UTF-8"), Ok(Media::Json));
-        assert_eq!(declared("content-type", "application/x-ndjson"), Ok(Media::JsonLines));
-        assert_eq!(declared("content-encoding", "identity"), Ok(Media::Json));
+        assert_eq!(with("content-type", "application/json"), Ok(Media::Json));
+        assert_eq!(with("content-type", "Application/JSON; charset=UTF-8"), Ok(Media::Json));
+        assert_eq!(with("content-type", "application/x-ndjson"), Ok(Media::JsonLines));
+        assert_eq!(with("content-encoding", "identity"), Ok(Media::Json));
         assert!(media(&HeaderMap::new()).is_err());
         for other in ["text/plain", "application/jsonp", "application/json; charset=latin1", ""] {
-            assert!(declared("content-type", other).is_err(), "{other}");
+            assert!(with("content-type", other).is_err(), "{other}");
         }
-        assert!(declared("content-encoding", "gzip").is_err());
+        assert!(with("content-encoding", "gzip").is_err());
     }
 
     #[test]

@@ -32,7 +32,8 @@ use crate::{
     http::{
         Api,
         access::Caller,
-        limits::{Admission, BODY_BYTES, Deadline},
+        limits::{Admission, BODY_BYTES, Deadline, announced},
+        object::ended_early,
         openapi::{Answer, Call, Header, Tag, parameters},
         problem::{Kind, Problem, internal},
     },
@@ -182,7 +183,11 @@ pub(in crate::http) async fn post(
     let verb = if amend.is_some() { Verb::Update } else { Verb::Create };
     caller.records(verb, &api.ingest.log().name).await?;
     let media = body::media(&headers)?;
-    let _room = admission.room_for_body(&headers).await;
+    // Whoever waits to be asked for it is not.
+    if announced(&headers).is_some_and(|bytes| bytes > BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    let _room = admission.room_for_body(&headers, BODY_BYTES).await;
     let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| unreadable(&rejection))?;
     let submission = body::split(media, &bytes)?;
     if amend.is_some() && submission.records.len() != 1 {
@@ -242,12 +247,14 @@ fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>
 
 fn unreadable(rejection: &BytesRejection) -> Problem {
     match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Problem::new(
-            Kind::PayloadTooLarge,
-            format!("A body may have {} MiB; send the records in several requests.", BODY_BYTES >> 20),
-        ),
-        _ => Problem::new(Kind::MalformedRequest, "The body ended before it was complete."),
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(),
+        _ => ended_early(),
     }
+}
+
+fn too_large() -> Problem {
+    let detail = format!("A body may have {} MiB; send the records in several requests.", BODY_BYTES >> 20);
+    Problem::new(Kind::PayloadTooLarge, detail)
 }
 
 fn answer(single: bool, fates: Vec<Fate>) -> Response {

@@ -6,8 +6,7 @@
 
 use axum::{
     Extension, Json,
-    body::Bytes,
-    extract::{State, rejection::QueryRejection},
+    extract::{Request, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use dualaudit_record::entry::Verdict;
@@ -22,6 +21,8 @@ use crate::{
         Api,
         access::Caller,
         export::Exports,
+        limits::Admission,
+        object,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
@@ -64,7 +65,8 @@ pub(in crate::http) fn call() -> Call {
         .answers(200, receipt("The same was said last.", "duplicate"))
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
-        .fails([Kind::InvalidJson, Kind::Conflict, Kind::PayloadTooLarge, Kind::InvalidRecord])
+        .fails(Kind::OF_AN_OBJECT)
+        .fails([Kind::Conflict])
 }
 
 /// Who says something, where nobody is named.
@@ -75,17 +77,15 @@ pub(in crate::http) fn unverified() -> String {
 pub(in crate::http) async fn post(
     State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    Extension(admission): Extension<Admission>,
     caller: Caller,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let wanted = wanted(id, query)?;
-    let read = serde_json::from_slice(&body);
-    let Review { verdict, note, actor } = read.map_err(|error| {
-        let kind = if error.is_data() { Kind::InvalidRecord } else { Kind::InvalidJson };
-        Problem::new(kind, format!("A review is {{\"verdict\", \"note\", \"actor\"}}: {error}."))
-    })?;
+    let form = "A review is {\"verdict\", \"note\", \"actor\"}";
+    let Review { verdict, note, actor } = object::read(form, &admission, request).await?;
     let wanted = caller.changes(&api, (Verb::Update, Resource::ExecutionRecords), wanted).await?;
     let said = Said { verdict, note, actor: caller.actor(actor) };
     let receipt = review(exports.recorder(), &wanted, said).await?;

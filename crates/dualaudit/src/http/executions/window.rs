@@ -7,8 +7,7 @@
 
 use axum::{
     Extension, Json,
-    body::Bytes,
-    extract::{State, rejection::QueryRejection},
+    extract::{Request, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use dualaudit_record::Time;
@@ -23,6 +22,8 @@ use crate::{
         Api,
         access::Caller,
         export::Exports,
+        limits::Admission,
+        object,
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
@@ -65,23 +66,22 @@ pub(in crate::http) fn call() -> Call {
         .answers(200, receipt("The same end was said before."))
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
-        .fails([Kind::InvalidJson, Kind::Conflict, Kind::PayloadTooLarge, Kind::InvalidRecord])
+        .fails(Kind::OF_AN_OBJECT)
+        .fails([Kind::Conflict])
 }
 
 pub(in crate::http) async fn post(
     State(api): State<Api>,
     Extension(exports): Extension<Exports>,
+    Extension(admission): Extension<Admission>,
     caller: Caller,
     Segments(id): Segments<String>,
     query: Result<Pairs, QueryRejection>,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let wanted = wanted(id, query)?;
-    let Window { until, window, reason, actor } = serde_json::from_slice(&body).map_err(|error| {
-        let kind = if error.is_data() { Kind::InvalidRecord } else { Kind::InvalidJson };
-        let form = "{\"until\" or \"window\", \"reason\", \"actor\"}";
-        Problem::new(kind, format!("A longer window is {form}: {error}."))
-    })?;
+    let form = "A longer window is {\"until\" or \"window\", \"reason\", \"actor\"}";
+    let Window { until, window, reason, actor } = object::read(form, &admission, request).await?;
     let until = match (until, window) {
         (Some(until), None) => Until::Time(until),
         (None, Some(window)) => Until::window(&window)
