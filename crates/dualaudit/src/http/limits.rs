@@ -1,15 +1,24 @@
 //! What bounds a request: its time, how many there are at once, and the memory of their bodies.
 
-use std::{any::Any, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    num::NonZeroU32,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
+    body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use http_body::{Frame, SizeHint};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::Instant,
 };
 
@@ -20,6 +29,9 @@ use super::{
 
 /// The most a body may have.
 pub const BODY_BYTES: usize = 8 << 20;
+
+/// Answers up to this are not counted: their requests are.
+const SMALL: u64 = 64 << 10;
 
 /// Requests a second that one client may send.
 pub const CLIENT_RATE: u32 = 1000;
@@ -37,6 +49,8 @@ pub struct Limits {
     pub requests: usize,
     /// How many bytes of bodies may be held at once; a further body waits, within its time.
     pub bodies: usize,
+    /// How many bytes of answers may wait for those who asked; a further one is refused.
+    pub answers: usize,
     /// How many requests one client may send; `None` for no limit.
     pub rate: Option<Rate>,
 }
@@ -44,7 +58,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let rate = NonZeroU32::new(CLIENT_RATE).map(Rate::of);
-        Self { time: Duration::from_secs(30), requests: 256, bodies: 8 * BODY_BYTES, rate }
+        Self {
+            time: Duration::from_secs(30),
+            requests: 256,
+            bodies: 8 * BODY_BYTES,
+            answers: 16 * BODY_BYTES,
+            rate,
+        }
     }
 }
 
@@ -67,17 +87,37 @@ pub(super) struct Admission {
     recording: Arc<Semaphore>,
     /// One permit a KiB.
     bodies: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 impl Admission {
     pub(super) fn new(limits: Limits) -> Self {
-        let bodies = (limits.bodies / 1024).max(BODY_BYTES / 1024);
+        let [bodies, answers] =
+            [limits.bodies, limits.answers].map(|bytes| (bytes / 1024).max(BODY_BYTES / 1024));
         Self {
             limits,
             reading: Arc::new(Semaphore::new(limits.requests)),
             recording: Arc::new(Semaphore::new(limits.requests)),
             bodies: Arc::new(Semaphore::new(bodies)),
+            answers: Arc::new(Semaphore::new(answers)),
         }
+    }
+
+    /// Hands out an answer that is there as a whole, if there is room for it. What is small, or is made as it is read, needs none.
+    fn room_for_answer(&self, response: Response) -> Response {
+        let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes > SMALL) else {
+            return response;
+        };
+        // One that is larger than a page takes as much as a page.
+        let kibibytes = bytes.div_ceil(1024).min(BODY_BYTES as u64 / 1024);
+        let permits = u32::try_from(kibibytes).expect("8 MiB is 8,192 KiB");
+        let Ok(room) = Arc::clone(&self.answers).try_acquire_many_owned(permits) else {
+            let limit = self.limits.answers >> 20;
+            let detail =
+                format!("{limit} MiB of answers wait to be read, which is the limit. Ask for smaller pages.");
+            return Problem::new(Kind::Overloaded, detail).into_response();
+        };
+        response.map(|body| Body::new(Held { body, _room: room }))
     }
 
     /// Waits until there is room for the body that these headers announce, of which at most so many bytes are read. One
@@ -98,7 +138,33 @@ pub(super) async fn admit(State(admission): State<Admission>, request: Request, 
             format!("{} such requests are under way, which is the limit.", admission.limits.requests);
         return Problem::new(Kind::Overloaded, detail).into_response();
     };
-    next.run(request).await
+    admission.room_for_answer(next.run(request).await)
+}
+
+/// An answer that takes room until it is read.
+struct Held {
+    body: Body,
+    _room: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Ends what takes too long.

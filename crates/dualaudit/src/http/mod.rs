@@ -4,6 +4,7 @@
 //! in time, in bytes and in number (see [`limits`]).
 
 mod access;
+mod attention;
 mod compression;
 mod digests;
 mod docs;
