@@ -1,6 +1,8 @@
 //! What questions are asked with: the parameters of the API, which are the flags of the command line, and how their
 //! values are read.
 
+use std::collections::BTreeSet;
+
 use dualaudit_record::Time;
 use serde::{
     Deserialize,
@@ -40,8 +42,9 @@ impl BadParameter {
 /// # Errors
 /// The first that is.
 pub fn reject_repeats(pairs: &[(String, String)]) -> Result<(), BadParameter> {
-    for (position, (name, value)) in pairs.iter().enumerate() {
-        if pairs[..position].iter().any(|(before, _)| before == name) {
+    let mut before = BTreeSet::new();
+    for (name, value) in pairs {
+        if !before.insert(name) {
             return Err(BadParameter::new(name, value, "is given twice; give it once"));
         }
     }

@@ -18,6 +18,7 @@ mod single;
 mod summary;
 
 pub use count::Count;
+pub(crate) use cursor::short_digest;
 pub use entries::{
     EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, Placed, Released, entries, entry,
 };

@@ -55,7 +55,8 @@ impl Watchers {
 }
 
 pub(super) fn call() -> Call {
-    let example = "event: ready\nid: eyJodHRwIjo0Mn0\ndata: {}\n\n";
+    let example =
+        "event: ready\nid: eyJuZXh0Ijp7Imh0dHAiOjQyfSwiY2hlY2siOiIwNmZhNjc5MGJmNmNiNjU3In0\ndata: {}\n\n";
     let filters = parameters::filters().into_iter().filter(|it| !["counted", "review"].contains(&it.name()));
     Call::new(Tag::Executions, "watchExecutions", "What is live and what is recorded, as it happens")
         .saying(
@@ -70,7 +71,7 @@ pub(super) fn call() -> Call {
                 "Last-Event-ID",
                 "The id of the last event that was read: what was recorded since is told first.",
                 json!({"type": "string", "format": "cursor"}),
-                "eyJodHRwIjo0Mn0",
+                "eyJuZXh0Ijp7Imh0dHAiOjQyfSwiY2hlY2siOiIwNmZhNjc5MGJmNmNiNjU3In0",
             ),
         ])
         .answers(200, Answer::empty("The stream.").or("text/event-stream", json!({"type": "string"})).example(json!(example)))
@@ -126,6 +127,9 @@ fn event(told: &Told, reach: Option<&Reach>) -> Result<Event, Infallible> {
 fn following(mut pairs: Vec<(String, String)>, headers: &HeaderMap, api: &Api) -> Result<Following, Problem> {
     reject_repeats(&pairs)?;
     let id = pairs.iter().position(|(name, _)| name == "id").map(|place| pairs.remove(place).1);
+    if let Some(id) = id.as_ref().filter(|id| id.contains('\0')) {
+        return Err(BadParameter::new("id", id, "must not contain U+0000").into());
+    }
     let request = ListRequest::of_watch(&pairs, api.clock.now())?;
     let after = match headers.get(POSITION) {
         Some(value) => {

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 
-use crate::store::{Head, Reach};
+use crate::{
+    query::short_digest,
+    store::{Head, Reach},
+};
 
 /// More than any position of ours has.
 const MAX_LENGTH: usize = 4096;
@@ -13,6 +17,14 @@ const MAX_LENGTH: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be the id of an event exactly as this stream gave it; this one is cut off or altered")]
 pub struct BadPosition;
+
+/// What the text of a position says: it grants nothing, so its check guards against mistakes, and not against malice.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    next: BTreeMap<String, u64>,
+    check: String,
+}
 
 /// How far each log was told. Opaque to those who hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +69,8 @@ impl Position {
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let json = serde_json::to_vec(&self.0).expect("a position is JSON");
+        let wire = Wire { next: self.0.clone(), check: short_digest(&format!("{:?}", self.0)) };
+        let json = serde_json::to_vec(&wire).expect("a position is JSON");
         f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(json))
     }
 }
@@ -70,7 +83,10 @@ impl std::str::FromStr for Position {
             return Err(BadPosition);
         }
         let json = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BadPosition)?;
-        serde_json::from_slice(&json).map(Self).map_err(|_| BadPosition)
+        let Wire { next, check: _ } = serde_json::from_slice(&json).map_err(|_| BadPosition)?;
+        let position = Self(next);
+        // Whatever else is written in it, its check among it.
+        if position.to_string() == text { Ok(position) } else { Err(BadPosition) }
     }
 }
 
@@ -85,7 +101,16 @@ mod tests {
     #[test]
     fn a_position_comes_back_as_it_went_and_what_is_none_is_refused() {
         let there = position(&[("default", 7), ("http", 0)]);
-        assert_eq!(there.to_string().parse(), Ok(there));
+        let text = there.to_string();
+        assert_eq!(text.parse(), Ok(there));
+        for place in 0..text.len() {
+            for bit in 0..7 {
+                let mut edited = text.clone().into_bytes();
+                edited[place] ^= 1 << bit;
+                let edited = String::from_utf8(edited).unwrap();
+                assert_eq!(edited.parse::<Position>(), Err(BadPosition), "{edited}");
+            }
+        }
         for text in ["", "e30x", "x", "W10", &"A".repeat(MAX_LENGTH + 1)] {
             assert_eq!(text.parse::<Position>(), Err(BadPosition), "{text}");
         }

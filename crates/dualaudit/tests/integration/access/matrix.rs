@@ -202,7 +202,7 @@ async fn follows(fixture: &Fixture) {
     for id in &ids {
         let position = BASE64_URL_SAFE_NO_PAD.decode(id).unwrap();
         let position: Value = serde_json::from_slice(&position).unwrap();
-        assert_eq!(position.as_object().unwrap().keys().collect::<Vec<_>>(), ["default"]);
+        assert_eq!(position["next"].as_object().unwrap().keys().collect::<Vec<_>>(), ["default"]);
     }
     // What was told before is not told again, and nothing begins anew.
     let again =
