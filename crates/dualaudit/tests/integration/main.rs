@@ -9,6 +9,7 @@ mod trials;
 mod access;
 mod admission;
 mod architecture;
+mod attacks;
 mod break_glass;
 mod checkpoint;
 mod command_line;
