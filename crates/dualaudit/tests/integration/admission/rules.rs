@@ -36,6 +36,7 @@ async fn each_rule_lets_those_who_are_granted_and_refuses_everybody_else() {
         ("olga", &annotate("b", "dualaudit.dev/release-unrecorded=drill"), None),
         // It stands: another reason is a word of one's own, and none brings the finalizer back.
         ("mallory", &annotate("b", "dualaudit.dev/release-unrecorded=me"), Some(BREAK_GLASS)),
+        ("mallory", &annotate("b", "dualaudit.dev/release-unrecorded=drill "), Some(BREAK_GLASS)),
         ("mallory", &annotate("b", "example.com/other=x"), None),
         ("mallory", &annotate("b", "dualaudit.dev/release-unrecorded-"), None),
         ("olga", &strip_and_say("b"), None),
