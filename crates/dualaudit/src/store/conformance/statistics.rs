@@ -194,7 +194,11 @@ async fn parts_and_periods(store: &dyn Store, head: &Head, expected: &Sums) {
             }
         }
     }
-    let found = store.cells(&head.log, &questions).await.unwrap().cells;
+    let mut found = Vec::new();
+    // Fewer at a time than a busy machine answers within the limit of a question.
+    for questions in questions.chunks(50) {
+        found.extend(store.cells(&head.log, questions).await.unwrap().cells);
+    }
     for (question, found) in questions.iter().zip(found) {
         let places: Vec<_> = found.iter().map(|(stretch, key, _)| (stretch, key)).collect();
         assert!(places.windows(2).all(|two| two[0] < two[1]), "{question:?}");
