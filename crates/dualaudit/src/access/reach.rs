@@ -27,8 +27,10 @@ pub enum AccessError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There are more namespaces than are looked through.
-    #[error("there are {0} namespaces, more than are looked through for one question: name a namespace")]
-    TooManyNamespaces(usize),
+    #[error(
+        "there are more namespaces than the {NAMESPACES} that are looked through for one question: name a namespace"
+    )]
+    TooManyNamespaces,
 }
 
 /// What a question names that its answer is about.
@@ -84,7 +86,7 @@ impl Guard {
         let all = self.namespaces().await?;
         let in_question: Vec<(String, Time)> = match &asked.namespace {
             Some(name) => all.get_key_value(name).map(|(name, at)| (name.clone(), *at)).into_iter().collect(),
-            None if all.len() > NAMESPACES => return Err(AccessError::TooManyNamespaces(all.len())),
+            None if all.len() > NAMESPACES => return Err(AccessError::TooManyNamespaces),
             None => all.iter().map(|(name, at)| (name.clone(), *at)).collect(),
         };
         let answers = in_question.into_iter().map(async |(name, created)| {
@@ -123,8 +125,8 @@ pub struct Asking {
 pub struct Hidden {
     /// What.
     pub act: Act,
-    /// Which.
-    pub id: String,
+    /// Which, where it is one.
+    pub id: Option<String>,
 }
 
 impl Asking {
@@ -136,7 +138,7 @@ impl Asking {
     fn hide(&self, log: &str, namespace: Option<&str>, id: &str) {
         let (verb, resource) = (self.verb, self.resource);
         let act = Act { verb, resource, namespace: namespace.map(str::to_owned), log: Some(log.to_owned()) };
-        let _ = self.hidden.set(Hidden { act, id: id.to_owned() });
+        let _ = self.hidden.set(Hidden { act, id: Some(id.to_owned()) });
     }
 
     async fn sees_in_namespace(

@@ -3,7 +3,8 @@
 //! # Guarantees
 //! - What [`Trail::allow`] answers is in the log.
 //! - Whatever is asked, and however often, one entry at a time waits for the log, and each has [`MAX_ACTS`] acts at most:
-//!   readers cost an append one entry, and those who are refused one a second.
+//!   readers cost an append one entry. Those who are refused without end make one of [`REFUSED`] acts at first each second, and
+//!   then less and less often, down to one in [`LONGEST_PAUSE`]; what is of more kinds is counted.
 //! - An entry that the log did not take is sent again as it is, until the log has it, once.
 
 use std::{
@@ -31,8 +32,12 @@ use crate::{
 
 /// Acts that wait to be looked at, which takes no time to speak of.
 const QUEUE: usize = 1024;
-/// How long refusals wait for others, and how long the log is left alone that did not take an entry.
+/// How long refusals wait for others at first, and how long the log is left alone that did not take an entry.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long they wait once they go on without end.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Refusals that an entry tells apart.
+const REFUSED: usize = 50;
 /// How long somebody waits for their reading to be on record.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to try at shutdown.
@@ -55,6 +60,9 @@ pub struct Recording {
     waiting: Waiting,
     /// What the log did not take.
     unsent: Option<Access>,
+    /// When the newest entry was sent, and how long refusals wait for the next.
+    last: Instant,
+    pause: Duration,
 }
 
 struct Told {
@@ -71,7 +79,8 @@ impl Trail {
         let (sender, queue) = mpsc::channel(QUEUE);
         let missed = Arc::new(AtomicU64::new(0));
         let trail = Self { queue: sender, clock, missed: Arc::clone(&missed) };
-        (trail, Recording { door, queue, missed, waiting: Waiting::default(), unsent: None })
+        let (waiting, last, pause) = (Waiting::default(), Instant::now(), Duration::ZERO);
+        (trail, Recording { door, queue, missed, waiting, unsent: None, last, pause })
     }
 
     /// Puts on record that somebody was let do this, and answers the receipt of the entry that says so.
@@ -102,6 +111,8 @@ impl Trail {
 #[derive(Default)]
 struct Waiting {
     acts: BTreeMap<Event, u64>,
+    /// How many of them are refusals.
+    refused: usize,
     others: u64,
     /// When the first and the last of it was asked.
     times: Option<(Time, Time)>,
@@ -111,7 +122,8 @@ struct Waiting {
 impl Waiting {
     fn note(&mut self, Told { event, at, answer }: Told) {
         let is_new = !self.acts.contains_key(&event);
-        if is_new && self.acts.len() >= MAX_ACTS {
+        let is_full = self.acts.len() >= MAX_ACTS || answer.is_none() && self.refused >= REFUSED;
+        if is_new && is_full {
             match answer {
                 Some(answer) => {
                     let why = "more is asked for at once than can be put on record".to_owned();
@@ -121,6 +133,7 @@ impl Waiting {
                 None => self.others += 1,
             }
         } else {
+            self.refused += usize::from(is_new && answer.is_none());
             *self.acts.entry(event).or_default() += 1;
             self.replies.extend(answer);
         }
@@ -150,15 +163,24 @@ impl Recording {
                 () = &mut stop => break,
                 // Before what comes meanwhile, or those who are refused without end would keep it from the log.
                 () = tokio::time::sleep_until(due), if !is_idle => {
+                    let is_awaited = !self.waiting.replies.is_empty();
                     self.send().await;
-                    due = Instant::now() + PAUSE;
+                    self.last = Instant::now();
+                    if !is_awaited {
+                        self.pause = (self.pause * 2).clamp(PAUSE, LONGEST_PAUSE);
+                    }
+                    due = self.last + PAUSE;
                 }
                 Some(told) = self.queue.recv() => {
                     // Whoever waits for it does not wait for others.
                     if told.answer.is_some() {
                         due = Instant::now();
                     } else if is_idle {
-                        due = Instant::now() + PAUSE;
+                        // Whoever comes after a while of quiet is waited for as the first.
+                        if self.last.elapsed() > 2 * self.pause {
+                            self.pause = Duration::ZERO;
+                        }
+                        due = (Instant::now() + PAUSE).max(self.last + self.pause);
                     }
                     self.waiting.note(told);
                 }

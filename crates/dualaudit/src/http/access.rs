@@ -3,7 +3,7 @@
 //! Every call under `/api/v1` is somebody's: [`identify`] lets in nobody else. What they may do is asked for what a call is
 //! about ([`Caller`]), and stores are handed out that have only what they may read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     access::{
-        Access, AccessError, Act, Asked, Asking, Guard, Permits as _, Reach, Resource, Scoped, Trail,
+        Access, AccessError, Act, Asked, Asking, Guard, Hidden, Permits as _, Reach, Resource, Scoped, Trail,
         Unanswered, User, Verb,
     },
     live::Board,
@@ -33,6 +33,8 @@ use crate::{
 pub(super) struct Caller {
     /// `None` where nobody is asked who they are.
     known: Option<(Arc<Guard>, Arc<User>)>,
+    /// What they showed.
+    token: Arc<str>,
     /// What they asked for and are not told of.
     hiding: Hiding,
 }
@@ -47,6 +49,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Whether what is live of it is among that, of one execution.
+    pub(super) fn has_live(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// Both sides of what is told of executions. What is live is narrowed by [`Seen::reach`] in a filter.
     pub(super) fn sides(&self) -> Sides<'_> {
         Sides { store: self.store.as_ref(), live: self.live.as_deref() }
@@ -86,7 +93,7 @@ pub(super) async fn identify(
 
 async fn caller(access: &Access, headers: &HeaderMap) -> Result<Caller, Problem> {
     let Access::Kubernetes(guard) = access else {
-        return Ok(Caller { known: None, hiding: Hiding::default() });
+        return Ok(Caller { known: None, token: Arc::from(""), hiding: Hiding::default() });
     };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, other) = (values.next(), values.next());
@@ -103,7 +110,10 @@ async fn caller(access: &Access, headers: &HeaderMap) -> Result<Caller, Problem>
         return Err(unauthenticated("The Authorization header is not `Bearer` and a token of Kubernetes."));
     };
     match guard.user(token).await? {
-        Some(user) => Ok(Caller { known: Some((Arc::clone(guard), user)), hiding: Hiding::default() }),
+        Some(user) => {
+            let (known, hiding) = (Some((Arc::clone(guard), user)), Hiding::default());
+            Ok(Caller { known, token: token.into(), hiding })
+        }
         None => Err(unauthenticated(
             "Kubernetes does not know this token: it is expired, not from this cluster, or not meant for this server.",
         )),
@@ -130,7 +140,7 @@ impl From<AccessError> for Problem {
         match error {
             AccessError::Unanswered(error) => error.into(),
             AccessError::Store(error) => error.into(),
-            AccessError::TooManyNamespaces(_) => {
+            AccessError::TooManyNamespaces => {
                 Self::new(Kind::Forbidden, format!("{error}, or ask for a grant in the whole cluster."))
             }
         }
@@ -195,12 +205,21 @@ impl Caller {
         let Some((guard, user)) = &self.known else {
             return Ok(Seen { store: api.store.clone(), reach: None, live: api.live.clone() });
         };
-        let reach = Arc::new(take(guard.reach(&api.store, user, act, asked).await?));
-        if reach.is_empty() {
+        let refused = || {
             let (verb, resource) = act;
             let namespace = asked.namespace.clone().filter(|namespace| !namespace.is_empty());
             let log = asked.log.clone().filter(|_| namespace.is_none());
-            return Err(forbidden(user, Act { verb, resource, namespace, log }));
+            Act { verb, resource, namespace, log }
+        };
+        let reach = match guard.reach(&api.store, user, act, asked).await {
+            Err(error @ AccessError::TooManyNamespaces) => {
+                return Err(Problem::from(error).refusing(Refused::Act(refused())));
+            }
+            reach => Arc::new(take(reach?)),
+        };
+        // Who may do it everywhere is told that there is no such log.
+        if reach.is_empty() && !guard.allows(user, Act::anywhere(act.0, act.1)).await? {
+            return Err(forbidden(user, refused()));
         }
         let live = api.live.clone().filter(|board| reach.of_log(board.log()).is_some());
         let store: SharedStore = Arc::new(Scoped::within(api.store.clone(), Arc::clone(&reach)));
@@ -327,8 +346,17 @@ impl Caller {
             return Err(problem);
         }
         let hold = query::entry(api.store.as_ref(), query::Listing::Holds, log, index).await;
-        let Ok(query::ListedEntry { hold: Some(hold), .. }) = hold else { return Err(hidden().into()) };
-        let Covers::ExecutionId(id) = hold.covers else { return Err(hidden().into()) };
+        let of_one = match hold {
+            Ok(query::ListedEntry { hold: Some(hold), .. }) => match hold.covers {
+                Covers::ExecutionId(id) => Some(id),
+                Covers::Selector(_) => None,
+            },
+            _ => None,
+        };
+        let Some(id) = of_one else {
+            let _ = self.hiding.set(Hidden { act: Act::in_log(act.0, act.1, log), id: None });
+            return Err(hidden().into());
+        };
         let wanted = Wanted { id, log: Some(log.to_owned()), attempt: None };
         let seen = self.one(api, act, &wanted).await?;
         match query::detail(seen.store.as_ref(), &wanted).await {
@@ -358,7 +386,16 @@ impl Caller {
         Err(problem.refusing(Refused::Path(path.to_owned())))
     }
 
-    /// Ends when what they may read of what these parameters name is no longer what it was, or cannot be told.
+    /// Whether they may read objects of a log: those in quarantine, and the last states of gaps. These are of all namespaces.
+    pub(super) async fn reads_objects(&self, log: &str) -> Result<bool, Problem> {
+        let Some((guard, user)) = &self.known else { return Ok(true) };
+        let (verb, resource) = (Verb::Get, Resource::Source);
+        Ok(guard.allows(user, Act::anywhere(verb, resource)).await?
+            || guard.allows(user, Act::in_log(verb, resource, log)).await?)
+    }
+
+    /// Ends when they are no longer who they were, or what they may read of what these parameters name is no longer what it
+    /// was, or either cannot be told.
     pub(super) async fn until_otherwise(
         self,
         api: Api,
@@ -366,9 +403,14 @@ impl Caller {
         pairs: Vec<(String, String)>,
         reach: Option<Arc<Reach>>,
     ) {
-        let Some((guard, _)) = &self.known else { return std::future::pending().await };
+        let Some((guard, user)) = &self.known else { return std::future::pending().await };
+        // Answers count for as long as they are remembered: looked at often, they count for hardly longer here.
+        let pace = (guard.remembered() / 8).max(Duration::from_secs(1));
         loop {
-            tokio::time::sleep(guard.remembered()).await;
+            tokio::time::sleep(pace).await;
+            if !matches!(guard.user(&self.token).await, Ok(Some(still)) if still == *user) {
+                return;
+            }
             match self.reads(&api, verb, &pairs).await {
                 Ok(seen) if seen.reach == reach => {}
                 _ => return,

@@ -3,10 +3,13 @@
 //! A list answers `{"items":[…],"next_cursor"}`, oldest first; a single entry of what is in quarantine holds the object,
 //! too. Holds that were released are listed by `?released=true` only. A log that is not there is a 404 that names those that are.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{State, rejection::QueryRejection},
 };
+use dualaudit_record::access::Event;
 use serde_json::json;
 
 use super::{
@@ -99,7 +102,24 @@ async fn page(
     let request = EntriesRequest::parse(listing, &pairs)?;
     let log = pairs.iter().find(|(name, _)| name == "log").map(|(_, log)| log.as_str());
     let seen = caller.whole(&api, (Verb::List, of(listing)), log).await?;
-    Ok(Json(query::entries(seen.store.as_ref(), &request).await?))
+    let mut page = query::entries(seen.store.as_ref(), &request).await?;
+    let mut logs = BTreeMap::new();
+    for item in page.items.iter_mut().filter(|item| has_object(item)) {
+        let may_read = match logs.get(&item.log) {
+            Some(&may_read) => may_read,
+            None => caller.reads_objects(&item.log).await?,
+        };
+        logs.insert(item.log.clone(), may_read);
+        if !may_read {
+            without_object(item);
+        }
+    }
+    for (log, _) in logs.into_iter().filter(|(_, may_read)| *may_read) {
+        let reader = caller.actor("unverified".to_owned());
+        let event = trail::of_source(&reader, &log, None, None);
+        trail::allow(&api, Event { verb: Verb::List.as_str().to_owned(), ..event }).await?;
+    }
+    Ok(Json(page))
 }
 
 async fn one(
@@ -111,14 +131,31 @@ async fn one(
 ) -> Result<Json<ListedEntry>, Problem> {
     parameter::no_parameters(&pairs(query)?)?;
     let seen = caller.whole(&api, (Verb::Get, of(listing)), Some(&log)).await?;
-    let found = query::entry(seen.store.as_ref(), listing, &log, index).await?;
-    if found.object.is_some() {
-        let namespace = found.quarantine.as_ref().map(|quarantine| quarantine.namespace.clone());
+    let mut found = query::entry(seen.store.as_ref(), listing, &log, index).await?;
+    if has_object(&found) && !caller.reads_objects(&log).await? {
+        without_object(&mut found);
+    }
+    if has_object(&found) {
+        let of_gap = found.gap.as_ref().map(|gap| gap.namespace.clone());
+        let namespace = of_gap.or_else(|| Some(found.quarantine.as_ref()?.namespace.clone()));
         let reader = caller.actor("unverified".to_owned());
         let event = trail::of_source(&reader, &log, namespace, found.execution_id.as_deref());
         trail::allow(&api, event).await?;
     }
     Ok(Json(found))
+}
+
+/// Whether it shows an object: what is in quarantine, or the last state of a gap.
+fn has_object(entry: &ListedEntry) -> bool {
+    entry.object.is_some() || entry.gap.as_ref().is_some_and(|gap| !gap.last_state.is_empty())
+}
+
+/// The same for those who may not read objects.
+fn without_object(entry: &mut ListedEntry) {
+    entry.object = None;
+    if let Some(gap) = &mut entry.gap {
+        gap.last_state.clear();
+    }
 }
 
 #[cfg(test)]

@@ -173,6 +173,8 @@ pub(super) async fn export(
         Scope::Latest | Scope::Revisions => caller.reads(&api, Verb::List, &pairs).await?,
         Scope::Entries => {
             let log = request.filter.log.as_deref();
+            // Gaps have the last states of resources.
+            caller.whole(&api, (Verb::Get, Resource::Source), log).await?;
             caller.whole(&api, (Verb::List, Resource::ExecutionRecords), log).await?
         }
     };

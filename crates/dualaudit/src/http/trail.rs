@@ -49,7 +49,7 @@ pub(super) fn of_refusal(user: &User, response: &Response, hiding: &Hiding) -> O
     match response.extensions().get() {
         Some(Refused::Act(act)) => {
             let same = |hidden: &&Hidden| (hidden.act.verb, hidden.act.resource) == (act.verb, act.resource);
-            let execution_id = hiding.get().filter(same).map(|hidden| clipped(&hidden.id));
+            let execution_id = hiding.get().filter(same).and_then(|hidden| hidden.id.as_deref()).map(clipped);
             Some(Event { execution_id, ..refused(act) })
         }
         Some(Refused::Path(path)) => {
@@ -58,7 +58,7 @@ pub(super) fn of_refusal(user: &User, response: &Response, hiding: &Hiding) -> O
         }
         None if response.status() == StatusCode::NOT_FOUND => {
             let Hidden { act, id } = hiding.get()?;
-            Some(Event { execution_id: Some(clipped(id)), ..refused(act) })
+            Some(Event { execution_id: id.as_deref().map(clipped), ..refused(act) })
         }
         None => None,
     }
@@ -80,6 +80,13 @@ pub(super) fn of_source(actor: &str, log: &str, namespace: Option<String>, id: O
     Event { execution_id: id.map(clipped), ..of_act(Some(actor), Decision::Allow, &act) }
 }
 
+/// Whether something can be called so: what else a request names says nothing, and may be as long as one likes.
+fn is_name(name: &str) -> bool {
+    let is_of_one =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    (1..=63).contains(&name.len()) && name.bytes().all(is_of_one)
+}
+
 /// That somebody did something, or would have.
 pub(super) fn of_act(actor: Option<&str>, decision: Decision, act: &Act) -> Event {
     Event {
@@ -87,8 +94,8 @@ pub(super) fn of_act(actor: Option<&str>, decision: Decision, act: &Act) -> Even
         decision,
         verb: act.verb.as_str().to_owned(),
         resource: act.resource.as_str().to_owned(),
-        namespace: act.namespace.as_deref().map(clipped),
-        log: act.log.as_deref().map(clipped),
+        namespace: act.namespace.clone().filter(|name| is_name(name)),
+        log: act.log.clone().filter(|name| is_name(name)),
         execution_id: None,
         verified: None,
     }

@@ -41,7 +41,13 @@ pub(in crate::http) async fn get(
 ) -> Result<Response, Problem> {
     let wanted = wanted(id, query)?;
     let seen = caller.one(&api, (Verb::Get, Resource::ExecutionRecords), &wanted).await?;
-    let found: Found = query::get(seen.sides(), &wanted).await?;
+    let mut found: Found = query::get(seen.sides(), &wanted).await?;
+    // The object as it is now is for those who may read the one that is recorded.
+    if let Some(live) = &mut found.live
+        && !caller.one(&api, (Verb::Get, Resource::Source), &wanted).await?.has_live()
+    {
+        live.resource = None;
+    }
     let json = serde_json::to_vec(&found).map_err(|error| internal(&error))?;
     Ok(tagged(&asked, "application/json", json))
 }
