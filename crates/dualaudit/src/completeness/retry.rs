@@ -5,7 +5,7 @@
 //!   `source_digest` is that of the object, which stays where it is, too.
 //! - Done again, nothing happens twice. What is recorded already and is newer than the object stays as it is.
 
-use dualaudit_record::{Entry, EntryKind, digest::Digest, entry::Quarantine};
+use dualaudit_record::{Entry, EntryKind, Time, digest::Digest, entry::Quarantine};
 use kube::core::DynamicObject;
 use serde::Serialize;
 
@@ -103,9 +103,10 @@ pub async fn retry<E: From<RetryError>>(
 ) -> Result<(), E> {
     let log = &ingest.log().name;
     let cluster = cluster_of(store, log).await.map_err(E::from)?;
-    // The newest state of an attempt is what is recorded of it.
+    // The newest state of an attempt is what is recorded of it, so all are mapped as of one instant: what a record may say
+    // depends on when it is.
+    let again = Again { store, ingest, now: clock.now(), cluster: &cluster };
     for index in indexes(store, log, executions).await.map_err(E::from)?.into_iter().rev() {
-        let again = Again { store, ingest, clock, cluster: &cluster };
         if let Some(retried) = again.retry(index).await.map_err(RetryError::from)? {
             each(retried)?;
         }
@@ -157,7 +158,7 @@ async fn indexes(store: &dyn Store, log: &str, executions: &[String]) -> Result<
 struct Again<'a> {
     store: &'a dyn Store,
     ingest: &'a Ingest,
-    clock: &'a dyn Clock,
+    now: Time,
     cluster: &'a str,
 }
 
@@ -201,7 +202,7 @@ impl Again<'_> {
         else {
             return Ok(stays("its object is no Kubernetes object"));
         };
-        let observed = source::observe(&object, self.cluster, self.clock.now());
+        let observed = source::observe(&object, self.cluster, self.now);
         let record = match observed.state {
             State::Ended(record) => *record,
             State::Running => return Ok(Fate::NotEnded { phase: observed.phase }),
