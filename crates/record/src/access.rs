@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Time, digest::Digest, names::named};
+use crate::{Time, clip::clip_to, digest::Digest, names::named};
 
 /// The most acts that one entry tells apart.
 pub const MAX_ACTS: usize = 500;
@@ -107,14 +107,9 @@ fn is_none(count: &u64) -> bool {
 
 /// A name as an entry may hold it: cut where it is longer than names are.
 pub fn clipped(name: &str) -> String {
-    let name = name.replace('\0', "\u{fffd}");
-    if name.len() <= MAX_NAME_BYTES {
-        return name;
-    }
-    let mark = '…';
-    let mut cut = name[..name.floor_char_boundary(MAX_NAME_BYTES - mark.len_utf8())].to_owned();
-    cut.push(mark);
-    cut
+    let mut name = name.replace('\0', "\u{fffd}");
+    clip_to(&mut name, MAX_NAME_BYTES);
+    name
 }
 
 #[cfg(test)]

@@ -6,11 +6,16 @@ pub const MESSAGE_BYTES: usize = 1024;
 
 /// Cuts a text to [`MESSAGE_BYTES`], its `…` among them; answers whether anything was cut.
 pub fn clip(text: &mut String) -> bool {
+    clip_to(text, MESSAGE_BYTES)
+}
+
+/// Cuts a text to so many bytes, its `…` among them; answers whether anything was cut.
+pub(crate) fn clip_to(text: &mut String, bytes: usize) -> bool {
     const MORE: char = '…';
-    if text.len() <= MESSAGE_BYTES {
+    if text.len() <= bytes {
         return false;
     }
-    text.truncate(text.floor_char_boundary(MESSAGE_BYTES - MORE.len_utf8()));
+    text.truncate(text.floor_char_boundary(bytes - MORE.len_utf8()));
     text.push(MORE);
     // A page keeps the row, and would keep what was cut of it.
     text.shrink_to_fit();
