@@ -18,7 +18,7 @@ use dualaudit_record::{
     execution::{AdaptiveAdjustment, StepExecutionAudit},
 };
 use serde_json::Value;
-use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
 
 /// Changes that a follower may be behind before it has to look at everything anew.
 const CHANGES: usize = 4096;
@@ -124,6 +124,7 @@ pub struct Board {
     log: String,
     /// The only one that is watched, where not all are.
     namespace: Option<String>,
+    sight: watch::Sender<Sight>,
     seen: RwLock<Seen>,
     changes: broadcast::Sender<Change>,
     look: Arc<dyn Look>,
@@ -134,7 +135,6 @@ pub struct Board {
 
 #[derive(Default)]
 struct Seen {
-    sight: Sight,
     executions: BTreeMap<Place, Arc<LiveExecution>>,
     places: HashMap<String, Place>,
     /// How many there were.
@@ -149,6 +149,7 @@ impl Board {
         Self {
             log: log.to_owned(),
             namespace: None,
+            sight: watch::Sender::default(),
             seen: RwLock::default(),
             changes,
             look,
@@ -189,14 +190,18 @@ impl Board {
 
     /// How much of the cluster is seen.
     pub fn sight(&self) -> Sight {
-        self.read().sight
+        *self.sight.borrow()
     }
 
     /// Notes how much of the cluster is seen.
     pub fn set_sight(&self, sight: Sight) {
-        if self.sight() != sight {
-            self.write().sight = sight;
-        }
+        self.sight.send_replace(sight);
+    }
+
+    /// Waits until the cluster was listed whole, or an API server that does not answer was noticed.
+    pub async fn listed(&self) {
+        // The sender is this board's own.
+        let _ = self.sight.subscribe().wait_for(|sight| *sight != Sight::Listing).await;
     }
 
     /// Puts an execution up, in place of what was seen of its id before. `whole` is the same with its steps.

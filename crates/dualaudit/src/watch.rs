@@ -96,6 +96,8 @@ enum Of {
         record: Box<WorkflowExecutionAudit>,
     },
     Live(Change),
+    /// Of what is live of a cluster, by its log.
+    Cluster(String),
     All,
     /// Of all, and everybody has to come again.
     Over,
@@ -239,7 +241,9 @@ impl Told {
     }
 
     fn warning(warning: &Warning) -> Self {
-        Self::to_all(Event::Warning, serde_json::to_string(warning).expect("a warning is JSON"), None)
+        let data = serde_json::to_string(warning).expect("a warning is JSON");
+        let of = warning.log.clone().map_or(Of::All, Of::Cluster);
+        Self { event: Event::Warning, data, position: None, of }
     }
 }
 

@@ -80,6 +80,12 @@ impl Live {
         listed.map(|(id, _)| id)
     }
 
+    /// Those whose visit is under way.
+    pub(super) fn visited_ids(&self) -> impl Iterator<Item = &String> {
+        let visited = self.summaries.iter().filter(|(_, summary)| matches!(summary.visit, Visit::Busy(_)));
+        visited.map(|(id, _)| id)
+    }
+
     pub(super) fn summaries(&self) -> impl Iterator<Item = &Summary> {
         self.summaries.values()
     }

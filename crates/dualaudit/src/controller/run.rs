@@ -91,6 +91,8 @@ pub struct Controller {
     stopping: watch::Sender<Option<Instant>>,
     /// The present listing is through: what it did not show is gone.
     listed: bool,
+    /// Those of it whose visit was under way when it was through: what is known of them is on the board after that.
+    unshown: HashSet<String>,
     dice: u64,
 }
 
@@ -138,6 +140,7 @@ impl Controller {
             newest: 0,
             stopping,
             listed: false,
+            unshown: HashSet::new(),
             dice: 0x9E37_79B9_7F4A_7C15,
         }
     }
@@ -220,13 +223,21 @@ impl Controller {
                 for id in self.live.forget_unlisted() {
                     self.executor.board.forget(&id);
                 }
-                self.executor.board.set_sight(Sight::Whole);
                 self.listed = true;
+                self.unshown = self.live.visited_ids().cloned().collect();
+                self.note_sight();
                 self.sweep_owed = true;
                 self.start_chores();
             }
         }
         self.metrics.live.set(self.live.len() as i64);
+    }
+
+    /// The board shows all there is once all that was listed was visited.
+    fn note_sight(&self) {
+        if self.listed && self.unshown.is_empty() {
+            self.executor.board.set_sight(Sight::Whole);
+        }
     }
 
     /// Makes sure that a resource is remembered, as seen by the present listing or after it.
@@ -291,6 +302,9 @@ impl Controller {
         self.due_visits -= usize::from(done.was_due);
         if self.executor.ledger.take_written() {
             self.start_drain();
+        }
+        if self.unshown.remove(&done.id) {
+            self.note_sight();
         }
         let now = self.executor.clock.now();
         let listing = self.live.listing;
@@ -470,9 +484,7 @@ impl Controller {
     /// that goes on from a version still to come shows nothing until then.
     fn finish_look(&mut self, look: Result<Option<Look>, JoinError>) -> bool {
         let Ok(Some(Look { before, now })) = look else { return false };
-        if self.listed {
-            self.executor.board.set_sight(Sight::Whole);
-        }
+        self.note_sight();
         if now >= before {
             self.newest = self.newest.max(now);
             return false;

@@ -235,7 +235,8 @@ impl<'a> From<&'a ListRequest> for Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn has(self, log: &str) -> bool {
+    /// Whether it is about what is in this log, among others.
+    pub fn is_about(self, log: &str) -> bool {
         self.log.is_none_or(|asked| asked == log)
             && self.within.is_none_or(|reach| reach.of_log(log).is_some())
     }
@@ -246,7 +247,7 @@ pub async fn missing_live(sides: Sides<'_>, asked: Asked<'_>) -> Vec<Warning> {
     if asked.tier == Some(Tier::Stored) {
         return Vec::new();
     }
-    let board = sides.live.filter(|board| asked.has(board.log()));
+    let board = sides.live.filter(|board| asked.is_about(board.log()));
     let sighted = board.and_then(Warning::of_sight);
     let elsewhere = board.and_then(|board| Warning::of_other_namespaces(board, asked));
     let unseen = match sides.store.logs().await {
@@ -306,7 +307,7 @@ impl Warning {
 fn unseen(heads: &[Head], asked: Asked<'_>, seen: Option<&Board>) -> Vec<Warning> {
     heads
         .iter()
-        .filter(|head| asked.has(&head.log))
+        .filter(|head| asked.is_about(&head.log))
         .filter(|head| matches!((&head.owner, &head.state), (Owner::Cluster(_), LogState::Open)))
         .filter(|head| seen.is_none_or(|board| board.log() != head.log))
         .map(|head| Warning {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Event, Feed, Hub, MOST_BEHIND, Of, PAGE, Position, Told, recorded};
 use crate::{
     live::{Board, Change},
-    query::{ListRequest, Tier, missing_live},
+    query::{Asked, ListRequest, Tier, missing_live},
     store::{StoreError, Which},
 };
 
@@ -15,6 +15,9 @@ use crate::{
 const WAITING: usize = 16;
 /// How long somebody may take nothing of what waits.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a cluster that is still being listed is waited for: what is live of it is told as live then, and not as
+/// recorded alone.
+const LISTING: Duration = Duration::from_secs(5);
 
 /// What somebody wants to hear.
 #[derive(Clone, Debug)]
@@ -32,6 +35,9 @@ impl Following {
     fn wants(&self, told: &Told) -> bool {
         match &told.of {
             Of::All | Of::Over => true,
+            Of::Cluster(log) => {
+                self.request.tier != Some(Tier::Stored) && Asked::from(&self.request).is_about(log)
+            }
             Of::Live(change) => self.wants_live(change),
             Of::Recorded { log, record } => {
                 self.request.tier != Some(Tier::Live)
@@ -87,6 +93,12 @@ impl From<StoreError> for Over {
 
 impl Follower {
     async fn tell(mut self) -> Result<(), Over> {
+        if let Some(board) =
+            self.hub.live.as_deref().filter(|_| self.following.request.tier != Some(Tier::Stored))
+        {
+            // Later than that, what is live comes as it is seen.
+            let _ = tokio::time::timeout(LISTING, board.listed()).await;
+        }
         let (mut told, now) = self.feed.shared.listen();
         let now = now.within(self.following.request.filter.within.as_deref());
         if let Some(before) = self.following.after.take() {
@@ -110,7 +122,7 @@ impl Follower {
             let is_old = match &next.of {
                 Of::Live(change) => change.number <= seen,
                 Of::Over => return Err(Over),
-                Of::Recorded { .. } | Of::All => false,
+                Of::Recorded { .. } | Of::Cluster(_) | Of::All => false,
             };
             if !is_old && self.following.wants(&next) {
                 self.hand_over(next).await?;
