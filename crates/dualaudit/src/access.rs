@@ -9,6 +9,9 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use dualaudit_record::access::{Decision, Event, clipped};
+
+mod answers;
 mod guard;
 mod reach;
 mod trail;
@@ -132,6 +135,27 @@ impl Act {
     pub fn in_namespace(verb: Verb, resource: Resource, namespace: &str) -> Self {
         Self { namespace: Some(namespace.to_owned()), ..Self::anywhere(verb, resource) }
     }
+
+    /// That somebody did it, or would have, as it goes on record.
+    pub fn event(&self, actor: Option<&str>, decision: Decision) -> Event {
+        Event {
+            actor: actor.map(clipped),
+            decision,
+            verb: self.verb.as_str().to_owned(),
+            resource: self.resource.as_str().to_owned(),
+            namespace: self.namespace.clone().filter(|name| is_name(name)),
+            log: self.log.clone().filter(|name| is_name(name)),
+            execution_id: None,
+            verified: None,
+        }
+    }
+}
+
+/// Whether something can be called so: what else a request names says nothing, and may be as long as one likes.
+fn is_name(name: &str) -> bool {
+    let is_of_one =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    (1..=63).contains(&name.len()) && name.bytes().all(is_of_one)
 }
 
 /// As a sentence goes on after "may not".
@@ -144,6 +168,34 @@ impl fmt::Display for Act {
         match &self.namespace {
             Some(namespace) => write!(f, " in namespace {namespace:?}"),
             None => f.write_str(" in the whole cluster"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_name_does_not_go_on_record() {
+        let long = "x".repeat(64);
+        for (name, is_kept) in [
+            ("shop", true),
+            ("kube-system.eu-1", true),
+            ("", false),
+            ("Shop", false),
+            ("a b", false),
+            ("café", false),
+            ("' OR 1=1 --", false),
+            (long.as_str(), false),
+            (&long[1..], true),
+        ] {
+            let act =
+                Act { log: Some(name.to_owned()), ..Act::in_namespace(Verb::Get, Resource::Source, name) };
+            let event = act.event(Some("jo"), Decision::Forbid);
+            let kept = is_kept.then_some(name);
+            assert_eq!((event.namespace.as_deref(), event.log.as_deref()), (kept, kept), "{name:?}");
+            assert_eq!((event.actor.as_deref(), event.verb.as_str()), (Some("jo"), "get"), "{name:?}");
         }
     }
 }

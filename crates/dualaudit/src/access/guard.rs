@@ -1,11 +1,18 @@
 //! Asks the API server, and remembers its answers for a while.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use dualaudit_record::Time;
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    authorization::v1::{
+        NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+    },
     core::v1::Namespace,
 };
 use kube::{
@@ -13,11 +20,15 @@ use kube::{
     api::{ListParams, PostParams},
     core::PartialObjectMeta,
 };
-use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use super::{Act, GROUP, User};
+use super::{
+    Act, GROUP, User,
+    answers::Answers,
+    reach::{self, Reaches},
+};
+use crate::store::StoreError;
 
 /// How long it is remembered at most which namespaces there are: one may go, and another come in its place.
 const NAMESPACES_REMEMBERED: Duration = Duration::from_secs(5);
@@ -36,39 +47,41 @@ const PAGE: u32 = 500;
 /// The API server did not answer, or not what was asked: nobody is let in for that.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the API server did not say who this is, or what they may do: {0}")]
-pub struct Unanswered(String);
+pub struct Unanswered(pub(super) String);
+
+impl From<Unanswered> for StoreError {
+    fn from(error: Unanswered) -> Self {
+        Self::Unchecked(error.to_string())
+    }
+}
 
 /// Knows who may do what in one cluster.
 pub struct Guard {
-    client: Client,
+    questions: Arc<Questions>,
     /// The uid of its `kube-system` namespace, by which logs know it.
     cluster: String,
-    /// Whom tokens must be meant for; the API server itself where none is named.
-    audiences: Vec<String>,
     remembered: Duration,
     /// By digests of tokens: whoever reads this memory learns none.
-    users: Cache<[u8; 32], Option<Arc<User>>>,
-    acts: Cache<(Arc<User>, Act), bool>,
+    users: Answers<[u8; 32], Option<Arc<User>>>,
+    acts: Answers<(Arc<User>, Act), bool>,
     /// When each was created.
-    namespaces: Cache<(), Arc<BTreeMap<String, Time>>>,
-    at_once: Semaphore,
+    namespaces: Answers<(), Arc<BTreeMap<String, Time>>>,
+    pub(super) reaches: Reaches,
+    dice: RandomState,
 }
 
 impl Guard {
     /// Of the cluster that `client` leads to, whose `kube-system` namespace has this uid.
     pub fn new(client: Client, cluster: String, audiences: Vec<String>, remembered: Duration) -> Self {
         Self {
-            client,
+            questions: Arc::new(Questions { client, audiences, at_once: Semaphore::new(AT_ONCE) }),
             cluster,
-            audiences,
             remembered,
-            users: Cache::builder().max_capacity(TOKENS).time_to_live(remembered).build(),
-            acts: Cache::builder().max_capacity(ACTS).time_to_live(remembered).build(),
-            namespaces: Cache::builder()
-                .max_capacity(1)
-                .time_to_live(remembered.min(NAMESPACES_REMEMBERED))
-                .build(),
-            at_once: Semaphore::new(AT_ONCE),
+            users: Answers::new(TOKENS, remembered),
+            acts: Answers::new(ACTS, remembered),
+            namespaces: Answers::new(1, remembered.min(NAMESPACES_REMEMBERED)),
+            reaches: reach::remembered(pace(remembered)),
+            dice: RandomState::new(),
         }
     }
 
@@ -77,9 +90,26 @@ impl Guard {
         self.remembered
     }
 
+    /// How often it is looked at whether somebody who goes on reading still may: answers that are looked at so often count for
+    /// hardly longer than they are remembered.
+    pub fn pace(&self) -> Duration {
+        pace(self.remembered)
+    }
+
     /// The uid of the cluster's `kube-system` namespace.
     pub fn cluster(&self) -> &str {
         &self.cluster
+    }
+
+    /// One of these for each id, the same each time, and not to be guessed.
+    pub(super) fn any_of<'a>(&self, names: &[&'a String], id: &str) -> Option<&'a String> {
+        let place = self.dice.hash_one(id).checked_rem(names.len() as u64)?;
+        names.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// Whether it is remembered whose token this is, or that it is nobody's: then nobody is asked.
+    pub async fn knows(&self, token: &str) -> bool {
+        !is_askable(token) || self.users.known(&digest(token)).await.is_some()
     }
 
     /// Whose token this is; `None` where it is nobody's, any more, or not meant for us.
@@ -87,17 +117,65 @@ impl Guard {
     /// # Errors
     /// [`Unanswered`].
     pub async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Unanswered> {
-        if token.is_empty() || token.len() > TOKEN_BYTES {
+        if !is_askable(token) {
             return Ok(None);
         }
-        let key = Sha256::digest(token.as_bytes()).into();
-        let asked = self.users.try_get_with(key, self.review(token)).await;
-        asked.map_err(|error: Arc<Unanswered>| (*error).clone())
+        let (questions, asked) = (Arc::clone(&self.questions), token.to_owned());
+        self.users.get(digest(token), || async move { questions.review(asked).await }).await
     }
 
-    async fn review(&self, token: &str) -> Result<Option<Arc<User>>, Unanswered> {
+    /// Whether somebody may do this.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn allows(&self, user: &Arc<User>, act: Act) -> Result<bool, Unanswered> {
+        let key = (Arc::clone(user), act);
+        let (questions, (user, act)) = (Arc::clone(&self.questions), key.clone());
+        self.acts.get(key, || async move { questions.access(&user, &act).await }).await
+    }
+
+    /// Whether somebody may read this path of ours that is no resource.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn allows_path(&self, user: &User, path: &str) -> Result<bool, Unanswered> {
+        self.questions.path_access(user, path).await
+    }
+
+    /// The namespaces that there are, and when each was created.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn namespaces(&self) -> Result<Arc<BTreeMap<String, Time>>, Unanswered> {
+        let questions = Arc::clone(&self.questions);
+        self.namespaces.get((), || async move { questions.namespaces().await }).await
+    }
+}
+
+fn pace(remembered: Duration) -> Duration {
+    (remembered / 8).max(Duration::from_secs(1))
+}
+
+fn is_askable(token: &str) -> bool {
+    (1..=TOKEN_BYTES).contains(&token.len())
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Asks the API server.
+struct Questions {
+    client: Client,
+    /// Whom tokens must be meant for; the API server itself where none is named.
+    audiences: Vec<String>,
+    at_once: Semaphore,
+}
+
+impl Questions {
+    async fn review(&self, token: String) -> Result<Option<Arc<User>>, Unanswered> {
         let audiences = Some(self.audiences.clone()).filter(|named| !named.is_empty());
-        let spec = TokenReviewSpec { token: token.to_owned(), audiences };
+        let spec = TokenReviewSpec { token, audiences };
         let review = self.ask(TokenReview { spec, ..TokenReview::default() }).await?;
         let status = review.status.ok_or_else(|| Unanswered("a token review without a status".into()))?;
         // An authenticator that knows nothing of audiences names none, and then it is the API server's own.
@@ -109,16 +187,6 @@ impl Guard {
             let (groups, extra) = (user.groups.unwrap_or_default(), user.extra.unwrap_or_default());
             Some(Arc::new(User { name, uid: user.uid, groups, extra: extra.into_iter().collect() }))
         }))
-    }
-
-    /// Whether somebody may do this.
-    ///
-    /// # Errors
-    /// [`Unanswered`].
-    pub async fn allows(&self, user: &Arc<User>, act: Act) -> Result<bool, Unanswered> {
-        let asking = self.access(user, &act);
-        let asked = self.acts.try_get_with((Arc::clone(user), act.clone()), asking).await;
-        asked.map_err(|error: Arc<Unanswered>| (*error).clone())
     }
 
     async fn access(&self, user: &User, act: &Act) -> Result<bool, Unanswered> {
@@ -133,34 +201,21 @@ impl Guard {
             name: act.log.clone(),
             ..ResourceAttributes::default()
         };
-        let spec = SubjectAccessReviewSpec { resource_attributes: Some(attributes), ..of(user) };
+        self.allowed(SubjectAccessReviewSpec { resource_attributes: Some(attributes), ..of(user) }).await
+    }
+
+    async fn path_access(&self, user: &User, path: &str) -> Result<bool, Unanswered> {
+        let attributes = NonResourceAttributes { path: Some(path.to_owned()), verb: Some("get".to_owned()) };
+        self.allowed(SubjectAccessReviewSpec { non_resource_attributes: Some(attributes), ..of(user) }).await
+    }
+
+    async fn allowed(&self, spec: SubjectAccessReviewSpec) -> Result<bool, Unanswered> {
         let review = self.ask(SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await?;
         let status = review.status.ok_or_else(|| Unanswered("an access review without a status".into()))?;
         Ok(status.allowed && status.denied != Some(true))
     }
 
-    /// Whether somebody may read this path of ours that is no resource.
-    ///
-    /// # Errors
-    /// [`Unanswered`].
-    pub async fn allows_path(&self, user: &User, path: &str) -> Result<bool, Unanswered> {
-        use k8s_openapi::api::authorization::v1::NonResourceAttributes;
-        let attributes = NonResourceAttributes { path: Some(path.to_owned()), verb: Some("get".to_owned()) };
-        let spec = SubjectAccessReviewSpec { non_resource_attributes: Some(attributes), ..of(user) };
-        let review = self.ask(SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await?;
-        Ok(review.status.is_some_and(|status| status.allowed && status.denied != Some(true)))
-    }
-
-    /// The namespaces that there are, and when each was created.
-    ///
-    /// # Errors
-    /// [`Unanswered`].
-    pub async fn namespaces(&self) -> Result<Arc<BTreeMap<String, Time>>, Unanswered> {
-        let asked = self.namespaces.try_get_with((), self.all_namespaces()).await;
-        asked.map_err(|error: Arc<Unanswered>| (*error).clone())
-    }
-
-    async fn all_namespaces(&self) -> Result<Arc<BTreeMap<String, Time>>, Unanswered> {
+    async fn namespaces(&self) -> Result<Arc<BTreeMap<String, Time>>, Unanswered> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let (mut found, mut params) = (BTreeMap::new(), ListParams::default().limit(PAGE));
         loop {

@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use dualaudit_record::{Time, WorkflowExecutionAudit};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use moka::future::Cache;
 
 use super::{Act, Guard, Resource, Unanswered, User, Verb};
 use crate::store::{Owner, Permits, Reach, Receipt, SharedStore, StoreError, Within};
@@ -18,7 +20,7 @@ const NAMESPACES: usize = 2000;
 const AT_ONCE: usize = 32;
 
 /// Why it is not known how far somebody's grants go.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AccessError {
     /// The API server did not answer.
     #[error(transparent)]
@@ -34,7 +36,7 @@ pub enum AccessError {
 }
 
 /// What a question names that its answer is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Asked {
     /// The log.
     pub log: Option<String>,
@@ -42,7 +44,36 @@ pub struct Asked {
     pub namespace: Option<String>,
 }
 
+/// What somebody may do this to, of what a question is about, by those.
+pub(super) type Reaches = Cache<(Arc<User>, (Verb, Resource), Asked), Arc<Reach>>;
+
+/// Those of many who go on reading, for so long.
+const REACHES: u64 = 10_000;
+
+pub(super) fn remembered(pace: Duration) -> Reaches {
+    Cache::builder().max_capacity(REACHES).time_to_live(pace).build()
+}
+
 impl Guard {
+    /// What somebody may do this to as it was within [`Guard::pace`]: for those who go on reading, so that they cost the
+    /// database nothing each.
+    ///
+    /// # Errors
+    /// See [`AccessError`].
+    pub async fn reach_lately(
+        &self,
+        store: &SharedStore,
+        user: &Arc<User>,
+        act: (Verb, Resource),
+        asked: &Asked,
+    ) -> Result<Arc<Reach>, AccessError> {
+        let key = (Arc::clone(user), act, asked.clone());
+        let asking = async { Ok::<_, AccessError>(Arc::new(self.reach(store, user, act, asked).await?)) };
+        // Boxed, as it is a part of every call that asks how far somebody's grants go.
+        let reach = Box::pin(self.reaches.try_get_with(key, asking)).await;
+        reach.map_err(|error: Arc<AccessError>| (*error).clone())
+    }
+
     /// What somebody may do this to, of what a question is about.
     ///
     /// # Errors
@@ -131,8 +162,7 @@ pub struct Hidden {
 
 impl Asking {
     async fn allows(&self, act: Act) -> Result<bool, StoreError> {
-        let answer = self.guard.allows(&self.user, act).await;
-        answer.map_err(|error| StoreError::Unavailable(error.to_string()))
+        Ok(self.guard.allows(&self.user, act).await?)
     }
 
     fn hide(&self, log: &str, namespace: Option<&str>, id: &str) {
@@ -152,8 +182,7 @@ impl Asking {
         if !heads.any(|head| head.log == log && self.guard.is_ours(&head.owner)) {
             return Ok(false);
         }
-        let namespaces = self.guard.namespaces().await;
-        let namespaces = namespaces.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let namespaces = self.guard.namespaces().await?;
         let is_of_it = namespaces.get(namespace).is_some_and(|created| *created <= record.created_at);
         Ok(is_of_it && self.allows(Act::in_namespace(self.verb, self.resource, namespace)).await?)
     }
@@ -161,6 +190,23 @@ impl Asking {
 
 #[async_trait]
 impl Permits for Asking {
+    /// Asks what would be asked of an execution in some namespace: where the API server is slow or silent, it is so as well
+    /// about what is not there.
+    async fn not_there(&self, id: &str) -> Result<(), StoreError> {
+        let heads: Vec<_> = self.store.read_logs().await?.into_iter().flatten().collect();
+        let ours = heads.iter().find(|head| self.guard.is_ours(&head.owner));
+        let Some(head) = ours.or(heads.first()) else { return Ok(()) };
+        if self.sees_whole(&head.log).await? || ours.is_none() {
+            return Ok(());
+        }
+        let namespaces = self.guard.namespaces().await?;
+        let namespaces: Vec<_> = namespaces.keys().collect();
+        if let Some(namespace) = self.guard.any_of(&namespaces, id) {
+            self.allows(Act::in_namespace(self.verb, self.resource, namespace)).await?;
+        }
+        Ok(())
+    }
+
     async fn sees(&self, log: &str, record: &WorkflowExecutionAudit) -> Result<bool, StoreError> {
         let is_seen = self.sees_whole(log).await? || self.sees_in_namespace(log, record).await?;
         if !is_seen {

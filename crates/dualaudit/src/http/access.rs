@@ -3,20 +3,22 @@
 //! Every call under `/api/v1` is somebody's: [`identify`] lets in nobody else. What they may do is asked for what a call is
 //! about ([`Caller`]), and stores are handed out that have only what they may read.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use dualaudit_record::{EntryKind, entry::Covers};
+use tokio::time::Instant;
 
 use super::{
     Api,
-    problem::{Kind, Problem},
+    problem::{Kind, Problem, UNCHECKED},
+    rates::{Peer, Rate, Rates},
     trail::{self, Hiding, Refused},
 };
 use crate::{
@@ -37,6 +39,8 @@ pub(super) struct Caller {
     token: Arc<str>,
     /// What they asked for and are not told of.
     hiding: Hiding,
+    /// They go on reading, and it is looked at again and again what they may.
+    is_lasting: bool,
 }
 
 /// What somebody may read, for one call.
@@ -60,15 +64,60 @@ impl Seen {
     }
 }
 
+/// Tokens of one address that may be asked about at once, or one after the other, and turn out to be nobody's: they take the
+/// time of the API server, which others need as well.
+const STRANGERS: Rate = Rate {
+    per_second: NonZeroU32::new(10).expect("it is ten"),
+    burst: NonZeroU32::new(32).expect("it is thirty-two"),
+};
+/// An answer that there is no such thing comes at a multiple of this after the request: so how long it took says not whether
+/// there is one that may not be read.
+const EVEN: Duration = Duration::from_millis(50);
+
+/// Lets requests in.
+#[derive(Clone)]
+pub(super) struct Door {
+    access: Access,
+    trail: Trail,
+    strangers: Rates,
+}
+
+impl Door {
+    pub(super) fn of(api: &Api) -> Self {
+        Self { access: api.access.clone(), trail: api.trail.clone(), strangers: Rates::new(STRANGERS) }
+    }
+
+    /// Whose token this is, if anybody's. Addresses that send ever other tokens that are nobody's are asked to wait.
+    async fn user(
+        &self,
+        guard: &Guard,
+        token: &str,
+        peer: Option<Peer>,
+    ) -> Result<Option<Arc<User>>, Problem> {
+        let new_from = if guard.knows(token).await { None } else { peer };
+        if new_from.is_some_and(|peer| !self.strangers.take(peer)) {
+            let Rate { per_second, burst } = STRANGERS;
+            let detail = format!(
+                "This address sent more than {burst} tokens at once, or {per_second} a second in the long run, that Kubernetes \
+                 does not know. It is asked about no other until then."
+            );
+            return Err(Problem::new(Kind::TooManyRequests, detail));
+        }
+        let user = guard.user(token).await;
+        if let (Some(peer), Err(_) | Ok(Some(_))) = (new_from, &user) {
+            self.strangers.give_back(peer);
+        }
+        Ok(user?)
+    }
+}
+
 /// Lets in whoever Kubernetes knows, or everybody where nobody is asked who they are.
 ///
 /// Who is refused something is put on record.
-pub(super) async fn identify(
-    State((access, trail)): State<(Access, Trail)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match caller(&access, request.headers()).await {
+pub(super) async fn identify(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let (began, trail) = (Instant::now(), &door.trail);
+    let peer = request.extensions().get().copied();
+    match caller(&door, request.headers(), peer).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller.clone());
             let response = next.run(request).await;
@@ -77,11 +126,15 @@ pub(super) async fn identify(
             {
                 trail.forbid(event);
             }
+            if caller.known.is_some() && response.status() == StatusCode::NOT_FOUND {
+                let periods = began.elapsed().as_micros() / EVEN.as_micros() + 1;
+                tokio::time::sleep_until(began + EVEN * u32::try_from(periods).unwrap_or(u32::MAX)).await;
+            }
             response
         }
         Err(problem) => {
             let mut response = problem.into_response();
-            if response.status() == axum::http::StatusCode::UNAUTHORIZED {
+            if response.status() == StatusCode::UNAUTHORIZED {
                 trail.forbid(trail::of_a_stranger(&request));
                 let challenge = HeaderValue::from_static("Bearer realm=\"dualaudit\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -91,9 +144,14 @@ pub(super) async fn identify(
     }
 }
 
-async fn caller(access: &Access, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let Access::Kubernetes(guard) = access else {
-        return Ok(Caller { known: None, token: Arc::from(""), hiding: Hiding::default() });
+async fn caller(door: &Door, headers: &HeaderMap, peer: Option<Peer>) -> Result<Caller, Problem> {
+    let Access::Kubernetes(guard) = &door.access else {
+        return Ok(Caller {
+            known: None,
+            token: Arc::from(""),
+            hiding: Hiding::default(),
+            is_lasting: false,
+        });
     };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, other) = (values.next(), values.next());
@@ -109,15 +167,21 @@ async fn caller(access: &Access, headers: &HeaderMap) -> Result<Caller, Problem>
     let Some(token) = token else {
         return Err(unauthenticated("The Authorization header is not `Bearer` and a token of Kubernetes."));
     };
-    match guard.user(token).await? {
+    match door.user(guard, token, peer).await? {
         Some(user) => {
             let (known, hiding) = (Some((Arc::clone(guard), user)), Hiding::default());
-            Ok(Caller { known, token: token.into(), hiding })
+            Ok(Caller { known, token: token.into(), hiding, is_lasting: false })
         }
         None => Err(unauthenticated(
             "Kubernetes does not know this token: it is expired, not from this cluster, or not meant for this server.",
         )),
     }
+}
+
+/// What these parameters name.
+fn named(pairs: &[(String, String)]) -> Asked {
+    let named = |name: &str| pairs.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone());
+    Asked { log: named("log"), namespace: named("namespace") }
 }
 
 fn unauthenticated(detail: &str) -> Problem {
@@ -130,8 +194,7 @@ fn forbidden(user: &User, act: Act) -> Problem {
 
 impl From<Unanswered> for Problem {
     fn from(error: Unanswered) -> Self {
-        let detail = "Kubernetes does not say at present who this is, or what they may do.";
-        Self::new(Kind::AccessUnchecked, detail).caused_by(&error)
+        Self::new(Kind::AccessUnchecked, UNCHECKED).caused_by(&error)
     }
 }
 
@@ -158,6 +221,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 }
 
 impl Caller {
+    /// Who it is, where that is known.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.known.as_ref().map(|(_, user)| user.name.as_str())
+    }
+
     /// Who says what is said: the caller, where it is known who that is.
     pub(super) fn actor(&self, said: String) -> String {
         match &self.known {
@@ -178,9 +246,25 @@ impl Caller {
         verb: Verb,
         pairs: &[(String, String)],
     ) -> Result<Seen, Problem> {
-        let named = |name: &str| pairs.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone());
-        let asked = Asked { log: named("log"), namespace: named("namespace") };
-        self.within(api, (verb, Resource::ExecutionRecords), &asked, |reach| reach).await
+        self.within(api, (verb, Resource::ExecutionRecords), &named(pairs), |reach| reach).await
+    }
+
+    /// Checks that they may read proofs of all that is within `reach`, of what these parameters name.
+    pub(super) async fn proves(
+        &self,
+        api: &Api,
+        reach: &Reach,
+        pairs: &[(String, String)],
+    ) -> Result<(), Problem> {
+        let (act, asked) = ((Verb::Get, Resource::Logs), named(pairs));
+        let proved = self.within(api, act, &asked, |reach| reach).await?;
+        match (&self.known, proved.reach) {
+            (Some((_, user)), Some(proved)) if !proved.covers(reach) => {
+                let Asked { log, namespace } = asked;
+                Err(forbidden(user, Act { verb: act.0, resource: act.1, namespace, log }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The logs of which they may do this to all; the one that is named.
@@ -211,7 +295,12 @@ impl Caller {
             let log = asked.log.clone().filter(|_| namespace.is_none());
             Act { verb, resource, namespace, log }
         };
-        let reach = match guard.reach(&api.store, user, act, asked).await {
+        let reach = if self.is_lasting {
+            guard.reach_lately(&api.store, user, act, asked).await.map(|reach| Reach::clone(&reach))
+        } else {
+            guard.reach(&api.store, user, act, asked).await
+        };
+        let reach = match reach {
             Err(error @ AccessError::TooManyNamespaces) => {
                 return Err(Problem::from(error).refusing(Refused::Act(refused())));
             }
@@ -241,7 +330,12 @@ impl Caller {
         let asking = Arc::new(Asking { guard, user, store, verb, resource, hidden });
         let live = match api.live.as_ref().and_then(|board| Some((board, board.get(&wanted.id)?))) {
             Some((board, it)) if asking.sees(&it.place.log, &it.record).await? => Some(Arc::clone(board)),
-            _ => None,
+            Some(_) => None,
+            // Who may see all that is live is told that it was looked for there.
+            None => match &api.live {
+                Some(board) if asking.sees_whole(board.log()).await? => Some(Arc::clone(board)),
+                _ => None,
+            },
         };
         let store: SharedStore = Arc::new(Scoped::asking(api.store.clone(), asking));
         Ok(Seen { store, reach: None, live })
@@ -394,25 +488,22 @@ impl Caller {
             || guard.allows(user, Act::in_log(verb, resource, log)).await?)
     }
 
-    /// Ends when they are no longer who they were, or what they may read of what these parameters name is no longer what it
-    /// was, or either cannot be told.
+    /// Ends when they are no longer who they were, or what they may read is no longer what it was, or either cannot be told.
+    /// `reads` tells what that is.
     pub(super) async fn until_otherwise(
         self,
-        api: Api,
-        verb: Verb,
-        pairs: Vec<(String, String)>,
         reach: Option<Arc<Reach>>,
+        reads: impl AsyncFn(&Self) -> Result<Option<Arc<Reach>>, Problem>,
     ) {
-        let Some((guard, user)) = &self.known else { return std::future::pending().await };
-        // Answers count for as long as they are remembered: looked at often, they count for hardly longer here.
-        let pace = (guard.remembered() / 8).max(Duration::from_secs(1));
+        let Some((guard, user)) = self.known.clone() else { return std::future::pending().await };
+        let lasting = Self { is_lasting: true, ..self };
         loop {
-            tokio::time::sleep(pace).await;
-            if !matches!(guard.user(&self.token).await, Ok(Some(still)) if still == *user) {
+            tokio::time::sleep(guard.pace()).await;
+            if !matches!(guard.user(&lasting.token).await, Ok(Some(still)) if still == user) {
                 return;
             }
-            match self.reads(&api, verb, &pairs).await {
-                Ok(seen) if seen.reach == reach => {}
+            match reads(&lasting).await {
+                Ok(still) if still == reach => {}
                 _ => return,
             }
         }

@@ -25,9 +25,9 @@ use dualaudit_record::{
     entry::unfit_text,
     export::{ExportFormat, Manifest, Scope},
 };
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future::BoxFuture, stream};
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::Instrument as _;
 
 use super::{
@@ -39,15 +39,16 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    access::{Resource, Verb},
+    access::{Reach, Resource, Verb},
     clock::entropy,
     export::{Opened, Recorder, Request, Sink},
     parameter::{BadParameter, reject_repeats},
     query::ListRequest,
 };
 
-/// Exports under way at once.
+/// Exports under way at once, and of one reader.
 const EXPORTS: usize = 4;
+const EXPORTS_EACH: usize = 2;
 /// Chunks that wait to be sent.
 const CHUNKS: usize = 4;
 /// How long whoever asked may leave a chunk waiting.
@@ -60,6 +61,8 @@ const MANIFESTS: usize = 64;
 pub(super) struct Exports {
     recorder: Recorder,
     room: Arc<Semaphore>,
+    /// Whose exports are under way.
+    readers: Arc<Mutex<Vec<String>>>,
     manifests: Arc<Mutex<VecDeque<Manifest>>>,
     stopping: watch::Receiver<bool>,
 }
@@ -71,6 +74,7 @@ impl Exports {
             recorder: Recorder::new(api.store.clone(), api.clock.clone(), doors)
                 .through_doors_only(api.keeps_copies),
             room: Arc::new(Semaphore::new(EXPORTS)),
+            readers: Arc::default(),
             manifests: Arc::default(),
             stopping: api.stopping.clone(),
         }
@@ -79,6 +83,26 @@ impl Exports {
     /// What appends to the logs that are read.
     pub(super) fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// A place for one more.
+    fn room(&self, caller: &Caller) -> Result<Room, Problem> {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            let detail = format!("{EXPORTS} exports are under way, which is the limit.");
+            return Err(Problem::new(Kind::Overloaded, detail));
+        };
+        let reader = caller.name().map(str::to_owned);
+        if let Some(reader) = &reader {
+            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if readers.iter().filter(|it| *it == reader).count() == EXPORTS_EACH {
+                let detail = format!(
+                    "{EXPORTS_EACH} exports of {reader} are under way, which is the limit for one reader."
+                );
+                return Err(Problem::new(Kind::TooManyRequests, detail));
+            }
+            readers.push(reader.clone());
+        }
+        Ok(Room { readers: Arc::clone(&self.readers), reader, _place: place })
     }
 
     fn keep(&self, manifest: Manifest) {
@@ -90,6 +114,21 @@ impl Exports {
     fn kept(&self, id: &str) -> Option<Manifest> {
         let kept = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|manifest| manifest.export.export == id).cloned()
+    }
+}
+
+/// A place that is free again when this is dropped.
+struct Room {
+    readers: Arc<Mutex<Vec<String>>>,
+    reader: Option<String>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.reader.as_ref().and_then(|reader| readers.iter().position(|it| it == reader));
+        place.map(|place| readers.swap_remove(place));
     }
 }
 
@@ -168,35 +207,27 @@ pub(super) async fn export(
 ) -> Result<Response, Problem> {
     let pairs = pairs(query)?;
     let mut request = asked(pairs.clone(), &api)?;
-    // Entries are of all namespaces.
-    let seen = match request.scope {
-        Scope::Latest | Scope::Revisions => caller.reads(&api, Verb::List, &pairs).await?,
-        Scope::Entries => {
-            let log = request.filter.log.as_deref();
-            // Gaps have the last states of resources.
-            caller.whole(&api, (Verb::Get, Resource::Source), log).await?;
-            caller.whole(&api, (Verb::List, Resource::ExecutionRecords), log).await?
-        }
-    };
-    request.filter.within = seen.reach;
+    let (scope, format) = (request.scope, request.format);
+    let reach = exported(&caller, &api, (scope, format), &pairs).await?;
+    request.filter.within = reach.clone();
     request.actor = caller.actor(request.actor);
-    let (id, format) = (request.id.clone(), request.format);
+    let id = request.id.clone();
     let file = format!("dualaudit-{id}.{format}");
     if method == Method::HEAD {
         return Ok(answer(format, &id, &file, Body::empty()));
     }
-    let Ok(room) = Arc::clone(&exports.room).try_acquire_owned() else {
-        return Err(Problem::new(
-            Kind::Overloaded,
-            format!("{EXPORTS} exports are under way, which is the limit."),
-        ));
-    };
+    let room = exports.room(&caller)?;
     let opened = Opened::open(exports.recorder.clone(), request).await?;
     let (chunks, sent) = mpsc::channel(CHUNKS);
     let name = file.clone();
+    let of = api.clone();
+    let otherwise = caller.until_otherwise(reach, async move |caller: &Caller| {
+        exported(caller, &of, (scope, format), &pairs).await
+    });
     // Of its own: whoever asked may go away, and what they read is recorded all the same.
     let exporting = async move {
-        let mut sink = Stream { chunks: Some(chunks), stopping: exports.stopping.clone() };
+        let over = Over { stopping: exports.stopping.clone(), otherwise: Box::pin(otherwise) };
+        let mut sink = Stream { chunks: Some(chunks), over };
         match opened.hand_out(&mut sink, &name, |_| {}).await {
             Ok(manifest) => exports.keep(manifest),
             Err(error) => {
@@ -225,6 +256,26 @@ pub(super) async fn manifest(
         );
         Problem::new(Kind::NoSuchExport, detail)
     })
+}
+
+/// What of an export its reader may read.
+async fn exported(
+    caller: &Caller,
+    api: &Api,
+    (scope, format): (Scope, ExportFormat),
+    pairs: &[(String, String)],
+) -> Result<Option<Arc<Reach>>, Problem> {
+    if scope == Scope::Entries {
+        // Entries are of all namespaces, and gaps have the last states of resources.
+        let log = pairs.iter().find(|(name, _)| name == "log").map(|(_, log)| log.as_str());
+        caller.whole(api, (Verb::Get, Resource::Source), log).await?;
+        return Ok(caller.whole(api, (Verb::List, Resource::ExecutionRecords), log).await?.reach);
+    }
+    let reach = caller.reads(api, Verb::List, pairs).await?.reach;
+    if let (Some(reach), ExportFormat::Jsonl) = (&reach, format) {
+        caller.proves(api, reach, pairs).await?;
+    }
+    Ok(reach)
 }
 
 /// What a query string asks for.
@@ -300,7 +351,25 @@ fn answer(format: ExportFormat, id: &str, file: &str, body: Body) -> Response {
 struct Stream {
     /// `None` once everything was given.
     chunks: Option<mpsc::Sender<io::Result<Bytes>>>,
+    over: Over,
+}
+
+/// What ends an export before its end.
+struct Over {
     stopping: watch::Receiver<bool>,
+    /// Its reader may not read it any more.
+    otherwise: BoxFuture<'static, ()>,
+}
+
+impl Over {
+    /// Waits for that, and says why.
+    async fn why(&mut self) -> &'static str {
+        tokio::select! {
+            // Nobody tells that it stops where nobody could.
+            Ok(_) = self.stopping.wait_for(|&stops| stops) => "dualaudit is stopping",
+            () = &mut self.otherwise => "its reader may not read it any more, or that cannot be told",
+        }
+    }
 }
 
 impl Stream {
@@ -316,15 +385,9 @@ impl Stream {
 impl Sink for Stream {
     async fn give(&mut self, bytes: Vec<u8>) -> io::Result<()> {
         let Some(chunks) = &self.chunks else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        // Nobody tells that it stops where nobody could.
-        let stops = async {
-            if self.stopping.wait_for(|&stops| stops).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             biased;
-            () = stops => Err(io::Error::other("dualaudit is stopping")),
+            why = self.over.why() => Err(io::Error::other(why)),
             sent = tokio::time::timeout(PATIENCE, chunks.send(Ok(bytes.into()))) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),

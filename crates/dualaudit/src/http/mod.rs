@@ -100,7 +100,8 @@ pub fn router_with(api: Api, limits: Limits) -> Router {
     let admission = limits::Admission::new(limits);
     let exports = export::Exports::of(&api);
     let watchers = watch::Watchers::of(&api);
-    let identify = || from_fn_with_state((api.access.clone(), api.trail.clone()), access::identify);
+    let door = access::Door::of(&api);
+    let identify = || from_fn_with_state(door.clone(), access::identify);
     let access = api.access.clone();
     let rates = limits.rate.map(rates::Rates::new);
     let rated = || from_fn_with_state(rates.clone(), rates::limit);

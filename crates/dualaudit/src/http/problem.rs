@@ -348,6 +348,9 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Said where Kubernetes does not answer.
+pub(super) const UNCHECKED: &str = "Kubernetes does not say at present who this is, or what they may do.";
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
@@ -355,6 +358,7 @@ impl From<StoreError> for Problem {
                 Kind::Unavailable,
                 "The database does not answer at present. Sending the same request again is safe.",
             ),
+            StoreError::Unchecked(_) => Self::new(Kind::AccessUnchecked, UNCHECKED),
             StoreError::RolledBack(_) => Self::new(
                 Kind::Unavailable,
                 "The database was rolled back to an older state: nothing is recorded until somebody has looked at it.",

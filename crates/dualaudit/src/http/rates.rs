@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -73,6 +73,14 @@ impl Buckets {
         is_left
     }
 
+    /// Takes back that a client sent one.
+    fn give_back(&mut self, client: IpAddr, now: Duration) {
+        let client = self.place(client, now);
+        if let Some(full_at) = self.full_at.get_mut(&client) {
+            *full_at = full_at.saturating_sub(Duration::from_secs(1) / self.rate.per_second.get());
+        }
+    }
+
     fn place(&mut self, client: IpAddr, now: Duration) -> IpAddr {
         let client = told_apart(client);
         if self.full_at.len() < CLIENTS || self.full_at.contains_key(&client) {
@@ -107,9 +115,16 @@ impl Rates {
         Self { rate, began: Instant::now(), buckets: Arc::new(Mutex::new(Buckets::new(rate))) }
     }
 
-    fn take(&self, Peer(client): Peer) -> bool {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.take(client, self.began.elapsed())
+    pub(super) fn take(&self, Peer(client): Peer) -> bool {
+        self.buckets().take(client, self.began.elapsed())
+    }
+
+    pub(super) fn give_back(&self, Peer(client): Peer) {
+        self.buckets().give_back(client, self.began.elapsed());
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -186,6 +201,18 @@ mod tests {
         assert_eq!(served.send(other.body(Body::empty()).unwrap()).await.status, 200);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(status("/api/v1/executions").await, 200, "what was asked to wait for is there");
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_taken_again() {
+        let mut buckets = buckets(1, 2);
+        let client = "10.0.0.1".parse().unwrap();
+        assert_eq!(taken(&mut buckets, "10.0.0.1", 3, 0), 2);
+        buckets.give_back(client, Duration::ZERO);
+        assert_eq!(taken(&mut buckets, "10.0.0.1", 3, 0), 1);
+        // Of one that was never taken there is nothing to give.
+        buckets.give_back("10.0.0.2".parse().unwrap(), Duration::ZERO);
+        assert_eq!(taken(&mut buckets, "10.0.0.2", 3, 0), 2);
     }
 
     #[test]

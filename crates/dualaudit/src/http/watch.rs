@@ -95,7 +95,10 @@ pub(super) async fn watch(
     };
     let heard = watch::follow(&watchers.hub, following).await?;
     let listening = Listening { heard, _room: room };
-    let otherwise = caller.until_otherwise(api.clone(), Verb::Watch, pairs, reach.clone());
+    let of = api.clone();
+    let otherwise = caller.until_otherwise(reach.clone(), async move |caller: &Caller| {
+        Ok(caller.reads(&of, Verb::Watch, &pairs).await?.reach)
+    });
     let mut stopping = api.stopping.clone();
     let events = stream::unfold(listening, |mut it| async { it.heard.recv().await.map(|told| (told, it)) });
     let events = futures::StreamExt::map(events, move |told| event(&told, reach.as_deref()));

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// or not yet. Try again; nothing acknowledged is lost. The commit may or may not have taken effect.
     #[error("{0}")]
     Unavailable(String),
+    /// Who may read what is asked for could not be told: nobody is told anything of it meanwhile. Try again.
+    #[error("{0}")]
+    Unchecked(String),
     /// The question, or the batch, takes longer than it may. The same again will not help; less may. A
     /// batch may or may not have taken effect.
     #[error("{0}")]

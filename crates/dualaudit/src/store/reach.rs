@@ -63,6 +63,17 @@ impl Reach {
         }
     }
 
+    /// Whether this has all that another has.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.logs().all(|(log, within)| match (self.of_log(log), within) {
+            (Some(Within::Whole), _) => true,
+            (Some(Within::Namespaces(ours)), Within::Namespaces(theirs)) => {
+                theirs.iter().all(|(name, since)| ours.get(name).is_some_and(|ours| ours <= since))
+            }
+            _ => false,
+        })
+    }
+
     /// Whole logs alone.
     #[must_use]
     pub fn whole(self) -> Self {
@@ -99,6 +110,20 @@ mod tests {
             ("other", Some("shop"), 9, false),
         ] {
             assert_eq!(reach.sees(log, &of(namespace, second)), expected, "{log} {namespace:?} {second}");
+        }
+        let shop = Reach::of([("default".to_owned(), namespaces(&[("shop", 5)]))]);
+        let both = Reach::of([("default".to_owned(), namespaces(&[("bank", 0), ("shop", 5)]))]);
+        let whole = Reach::of([("default".to_owned(), Within::Whole)]);
+        for (this, other, expected) in [
+            (&both, &shop, true),
+            (&shop, &both, false),
+            (&whole, &both, true),
+            (&both, &whole, false),
+            (&reach, &shop, true),
+            (&shop, &reach, false),
+            (&shop, &Reach::default(), true),
+        ] {
+            assert_eq!(this.covers(other), expected, "{this:?} {other:?}");
         }
         assert_eq!((reach.is_whole("http"), reach.is_whole("default")), (true, false));
         assert_eq!(reach.whole().logs().count(), 1);

@@ -30,13 +30,13 @@ pub trait Permits: Send + Sync + 'static {
     /// Whether a record may be read that is in this log.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when that cannot be told at present.
+    /// [`StoreError::Unchecked`] when that cannot be told at present.
     async fn sees(&self, log: &str, record: &WorkflowExecutionAudit) -> Result<bool, StoreError>;
 
     /// Whether it may be read that an execution was purged.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when that cannot be told at present.
+    /// [`StoreError::Unchecked`] when that cannot be told at present.
     async fn sees_purged(&self, receipt: &Receipt) -> Result<bool, StoreError> {
         self.sees_whole(&receipt.log).await
     }
@@ -44,8 +44,17 @@ pub trait Permits: Send + Sync + 'static {
     /// Whether all of a log may be read.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when that cannot be told at present.
+    /// [`StoreError::Unchecked`] when that cannot be told at present.
     async fn sees_whole(&self, log: &str) -> Result<bool, StoreError>;
+
+    /// Hears that an execution was asked for that is in no log, so that this need not look different from one that may not
+    /// be read.
+    ///
+    /// # Errors
+    /// [`StoreError::Unchecked`] when that could not be told either.
+    async fn not_there(&self, _id: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -135,6 +144,9 @@ impl Scoped {
             Lookup::Ambiguous { logs } => logs,
             Lookup::NotInLog { .. } | Lookup::NoAttempt { .. } => Vec::new(),
         };
+        if logs.is_empty() {
+            self.permits.not_there(id).await?;
+        }
         let mut seen = Vec::new();
         for log in logs {
             if self.seen(self.inner.get(&of(Some(log.clone()))).await?).await?.is_some() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{Namespace, ServiceAccount},
-    rbac::v1::{ClusterRoleBinding, RoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding},
 };
 use kube::{
     Api,
@@ -21,7 +21,9 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 /// Whom tokens for dualaudit alone are meant for.
 const AUDIENCE: &str = "dualaudit.dev";
 
+mod lasting;
 mod matrix;
+mod objects;
 mod on_record;
 mod refused;
 
@@ -44,22 +46,25 @@ impl Fixture {
     }
 
     async fn on(shop: Cluster) -> Self {
+        let kubeconfig = shop.kubeconfig.clone();
+        Self::through(shop, &kubeconfig).await
+    }
+
+    /// With a dualaudit that reaches the API server by another kubeconfig.
+    async fn through(shop: Cluster, kubeconfig: &std::path::Path) -> Self {
         let bank = another(&shop, "bank").await;
         apply(&shop.admin, "roles.yaml").await;
         let mut tokens = BTreeMap::new();
         for role in ROLES {
-            let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": role}});
-            create::<ServiceAccount>(&shop.admin, &shop.namespace, &account).await;
-            tokens.insert(role, token(&shop, role, &[]).await);
+            tokens.insert(role, account(&shop, role).await);
         }
         for role in ["reviewer", "operator"] {
             bind(&shop, &shop.namespace, role, &shop.namespace).await;
         }
         for role in ["producer", "auditor"] {
-            let binding: ClusterRoleBinding = serde_json::from_value(binding(role, &shop.namespace)).unwrap();
-            Api::all(shop.admin.clone()).create(&PostParams::default(), &binding).await.unwrap();
+            bind_everywhere(&shop, role).await;
         }
-        let dualaudit = run(&shop, &[]);
+        let dualaudit = run(&shop, kubeconfig, &[]);
         let mut ids = Vec::new();
         for cluster in [&shop, &bank] {
             cluster.create("ended").await;
@@ -114,8 +119,8 @@ async fn another(cluster: &Cluster, name: &str) -> Cluster {
 }
 
 /// Runs dualaudit on all namespaces, and asks Kubernetes who may do what.
-fn run(cluster: &Cluster, arguments: &[&str]) -> Dualaudit {
-    let mut command = command(&cluster.kubeconfig);
+fn run(cluster: &Cluster, kubeconfig: &std::path::Path, arguments: &[&str]) -> Dualaudit {
+    let mut command = command(kubeconfig);
     command
         .args(["run", "--listen", "127.0.0.1:0", "--window", "1h", "--database", &cluster.database()])
         .args(["--home", &cluster.home, "--access", "kubernetes", "--access-cache", "1s"])
@@ -125,6 +130,13 @@ fn run(cluster: &Cluster, arguments: &[&str]) -> Dualaudit {
 
 fn asked(dualaudit: &Dualaudit, method: Method, path: &str) -> RequestBuilder {
     reqwest::Client::new().request(method, format!("{}{path}", dualaudit.url)).header("x-request-id", "test")
+}
+
+/// Makes a service account, and a token of it.
+async fn account(cluster: &Cluster, name: &str) -> String {
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+    create::<ServiceAccount>(&cluster.admin, &cluster.namespace, &account).await;
+    token(cluster, name, &[]).await
 }
 
 /// A token of a service account, for the API server unless it is meant for others.
@@ -153,7 +165,19 @@ async fn bind(cluster: &Cluster, namespace: &str, role: &str, of: &str) {
     bindings.create(&PostParams::default(), &binding).await.unwrap();
 }
 
+/// Binds a role in the whole cluster, to the account of that name.
+async fn bind_everywhere(cluster: &Cluster, role: &str) {
+    let binding: ClusterRoleBinding = serde_json::from_value(binding(role, &cluster.namespace)).unwrap();
+    Api::all(cluster.admin.clone()).create(&PostParams::default(), &binding).await.unwrap();
+}
+
 /// Takes such a binding away.
+async fn unbind_everywhere(cluster: &Cluster, role: &str) {
+    let bindings: Api<ClusterRoleBinding> = Api::all(cluster.admin.clone());
+    bindings.delete(role, &DeleteParams::default()).await.unwrap();
+}
+
+/// Takes a binding in the first namespace away.
 async fn unbind(cluster: &Cluster, role: &str) {
     let bindings: Api<RoleBinding> = Api::namespaced(cluster.admin.clone(), &cluster.namespace);
     bindings.delete(role, &DeleteParams::default()).await.unwrap();

@@ -27,6 +27,8 @@ pub enum Seam {
     Delete,
     /// A request that changes finalizers after a deletion.
     Finalizer,
+    /// A question who may do what.
+    Access,
     /// Anything else.
     Other,
 }
@@ -131,7 +133,7 @@ async fn forward(shared: Arc<Shared>, request: Request) -> Response {
     if path.contains("watch=true") && shared.expire.swap(false, Ordering::SeqCst) {
         return too_old();
     }
-    let seam = seam_of(&parts.method, &body);
+    let seam = seam_of(&parts.method, &path, &body);
     let judge = Arc::clone(&shared.judge.lock().expect("no judge panics"));
     let verdict = judge.lock().expect("no judge panics")(seam);
     if verdict == Verdict::DropBefore {
@@ -173,9 +175,10 @@ fn dropped() -> Response {
     Response::builder().status(502).body(Body::empty()).expect("a response")
 }
 
-fn seam_of(method: &axum::http::Method, body: &[u8]) -> Seam {
+fn seam_of(method: &axum::http::Method, path: &str, body: &[u8]) -> Seam {
     let body = String::from_utf8_lossy(body);
     match method.as_str() {
+        "POST" if path.contains("/subjectaccessreviews") => Seam::Access,
         "DELETE" => Seam::Delete,
         "PATCH" if body.contains("dualaudit.dev/receipt") => Seam::Receipt,
         "PATCH" if body.contains("\"finalizers\":[]") => Seam::Finalizer,

@@ -19,8 +19,9 @@ use crate::{
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem, internal},
+        trail,
     },
-    query::{self, Found},
+    query::{self, Found, Missing, Summary, Wanted, Warning},
 };
 
 pub(in crate::http) fn call() -> Call {
@@ -42,14 +43,35 @@ pub(in crate::http) async fn get(
     let wanted = wanted(id, query)?;
     let seen = caller.one(&api, (Verb::Get, Resource::ExecutionRecords), &wanted).await?;
     let mut found: Found = query::get(seen.sides(), &wanted).await?;
-    // The object as it is now is for those who may read the one that is recorded.
-    if let Some(live) = &mut found.live
-        && !caller.one(&api, (Verb::Get, Resource::Source), &wanted).await?.has_live()
-    {
-        live.resource = None;
+    if found.live.as_ref().is_some_and(|live| live.resource.is_some()) {
+        guard_resource(&api, &caller, &wanted, &mut found).await?;
     }
     let json = serde_json::to_vec(&found).map_err(|error| internal(&error))?;
     Ok(tagged(&asked, "application/json", json))
+}
+
+/// Leaves the object as it is now to those who may read the one that is recorded, once it is on record that they do.
+async fn guard_resource(
+    api: &Api,
+    caller: &Caller,
+    wanted: &Wanted,
+    Found { live, warnings, .. }: &mut Found,
+) -> Result<(), Problem> {
+    let (Some(reader), Some(live)) = (caller.name(), live) else { return Ok(()) };
+    if !caller.one(api, (Verb::Get, Resource::Source), wanted).await?.has_live() {
+        live.resource = None;
+        return Ok(());
+    }
+    let Summary { log, namespace, id, .. } = &live.summary;
+    let is_away = warnings.iter().any(|warning| warning.missing == Missing::Stored);
+    let event = trail::of_source(reader, log, namespace.clone(), Some(id));
+    if is_away || trail::allow(api, event).await.is_err() {
+        live.resource = None;
+        let detail =
+            "its resource is not shown: that it is read cannot be put on record at present".to_owned();
+        warnings.push(Warning { missing: Missing::LiveChanges, log: Some(log.clone()), detail });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

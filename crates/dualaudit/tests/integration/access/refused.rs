@@ -1,6 +1,7 @@
 //! Who is let in at all, and what nobody is let in for.
 
 use super::*;
+use crate::support::{FaultProxy, Seam, Verdict};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_are_nobodys_are_refused_and_so_is_everybody_while_nobody_can_be_asked() {
@@ -108,11 +109,9 @@ async fn tokens_that_are_nobodys_are_refused_and_so_is_everybody_while_nobody_ca
 async fn tokens_may_be_meant_for_dualaudit_alone() {
     let shop = Cluster::alone().await;
     apply(&shop.admin, "roles.yaml").await;
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "auditor"}});
-    create::<ServiceAccount>(&shop.admin, &shop.namespace, &account).await;
-    let binding: ClusterRoleBinding = serde_json::from_value(binding("auditor", &shop.namespace)).unwrap();
-    Api::all(shop.admin.clone()).create(&PostParams::default(), &binding).await.unwrap();
-    let dualaudit = run(&shop, &["--token-audience", AUDIENCE]);
+    account(&shop, "auditor").await;
+    bind_everywhere(&shop, "auditor").await;
+    let dualaudit = run(&shop, &shop.kubeconfig, &["--token-audience", AUDIENCE]);
     let status = async |token: String| {
         let request = asked(&dualaudit, Method::GET, "/api/v1/executions").bearer_auth(token);
         request.send().await.unwrap().status().as_u16()
@@ -120,6 +119,60 @@ async fn tokens_may_be_meant_for_dualaudit_alone() {
     assert_eq!(status(token(&shop, "auditor", &[AUDIENCE]).await).await, 200);
     assert_eq!(status(token(&shop, "auditor", &[]).await).await, 401);
     shop.plane.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_looks_like_what_is_not_there_also_while_nobody_says_who_may_read_it() {
+    let cluster = Cluster::alone().await;
+    let proxy = FaultProxy::start(&cluster).await;
+    let fixture = Fixture::through(cluster, &proxy.kubeconfig).await;
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let both = async || {
+        let mut said = Vec::new();
+        for id in [&fixture.ids[1], unknown] {
+            let (status, problem) = fixture.get("reviewer", &format!("/api/v1/executions/{id}")).await;
+            said.push((status, problem.to_string().replace(id, "ID")));
+        }
+        said
+    };
+    let began = std::time::Instant::now();
+    let said = both().await;
+    assert_eq!((said[0].0, &said[0]), (404, &said[1]));
+    // How long it takes to see that it may not be read is nothing to be seen from outside.
+    assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
+    proxy.judge(|seam| if seam == Seam::Access { Verdict::DropBefore } else { Verdict::Pass });
+    let said = eventually("what Kubernetes said is forgotten", || async {
+        let said = both().await;
+        said.iter().all(|(status, _)| *status == 503).then_some(said)
+    })
+    .await;
+    assert_eq!(said[0], said[1]);
+    assert!(said[0].1.contains("/access-unchecked"), "{}", said[0].1);
+    fixture.shop.plane.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_tries_tokens_does_not_take_the_time_of_the_api_server_from_others() {
+    let fixture = Fixture::new().await;
+    let list = "/api/v1/executions";
+    assert_eq!(fixture.get("auditor", list).await.0, 200);
+    let tried = (0..200).map(async |n| {
+        let request = asked(&fixture.dualaudit, Method::GET, list).bearer_auth(format!("guess-{n}"));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+    });
+    let tried = futures::future::join_all(tried).await;
+    let of = |answer| tried.iter().filter(|it| **it == answer).count();
+    assert_eq!(of((401, false)) + of((429, true)), 200, "{tried:?}");
+    assert!(of((401, false)) >= 32 && of((429, true)) > 0, "{tried:?}");
+    // Who is known is let in as before, and so is everybody else a little later.
+    eventually("another one is let in", || async {
+        let (status, _) = fixture.get("reviewer", list).await;
+        assert!([200, 429].contains(&status), "{status}");
+        (status == 200).then_some(())
+    })
+    .await;
+    fixture.shop.plane.end();
 }
 
 #[test]
