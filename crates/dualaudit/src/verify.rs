@@ -37,6 +37,8 @@ mod strays;
 mod tests;
 mod tree;
 
+use std::collections::BTreeMap;
+
 use dualaudit_record::{
     Time,
     checkpoint::{KeyRole, SignedCheckpoint, VerifierKey, Vouched},
@@ -56,7 +58,7 @@ pub use served::{Served, verify_served};
 pub const MAX_FINDINGS: usize = 100;
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
     /// One for each log checked.
     pub logs: Vec<LogReport>,
@@ -68,6 +70,9 @@ pub struct Report {
     /// agree.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub arriving: Vec<String>,
+    /// How many there are by the log they name.
+    #[serde(skip)]
+    by_log: BTreeMap<String, u64>,
 }
 
 impl Report {
@@ -76,8 +81,16 @@ impl Report {
         self.findings_total == 0
     }
 
+    /// How many there are of a log, with those that are of no log that was checked: these count for each.
+    pub fn findings_of(&self, log: &str) -> u64 {
+        let others = self.logs.iter().map(|it| &it.log).filter(|it| *it != log);
+        let of_others: u64 = others.filter_map(|other| self.by_log.get(other)).sum();
+        self.findings_total - of_others
+    }
+
     fn add(&mut self, finding: Finding) {
         self.findings_total += 1;
+        *self.by_log.entry(finding.log.clone()).or_default() += 1;
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         }
@@ -204,8 +217,7 @@ pub async fn verify_against(
     against: Against<'_>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, VerifyError> {
-    let mut report =
-        Report { logs: Vec::new(), findings: Vec::new(), findings_total: 0, arriving: Vec::new() };
+    let mut report = Report::default();
     schema::check(store, &mut report).await?;
     let mut heads = Vec::new();
     for read in store.read_logs().await? {

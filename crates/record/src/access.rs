@@ -30,6 +30,11 @@ pub struct Access {
 }
 
 impl Access {
+    /// Of one request alone. `access` is random.
+    pub fn of_one(access: String, at: Time, event: Event) -> Self {
+        Self { access, since: at, until: at, acts: vec![Act { event, count: 1 }], others: 0 }
+    }
+
     /// How many requests it tells of.
     pub fn count(&self) -> u64 {
         self.acts.iter().map(|act| act.count).fold(self.others, u64::saturating_add)

@@ -39,13 +39,13 @@ pub(super) fn of_a_stranger(request: &Request) -> Event {
         _ => "other",
     };
     let path = request.extensions().get::<MatchedPath>().map_or("/", MatchedPath::as_str);
-    let event = of_act(None, Decision::Forbid, &Act::anywhere(Verb::Get, Resource::ExecutionRecords));
+    let event = Act::anywhere(Verb::Get, Resource::ExecutionRecords).event(None, Decision::Forbid);
     Event { verb: verb.to_owned(), resource: path.to_owned(), ..event }
 }
 
 /// What an answer refuses whoever gets it: in words, or by telling them that there is no such execution.
 pub(super) fn of_refusal(user: &User, response: &Response, hiding: &Hiding) -> Option<Event> {
-    let refused = |act: &Act| of_act(Some(&user.name), Decision::Forbid, act);
+    let refused = |act: &Act| act.event(Some(&user.name), Decision::Forbid);
     match response.extensions().get() {
         Some(Refused::Act(act)) => {
             let same = |hidden: &&Hidden| (hidden.act.verb, hidden.act.resource) == (act.verb, act.resource);
@@ -77,26 +77,5 @@ pub(super) async fn allow(api: &Api, event: Event) -> Result<Receipt, Problem> {
 pub(super) fn of_source(actor: &str, log: &str, namespace: Option<String>, id: Option<&str>) -> Event {
     let log = Some(log.to_owned());
     let act = Act { verb: Verb::Get, resource: Resource::Source, namespace, log };
-    Event { execution_id: id.map(clipped), ..of_act(Some(actor), Decision::Allow, &act) }
-}
-
-/// Whether something can be called so: what else a request names says nothing, and may be as long as one likes.
-fn is_name(name: &str) -> bool {
-    let is_of_one =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    (1..=63).contains(&name.len()) && name.bytes().all(is_of_one)
-}
-
-/// That somebody did something, or would have.
-pub(super) fn of_act(actor: Option<&str>, decision: Decision, act: &Act) -> Event {
-    Event {
-        actor: actor.map(clipped),
-        decision,
-        verb: act.verb.as_str().to_owned(),
-        resource: act.resource.as_str().to_owned(),
-        namespace: act.namespace.clone().filter(|name| is_name(name)),
-        log: act.log.clone().filter(|name| is_name(name)),
-        execution_id: None,
-        verified: None,
-    }
+    Event { execution_id: id.map(clipped), ..act.event(Some(actor), Decision::Allow) }
 }

@@ -98,7 +98,7 @@ pub(super) async fn post(
     }
     let verified = Some(Verified { size, root, findings });
     let actor = caller.actor(actor);
-    let event = Event { verified, ..trail::of_act(Some(&actor), Decision::Allow, &act) };
+    let event = Event { verified, ..act.event(Some(&actor), Decision::Allow) };
     Ok((StatusCode::CREATED, Json(trail::allow(&api, event).await?)))
 }
 

@@ -50,7 +50,7 @@ pub async fn verify_served(
         Ok(note) => logs.push(check.log(source, note, against, &mut progress).await?),
     }
     let Check { findings, total, .. } = check;
-    Ok(Report { logs, findings, findings_total: total, arriving: Vec::new() })
+    Ok(Report { logs, findings, findings_total: total, ..Report::default() })
 }
 
 /// How often, and how long apart, a checkpoint is asked for that covers what is known to be kept: it is kept before it

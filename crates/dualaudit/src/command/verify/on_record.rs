@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use dualaudit_record::{
     Entry,
-    access::{Access, Act, Decision, Event, Verified, clipped},
+    access::{Access, Decision, Event, Verified},
 };
 
 use super::Args;
 use crate::{
-    access::{Resource, Verb},
+    access::{Act, Resource, Verb},
     client::Client,
     clock::{Clock as _, SystemClock, entropy},
     command::extending::ExtendingArgs,
@@ -66,19 +66,11 @@ async fn in_database(args: &Args, report: &Report) -> anyhow::Result<()> {
         .collect();
     let recorder = Recorder::new(store, Arc::new(SystemClock), Vec::new()).extending(heads);
     for log in report.logs.iter().filter(|log| open.contains(&log.log)) {
-        let event = Event {
-            actor: Some(clipped(&actor)),
-            decision: Decision::Allow,
-            verb: Verb::Verify.as_str().to_owned(),
-            resource: Resource::Logs.as_str().to_owned(),
-            namespace: None,
-            log: Some(log.log.clone()),
-            execution_id: None,
-            verified: Some(verified(report, log)),
-        };
-        let (access, now) = (hex::encode(entropy::<16>()), SystemClock.now());
-        let acts = vec![Act { event, count: 1 }];
-        let entry = Entry::Access(Box::new(Access { access, since: now, until: now, acts, others: 0 }));
+        let act = Act::in_log(Verb::Verify, Resource::Logs, &log.log);
+        let verified = Some(verified(report, log));
+        let event = Event { verified, ..act.event(Some(&actor), Decision::Allow) };
+        let access = Access::of_one(hex::encode(entropy::<16>()), SystemClock.now(), event);
+        let entry = Entry::Access(Box::new(access));
         match recorder.submit(&log.log, DraftContent::Note(Box::new(entry))).await? {
             Answer::Stored(_) => {}
             other => return Err(anyhow!("the database answered {other:?}")),
@@ -87,7 +79,6 @@ async fn in_database(args: &Args, report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was found of it. Findings that are of no log count for each.
 fn verified(report: &Report, log: &LogReport) -> Verified {
-    Verified { size: log.size, root: log.root, findings: report.findings_total }
+    Verified { size: log.size, root: log.root, findings: report.findings_of(&log.log) }
 }
