@@ -104,14 +104,14 @@ async fn page(
     let seen = caller.whole(&api, (Verb::List, of(listing)), log).await?;
     let mut page = query::entries(seen.store.as_ref(), &request).await?;
     let mut logs = BTreeMap::new();
-    for item in page.items.iter_mut().filter(|item| has_object(item)) {
+    for item in page.items.iter_mut().filter(|item| item.has_object()) {
         let may_read = match logs.get(&item.log) {
             Some(&may_read) => may_read,
             None => caller.reads_objects(&item.log).await?,
         };
         logs.insert(item.log.clone(), may_read);
         if !may_read {
-            without_object(item);
+            item.hide_object();
         }
     }
     for (log, _) in logs.into_iter().filter(|(_, may_read)| *may_read) {
@@ -132,10 +132,10 @@ async fn one(
     parameter::no_parameters(&pairs(query)?)?;
     let seen = caller.whole(&api, (Verb::Get, of(listing)), Some(&log)).await?;
     let mut found = query::entry(seen.store.as_ref(), listing, &log, index).await?;
-    if has_object(&found) && !caller.reads_objects(&log).await? {
-        without_object(&mut found);
+    if found.has_object() && !caller.reads_objects(&log).await? {
+        found.hide_object();
     }
-    if has_object(&found) {
+    if found.has_object() {
         let of_gap = found.gap.as_ref().map(|gap| gap.namespace.clone());
         let namespace = of_gap.or_else(|| Some(found.quarantine.as_ref()?.namespace.clone()));
         let reader = caller.actor("unverified".to_owned());
@@ -143,19 +143,6 @@ async fn one(
         trail::allow(&api, event).await?;
     }
     Ok(Json(found))
-}
-
-/// Whether it shows an object: what is in quarantine, or the last state of a gap.
-fn has_object(entry: &ListedEntry) -> bool {
-    entry.object.is_some() || entry.gap.as_ref().is_some_and(|gap| !gap.last_state.is_empty())
-}
-
-/// The same for those who may not read objects.
-fn without_object(entry: &mut ListedEntry) {
-    entry.object = None;
-    if let Some(gap) = &mut entry.gap {
-        gap.last_state.clear();
-    }
 }
 
 #[cfg(test)]

@@ -290,11 +290,11 @@ mod tests {
             let records = serde_json::json!([0, 1, 2, 3].map(|m| large(4 * n + m)));
             assert_eq!(served.post_json(&records).await.status, 201);
         }
-        let short = Duration::from_secs(1);
+        let short = Duration::from_secs(2);
         let address = listening_for(&served, Patience { idle: short, answer: short }).await;
         let ask = async || {
             let socket = tokio::net::TcpSocket::new_v4().unwrap();
-            socket.set_recv_buffer_size(64 << 10).unwrap();
+            socket.set_recv_buffer_size(256 << 10).unwrap();
             let mut stream = socket.connect(address.parse().unwrap()).await.unwrap();
             let path = "/api/v1/export?format=csv&actor=x";
             stream
@@ -304,7 +304,7 @@ mod tests {
             stream
         };
         let (untouched, mut slow) = (ask().await, ask().await);
-        let (mut read, mut part) = (Vec::new(), vec![0; 64 << 10]);
+        let (mut read, mut part) = (Vec::new(), vec![0; 256 << 10]);
         let asked = tokio::time::Instant::now();
         while !read.ends_with(b"\r\n0\r\n\r\n") {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -314,7 +314,7 @@ mod tests {
         }
         assert!(read.len() > 8 << 20);
         // By now the other was given up: what the kernel held of it comes, and then its end.
-        tokio::time::sleep(short * 3).await;
+        tokio::time::sleep(short * 2).await;
         let mut untouched = untouched;
         let mut rest = Vec::new();
         let ended = untouched.read_to_end(&mut rest).await;

@@ -118,6 +118,21 @@ pub struct ListedEntry {
     pub object: Option<Value>,
 }
 
+impl ListedEntry {
+    /// Whether it shows an object of the cluster: one in quarantine, or the last state of a gap.
+    pub fn has_object(&self) -> bool {
+        self.object.is_some() || self.gap.as_ref().is_some_and(|gap| !gap.last_state.is_empty())
+    }
+
+    /// Leaves it out.
+    pub fn hide_object(&mut self) {
+        self.object = None;
+        if let Some(gap) = &mut self.gap {
+            gap.last_state.clear();
+        }
+    }
+}
+
 /// What was placed in one log or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Placed {
