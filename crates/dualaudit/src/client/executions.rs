@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{ANSWER_BYTES, Client, ClientError, Problem};
-use crate::query::{Found, Page, Receipt, Wanted};
+use crate::{
+    query::{Found, Page, Receipt, Wanted},
+    retention::erase::Erased,
+};
 
 const EXECUTIONS: [&str; 3] = ["api", "v1", "executions"];
 
@@ -148,6 +151,24 @@ impl Client {
         let said = json!({ "until": until, "reason": reason, "actor": actor });
         let path = [&EXECUTIONS[..], &[&wanted.id, "window"]].concat();
         let request = || self.request(Method::POST, &path).query(&which(wanted)).json(&said);
+        self.parsed(&self.patiently(request, ANSWER_BYTES).await?)
+    }
+
+    /// Erases what is personal of all attempts of an execution. Erased already, it answers with the receipt of that.
+    ///
+    /// # Errors
+    /// As for [`Client::get`]; the problem `conflict` where a hold covers it, or its resource is in its cluster. See
+    /// [`ClientError`].
+    pub async fn erase(
+        &self,
+        id: &str,
+        log: Option<&str>,
+        reason: &str,
+        actor: &str,
+    ) -> Result<Erased, ClientError> {
+        let said = json!({ "reason": reason, "actor": actor });
+        let path = [&EXECUTIONS[..], &[id, "erasures"]].concat();
+        let request = || self.request(Method::POST, &path).query(&log.map(|log| ("log", log))).json(&said);
         self.parsed(&self.patiently(request, ANSWER_BYTES).await?)
     }
 }

@@ -5,13 +5,16 @@ use std::{fmt::Write as _, process::ExitCode};
 use serde::Serialize;
 
 use super::{
-    database::DatabaseArgs,
-    extending::ExtendingArgs,
     hold::{ActorArgs, nobody},
+    kubectl::Reads,
     output::{self, Form, shown},
+    reader::Reader,
+    writer::{Writer, WriterArgs},
 };
 use crate::{
+    client::{Client, ClientError},
     clock::SystemClock,
+    query::{Found, Wanted},
     retention::{
         Appender,
         erase::{Erased, erase, log_of},
@@ -28,7 +31,8 @@ resource that is still in its cluster: delete it there first.
 Examples:
   dualaudit erase 5f0c2c6e --reason 'request 42'            # says what would go
   dualaudit erase 5f0c2c6e --reason 'request 42' --yes
-  dualaudit erase order-4711 --log http --reason 'request 42' --actor privacy-office --yes -o json";
+  dualaudit erase order-4711 --log http --reason 'request 42' --actor privacy-office --yes -o json
+  dualaudit erase 5f0c2c6e --server https://audit.example:8443 --reason 'request 42' --yes";
 
 /// Erase what is personal of one execution, all its attempts, for good.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,8 +41,9 @@ pub struct Args {
     /// The execution's id: the resource's uid, or the producer's id.
     id: String,
     #[command(flatten)]
-    database: DatabaseArgs,
-    /// The log it is in; needed where the id is in several, or of what is only a gap or in quarantine.
+    writer: WriterArgs,
+    /// The log it is in; needed where the id is in several, or of what is only a gap or in quarantine, which a server erases
+    /// nothing of.
     #[arg(long, value_name = "LOG")]
     log: Option<String>,
     /// Why; it goes into the log, and stays: it should name nobody.
@@ -46,8 +51,6 @@ pub struct Args {
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
-    #[command(flatten)]
-    extending: ExtendingArgs,
     /// Do it. Without, it is only said what would go.
     #[arg(long)]
     yes: bool,
@@ -89,6 +92,13 @@ struct Done {
     receipts: Vec<Receipt>,
 }
 
+impl Args {
+    /// Where it is said.
+    pub(super) fn reads(&mut self) -> Reads<'_> {
+        Reads { reader: &mut self.writer.to, namespace: None }
+    }
+}
+
 /// Says what would go, or erases it.
 ///
 /// # Errors
@@ -100,18 +110,33 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let mut out = output::stdout();
     if !args.yes {
-        let store = args.database.open_existing().await?;
-        let log = log(store.as_ref(), &args).await?;
-        let known = store.known(&log, std::slice::from_ref(&args.id)).await?.pop().unwrap_or_default();
-        let preview = preview(log, args.id, known);
+        let preview = match args.writer.to.open().await? {
+            Reader::Server(client) => {
+                served_preview(&client, Wanted { id: args.id, log: args.log, attempt: None }).await?
+            }
+            Reader::Database(store) => {
+                let log = log(store.as_ref(), &args).await?;
+                let known =
+                    store.known(&log, std::slice::from_ref(&args.id)).await?.pop().unwrap_or_default();
+                preview(log, args.id, known)
+            }
+        };
         output::document(&mut out, args.output, &preview, || page(&preview))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let store = args.database.open_there().await?;
-    let log = log(store.as_ref(), &args).await?;
-    let extends = args.extending.heads(store.as_ref()).await?;
-    let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
-    let Erased { receipts } = erase(&appender, &log, &args.id, &args.reason, &actor).await?;
+    let (log, receipts) = match args.writer.open().await? {
+        Writer::Server(client) => {
+            let Erased { receipts } =
+                client.erase(&args.id, args.log.as_deref(), &args.reason, &actor).await?;
+            (receipts.first().map(|receipt| receipt.log.clone()).unwrap_or_default(), receipts)
+        }
+        Writer::Database(store, extends) => {
+            let log = log(store.as_ref(), &args).await?;
+            let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
+            let Erased { receipts } = erase(&appender, &log, &args.id, &args.reason, &actor).await?;
+            (log, receipts)
+        }
+    };
     let done = Done { log, id: args.id, receipts };
     output::document(&mut out, args.output, &done, || said(&done))?;
     Ok(ExitCode::SUCCESS)
@@ -122,6 +147,24 @@ async fn log(store: &dyn Store, args: &Args) -> anyhow::Result<String> {
         Some(log) => Ok(log.clone()),
         None => Ok(log_of(store, &args.id).await?),
     }
+}
+
+/// As far as a server shows it: what is in quarantine is not looked for.
+async fn served_preview(client: &Client, wanted: Wanted) -> Result<Preview, ClientError> {
+    let Found { receipt, holds, live, .. } = client.get(&wanted).await?;
+    let (log, last) = match (&receipt, &live) {
+        (Some(Receipt { log, attempt, .. }), _) => (log.clone(), attempt.unwrap_or(1)),
+        (None, live) => (live.as_ref().map(|live| live.summary.log.clone()).unwrap_or_default(), 0),
+    };
+    let mut attempts = Vec::new();
+    for attempt in 1..=last {
+        let one = Wanted { log: Some(log.clone()), attempt: Some(attempt), ..wanted.clone() };
+        let Found { receipt, revisions_total: revisions, erased, .. } = client.get(&one).await?;
+        let index = receipt.map(|receipt| receipt.index);
+        attempts.extend(index.map(|index| Attempt { attempt, revisions, index, is_whole: erased.is_none() }));
+    }
+    let (held, in_cluster) = (!holds.is_empty(), live.is_some());
+    Ok(Preview { log, id: wanted.id, attempts, quarantined: false, held, in_cluster })
 }
 
 fn preview(log: String, id: String, known: Known) -> Preview {

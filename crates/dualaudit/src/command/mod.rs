@@ -148,6 +148,7 @@ impl Command {
             Self::Accesses(args) => Some(args.reads()),
             Self::Review(args) => Some(args.reads()),
             Self::Hold(args) => Some(args.reads()),
+            Self::Erase(args) => Some(args.reads()),
             Self::Log(args) => args.reads(),
             _ => None,
         }

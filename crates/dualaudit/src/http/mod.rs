@@ -144,6 +144,7 @@ fn calls() -> Routes {
         .get("/api/v1/executions/{id}/proof", executions::proof::proof, executions::proof::call())
         .post("/api/v1/executions/{id}/reviews", executions::reviews::post, executions::reviews::call())
         .post("/api/v1/executions/{id}/window", executions::window::post, executions::window::call())
+        .post("/api/v1/executions/{id}/erasures", executions::erasures::post, executions::erasures::call())
         .get("/api/v1/watch", watch::watch, watch::call())
         .get("/api/v1/digests", digests::digests, digests::call())
         .merge(entries::routes())

@@ -20,7 +20,7 @@ use crate::{
     parameter::BadParameter,
     proof::ProveError,
     query::{EntriesError, GetError, NoSuchLog, StoreError},
-    retention::holds::HoldError,
+    retention::{erase::EraseError, holds::HoldError},
     review::ReviewError,
 };
 
@@ -502,6 +502,20 @@ impl From<HoldError> for Problem {
             HoldError::NoLogYet | HoldError::Closed(_) => Self::new(Kind::Conflict, error.to_string()),
             HoldError::Refused { refusal, .. } => refusal.into(),
             HoldError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<EraseError> for Problem {
+    fn from(error: EraseError) -> Self {
+        match error {
+            EraseError::Nowhere(_) => Self::new(Kind::NoSuchExecution, error.to_string()),
+            EraseError::Ambiguous { ref logs, .. } => {
+                Self::new(Kind::AmbiguousId, error.to_string()).with("logs", logs.as_slice())
+            }
+            EraseError::Refused { .. } => Self::new(Kind::Conflict, error.to_string()),
+            EraseError::Wrong(error) => error.into(),
+            EraseError::Store(error) => error.into(),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The personal fields of one execution, erased by somebody's word.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    Appender,
+    Append,
     holds::{HoldError, check_name, check_text, named},
 };
 use crate::{
@@ -48,7 +50,7 @@ pub enum EraseError {
 }
 
 /// What was erased.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Erased {
     /// Receipts of the entries that say so: mostly one, of an execution with very much several; where nothing was
     /// left to erase, that of the last.
@@ -80,14 +82,14 @@ fn check(id: &str, reason: &str, actor: &str) -> Result<(), HoldError> {
 /// # Errors
 /// See [`EraseError`]; what went before an error stays erased, and the same again goes on.
 pub async fn erase(
-    appender: &Appender<'_>,
+    appender: &dyn Append,
     log: &str,
     id: &str,
     reason: &str,
     actor: &str,
 ) -> Result<Erased, EraseError> {
     check(id, reason, actor)?;
-    named(appender.store, &[log.to_owned()]).await?;
+    named(appender.store(), &[log.to_owned()]).await?;
     let mut receipts = Vec::new();
     loop {
         let draft = EraseDraft {
@@ -96,7 +98,7 @@ pub async fn erase(
             actor: actor.to_owned(),
             seed: entropy(),
         };
-        match appender.append(log, DraftContent::Erase(Box::new(draft))).await? {
+        match appender.submit(log, DraftContent::Erase(Box::new(draft))).await? {
             Answer::Stored(receipt) if receipt.result != ReceiptResult::Duplicate => receipts.push(receipt),
             Answer::Stored(last) => {
                 if receipts.is_empty() {

@@ -81,6 +81,20 @@ async fn erased_while_serving(audit: Audit) {
     assert_eq!((proved.proof.index, proved.entry), (0, None));
     let (status, again) = post(&dualaudit, &of_jane("a").to_string()).await;
     assert_eq!((status, &again["receipts"][0]["result"]), (200, &json!("duplicate")), "{again}");
+    // The same by the server, for whoever has no way to its database.
+    let by_server = ["erase", "b", "--reason", "request 43", "--server", &dualaudit.url];
+    let said = audit.done(&by_server);
+    assert!(said.contains("attempt 1, 1 revision") && said.contains("Nothing was erased"), "{said}");
+    let sure = [&by_server[..], &["--yes"]].concat();
+    let said = audit.done(&sure);
+    assert!(said.starts_with("erased by http/5, "), "{said}");
+    assert!(audit.done(&sure).starts_with("erased before, by http/5, "));
+    assert!(audit.done(&by_server).contains("nothing is left to go"));
+    let (_, left) = dualaudit.get("/api/v1/executions/b").await;
+    assert!(!left.to_string().contains("jane.doe"), "{left}");
+    let (status, said) =
+        audit.run(&["erase", "nobody", "--reason", "x", "--yes", "--server", &dualaudit.url]);
+    assert_eq!((status, said.contains("no execution nobody")), (1, true), "{said}");
     audit.done(&["verify"]);
     audit.done(&["maintain"]);
     audit.done(&["verify"]);

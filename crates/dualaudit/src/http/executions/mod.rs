@@ -1,6 +1,7 @@
 //! `/api/v1/executions`.
 
 mod body;
+pub(super) mod erasures;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod post;

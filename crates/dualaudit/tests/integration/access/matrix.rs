@@ -24,6 +24,8 @@ async fn each_role(fixture: Fixture) {
     let hold = |id: &str| json!({"execution_id": id, "reason": "case 7", "actor": "somebody else"});
     let all = json!({"selector": {"workflow_name": "restart-deployment"}, "reason": "case 8"});
     let sent = record("sent again");
+    // Its resource is in its cluster.
+    let why = json!({"reason": "request 42", "actor": "somebody else"});
     let verified = json!({"size": 1, "root": "07".repeat(32), "actor": "somebody else"});
     let get = |path: String| (Method::GET, path, None);
     let post = |path: String, body: &Value| (Method::POST, path, Some(body.clone()));
@@ -44,6 +46,8 @@ async fn each_role(fixture: Fixture) {
         (post("/api/v1/holds".into(), &hold(&a)), [403, 201, 404, 403, 404]),
         (post("/api/v1/holds".into(), &hold(&b)), [404, 404, 404, 403, 404]),
         (post("/api/v1/holds".into(), &all), [403, 403, 403, 403, 403]),
+        (post(of(&a, "/erasures"), &why), [403, 409, 404, 403, 404]),
+        (post(of(&b, "/erasures"), &why), [404, 404, 404, 403, 404]),
         (post("/api/v1/executions".into(), &sent), [403, 403, 201, 403, 403]),
         (get("/api/v1/gaps".into()), [403, 403, 403, 200, 403]),
         (get("/api/v1/quarantine".into()), [403, 403, 403, 200, 403]),
