@@ -17,7 +17,7 @@ mod reach;
 mod trail;
 
 pub use crate::store::{Permits, Reach, Scoped};
-pub use guard::{Guard, Unanswered};
+pub use guard::{Asks, Guard, Unanswered};
 pub use reach::{AccessError, Asked, Asking, Hidden};
 pub use trail::{Recording, Trail};
 

@@ -144,6 +144,8 @@ pub struct Client {
     base: Url,
     token: Option<Token>,
     options: Options,
+    /// The log of producers that is recorded in.
+    log: Option<String>,
 }
 
 impl Client {
@@ -215,6 +217,7 @@ impl Client {
             base,
             token: access.token.clone(),
             options,
+            log: None,
         })
     }
 

@@ -3,8 +3,8 @@
 //! # Guarantees
 //! - Every export is an entry of each log that it read, and nothing is whole without it: the last bytes are handed
 //!   out, and a file gets its name, only on the receipts.
-//! - What began to be handed out and came to no end is an entry as well, which says so. Only a process that is
-//!   killed leaves none.
+//! - What began to be handed out and came to no end is an entry as well, which says so. A process that is
+//!   killed leaves none, nor does a log that takes nothing then: what went out stands in the process's own log.
 //! - Whatever is exported hashes to the digest in its leaf, or, as far as it was erased, to the one in its erasure, and
 //!   that leaf is proved to be in the log: in every form, by the same code. Else the export fails and names the entry.
 //! - Each log is read as of one checkpoint. What was recorded later is left out, and counted.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::future::Cache;
+use moka::{Entry, future::Cache, ops::compute::Op};
 
 use super::Unanswered;
 
@@ -40,11 +40,6 @@ where
         Self { known: Cache::builder().max_capacity(most).time_to_live(remembered).build(), remembered }
     }
 
-    /// The answer that is remembered, if one is.
-    pub(super) async fn known(&self, key: &K) -> Option<V> {
-        Some(self.fresh(key).await?.value.clone())
-    }
-
     async fn fresh(&self, key: &K) -> Option<Arc<Answer<V>>> {
         let known = self.known.get(key).await?;
         if known.asked.elapsed() < self.remembered {
@@ -58,14 +53,14 @@ where
     ///
     /// # Errors
     /// Those of `ask`, which are not remembered.
-    pub(super) async fn get<A>(&self, key: K, ask: impl FnOnce() -> A) -> Result<V, Unanswered>
+    pub(super) async fn get<A>(&self, key: K, ask: impl Fn() -> A) -> Result<V, Unanswered>
     where
         A: Future<Output = Result<V, Unanswered>> + Send + 'static,
     {
         let asking = |ask: A| async move {
             let asked = Instant::now();
             let value = ask.await?;
-            Ok(Arc::new(Answer { asked, value, is_renewed: AtomicBool::new(false) }))
+            Ok::<_, Unanswered>(Arc::new(Answer { asked, value, is_renewed: AtomicBool::new(false) }))
         };
         if let Some(known) = self.fresh(&key).await {
             let is_old = known.asked.elapsed() >= self.remembered * SOON / 6;
@@ -73,18 +68,40 @@ where
                 let (cache, answer, asking) = (self.known.clone(), Arc::clone(&known), asking(ask()));
                 tokio::spawn(async move {
                     match asking.await {
-                        Ok(renewed) => cache.insert(key, renewed).await,
+                        Ok(renewed) => put(&cache, key, renewed).await,
                         // It counts until it is forgotten; whoever wants it next asks again.
-                        Err::<_, Unanswered>(_) => answer.is_renewed.store(false, Ordering::Relaxed),
+                        Err(_) => answer.is_renewed.store(false, Ordering::Relaxed),
                     }
                 });
             }
             return Ok(known.value.clone());
         }
-        // Boxed, as most calls find an answer: every one of them is as large as what it may wait for.
-        let asked = Box::pin(self.known.try_get_with(key, asking(ask()))).await;
-        asked.map(|answer| answer.value.clone()).map_err(|error: Arc<Unanswered>| (*error).clone())
+        let began = Instant::now();
+        loop {
+            // Boxed, as most calls find an answer: every one of them is as large as what it may wait for.
+            let asked = Box::pin(self.known.try_get_with(key.clone(), asking(ask()))).await;
+            let answer = asked.map_err(|error: Arc<Unanswered>| (*error).clone())?;
+            // What others asked for may have taken longer than it counts.
+            if answer.asked >= began || answer.asked.elapsed() < self.remembered {
+                return Ok(answer.value.clone());
+            }
+            Box::pin(self.known.invalidate(&key)).await;
+        }
     }
+}
+
+/// Puts an answer in place of one that was asked for before it: the other way round, a right that is known to be revoked
+/// would come back.
+async fn put<K, V>(cache: &Cache<K, Arc<Answer<V>>>, key: K, renewed: Arc<Answer<V>>)
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    let put = async |entry: Option<Entry<K, Arc<Answer<V>>>>| match entry {
+        Some(newer) if newer.value().asked > renewed.asked => Op::Nop,
+        _ => Op::Put(Arc::clone(&renewed)),
+    };
+    cache.entry(key).and_compute_with(put).await;
 }
 
 #[cfg(test)]
@@ -102,7 +119,7 @@ mod tests {
     impl Asked {
         async fn ask(self) -> Result<usize, Unanswered> {
             if self.1.load(Ordering::SeqCst) {
-                return Err(Unanswered("silent".to_owned()));
+                return Err(Unanswered::Silent("it is silent".to_owned()));
             }
             Ok(self.0.fetch_add(1, Ordering::SeqCst) + 1)
         }
@@ -121,10 +138,10 @@ mod tests {
         // Who wants it now is answered at once, by the old one.
         assert_eq!(get().await.unwrap(), 1);
         after(began, 700).await;
-        assert_eq!((answers.known(&"k").await, get().await.unwrap()), (Some(2), 2));
+        assert_eq!(get().await.unwrap(), 2);
         // Nobody wants it for a while.
         after(began, 1_400).await;
-        assert_eq!((answers.known(&"k").await, get().await.unwrap()), (None, 3));
+        assert_eq!(get().await.unwrap(), 3);
     }
 
     #[tokio::test]
@@ -139,5 +156,28 @@ mod tests {
         get().await.expect_err("nobody answers");
         asked.1.store(false, Ordering::SeqCst);
         assert_eq!(get().await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_late_does_not_take_the_place_of_a_newer_one() {
+        let answers = Answers::new(10, REMEMBERED);
+        let began = Instant::now();
+        // Asked first, the renewal is answered last.
+        let slow = async || {
+            answers
+                .get("k", || async {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    Ok("allowed")
+                })
+                .await
+        };
+        let quick = async || answers.get("k", || std::future::ready(Ok("forbidden"))).await;
+        assert_eq!(answers.get("k", || std::future::ready(Ok("allowed"))).await.unwrap(), "allowed");
+        after(began, 540).await;
+        assert_eq!(slow().await.unwrap(), "allowed");
+        after(began, 650).await;
+        assert_eq!(quick().await.unwrap(), "forbidden");
+        after(began, 950).await;
+        assert_eq!(slow().await.unwrap(), "forbidden");
     }
 }

@@ -20,6 +20,7 @@ use kube::{
     api::{ListParams, PostParams},
     core::PartialObjectMeta,
 };
+use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
@@ -36,6 +37,8 @@ const NAMESPACES_REMEMBERED: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Questions that are asked at once.
 const AT_ONCE: usize = 64;
+/// How long it is remembered that a token was somebody's.
+const FAMILIAR: Duration = Duration::from_secs(3600);
 /// Tokens that are remembered, and acts.
 const TOKENS: u64 = 10_000;
 const ACTS: u64 = 100_000;
@@ -44,10 +47,25 @@ const TOKEN_BYTES: usize = 16 << 10;
 /// Namespaces that are read at once.
 const PAGE: u32 = 500;
 
-/// The API server did not answer, or not what was asked: nobody is let in for that.
+/// Nobody is let in for that.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the API server did not say who this is, or what they may do: {0}")]
-pub struct Unanswered(pub(super) String);
+pub enum Unanswered {
+    /// The API server did not answer, or not what was asked.
+    #[error("the API server did not say who this is, or what they may do: {0}")]
+    Silent(String),
+    /// It was not asked, as too many tokens that came the same way are nobody's.
+    #[error("too many tokens are nobody's")]
+    Strangers,
+}
+
+/// Says how often may be asked about tokens that turn out to be nobody's.
+pub trait Asks: Send + Sync + 'static {
+    /// Whether it may be once more.
+    fn take(&self) -> bool;
+
+    /// It was somebody's.
+    fn give_back(&self);
+}
 
 impl From<Unanswered> for StoreError {
     fn from(error: Unanswered) -> Self {
@@ -63,6 +81,8 @@ pub struct Guard {
     remembered: Duration,
     /// By digests of tokens: whoever reads this memory learns none.
     users: Answers<[u8; 32], Option<Arc<User>>>,
+    /// Those that were somebody's: these are asked about however many are not.
+    familiar: Cache<[u8; 32], ()>,
     acts: Answers<(Arc<User>, Act), bool>,
     /// When each was created.
     namespaces: Answers<(), Arc<BTreeMap<String, Time>>>,
@@ -78,6 +98,7 @@ impl Guard {
             cluster,
             remembered,
             users: Answers::new(TOKENS, remembered),
+            familiar: Cache::builder().max_capacity(TOKENS).time_to_live(FAMILIAR).build(),
             acts: Answers::new(ACTS, remembered),
             namespaces: Answers::new(1, remembered.min(NAMESPACES_REMEMBERED)),
             reaches: reach::remembered(pace(remembered)),
@@ -107,21 +128,37 @@ impl Guard {
         names.get(usize::try_from(place).ok()?).copied()
     }
 
-    /// Whether it is remembered whose token this is, or that it is nobody's: then nobody is asked.
-    pub async fn knows(&self, token: &str) -> bool {
-        !is_askable(token) || self.users.known(&digest(token)).await.is_some()
-    }
-
-    /// Whose token this is; `None` where it is nobody's, any more, or not meant for us.
+    /// Whose token this is; `None` where it is nobody's, any more, or not meant for us. Where that is not remembered, and it was
+    /// nobody's lately, `asks` says whether the API server may be asked.
     ///
     /// # Errors
     /// [`Unanswered`].
-    pub async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Unanswered> {
-        if !is_askable(token) {
+    pub async fn user(
+        &self,
+        token: &str,
+        asks: Option<Arc<dyn Asks>>,
+    ) -> Result<Option<Arc<User>>, Unanswered> {
+        if !(1..=TOKEN_BYTES).contains(&token.len()) {
             return Ok(None);
         }
-        let (questions, asked) = (Arc::clone(&self.questions), token.to_owned());
-        self.users.get(digest(token), || async move { questions.review(asked).await }).await
+        let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let ask = || {
+            let (questions, familiar) = (Arc::clone(&self.questions), self.familiar.clone());
+            let (token, asks) = (token.to_owned(), asks.clone());
+            async move {
+                let asks = asks.filter(|_| !familiar.contains_key(&key));
+                if asks.as_ref().is_some_and(|asks| !asks.take()) {
+                    return Err(Unanswered::Strangers);
+                }
+                let user = questions.review(token).await?;
+                if user.is_some() {
+                    familiar.insert(key, ()).await;
+                    asks.inspect(|asks| asks.give_back());
+                }
+                Ok(user)
+            }
+        };
+        self.users.get(key, ask).await
     }
 
     /// Whether somebody may do this.
@@ -130,8 +167,11 @@ impl Guard {
     /// [`Unanswered`].
     pub async fn allows(&self, user: &Arc<User>, act: Act) -> Result<bool, Unanswered> {
         let key = (Arc::clone(user), act);
-        let (questions, (user, act)) = (Arc::clone(&self.questions), key.clone());
-        self.acts.get(key, || async move { questions.access(&user, &act).await }).await
+        let ask = || {
+            let (questions, (user, act)) = (Arc::clone(&self.questions), key.clone());
+            async move { questions.access(&user, &act).await }
+        };
+        self.acts.get(key.clone(), ask).await
     }
 
     /// Whether somebody may read this path of ours that is no resource.
@@ -147,21 +187,17 @@ impl Guard {
     /// # Errors
     /// [`Unanswered`].
     pub async fn namespaces(&self) -> Result<Arc<BTreeMap<String, Time>>, Unanswered> {
-        let questions = Arc::clone(&self.questions);
-        self.namespaces.get((), || async move { questions.namespaces().await }).await
+        let ask = || {
+            let questions = Arc::clone(&self.questions);
+            async move { questions.namespaces().await }
+        };
+        self.namespaces.get((), ask).await
     }
 }
 
+/// What is looked at is as old as that, too ([`Guard::reach_lately`]): an eighth of the time in all, or a second.
 fn pace(remembered: Duration) -> Duration {
-    (remembered / 8).max(Duration::from_secs(1))
-}
-
-fn is_askable(token: &str) -> bool {
-    (1..=TOKEN_BYTES).contains(&token.len())
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+    (remembered / 16).max(Duration::from_millis(500))
 }
 
 /// Asks the API server.
@@ -177,7 +213,8 @@ impl Questions {
         let audiences = Some(self.audiences.clone()).filter(|named| !named.is_empty());
         let spec = TokenReviewSpec { token, audiences };
         let review = self.ask(TokenReview { spec, ..TokenReview::default() }).await?;
-        let status = review.status.ok_or_else(|| Unanswered("a token review without a status".into()))?;
+        let status =
+            review.status.ok_or_else(|| Unanswered::Silent("a token review without a status".into()))?;
         // An authenticator that knows nothing of audiences names none, and then it is the API server's own.
         let is_meant = self.audiences.is_empty()
             || status.audiences.iter().flatten().any(|audience| self.audiences.contains(audience));
@@ -211,7 +248,8 @@ impl Questions {
 
     async fn allowed(&self, spec: SubjectAccessReviewSpec) -> Result<bool, Unanswered> {
         let review = self.ask(SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await?;
-        let status = review.status.ok_or_else(|| Unanswered("an access review without a status".into()))?;
+        let status =
+            review.status.ok_or_else(|| Unanswered::Silent("an access review without a status".into()))?;
         Ok(status.allowed && status.denied != Some(true))
     }
 
@@ -242,11 +280,12 @@ impl Questions {
 
     async fn answered<T>(&self, asking: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
         let asking = async {
-            let _turn = self.at_once.acquire().await.map_err(|error| Unanswered(error.to_string()))?;
-            asking.await.map_err(|error| Unanswered(error.to_string()))
+            let _turn =
+                self.at_once.acquire().await.map_err(|error| Unanswered::Silent(error.to_string()))?;
+            asking.await.map_err(|error| Unanswered::Silent(error.to_string()))
         };
         let asked = tokio::time::timeout(PATIENCE, asking).await;
-        asked.unwrap_or_else(|_| Err(Unanswered(format!("nothing within {PATIENCE:?}"))))
+        asked.unwrap_or_else(|_| Err(Unanswered::Silent(format!("nothing within {PATIENCE:?}"))))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -149,6 +152,8 @@ pub struct Asking {
     pub resource: Resource,
     /// The first that they may not, if there is one.
     pub hidden: Arc<OnceLock<Hidden>>,
+    /// Whether it was asked of the namespace of an execution.
+    pub has_asked: AtomicBool,
 }
 
 /// Something that somebody may not do to an execution, of which they are not told that it is there.
@@ -184,25 +189,26 @@ impl Asking {
         }
         let namespaces = self.guard.namespaces().await?;
         let is_of_it = namespaces.get(namespace).is_some_and(|created| *created <= record.created_at);
+        self.has_asked.fetch_or(is_of_it, Ordering::Relaxed);
         Ok(is_of_it && self.allows(Act::in_namespace(self.verb, self.resource, namespace)).await?)
     }
 }
 
 #[async_trait]
 impl Permits for Asking {
-    /// Asks what would be asked of an execution in some namespace: where the API server is slow or silent, it is so as well
-    /// about what is not there.
-    async fn not_there(&self, id: &str) -> Result<(), StoreError> {
-        let heads: Vec<_> = self.store.read_logs().await?.into_iter().flatten().collect();
-        let ours = heads.iter().find(|head| self.guard.is_ours(&head.owner));
-        let Some(head) = ours.or(heads.first()) else { return Ok(()) };
-        if self.sees_whole(&head.log).await? || ours.is_none() {
-            return Ok(());
+    /// Asks what is asked of any execution: where the API server is slow or silent, it is so about each.
+    async fn not_seen(&self, id: &str) -> Result<(), StoreError> {
+        let mut has_ours = false;
+        for head in self.store.read_logs().await?.into_iter().flatten() {
+            self.sees_whole(&head.log).await?;
+            has_ours |= self.guard.is_ours(&head.owner);
         }
-        let namespaces = self.guard.namespaces().await?;
-        let namespaces: Vec<_> = namespaces.keys().collect();
-        if let Some(namespace) = self.guard.any_of(&namespaces, id) {
-            self.allows(Act::in_namespace(self.verb, self.resource, namespace)).await?;
+        if has_ours && !self.has_asked.load(Ordering::Relaxed) {
+            let namespaces = self.guard.namespaces().await?;
+            let namespaces: Vec<_> = namespaces.keys().collect();
+            if let Some(namespace) = self.guard.any_of(&namespaces, id) {
+                self.allows(Act::in_namespace(self.verb, self.resource, namespace)).await?;
+            }
         }
         Ok(())
     }

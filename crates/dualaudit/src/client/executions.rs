@@ -35,6 +35,16 @@ pub struct Refused {
 }
 
 impl Client {
+    /// The same, that records in this log of producers rather than in the server's first.
+    #[must_use]
+    pub fn recording_in(self, log: Option<&str>) -> Self {
+        Self { log: log.map(str::to_owned), ..self }
+    }
+
+    fn recorded_in(&self) -> Option<(&str, &str)> {
+        self.log.as_deref().map(|log| ("log", log))
+    }
+
     /// One page of executions, newest first. The parameters are those of the API; a page ends early where its rows are
     /// large.
     ///
@@ -95,7 +105,12 @@ impl Client {
     /// problem's members hold the receipts so far.
     pub async fn record<T: Serialize>(&self, records: &[T]) -> Result<Recorded, ClientError> {
         let body = bytes::Bytes::from(serde_json::to_vec(records).map_err(ClientError::Unwritable)?);
-        let request = || json_body(self.request(Method::POST, &EXECUTIONS), body.clone());
+        let request = || {
+            json_body(
+                self.request(Method::POST, &EXECUTIONS).query(self.recorded_in().as_slice()),
+                body.clone(),
+            )
+        };
         match self.patiently(request, ANSWER_BYTES).await {
             Ok(answer) => self.parsed(&answer),
             Err(ClientError::Problem(problem)) if problem.name() == "all-refused" => {
@@ -113,7 +128,10 @@ impl Client {
     /// The problem `stale-revision` where another came first; see [`ClientError`].
     pub async fn amend<T: Serialize>(&self, record: &T, revision: u32) -> Result<Receipt, ClientError> {
         let body = serde_json::to_vec(record).map_err(ClientError::Unwritable)?;
-        let request = self.request(Method::POST, &EXECUTIONS).query(&[("amend", "true")]);
+        let request = self
+            .request(Method::POST, &EXECUTIONS)
+            .query(self.recorded_in().as_slice())
+            .query(&[("amend", "true")]);
         let request = request.header(header::IF_MATCH, revision);
         let Recorded { receipts, .. } = self.parsed(&self.once(json_body(request, body.into())).await?)?;
         receipts.into_iter().next().ok_or_else(|| self.unlike("answers without a receipt".to_owned()))
@@ -168,7 +186,8 @@ impl Client {
     ) -> Result<Erased, ClientError> {
         let said = json!({ "reason": reason, "actor": actor });
         let path = [&EXECUTIONS[..], &[id, "erasures"]].concat();
-        let request = || self.request(Method::POST, &path).query(&log.map(|log| ("log", log))).json(&said);
+        let request =
+            || self.request(Method::POST, &path).query(log.map(|log| ("log", log)).as_slice()).json(&said);
         self.parsed(&self.patiently(request, ANSWER_BYTES).await?)
     }
 }

@@ -59,6 +59,9 @@ pub struct Args {
     output: Form,
 }
 
+/// Attempts that are looked for at a server, from the latest on.
+const SHOWN: usize = 20;
+
 /// What would go.
 #[derive(Serialize)]
 struct Preview {
@@ -149,7 +152,7 @@ async fn log(store: &dyn Store, args: &Args) -> anyhow::Result<String> {
     }
 }
 
-/// As far as a server shows it: what is in quarantine is not looked for.
+/// As far as a server shows it: the latest attempts, and not what is in quarantine.
 async fn served_preview(client: &Client, wanted: Wanted) -> Result<Preview, ClientError> {
     let Found { receipt, holds, live, .. } = client.get(&wanted).await?;
     let (log, last) = match (&receipt, &live) {
@@ -157,12 +160,20 @@ async fn served_preview(client: &Client, wanted: Wanted) -> Result<Preview, Clie
         (None, live) => (live.as_ref().map(|live| live.summary.log.clone()).unwrap_or_default(), 0),
     };
     let mut attempts = Vec::new();
-    for attempt in 1..=last {
+    // Those before the last are mostly few; producers may leave numbers out.
+    for attempt in (1..=last).rev().take(SHOWN) {
         let one = Wanted { log: Some(log.clone()), attempt: Some(attempt), ..wanted.clone() };
-        let Found { receipt, revisions_total: revisions, erased, .. } = client.get(&one).await?;
+        let found = match client.get(&one).await {
+            Err(error) if error.problem().is_some_and(|problem| problem.name() == "no-such-execution") => {
+                continue;
+            }
+            found => found?,
+        };
+        let Found { receipt, revisions_total: revisions, erased, .. } = found;
         let index = receipt.map(|receipt| receipt.index);
         attempts.extend(index.map(|index| Attempt { attempt, revisions, index, is_whole: erased.is_none() }));
     }
+    attempts.reverse();
     let (held, in_cluster) = (!holds.is_empty(), live.is_some());
     Ok(Preview { log, id: wanted.id, attempts, quarantined: false, held, in_cluster })
 }

@@ -9,7 +9,12 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{extending::ExtendingArgs, output, reader::ReaderArgs, run::asked_to_stop};
+use super::{
+    extending::ExtendingArgs,
+    output,
+    reader::ReaderArgs,
+    run::{any_log_name, asked_to_stop},
+};
 use destination::Destination;
 use feed::{Batch, Feed};
 use report::Report;
@@ -27,7 +32,7 @@ Examples:
 
 /// Import records (JSON Lines), exports (jsonl, csv) and WorkflowExecutions (YAML or JSON, as kubectl prints them).
 ///
-/// They are recorded anew, in the log of HTTP producers: with new receipts, and without the proofs that an export has. What
+/// They are recorded anew, in a log of HTTP producers: with new receipts, and without the proofs that an export has. What
 /// a file holds is told by its content. A WorkflowExecution that has not ended is skipped.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -37,6 +42,9 @@ pub struct Args {
     files: Vec<PathBuf>,
     #[command(flatten)]
     to: ReaderArgs,
+    /// The log of producers to record in [default: the first of the server, or http].
+    #[arg(long, value_name = "LOG", value_parser = any_log_name)]
+    log: Option<String>,
     /// The cluster that WorkflowExecutions ran in, as their records name it; exports and records say it themselves.
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
@@ -63,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut report = Report::new(args.report.as_deref(), progress_bar(feed.bytes()))?;
     let destination = match args.dry_run {
         true => Destination::Nowhere,
-        false => Destination::open(&args.to, &args.extending).await?,
+        false => Destination::open(&args.to, args.log.as_deref(), &args.extending).await?,
     };
     let (mut batches, progress) = feed.start(args.cluster.clone());
     let mut stop = std::pin::pin!(asked_to_stop());

@@ -34,8 +34,8 @@ use crate::{
 /// What runs until it is told to stop.
 type Part = BoxFuture<'static, ()>;
 
-/// The log of HTTP producers.
-const PRODUCERS_LOG: &str = "http";
+/// The log of HTTP producers, unless others are named.
+pub(super) const PRODUCERS_LOG: &str = "http";
 
 /// Records finished executions of a cluster, keeps them for review, cleans up, and serves the API.
 #[derive(Debug, clap::Args)]
@@ -73,6 +73,10 @@ pub struct Args {
     /// Name of this cluster's log: 1 to 63 of a-z, 0-9, '.' and '-'
     #[arg(long, env = "DUALAUDIT_CLUSTER", default_value = "default", value_name = "NAME", value_parser = log_name)]
     cluster: String,
+
+    /// The logs of HTTP producers; more than one with commas. What names none goes into the first
+    #[arg(long, env = "DUALAUDIT_PRODUCERS_LOG", default_value = PRODUCERS_LOG, value_delimiter = ',', value_name = "NAME", value_parser = any_log_name)]
+    producers_log: Vec<String>,
 
     /// Origin line of the log's checkpoints, fixed at its first use [default: dualaudit.dev/ and the
     /// uid of kube-system]
@@ -118,6 +122,14 @@ pub struct Args {
     api_only: bool,
 }
 
+impl Args {
+    /// Each of them once.
+    fn producers_logs(&self) -> impl Iterator<Item = &String> {
+        let named = self.producers_log.iter().enumerate();
+        named.filter(|(place, log)| !self.producers_log[..*place].contains(log)).map(|(_, log)| log)
+    }
+}
+
 /// By what it is decided who may use the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum AccessBy {
@@ -141,8 +153,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if !args.api_only {
             check_origin(&args.cluster, origin, &heads)?;
         }
-        if !args.controller_only {
-            check_origin(PRODUCERS_LOG, &producers_origin(origin), &heads)?;
+        for log in args.producers_logs().filter(|_| !args.controller_only) {
+            check_origin(log, &producers_origin(origin, log), &heads)?;
         }
     }
     let (stop, stopped) = watch::channel(false);
@@ -170,10 +182,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let doors = cluster.iter().map(|(ingest, _)| ingest.clone()).collect();
         let live = cluster.as_ref().map(|(_, board)| Arc::clone(board));
         let (api, recording) = api(&args, store, clock, metrics, doors, live, stopped.clone()).await?;
-        publishers.push(publisher(&api.ingest).await?);
+        for producers in &api.producers {
+            publishers.push(publisher(producers).await?);
+            parts.push(digester(producers));
+        }
         // Until those are done that may be refused.
         publishers.push(recording.run(until(publishing_stopped.clone())).boxed());
-        parts.push(digester(&api.ingest));
         let listener =
             TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
         let limits = Limits { rate: NonZeroU32::new(args.client_rate).map(Rate::of), ..Limits::default() };
@@ -233,14 +247,19 @@ async fn api(
     live: Option<Arc<Board>>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<(Api, Recording)> {
-    let opening = producers_log(args.origin.as_deref(), clock.now());
-    let ingest = Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
+    let mut producers = Vec::new();
+    for log in args.producers_logs() {
+        let opening = producers_log(log, args.origin.as_deref(), clock.now());
+        let door =
+            Ingest::open(Arc::clone(&store), Arc::clone(&clock), opening, Arc::clone(&metrics)).await?;
+        producers.push(door);
+    }
     let keeps_copies = args.publish.keeps_copies();
     let access = access(args).await?;
     // Where there is a cluster, it is its users who ask.
-    let door = doors.first().unwrap_or(&ingest).clone();
+    let door = doors.first().or(producers.first()).context("--producers-log names no log")?.clone();
     let (trail, recording) = Trail::into_log(door, Arc::clone(&clock));
-    let api = Api { access, trail, store, ingest, live, clock, metrics, doors, keeps_copies, stopping };
+    let api = Api { access, trail, store, producers, live, clock, metrics, doors, keeps_copies, stopping };
     Ok((api, recording))
 }
 
@@ -275,21 +294,23 @@ fn remembered(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a duration from 1s to 5m, such as 15s".to_owned())
 }
 
-/// How the log of HTTP producers is opened. Its origin is random unless one is given, and counts at its first use only.
-pub(super) fn producers_log(origin: Option<&str>, now: Time) -> LogOpening {
+/// How a log of HTTP producers is opened. Its origin is random unless one is given, and counts at its first use only.
+pub(super) fn producers_log(log: &str, origin: Option<&str>, now: Time) -> LogOpening {
     LogOpening {
-        log: PRODUCERS_LOG.to_owned(),
+        log: log.to_owned(),
         owner: Owner::Producers,
-        origin: origin
-            .map_or_else(|| format!("dualaudit.dev/{}", hex::encode(entropy::<16>())), producers_origin),
+        origin: origin.map_or_else(
+            || format!("dualaudit.dev/{}", hex::encode(entropy::<16>())),
+            |origin| producers_origin(origin, log),
+        ),
         secret: entropy(),
         now,
     }
 }
 
-/// The origin of the log of HTTP producers.
-fn producers_origin(origin: &str) -> String {
-    format!("{origin}/{PRODUCERS_LOG}")
+/// The origin of a log of HTTP producers.
+fn producers_origin(origin: &str, log: &str) -> String {
+    format!("{origin}/{log}")
 }
 
 /// Refuses an origin that a log does not have: it was fixed when that was first used. That of a successor follows from
@@ -369,10 +390,14 @@ pub(super) async fn asked_to_stop() {
 }
 
 fn log_name(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
     if text == PRODUCERS_LOG {
         return Err(format!("{PRODUCERS_LOG} is the log of HTTP producers; choose another name"));
     }
+    any_log_name(text)
+}
+
+pub(super) fn any_log_name(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
     if (1..=63).contains(&text.len()) && text.chars().all(allowed) {
         Ok(text.to_owned())
     } else {

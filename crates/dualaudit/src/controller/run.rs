@@ -303,7 +303,8 @@ impl Controller {
         if self.executor.ledger.take_written() {
             self.start_drain();
         }
-        if self.unshown.remove(&done.id) {
+        // Once it is lost, it is whole again when the API server answers.
+        if self.unshown.remove(&done.id) && self.executor.board.sight() == Sight::Listing {
             self.note_sight();
         }
         let now = self.executor.clock.now();

@@ -3,7 +3,11 @@
 //! Every call under `/api/v1` is somebody's: [`identify`] lets in nobody else. What they may do is asked for what a call is
 //! about ([`Caller`]), and stores are handed out that have only what they may read.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -13,7 +17,9 @@ use axum::{
 };
 
 use dualaudit_record::{EntryKind, entry::Covers};
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Api,
@@ -23,8 +29,8 @@ use super::{
 };
 use crate::{
     access::{
-        Access, AccessError, Act, Asked, Asking, Guard, Hidden, Permits as _, Reach, Resource, Scoped, Trail,
-        Unanswered, User, Verb,
+        Access, AccessError, Act, Asked, Asking, Asks, Guard, Hidden, Permits as _, Reach, Resource, Scoped,
+        Trail, Unanswered, User, Verb,
     },
     live::Board,
     query::{self, Detail, GetError, SharedStore, Sides, Wanted},
@@ -67,8 +73,8 @@ impl Seen {
 /// Tokens of one address that may be asked about at once, or one after the other, and turn out to be nobody's: they take the
 /// time of the API server, which others need as well.
 const STRANGERS: Rate = Rate {
-    per_second: NonZeroU32::new(10).expect("it is ten"),
-    burst: NonZeroU32::new(32).expect("it is thirty-two"),
+    per_second: NonZeroU32::new(5).expect("it is five"),
+    burst: NonZeroU32::new(16).expect("it is sixteen"),
 };
 /// An answer that there is no such thing comes at a multiple of this after the request: so how long it took says not whether
 /// there is one that may not be read.
@@ -82,32 +88,36 @@ pub(super) struct Door {
     strangers: Rates,
 }
 
+/// What one address may have asked about.
+struct Budget {
+    strangers: Rates,
+    peer: Peer,
+}
+
+impl Asks for Budget {
+    fn take(&self) -> bool {
+        self.strangers.take(self.peer)
+    }
+
+    fn give_back(&self) {
+        self.strangers.give_back(self.peer);
+    }
+}
+
 impl Door {
     pub(super) fn of(api: &Api) -> Self {
         Self { access: api.access.clone(), trail: api.trail.clone(), strangers: Rates::new(STRANGERS) }
     }
 
-    /// Whose token this is, if anybody's. Addresses that send ever other tokens that are nobody's are asked to wait.
+    /// Whose token this is, if anybody's. Addresses that send ever other tokens that are nobody's have to wait.
     async fn user(
         &self,
         guard: &Guard,
         token: &str,
         peer: Option<Peer>,
     ) -> Result<Option<Arc<User>>, Problem> {
-        let new_from = if guard.knows(token).await { None } else { peer };
-        if new_from.is_some_and(|peer| !self.strangers.take(peer)) {
-            let Rate { per_second, burst } = STRANGERS;
-            let detail = format!(
-                "This address sent more than {burst} tokens at once, or {per_second} a second in the long run, that Kubernetes \
-                 does not know. It is asked about no other until then."
-            );
-            return Err(Problem::new(Kind::TooManyRequests, detail));
-        }
-        let user = guard.user(token).await;
-        if let (Some(peer), Err(_) | Ok(Some(_))) = (new_from, &user) {
-            self.strangers.give_back(peer);
-        }
-        Ok(user?)
+        let budget = peer.map(|peer| Budget { strangers: self.strangers.clone(), peer });
+        Ok(guard.user(token, budget.map(|budget| Arc::new(budget) as Arc<dyn Asks>)).await?)
     }
 }
 
@@ -194,7 +204,17 @@ fn forbidden(user: &User, act: Act) -> Problem {
 
 impl From<Unanswered> for Problem {
     fn from(error: Unanswered) -> Self {
-        Self::new(Kind::AccessUnchecked, UNCHECKED).caused_by(&error)
+        match error {
+            Unanswered::Silent(_) => Self::new(Kind::AccessUnchecked, UNCHECKED).caused_by(&error),
+            Unanswered::Strangers => {
+                let Rate { per_second, burst } = STRANGERS;
+                let detail = format!(
+                    "This address sent more than {burst} tokens at once, or {per_second} a second in the long run, that \
+                     Kubernetes does not know. It is asked about no further one until then."
+                );
+                Self::new(Kind::TooManyRequests, detail)
+            }
+        }
     }
 }
 
@@ -327,7 +347,8 @@ impl Caller {
         };
         let (guard, user, store) = (Arc::clone(guard), Arc::clone(user), api.store.clone());
         let hidden = Arc::clone(&self.hiding);
-        let asking = Arc::new(Asking { guard, user, store, verb, resource, hidden });
+        let has_asked = AtomicBool::new(false);
+        let asking = Arc::new(Asking { guard, user, store, verb, resource, hidden, has_asked });
         let live = match api.live.as_ref().and_then(|board| Some((board, board.get(&wanted.id)?))) {
             Some((board, it)) if asking.sees(&it.place.log, &it.record).await? => Some(Arc::clone(board)),
             Some(_) => None,
@@ -488,24 +509,28 @@ impl Caller {
             || guard.allows(user, Act::in_log(verb, resource, log)).await?)
     }
 
-    /// Ends when they are no longer who they were, or what they may read is no longer what it was, or either cannot be told.
-    /// `reads` tells what that is.
-    pub(super) async fn until_otherwise(
+    /// Ends when they are no longer who they were, or `still` says that they may no longer read what they could, or either
+    /// cannot be told.
+    ///
+    /// It is looked at by a task of its own: whoever does not read on would leave a question unfinished that others wait for.
+    pub(super) fn until_otherwise<S>(
         self,
-        reach: Option<Arc<Reach>>,
-        reads: impl AsyncFn(&Self) -> Result<Option<Arc<Reach>>, Problem>,
-    ) {
-        let Some((guard, user)) = self.known.clone() else { return std::future::pending().await };
+        still: impl Fn(Self) -> S + Send + 'static,
+    ) -> BoxFuture<'static, ()>
+    where
+        S: Future<Output = Result<bool, Problem>> + Send,
+    {
+        let Some((guard, user)) = self.known.clone() else { return std::future::pending().boxed() };
         let lasting = Self { is_lasting: true, ..self };
-        loop {
-            tokio::time::sleep(guard.pace()).await;
-            if !matches!(guard.user(&lasting.token).await, Ok(Some(still)) if still == user) {
-                return;
+        let looking = AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(guard.pace()).await;
+                let is_known = matches!(guard.user(&lasting.token, None).await, Ok(Some(it)) if it == user);
+                if !is_known || !still(lasting.clone()).await.unwrap_or(false) {
+                    return;
+                }
             }
-            match reads(&lasting).await {
-                Ok(still) if still == reach => {}
-                _ => return,
-            }
-        }
+        }));
+        async move { drop(looking.await) }.boxed()
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct Exports {
 
 impl Exports {
     pub(super) fn of(api: &Api) -> Self {
-        let doors = api.doors.iter().chain([&api.ingest]).cloned().collect();
+        let doors = api.doors.iter().chain(&api.producers).cloned().collect();
         Self {
             recorder: Recorder::new(api.store.clone(), api.clock.clone(), doors)
                 .through_doors_only(api.keeps_copies),
@@ -220,13 +220,18 @@ pub(super) async fn export(
     let opened = Opened::open(exports.recorder.clone(), request).await?;
     let (chunks, sent) = mpsc::channel(CHUNKS);
     let name = file.clone();
-    let of = api.clone();
-    let otherwise = caller.until_otherwise(reach, async move |caller: &Caller| {
-        exported(caller, &of, (scope, format), &pairs).await
+    let of = (api.clone(), pairs);
+    let otherwise = caller.until_otherwise(move |caller| {
+        let ((api, pairs), before) = (of.clone(), reach.clone());
+        async move {
+            let still = exported(&caller, &api, (scope, format), &pairs).await?;
+            // Whoever may read more by now reads what they could.
+            Ok(before.zip(still).is_none_or(|(before, still)| still.covers(&before)))
+        }
     });
     // Of its own: whoever asked may go away, and what they read is recorded all the same.
     let exporting = async move {
-        let over = Over { stopping: exports.stopping.clone(), otherwise: Box::pin(otherwise) };
+        let over = Over { stopping: exports.stopping.clone(), otherwise };
         let mut sink = Stream { chunks: Some(chunks), over };
         match opened.hand_out(&mut sink, &name, |_| {}).await {
             Ok(manifest) => exports.keep(manifest),

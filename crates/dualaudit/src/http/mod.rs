@@ -74,8 +74,8 @@ pub struct Api {
     pub trail: Trail,
     /// Where everything is read from, all of it: what somebody may read is handed out by [`access::Caller`].
     pub store: SharedStore,
-    /// The door into the producers' log.
-    pub ingest: Ingest,
+    /// The doors into producers' logs. What names none goes into the first.
+    pub producers: Vec<Ingest>,
     /// What this process sees of a cluster.
     pub live: Option<Arc<Board>>,
     /// Tells the time.

@@ -121,7 +121,7 @@ impl Served {
                 access: Access::Anonymous,
                 trail,
                 store: shared,
-                ingest,
+                producers: vec![ingest],
                 live,
                 clock,
                 metrics,

@@ -95,9 +95,10 @@ pub(super) async fn watch(
     };
     let heard = watch::follow(&watchers.hub, following).await?;
     let listening = Listening { heard, _room: room };
-    let of = api.clone();
-    let otherwise = caller.until_otherwise(reach.clone(), async move |caller: &Caller| {
-        Ok(caller.reads(&of, Verb::Watch, &pairs).await?.reach)
+    let (of, before) = ((api.clone(), pairs), reach.clone());
+    let otherwise = caller.until_otherwise(move |caller| {
+        let ((api, pairs), before) = (of.clone(), before.clone());
+        async move { Ok(caller.reads(&api, Verb::Watch, &pairs).await?.reach == before) }
     });
     let mut stopping = api.stopping.clone();
     let events = stream::unfold(listening, |mut it| async { it.heard.recv().await.map(|told| (told, it)) });

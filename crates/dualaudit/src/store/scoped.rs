@@ -47,12 +47,11 @@ pub trait Permits: Send + Sync + 'static {
     /// [`StoreError::Unchecked`] when that cannot be told at present.
     async fn sees_whole(&self, log: &str) -> Result<bool, StoreError>;
 
-    /// Hears that an execution was asked for that is in no log, so that this need not look different from one that may not
-    /// be read.
+    /// Hears that an execution was asked for that is in no log, or in none that may be read: the two need not look different.
     ///
     /// # Errors
     /// [`StoreError::Unchecked`] when that could not be told either.
-    async fn not_there(&self, _id: &str) -> Result<(), StoreError> {
+    async fn not_seen(&self, _id: &str) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -144,14 +143,14 @@ impl Scoped {
             Lookup::Ambiguous { logs } => logs,
             Lookup::NotInLog { .. } | Lookup::NoAttempt { .. } => Vec::new(),
         };
-        if logs.is_empty() {
-            self.permits.not_there(id).await?;
-        }
         let mut seen = Vec::new();
         for log in logs {
             if self.seen(self.inner.get(&of(Some(log.clone()))).await?).await?.is_some() {
                 seen.push(log);
             }
+        }
+        if seen.is_empty() {
+            self.permits.not_seen(id).await?;
         }
         Ok(seen)
     }

@@ -35,9 +35,7 @@ impl Following {
     fn wants(&self, told: &Told) -> bool {
         match &told.of {
             Of::All | Of::Over => true,
-            Of::Cluster(log) => {
-                self.request.tier != Some(Tier::Stored) && Asked::from(&self.request).is_about(log)
-            }
+            Of::Cluster(log) => self.is_about_cluster(log),
             Of::Live(change) => self.wants_live(change),
             Of::Recorded { log, record } => {
                 self.request.tier != Some(Tier::Live)
@@ -45,6 +43,11 @@ impl Following {
                     && self.request.passes_record(log, record)
             }
         }
+    }
+
+    /// Whether it is about what is live in the cluster of this log.
+    fn is_about_cluster(&self, log: &str) -> bool {
+        self.request.tier != Some(Tier::Stored) && Asked::from(&self.request).is_about(log)
     }
 
     fn wants_live(&self, change: &Change) -> bool {
@@ -94,7 +97,7 @@ impl From<StoreError> for Over {
 impl Follower {
     async fn tell(mut self) -> Result<(), Over> {
         if let Some(board) =
-            self.hub.live.as_deref().filter(|_| self.following.request.tier != Some(Tier::Stored))
+            self.hub.live.as_deref().filter(|board| self.following.is_about_cluster(board.log()))
         {
             // Later than that, what is live comes as it is seen.
             let _ = tokio::time::timeout(LISTING, board.listed()).await;

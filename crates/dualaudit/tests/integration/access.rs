@@ -25,6 +25,7 @@ mod lasting;
 mod matrix;
 mod objects;
 mod on_record;
+mod producers;
 mod refused;
 
 /// Two namespaces with an execution recorded and one that runs in each, and one that a producer sent; and who may what of

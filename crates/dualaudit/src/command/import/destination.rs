@@ -12,7 +12,7 @@ use crate::{
     command::{
         extending::ExtendingArgs,
         reader::{Reader, ReaderArgs},
-        run::producers_log,
+        run::{PRODUCERS_LOG, producers_log},
     },
     import::Readied,
     ingest::{Answer, Extends, Ingest, Receipt, ReceiptResult, Refusal, StoreError},
@@ -39,17 +39,22 @@ pub(super) enum Fate {
 }
 
 impl Destination {
-    pub(super) async fn open(to: &ReaderArgs, extending: &ExtendingArgs) -> anyhow::Result<Self> {
+    /// Into this log of producers, or into the first of the server, or into that of a database.
+    pub(super) async fn open(
+        to: &ReaderArgs,
+        log: Option<&str>,
+        extending: &ExtendingArgs,
+    ) -> anyhow::Result<Self> {
         if to.is_server() {
             return match to.open().await? {
-                Reader::Server(client) => Ok(Self::Server(client)),
+                Reader::Server(client) => Ok(Self::Server(client.recording_in(log))),
                 Reader::Database(_) => Err(anyhow!("--server names no server")),
             };
         }
         let store = to.database.open_there().await.context("nothing was imported")?;
         let clock: SharedClock = Arc::new(SystemClock);
         let heads = extending.heads(store.as_ref()).await?;
-        let opening = producers_log(None, clock.now());
+        let opening = producers_log(log.unwrap_or(PRODUCERS_LOG), None, clock.now());
         let ingest = Ingest::open(store, clock, opening, Arc::new(Metrics::new())).await?;
         if let Some(head) = heads.get(&ingest.log().name) {
             ingest.set_extends(Extends::Head(*head));

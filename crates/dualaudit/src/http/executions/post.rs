@@ -37,7 +37,7 @@ use crate::{
         openapi::{Answer, Call, Header, Tag, parameters},
         problem::{Kind, Problem, internal},
     },
-    ingest::{Receipt, ReceiptResult},
+    ingest::{Ingest, Receipt, ReceiptResult},
     parameter::{BadParameter, reject_repeats},
 };
 
@@ -94,6 +94,7 @@ pub(in crate::http) fn call() -> Call {
              single record answers with its own status; several with 422 only where all of them were refused.",
         )
         .given([
+            parameters::query("log", "The log of producers it goes into; the server's first one unless given.", parameters::text(), "http"),
             parameters::query(
                 "amend",
                 "Add a revision to what is recorded: of a single record, with If-Match.",
@@ -139,7 +140,7 @@ pub(in crate::http) fn call() -> Call {
         .fails(Kind::OF_EVERY_CALL)
         .fails([Kind::InvalidJson, Kind::Conflict, Kind::StaleRevision, Kind::Purged, Kind::PayloadTooLarge])
         .fails([Kind::UnsupportedMediaType, Kind::InvalidRecord, Kind::AllRefused, Kind::RejectedByDatabase])
-        .fails([Kind::PreconditionRequired])
+        .fails([Kind::PreconditionRequired, Kind::NoSuchLog])
 }
 
 /// A record as a producer sends it.
@@ -179,9 +180,12 @@ pub(in crate::http) async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
-    let amend = amends(&pairs(query)?, &headers)?;
+    let Asked { amend, log } = asked(&pairs(query)?, &headers)?;
     let verb = if amend.is_some() { Verb::Update } else { Verb::Create };
-    caller.records(verb, &api.ingest.log().name).await?;
+    let first = || api.producers.first().map(|door| door.log().name.clone());
+    let log = log.or_else(first).ok_or_else(|| internal(&"there is no log of producers"))?;
+    caller.records(verb, &log).await?;
+    let door = door(&api.producers, &log)?;
     let media = body::media(&headers)?;
     // Whoever waits to be asked for it is not.
     if announced(&headers).is_some_and(|bytes| bytes > BODY_BYTES as u64) {
@@ -197,12 +201,36 @@ pub(in crate::http) async fn post(
     }
     let Submission { single, records } = submission;
     let records = records.into_iter().map(|record| record.map(|json| bytes.slice_ref(json))).collect();
-    Ok(answer(single, record_all(&api, records, amend, deadline).await))
+    Ok(answer(single, record_all((&api, door), records, amend, deadline).await))
 }
 
-/// The revision to amend, if that is what is asked.
-fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+/// The door into the log of that name.
+fn door<'a>(producers: &'a [Ingest], log: &str) -> Result<&'a Ingest, Problem> {
+    producers.iter().find(|door| door.log().name == log).ok_or_else(|| {
+        let logs: Vec<_> = producers.iter().map(|door| door.log().name.clone()).collect();
+        let detail = format!(
+            "There is no log {log:.64} that producers send to here; there are: {}. `run --producers-log` names them.",
+            logs.join(", ")
+        );
+        Problem::new(Kind::NoSuchLog, detail).with("logs", logs)
+    })
+}
+
+/// What is asked for.
+struct Asked {
+    /// The revision to amend, if that is it.
+    amend: Option<u32>,
+    log: Option<String>,
+}
+
+fn asked(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Asked, Problem> {
     reject_repeats(pairs)?;
+    let (named, others): (Vec<_>, Vec<_>) = pairs.iter().cloned().partition(|(name, _)| name == "log");
+    let log = named.into_iter().next().map(|(_, log)| log);
+    Ok(Asked { amend: amends(&others, headers)?, log })
+}
+
+fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>, Problem> {
     let mut amend = false;
     for (name, value) in pairs {
         amend = match (name.as_str(), value.as_str()) {
@@ -210,7 +238,7 @@ fn amends(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Option<u32>
             ("amend", "false") => false,
             ("amend", _) => return Err(BadParameter::new(name, value, "must be true or false").into()),
             _ => {
-                let rule = "is no parameter of this call; known is amend";
+                let rule = "is no parameter of this call; known are log and amend";
                 return Err(BadParameter::new(name, value, rule).into());
             }
         };

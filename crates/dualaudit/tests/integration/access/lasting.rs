@@ -15,6 +15,14 @@ async fn fill(fixture: &Fixture) {
     }
 }
 
+/// Entries of the producers' log that tell of an export that did not come to its end.
+fn broken_off(cluster: &Cluster) -> u64 {
+    let file = cluster.database();
+    let connection = rusqlite::Connection::open(file.strip_prefix("sqlite:").unwrap()).unwrap();
+    let query = r#"SELECT count(*) FROM log_entry WHERE log = 'http' AND kind = 'export' AND body LIKE '%"whole":false%'"#;
+    connection.query_row(query, [], |row| row.get(0)).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn exports_and_streams_end_with_the_right_to_them_and_leave_room_for_others() {
     let fixture = Fixture::new().await;
@@ -51,13 +59,14 @@ async fn exports_and_streams_end_with_the_right_to_them_and_leave_room_for_other
         assert!(bytes < RECORDS * MESSAGE, "{bytes}");
     }
     bind_everywhere(&fixture.shop, "auditor").await;
-    // What was handed out is on record all the same.
-    let exports = eventually("there is room again", || async {
+    let whole = eventually("there is room again", || async {
         let whole = export("auditor").await;
         (whole.status() == 200).then_some(whole)
     })
     .await;
-    assert!(exports.bytes().await.unwrap().len() > RECORDS * MESSAGE);
+    assert!(whole.bytes().await.unwrap().len() > RECORDS * MESSAGE);
+    // What was handed out is on record all the same, and that it was not the whole.
+    eventually("both are on record", || async { (broken_off(&fixture.shop) == 2).then_some(()) }).await;
 
     // Nobody's token: the account is gone.
     let mut stream = fixture.ask("auditor", Method::GET, "/api/v1/watch").send().await.unwrap();

@@ -15,7 +15,7 @@ use crate::{
         limits::{AGAIN, Deadline},
         problem::{Kind, Problem, internal},
     },
-    ingest::{Answer, BATCH_DRAFTS, Receipt, StoreError},
+    ingest::{Answer, BATCH_DRAFTS, Ingest, Receipt, StoreError},
 };
 
 /// How many records of one request are on their way into the log at once: what the next commit takes
@@ -33,7 +33,7 @@ pub(super) enum Fate {
 /// Hands the records to the log, many at once so that they share commits, and gives their fates in
 /// the order sent. At the deadline it gives those there are: whoever was recorded gets the receipt.
 pub(super) async fn record_all(
-    api: &Api,
+    (api, door): (&Api, &Ingest),
     records: Vec<Result<Bytes, Problem>>,
     amend: Option<u32>,
     deadline: Deadline,
@@ -47,7 +47,7 @@ pub(super) async fn record_all(
             let gone = StoreError::Unavailable("it was gone already".into());
             return (position, Fate::Failed(gone.into()));
         }
-        let fate = record_one(api, record, amend).await;
+        let fate = record_one((api, door), record, amend).await;
         if matches!(fate, Fate::Failed(_)) {
             gone.store(true, Ordering::Relaxed);
         }
@@ -65,7 +65,11 @@ fn late() -> Problem {
     Problem::new(Kind::Timeout, format!("Not all of the records were recorded in time. {AGAIN}"))
 }
 
-async fn record_one(api: &Api, record: Result<Bytes, Problem>, amend: Option<u32>) -> Fate {
+async fn record_one(
+    (api, door): (&Api, &Ingest),
+    record: Result<Bytes, Problem>,
+    amend: Option<u32>,
+) -> Fate {
     let json = match record {
         Ok(json) => json,
         Err(problem) => return Fate::Refused(problem),
@@ -75,7 +79,7 @@ async fn record_one(api: &Api, record: Result<Bytes, Problem>, amend: Option<u32
         Ok(record) => record,
         Err(invalid) => return Fate::Refused(invalid.into()),
     };
-    match api.ingest.submit(api.ingest.from_producer(record, amend)).await {
+    match door.submit(door.from_producer(record, amend)).await {
         Ok(Answer::Stored(receipt)) => Fate::Stored(receipt),
         Ok(Answer::Refused(refusal)) => Fate::Refused(refusal.into()),
         Ok(Answer::Accounted) => Fate::Failed(internal(&"an execution was answered like a gap")),
