@@ -45,7 +45,7 @@
 //!     "rollbacks_performed": 0, "step_executions": null, "adaptive_adjustments": null,
 //!     "completed_at": "2026-05-01T08:00:00Z", "status": "completed",
 //! });
-//! let recorded = client.record(&[record]).await?;
+//! let recorded = client.record(None, &[record]).await?;
 //! assert_eq!((recorded.receipts[0].index, recorded.refused.len()), (0, 0));
 //!
 //! // All that fit, page by page; the parameters are those of the API.
@@ -144,8 +144,6 @@ pub struct Client {
     base: Url,
     token: Option<Token>,
     options: Options,
-    /// The log of producers that is recorded in.
-    log: Option<String>,
 }
 
 impl Client {
@@ -217,7 +215,6 @@ impl Client {
             base,
             token: access.token.clone(),
             options,
-            log: None,
         })
     }
 

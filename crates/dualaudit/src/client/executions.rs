@@ -35,16 +35,6 @@ pub struct Refused {
 }
 
 impl Client {
-    /// The same, that records in this log of producers rather than in the server's first.
-    #[must_use]
-    pub fn recording_in(self, log: Option<&str>) -> Self {
-        Self { log: log.map(str::to_owned), ..self }
-    }
-
-    fn recorded_in(&self) -> Option<(&str, &str)> {
-        self.log.as_deref().map(|log| ("log", log))
-    }
-
     /// One page of executions, newest first. The parameters are those of the API; a page ends early where its rows are
     /// large.
     ///
@@ -96,21 +86,21 @@ impl Client {
         self.ask(&[&EXECUTIONS[..], &[&wanted.id, "proof"]].concat(), &which(wanted)).await
     }
 
-    /// Records executions: at most 20,000, in 8 MiB of JSON. What is accepted is recorded whatever becomes of the
+    /// Records executions in this log of producers, or in the server's first: at most 20,000, in 8 MiB of JSON. What is accepted is recorded whatever becomes of the
     /// others. Sent again, also by this client after a failure, what is there already answers as a duplicate, with its
     /// first receipt.
     ///
     /// # Errors
     /// See [`ClientError`]. That records are refused is none, also where all are. Where the database went away, the
     /// problem's members hold the receipts so far.
-    pub async fn record<T: Serialize>(&self, records: &[T]) -> Result<Recorded, ClientError> {
+    pub async fn record<T: Serialize>(
+        &self,
+        log: Option<&str>,
+        records: &[T],
+    ) -> Result<Recorded, ClientError> {
         let body = bytes::Bytes::from(serde_json::to_vec(records).map_err(ClientError::Unwritable)?);
-        let request = || {
-            json_body(
-                self.request(Method::POST, &EXECUTIONS).query(self.recorded_in().as_slice()),
-                body.clone(),
-            )
-        };
+        let request =
+            || json_body(self.request(Method::POST, &EXECUTIONS).query(in_log(log).as_slice()), body.clone());
         match self.patiently(request, ANSWER_BYTES).await {
             Ok(answer) => self.parsed(&answer),
             Err(ClientError::Problem(problem)) if problem.name() == "all-refused" => {
@@ -126,12 +116,15 @@ impl Client {
     ///
     /// # Errors
     /// The problem `stale-revision` where another came first; see [`ClientError`].
-    pub async fn amend<T: Serialize>(&self, record: &T, revision: u32) -> Result<Receipt, ClientError> {
+    pub async fn amend<T: Serialize>(
+        &self,
+        log: Option<&str>,
+        record: &T,
+        revision: u32,
+    ) -> Result<Receipt, ClientError> {
         let body = serde_json::to_vec(record).map_err(ClientError::Unwritable)?;
-        let request = self
-            .request(Method::POST, &EXECUTIONS)
-            .query(self.recorded_in().as_slice())
-            .query(&[("amend", "true")]);
+        let request =
+            self.request(Method::POST, &EXECUTIONS).query(in_log(log).as_slice()).query(&[("amend", "true")]);
         let request = request.header(header::IF_MATCH, revision);
         let Recorded { receipts, .. } = self.parsed(&self.once(json_body(request, body.into())).await?)?;
         receipts.into_iter().next().ok_or_else(|| self.unlike("answers without a receipt".to_owned()))
@@ -186,14 +179,17 @@ impl Client {
     ) -> Result<Erased, ClientError> {
         let said = json!({ "reason": reason, "actor": actor });
         let path = [&EXECUTIONS[..], &[id, "erasures"]].concat();
-        let request =
-            || self.request(Method::POST, &path).query(log.map(|log| ("log", log)).as_slice()).json(&said);
+        let request = || self.request(Method::POST, &path).query(in_log(log).as_slice()).json(&said);
         self.parsed(&self.patiently(request, ANSWER_BYTES).await?)
     }
 }
 
 fn json_body(request: RequestBuilder, body: bytes::Bytes) -> RequestBuilder {
     request.header(header::CONTENT_TYPE, "application/json").body(body)
+}
+
+fn in_log(log: Option<&str>) -> Option<(&str, &str)> {
+    log.map(|log| ("log", log))
 }
 
 /// Which of those with the id, as parameters of the API.

@@ -77,7 +77,7 @@ async fn what_the_api_answers_comes_as_its_types() {
     let served = Served::new().await;
     let client = client_of(served.router.clone()).await;
     let records: Vec<_> = (0..5).map(|n| record(&format!("a/{n}"))).collect();
-    let recorded = client.record(&records).await.unwrap();
+    let recorded = client.record(None, &records).await.unwrap();
     assert_eq!((recorded.receipts.len(), recorded.refused.len()), (5, 0));
 
     let limit = [("limit".to_owned(), "2".to_owned())];
@@ -87,7 +87,7 @@ async fn what_the_api_answers_comes_as_its_types() {
 
     let mut changed = record("a/1");
     changed["effectiveness_score"] = json!(0.5);
-    let amended = client.amend(&changed, 1).await.unwrap();
+    let amended = client.amend(None, &changed, 1).await.unwrap();
     assert_eq!((amended.revision, amended.result), (Some(2), ReceiptResult::Amended));
     let verdict = client.review(&wanted("a/1"), Verdict::Ineffective, "it came back", "jo").await.unwrap();
     let found = client.get(&wanted("a/1")).await.unwrap();
@@ -132,16 +132,16 @@ async fn what_is_refused_says_why_and_harms_nothing_else() {
     let client = client_of(served.router.clone()).await;
     let mut bad = record("b");
     bad["outcome"] = "splendid".into();
-    let recorded = client.record(&[record("a"), bad.clone()]).await.unwrap();
+    let recorded = client.record(None, &[record("a"), bad.clone()]).await.unwrap();
     assert_eq!((recorded.receipts.len(), recorded.refused[0].position), (1, 1));
     // Where none is taken, too.
-    let recorded = client.record(&[bad.clone()]).await.unwrap();
+    let recorded = client.record(None, &[bad.clone()]).await.unwrap();
     let problem = &recorded.refused[0].problem;
     assert_eq!((problem.name(), problem.status), ("invalid-record", 422));
     assert_eq!(problem.members["field"], "outcome");
     let mut changed = record("a");
     changed["effectiveness_score"] = json!(0.5);
-    let problem = client.amend(&changed, 7).await.unwrap_err().into_problem().unwrap();
+    let problem = client.amend(None, &changed, 7).await.unwrap_err().into_problem().unwrap();
     assert_eq!((problem.name(), problem.status), ("stale-revision", 409));
     let problem = client.get(&wanted("b")).await.unwrap_err();
     assert_eq!(problem.to_string(), "there is no execution b");
@@ -152,7 +152,7 @@ async fn what_may_be_sent_again_is_and_is_recorded_once() {
     let served = Served::new().await;
     let (router, asked) = losing(served.router.clone(), 2, "0");
     let client = client_of(router).await;
-    let recorded = client.record(&[record("a")]).await.unwrap();
+    let recorded = client.record(None, &[record("a")]).await.unwrap();
     assert_eq!((recorded.receipts[0].result, asked.load(Ordering::SeqCst)), (ReceiptResult::Duplicate, 3));
     assert_eq!(served.get("/api/v1/executions").await.json()["items"].as_array().unwrap().len(), 1);
     asked.store(0, Ordering::SeqCst);
@@ -168,7 +168,7 @@ async fn what_must_not_be_said_twice_is_said_once() {
     let client = client_of(router).await;
     let mut changed = record("a");
     changed["effectiveness_score"] = json!(0.5);
-    client.amend(&changed, 1).await.unwrap_err();
+    client.amend(None, &changed, 1).await.unwrap_err();
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     client.review(&wanted("a"), Verdict::Harmful, "", "jo").await.unwrap_err();
     assert_eq!(asked.load(Ordering::SeqCst), 2);
@@ -246,7 +246,7 @@ async fn a_server_is_asked_once_it_is_shown_to_be_the_one() {
     authority.renew("localhost");
     let server = encrypted(&authority, served.router.clone()).await;
     let client = trusting(&authority, &server);
-    client.record(&[record("a")]).await.unwrap();
+    client.record(None, &[record("a")]).await.unwrap();
     assert_eq!(client.list(&[]).await.unwrap().items.len(), 1);
 
     let refused = async |client: Client, why: &str| {
@@ -313,7 +313,7 @@ async fn a_token_goes_with_each_request_and_never_in_the_open() {
     std::fs::write(&file, "first").unwrap();
     let access = Access { token: Some(Token::file(file.clone())), ..Access::default() };
     let client = Client::reaching(&server, &access, Options::default()).unwrap();
-    client.record(&[record("a")]).await.unwrap();
+    client.record(None, &[record("a")]).await.unwrap();
     std::fs::write(&file, "second\n").unwrap();
     client.list(&[]).await.unwrap();
     client.export(&[("actor".into(), "me".into())]).await.unwrap();

@@ -24,7 +24,7 @@ pub(super) enum Destination {
     /// Into this log.
     Database(Ingest),
     /// To this server.
-    Server(Client),
+    Server(Client, Option<String>),
     /// They are only looked at.
     Nowhere,
 }
@@ -47,7 +47,7 @@ impl Destination {
     ) -> anyhow::Result<Self> {
         if to.is_server() {
             return match to.open().await? {
-                Reader::Server(client) => Ok(Self::Server(client.recording_in(log))),
+                Reader::Server(client) => Ok(Self::Server(client, log.map(str::to_owned))),
                 Reader::Database(_) => Err(anyhow!("--server names no server")),
             };
         }
@@ -73,7 +73,7 @@ impl Destination {
                 let recording = records.iter().map(|record| appended(ingest, record, amend));
                 Ok(stream::iter(recording).buffered(records.len()).try_collect().await?)
             }
-            Self::Server(client) => posted(client, records, amend).await,
+            Self::Server(client, log) => posted((client, log.as_deref()), records, amend).await,
         }
     }
 }
@@ -121,11 +121,15 @@ fn stored(receipt: &Receipt) -> Fate {
     }
 }
 
-async fn posted(client: &Client, records: &[Readied], amend: bool) -> anyhow::Result<Vec<Fate>> {
+async fn posted(
+    (client, log): (&Client, Option<&str>),
+    records: &[Readied],
+    amend: bool,
+) -> anyhow::Result<Vec<Fate>> {
     let json =
         |record: &'_ Readied| RawValue::from_string(record.json.clone()).expect("it was written as JSON");
     let bodies: Vec<_> = records.iter().map(json).collect();
-    let Recorded { receipts, refused } = client.record(&bodies).await?;
+    let Recorded { receipts, refused } = client.record(log, &bodies).await?;
     if receipts.len() + refused.len() != records.len() {
         bail!("the server {} does not say what became of every record", client.server());
     }
@@ -140,7 +144,7 @@ async fn posted(client: &Client, records: &[Readied], amend: bool) -> anyhow::Re
         };
         let latest = problem.members.get("latest_revision").and_then(Value::as_u64);
         fates.push(match latest.and_then(|latest| u32::try_from(latest).ok()) {
-            Some(latest) if amends(amend, record, latest) => match client.amend(body, latest).await {
+            Some(latest) if amends(amend, record, latest) => match client.amend(log, body, latest).await {
                 Ok(receipt) => stored(&receipt),
                 Err(ClientError::Problem(problem)) if problem.status < 500 => Fate::Refused(problem.detail),
                 Err(error) => return Err(error.into()),

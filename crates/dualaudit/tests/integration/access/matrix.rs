@@ -81,6 +81,12 @@ async fn each_role(fixture: Fixture) {
             }
         }
     }
+    // How the server does is for those who are bound to that.
+    bind_everywhere(&fixture.shop, "metrics").await;
+    let token = account(&fixture.shop, "metrics").await;
+    let measures =
+        asked(&fixture.dualaudit, Method::GET, "/metrics").bearer_auth(token).send().await.unwrap();
+    assert_eq!(measures.status(), 200);
     // Who says something is who it is known to be.
     let (_, found) = fixture.get("auditor", &of(&a, "")).await;
     let account = |role: &str| format!("system:serviceaccount:{}:{role}", fixture.shop.namespace);
