@@ -20,7 +20,7 @@ mod summary;
 pub use count::Count;
 pub(crate) use cursor::short_digest;
 pub use entries::{
-    EntriesError, EntriesRequest, EntryPage, ListedEntry, Listing, Placed, Released, entries, entry,
+    EntriesError, EntriesRequest, EntryPage, Erased, ListedEntry, Listing, Placed, Released, entries, entry,
 };
 pub use parameters::{DEFAULT_LIMIT, ListRequest, MAX_LIMIT, PHASES};
 pub use seam::{Asked, Missing, Sides, Warning, list, missing_live};

@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{ANSWER_BYTES, Client, ClientError, Problem};
-use crate::{
-    query::{Found, Page, Receipt, Wanted},
-    retention::erase::Erased,
-};
+use crate::query::{Erased, Found, Page, Receipt, Wanted};
 
 const EXECUTIONS: [&str; 3] = ["api", "v1", "executions"];
 

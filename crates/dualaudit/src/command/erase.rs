@@ -14,10 +14,10 @@ use super::{
 use crate::{
     client::{Client, ClientError},
     clock::SystemClock,
-    query::{Found, Wanted},
+    query::{Erased, Found, Wanted},
     retention::{
         Appender,
-        erase::{Erased, erase, log_of},
+        erase::{erase, log_of},
     },
     store::{Known, Receipt, ReceiptResult, Store, TrackedState},
 };
@@ -136,7 +136,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Writer::Database(store, extends) => {
             let log = log(store.as_ref(), &args).await?;
             let appender = Appender { store: store.as_ref(), clock: &SystemClock, extends: &extends };
-            let Erased { receipts } = erase(&appender, &log, &args.id, &args.reason, &actor).await?;
+            let receipts = erase(&appender, &log, &args.id, &args.reason, &actor).await?;
             (log, receipts)
         }
     };

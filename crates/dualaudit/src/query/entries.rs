@@ -140,6 +140,14 @@ pub struct Placed {
     pub receipts: Vec<Receipt>,
 }
 
+/// What was erased of one execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Erased {
+    /// Of the entries that say so: mostly one, of an execution with very much several; where nothing was left to erase, that
+    /// of the last.
+    pub receipts: Vec<Receipt>,
+}
+
 /// The end of a hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Released {

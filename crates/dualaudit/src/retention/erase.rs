@@ -1,7 +1,5 @@
 //! The personal fields of one execution, erased by somebody's word.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     Append,
     holds::{HoldError, check_name, check_text, named},
@@ -49,14 +47,6 @@ pub enum EraseError {
     Store(#[from] StoreError),
 }
 
-/// What was erased.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Erased {
-    /// Receipts of the entries that say so: mostly one, of an execution with very much several; where nothing was
-    /// left to erase, that of the last.
-    pub receipts: Vec<Receipt>,
-}
-
 /// The log that has an execution.
 ///
 /// # Errors
@@ -77,7 +67,8 @@ fn check(id: &str, reason: &str, actor: &str) -> Result<(), HoldError> {
 }
 
 /// Erases what of an execution is personal in a log: its revisions, gaps and quarantined objects up to now.
-/// Erased already, it answers with the receipt of that.
+/// Answers the receipts of the entries that say so: mostly one, of an execution with very much several; where nothing was
+/// left to erase, that of the last.
 ///
 /// # Errors
 /// See [`EraseError`]; what went before an error stays erased, and the same again goes on.
@@ -87,7 +78,7 @@ pub async fn erase(
     id: &str,
     reason: &str,
     actor: &str,
-) -> Result<Erased, EraseError> {
+) -> Result<Vec<Receipt>, EraseError> {
     check(id, reason, actor)?;
     named(appender.store(), &[log.to_owned()]).await?;
     let mut receipts = Vec::new();
@@ -104,7 +95,7 @@ pub async fn erase(
                 if receipts.is_empty() {
                     receipts.push(last);
                 }
-                return Ok(Erased { receipts });
+                return Ok(receipts);
             }
             Answer::Refused(refusal) => {
                 let (log, id, parts) = (log.to_owned(), id.to_owned(), receipts.len());

@@ -142,8 +142,9 @@ async fn what_went_while_the_server_was_away_is_shown_once_it_is_back() {
     cluster.delete("goes").await;
     cluster.gone("goes").await;
     let _back = run();
-    // What stays was shown as it is, and is not shown again.
-    assert_eq!(watching.until("goes,stored"), ["goes,stored"]);
+    // What stays is not shown as if it were gone, though the server had not read its cluster when it was asked again.
+    let seen = watching.until("goes,stored");
+    assert!(seen.iter().all(|line| line != "stays,stored"), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,7 +110,17 @@ pub(crate) async fn post(dualaudit: &Dualaudit, body: &str) -> (u16, Value) {
 
 async fn post_as(dualaudit: &Dualaudit, media: &str, body: Vec<u8>) -> (u16, Value) {
     let request = reqwest::Client::new().post(format!("{}{PATH}", dualaudit.url));
-    let answer = request.header("content-type", media).body(body).send().await.expect("an answer");
+    let request = request.header("content-type", media).body(body);
+    let send = || request.try_clone().expect("a body that is there as a whole").send();
+    // A body that is refused before it was sent may find its connection closed before the answer was read.
+    let mut sent = send().await;
+    for _ in 0..20 {
+        match &sent {
+            Err(error) if error.is_request() => sent = send().await,
+            _ => break,
+        }
+    }
+    let answer = sent.expect("an answer");
     (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
 }
 

@@ -27,8 +27,8 @@ use crate::{
         problem::{Kind, Problem},
     },
     ingest::ReceiptResult,
-    query,
-    retention::erase::{self, Erased},
+    query::{self, Erased},
+    retention::erase,
 };
 
 /// Why what is personal goes.
@@ -86,9 +86,9 @@ pub(in crate::http) async fn post(
     let Erasure { reason, actor } = object::read(form, &admission, request).await?;
     let wanted = caller.changes(&api, (Verb::Delete, Resource::ExecutionRecords), wanted).await?;
     let log = query::detail(api.store.as_ref(), &wanted).await?.log;
-    let erased = erase::erase(exports.recorder(), &log, &wanted.id, &reason, &caller.actor(actor)).await?;
-    let is_new = erased.receipts.iter().any(|receipt| receipt.result != ReceiptResult::Duplicate);
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(erased)))
+    let receipts = erase::erase(exports.recorder(), &log, &wanted.id, &reason, &caller.actor(actor)).await?;
+    let is_new = receipts.iter().any(|receipt| receipt.result != ReceiptResult::Duplicate);
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(Erased { receipts })))
 }
 
 #[cfg(test)]
