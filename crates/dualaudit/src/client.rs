@@ -30,7 +30,8 @@
 //! # let access = dualaudit::access::Access::Anonymous;
 //! # let (trail, recording) = dualaudit::access::Trail::into_log(ingest.clone(), clock.clone());
 //! # tokio::spawn(recording.run(std::future::pending()));
-//! # let api = http::Api { access, trail, store, live, ingest, clock, metrics, doors, keeps_copies: false, stopping };
+//! # let (producers, keeps_copies) = (vec![ingest], false);
+//! # let api = http::Api { access, trail, store, live, producers, clock, metrics, doors, keeps_copies, stopping };
 //! # let router = http::router(api);
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # let server = format!("http://{}", listener.local_addr()?);
