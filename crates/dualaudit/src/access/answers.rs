@@ -27,7 +27,7 @@ pub(super) struct Answers<K, V> {
 struct Answer<V> {
     asked: Instant,
     value: V,
-    is_renewed: AtomicBool,
+    is_being_renewed: AtomicBool,
 }
 
 impl<K, V> Answers<K, V>
@@ -60,17 +60,17 @@ where
         let asking = |ask: A| async move {
             let asked = Instant::now();
             let value = ask.await?;
-            Ok::<_, Unanswered>(Arc::new(Answer { asked, value, is_renewed: AtomicBool::new(false) }))
+            Ok::<_, Unanswered>(Arc::new(Answer { asked, value, is_being_renewed: AtomicBool::new(false) }))
         };
         if let Some(known) = self.fresh(&key).await {
             let is_old = known.asked.elapsed() >= self.remembered * SOON / 6;
-            if is_old && !known.is_renewed.swap(true, Ordering::Relaxed) {
+            if is_old && !known.is_being_renewed.swap(true, Ordering::Relaxed) {
                 let (cache, answer, asking) = (self.known.clone(), Arc::clone(&known), asking(ask()));
                 tokio::spawn(async move {
                     match asking.await {
                         Ok(renewed) => put(&cache, key, renewed).await,
                         // It counts until it is forgotten; whoever wants it next asks again.
-                        Err(_) => answer.is_renewed.store(false, Ordering::Relaxed),
+                        Err(_) => answer.is_being_renewed.store(false, Ordering::Relaxed),
                     }
                 });
             }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_wanted_is_renewed_before_it_is_forgotten() {
+    async fn an_answer_that_is_wanted_is_being_renewed_before_it_is_forgotten() {
         let (answers, asked, began) = (Answers::new(10, REMEMBERED), Asked::default(), Instant::now());
         let get = || answers.get("k", || asked.clone().ask());
         assert_eq!((get().await.unwrap(), get().await.unwrap()), (1, 1));

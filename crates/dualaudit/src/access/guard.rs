@@ -47,7 +47,7 @@ const TOKEN_BYTES: usize = 16 << 10;
 /// Namespaces that are read at once.
 const PAGE: u32 = 500;
 
-/// Nobody is let in for that.
+/// Why it is not known who somebody is, or what they may do.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unanswered {
     /// The API server did not answer, or not what was asked.

@@ -198,12 +198,12 @@ impl Asking {
 impl Permits for Asking {
     /// Asks what is asked of any execution: where the API server is slow or silent, it is so about each.
     async fn not_seen(&self, id: &str) -> Result<(), StoreError> {
-        let mut has_ours = false;
+        let mut depends_on_namespace = false;
         for head in self.store.read_logs().await?.into_iter().flatten() {
-            self.sees_whole(&head.log).await?;
-            has_ours |= self.guard.is_ours(&head.owner);
+            let is_whole = self.sees_whole(&head.log).await?;
+            depends_on_namespace |= !is_whole && self.guard.is_ours(&head.owner);
         }
-        if has_ours && !self.has_asked.load(Ordering::Relaxed) {
+        if depends_on_namespace && !self.has_asked.load(Ordering::Relaxed) {
             let namespaces = self.guard.namespaces().await?;
             let namespaces: Vec<_> = namespaces.keys().collect();
             if let Some(namespace) = self.guard.any_of(&namespaces, id) {
