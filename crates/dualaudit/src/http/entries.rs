@@ -19,6 +19,7 @@ use super::{
     openapi::{Answer, Call, Routes, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
+    said::Actor,
     trail,
 };
 use crate::{
@@ -115,7 +116,7 @@ async fn page(
         }
     }
     for (log, _) in logs.into_iter().filter(|(_, may_read)| *may_read) {
-        let reader = caller.actor("unverified".to_owned());
+        let reader = caller.actor(Actor::default());
         let event = trail::of_source(&reader, &log, None, None);
         trail::allow(&api, Event { verb: Verb::List.as_str().to_owned(), ..event }).await?;
     }
@@ -138,7 +139,7 @@ async fn one(
     if found.has_object() {
         let of_gap = found.gap.as_ref().map(|gap| gap.namespace.clone());
         let namespace = of_gap.or_else(|| Some(found.quarantine.as_ref()?.namespace.clone()));
-        let reader = caller.actor("unverified".to_owned());
+        let reader = caller.actor(Actor::default());
         let event = trail::of_source(&reader, &log, namespace, found.execution_id.as_deref());
         trail::allow(&api, event).await?;
     }

@@ -5,14 +5,11 @@
 //! the export in `Dualaudit-Export`. It is broken off, without its last chunk, where it cannot be read to its end or
 //! not be recorded; whoever does not read for a minute is left.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod exports;
+mod stream;
 
-use async_trait::async_trait;
+use std::sync::Arc;
+
 use axum::{
     Extension, Json,
     body::Body,
@@ -20,14 +17,13 @@ use axum::{
     http::{HeaderValue, Method, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use dualaudit_record::{
     entry::unfit_text,
     export::{ExportFormat, Manifest, Scope},
 };
-use futures::{StreamExt as _, future::BoxFuture, stream};
+use futures::{StreamExt as _, stream as streams};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::{
@@ -37,100 +33,22 @@ use super::{
     openapi::{Answer, Call, Header, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
+    said::Actor,
 };
 use crate::{
     access::{Reach, Resource, Verb},
     clock::entropy,
-    export::{Opened, Recorder, Request, Sink},
+    export::{Opened, Request},
     parameter::{BadParameter, reject_repeats},
     query::ListRequest,
 };
 
-/// Exports under way at once, and of one reader.
-const EXPORTS: usize = 4;
-const EXPORTS_EACH: usize = 2;
+pub(super) use exports::Exports;
+use exports::MANIFESTS;
+use stream::Stream;
+
 /// Chunks that wait to be sent.
 const CHUNKS: usize = 4;
-/// How long whoever asked may leave a chunk waiting.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Manifests that are kept, the newest.
-const MANIFESTS: usize = 64;
-
-/// What exports have in common.
-#[derive(Clone)]
-pub(super) struct Exports {
-    recorder: Recorder,
-    room: Arc<Semaphore>,
-    /// Whose exports are under way.
-    readers: Arc<Mutex<Vec<String>>>,
-    manifests: Arc<Mutex<VecDeque<Manifest>>>,
-    stopping: watch::Receiver<bool>,
-}
-
-impl Exports {
-    pub(super) fn of(api: &Api) -> Self {
-        let doors = api.doors.iter().chain(&api.producers).cloned().collect();
-        Self {
-            recorder: Recorder::new(api.store.clone(), api.clock.clone(), doors)
-                .through_doors_only(api.keeps_copies),
-            room: Arc::new(Semaphore::new(EXPORTS)),
-            readers: Arc::default(),
-            manifests: Arc::default(),
-            stopping: api.stopping.clone(),
-        }
-    }
-
-    /// What appends to the logs that are read.
-    pub(super) fn recorder(&self) -> &Recorder {
-        &self.recorder
-    }
-
-    /// A place for one more.
-    fn room(&self, caller: &Caller) -> Result<Room, Problem> {
-        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            let detail = format!("{EXPORTS} exports are under way, which is the limit.");
-            return Err(Problem::new(Kind::Overloaded, detail));
-        };
-        let reader = caller.name().map(str::to_owned);
-        if let Some(reader) = &reader {
-            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-            if readers.iter().filter(|it| *it == reader).count() == EXPORTS_EACH {
-                let detail = format!(
-                    "{EXPORTS_EACH} exports of {reader} are under way, which is the limit for one reader."
-                );
-                return Err(Problem::new(Kind::TooManyRequests, detail));
-            }
-            readers.push(reader.clone());
-        }
-        Ok(Room { readers: Arc::clone(&self.readers), reader, _place: place })
-    }
-
-    fn keep(&self, manifest: Manifest) {
-        let mut kept = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.truncate(MANIFESTS - 1);
-        kept.push_front(manifest);
-    }
-
-    fn kept(&self, id: &str) -> Option<Manifest> {
-        let kept = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|manifest| manifest.export.export == id).cloned()
-    }
-}
-
-/// A place that is free again when this is dropped.
-struct Room {
-    readers: Arc<Mutex<Vec<String>>>,
-    reader: Option<String>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = self.reader.as_ref().and_then(|reader| readers.iter().position(|it| it == reader));
-        place.map(|place| readers.swap_remove(place));
-    }
-}
 
 pub(super) fn call() -> Call {
     let named = Header {
@@ -143,7 +61,7 @@ pub(super) fn call() -> Call {
         description: "A name for the file.",
         example: "attachment; filename=\"dualaudit-6f1c2b3a4d5e6f708192a3b4c5d6e7f8.jsonl\"",
     };
-    let actor = json!({"type": "string", "maxLength": 4096, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"});
+    let actor = json!({"$ref": "#/components/schemas/Actor"});
     Call::new(Tag::Export, "export", "Streams what is recorded")
         .saying(
             "Becomes an entry of each log that is read. The stream is whole only with its last chunk: it is broken off where it \
@@ -165,12 +83,13 @@ pub(super) fn call() -> Call {
             ),
             parameters::query(
                 "actor",
-                "Who asks, as it goes into the log; `unverified` unless given. Not blank, 4,096 bytes at most.",
+                "Who asks.",
                 actor,
                 "auditor",
             ),
         ])
         .given(parameters::filters())
+        .with_type::<Actor>()
         .answers(
             200,
             Answer::empty("The export.")
@@ -210,14 +129,14 @@ pub(super) async fn export(
     let (scope, format) = (request.scope, request.format);
     let reach = exported(&caller, &api, (scope, format), &pairs).await?;
     request.filter.within = reach.clone();
-    request.actor = caller.actor(request.actor);
+    request.actor = caller.actor(Actor(request.actor));
     let id = request.id.clone();
     let file = format!("dualaudit-{id}.{format}");
     if method == Method::HEAD {
         return Ok(answer(format, &id, &file, Body::empty()));
     }
     let room = exports.room(&caller)?;
-    let opened = Opened::open(exports.recorder.clone(), request).await?;
+    let opened = Opened::open(exports.recorder().clone(), request).await?;
     let (chunks, sent) = mpsc::channel(CHUNKS);
     let name = file.clone();
     let of = (api.clone(), pairs);
@@ -231,8 +150,7 @@ pub(super) async fn export(
     });
     // Of its own: whoever asked may go away, and what they read is recorded all the same.
     let exporting = async move {
-        let over = Over { stopping: exports.stopping.clone(), otherwise };
-        let mut sink = Stream { chunks: Some(chunks), over };
+        let mut sink = Stream::new(chunks, exports.stopping(), otherwise);
         match opened.hand_out(&mut sink, &name, |_| {}).await {
             Ok(manifest) => exports.keep(manifest),
             Err(error) => {
@@ -243,7 +161,7 @@ pub(super) async fn export(
         drop(room);
     };
     tokio::spawn(exporting.in_current_span());
-    let sent = stream::unfold(sent, |mut sent| async { sent.recv().await.map(|chunk| (chunk, sent)) });
+    let sent = streams::unfold(sent, |mut sent| async { sent.recv().await.map(|chunk| (chunk, sent)) });
     // What compresses it asks once more after its end.
     Ok(answer(format, &id, &file, Body::from_stream(sent.fuse())))
 }
@@ -323,7 +241,7 @@ fn asked(pairs: Vec<(String, String)>, api: &Api) -> Result<Request, Problem> {
     let list = ListRequest::of_records(&filters, api.clock.now())?;
     Ok(Request {
         id: hex::encode(entropy::<16>()),
-        actor: actor.unwrap_or_else(|| "unverified".to_owned()),
+        actor: actor.unwrap_or_else(|| Actor::default().0),
         format,
         scope,
         asked: list.asked(&filters),
@@ -350,64 +268,6 @@ fn answer(format: ExportFormat, id: &str, file: &str, body: Body) -> Response {
         }
     }
     response
-}
-
-/// Into the body of an answer.
-struct Stream {
-    /// `None` once everything was given.
-    chunks: Option<mpsc::Sender<io::Result<Bytes>>>,
-    over: Over,
-}
-
-/// What ends an export before its end.
-struct Over {
-    stopping: watch::Receiver<bool>,
-    /// Its reader may not read it any more.
-    otherwise: BoxFuture<'static, ()>,
-}
-
-impl Over {
-    /// Waits for that, and says why.
-    async fn why(&mut self) -> &'static str {
-        tokio::select! {
-            // Nobody tells that it stops where nobody could.
-            Ok(_) = self.stopping.wait_for(|&stops| stops) => "dualaudit is stopping",
-            () = &mut self.otherwise => "its reader may not read it any more, or that cannot be told",
-        }
-    }
-}
-
-impl Stream {
-    /// Ends the answer in the middle, so that nobody takes it for whole.
-    async fn break_off(&mut self, error: String) {
-        if let Some(chunks) = self.chunks.take() {
-            let _ = tokio::time::timeout(PATIENCE, chunks.send(Err(io::Error::other(error)))).await;
-        }
-    }
-}
-
-#[async_trait]
-impl Sink for Stream {
-    async fn give(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        let Some(chunks) = &self.chunks else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        tokio::select! {
-            biased;
-            why = self.over.why() => Err(io::Error::other(why)),
-            sent = tokio::time::timeout(PATIENCE, chunks.send(Ok(bytes.into()))) => match sent {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
-            },
-        }
-    }
-
-    fn close(&mut self) {
-        self.chunks = None;
-    }
-
-    fn is_read_at_once(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]

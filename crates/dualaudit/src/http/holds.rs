@@ -20,20 +20,16 @@ use utoipa::ToSchema;
 use super::{
     Api,
     access::Caller,
-    executions::{Pairs, pairs, reviews::unverified},
+    executions::{Pairs, pairs},
     export::Exports,
     limits::Admission,
     object,
     openapi::{Answer, Call, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
+    said::{self, Actor, Reason},
 };
-use crate::{
-    ingest::{Receipt, ReceiptResult},
-    parameter,
-    query::Placed,
-    retention::holds,
-};
+use crate::{ingest::Receipt, parameter, query::Placed, retention::holds};
 
 /// What is to be kept: either `execution_id`, one with all its attempts, or `selector`, all that have what it asks for, those
 /// that are recorded and those to come. Texts have 4,096 bytes at most, without U+0000, and names 253.
@@ -45,13 +41,9 @@ struct NewHold {
     execution_id: Option<String>,
     /// What executions have in common; something must be asked for.
     selector: Option<Selector>,
-    /// Why; not blank.
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    reason: String,
-    /// Who says so, as it goes into the log; not blank.
-    #[serde(default = "unverified")]
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    actor: String,
+    reason: Reason,
+    #[serde(default)]
+    actor: Actor,
     /// The logs that it is placed in.
     #[serde(default)]
     logs: Vec<String>,
@@ -61,27 +53,18 @@ struct NewHold {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Release {
-    /// Why; not blank.
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    reason: String,
-    /// Who says so, as it goes into the log; not blank.
-    #[serde(default = "unverified")]
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    actor: String,
-}
-
-fn receipt(index: u64) -> serde_json::Value {
-    json!({
-        "id": "", "log": "http", "index": index, "recorded_at": "2026-05-01T09:00:00.000000Z", "result": "created",
-        "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    })
+    reason: Reason,
+    #[serde(default)]
+    actor: Actor,
 }
 
 pub(super) fn place_call() -> Call {
     let body = json!({"$ref": "#/components/schemas/NewHold"});
     let selector = json!({"workflow_name": "restart-deployment", "namespace": "shop"});
     let example = json!({"selector": selector, "reason": "case 4711", "actor": "jo"});
-    let placed = |description| Answer::of::<Placed>(description).example(json!({"receipts": [receipt(9)]}));
+    let placed = |description| {
+        Answer::of::<Placed>(description).example(json!({"receipts": [said::receipt("", 9, "created")]}))
+    };
     Call::new(Tag::Compliance, "placeHold", "Keep executions, whatever the time")
         .saying(
             "Becomes an entry of each of the logs: nothing that it covers is purged, and no resource of it leaves its cluster, \
@@ -101,7 +84,7 @@ pub(super) fn release_call() -> Call {
     let body = json!({"$ref": "#/components/schemas/Release"});
     let example = json!({"reason": "case 4711 is closed", "actor": "jo"});
     let index = json!({"type": "integer", "format": "int64", "minimum": 0});
-    let released = |description| Answer::of::<Receipt>(description).example(receipt(14));
+    let released = |description| Answer::of::<Receipt>(description).example(said::receipt("", 14, "created"));
     Call::new(Tag::Compliance, "releaseHold", "Keep something no longer")
         .saying("Becomes an entry of the log. What other holds cover stays.")
         .given([
@@ -128,7 +111,7 @@ pub(super) async fn place(
 ) -> Result<(StatusCode, Json<Placed>), Problem> {
     parameter::no_parameters(&pairs(query)?)?;
     let form = "A hold is {\"execution_id\" or \"selector\", \"reason\", \"actor\", \"logs\"}";
-    let NewHold { execution_id, selector, reason, actor, logs } =
+    let NewHold { execution_id, selector, reason: Reason(reason), actor, logs } =
         object::read(form, &admission, request).await?;
     let covers = match (execution_id, selector) {
         (Some(id), None) => Covers::ExecutionId(id),
@@ -144,8 +127,7 @@ pub(super) async fn place(
     if let (Some(board), Some(id)) = (&api.live, hold.covers.execution_id()) {
         board.refresh(id);
     }
-    let is_new = receipts.iter().any(|receipt| receipt.result != ReceiptResult::Duplicate);
-    Ok((status(is_new), Json(Placed { receipts })))
+    Ok((said::status(&receipts), Json(Placed { receipts })))
 }
 
 pub(super) async fn release(
@@ -159,15 +141,11 @@ pub(super) async fn release(
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     parameter::no_parameters(&pairs(query)?)?;
     let form = "A release is {\"reason\", \"actor\"}";
-    let Release { reason, actor } = object::read(form, &admission, request).await?;
+    let Release { reason: Reason(reason), actor } = object::read(form, &admission, request).await?;
     caller.releases(&api, &log, index).await?;
     let actor = caller.actor(actor);
     let receipt = holds::release(exports.recorder(), &log, index, &reason, &actor).await?;
-    Ok((status(receipt.result != ReceiptResult::Duplicate), Json(receipt)))
-}
-
-fn status(is_new: bool) -> StatusCode {
-    if is_new { StatusCode::CREATED } else { StatusCode::OK }
+    Ok((said::status([&receipt]), Json(receipt)))
 }
 
 #[cfg(test)]

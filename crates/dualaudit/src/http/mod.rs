@@ -28,6 +28,7 @@ pub mod problem;
 mod rates;
 mod readyz;
 mod request_id;
+mod said;
 mod serve;
 mod site;
 #[cfg(test)]

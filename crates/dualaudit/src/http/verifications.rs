@@ -20,12 +20,12 @@ use utoipa::ToSchema;
 use super::{
     Api,
     access::Caller,
-    executions::reviews::unverified,
     limits::Admission,
     object,
     openapi::{Answer, Call, Tag, parameters},
     path::Segments,
     problem::{Kind, Problem},
+    said::{self, Actor},
     trail,
 };
 use crate::{
@@ -45,10 +45,8 @@ struct Verification {
     /// How much was found wrong.
     #[serde(default)]
     findings: u64,
-    /// Who says so, as it goes into the log; not blank.
-    #[serde(default = "unverified")]
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    actor: String,
+    #[serde(default)]
+    actor: Actor,
 }
 
 pub(super) fn call() -> Call {
@@ -58,10 +56,7 @@ pub(super) fn call() -> Call {
     let receipt = Answer::of::<Receipt>(
         "It is on record: the receipt of the entry that says so, which may tell of others, too.",
     );
-    let receipt = receipt.example(json!({
-        "id": "", "log": "default", "index": 311, "recorded_at": "2026-05-01T09:00:00.000000Z", "result": "created",
-        "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    }));
+    let receipt = receipt.example(said::receipt("", 311, "created"));
     Call::new(Tag::Proof, "recordVerification", "Put on record that somebody verified a log")
         .saying(
             "How far, and with what result. It is the word of whoever says it: that the log has so many entries is all that is \
@@ -88,7 +83,7 @@ pub(super) async fn post(
     let form = "A verification is {\"size\", \"root\", \"findings\", \"actor\"}";
     let Verification { size, root, findings, actor } = object::read(form, &admission, request).await?;
     let unfit = |why: String| Problem::new(Kind::InvalidRecord, why);
-    if let Some(rule) = unfit_text(&actor) {
+    if let Some(rule) = unfit_text(&actor.0) {
         return Err(unfit(format!("The actor {rule}.")));
     }
     let heads = meant(seen.store.logs().await?, Some(&log))?;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Pairs, reviews::unverified, wanted};
+use super::{Pairs, wanted};
 use crate::{
     access::{Resource, Verb},
     http::{
@@ -25,8 +25,8 @@ use crate::{
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
+        said::{self, Actor, Reason},
     },
-    ingest::ReceiptResult,
     query::{self, Erased},
     retention::erase,
 };
@@ -35,27 +35,21 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Erasure {
-    /// Why; not blank. It stays, so it should name nobody.
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    reason: String,
-    /// Who says so, as it goes into the log; not blank.
-    #[serde(default = "unverified")]
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    actor: String,
+    reason: Reason,
+    #[serde(default)]
+    actor: Actor,
 }
 
 pub(in crate::http) fn call() -> Call {
     let body = json!({"$ref": "#/components/schemas/Erasure"});
     let example = json!({"reason": "request 42", "actor": "privacy-office"});
-    let receipt = json!({
-        "id": "run-1", "log": "http", "index": 9, "recorded_at": "2026-05-01T09:00:00.000000Z", "result": "created",
-        "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    });
-    let erased = |description| Answer::of::<Erased>(description).example(json!({"receipts": [receipt]}));
+    let receipts = json!({"receipts": [said::receipt("run-1", 9, "created")]});
+    let erased = |description| Answer::of::<Erased>(description).example(receipts.clone());
     Call::new(Tag::Compliance, "eraseExecution", "Erase what is personal of one execution, for good")
         .saying(
             "Texts, names, labels and objects of all its attempts go; ids, outcome, counts, times and every proof stay. Becomes an \
-             entry of its log. What a hold covers, or is still in its cluster, is not erased.",
+             entry of its log, whose reason stays and should name nobody. What a hold covers, or is still in its cluster, is not \
+             erased.",
         )
         .given([parameters::id(), parameters::log()])
         .takes("application/json", body, example)
@@ -83,12 +77,11 @@ pub(in crate::http) async fn post(
         return Err(Problem::new(Kind::InvalidParameter, rule).with("field", "attempt"));
     }
     let form = "An erasure is {\"reason\", \"actor\"}";
-    let Erasure { reason, actor } = object::read(form, &admission, request).await?;
+    let Erasure { reason: Reason(reason), actor } = object::read(form, &admission, request).await?;
     let wanted = caller.changes(&api, (Verb::Delete, Resource::ExecutionRecords), wanted).await?;
     let log = query::detail(api.store.as_ref(), &wanted).await?.log;
     let receipts = erase::erase(exports.recorder(), &log, &wanted.id, &reason, &caller.actor(actor)).await?;
-    let is_new = receipts.iter().any(|receipt| receipt.result != ReceiptResult::Duplicate);
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(Erased { receipts })))
+    Ok((said::status(&receipts), Json(Erased { receipts })))
 }
 
 #[cfg(test)]

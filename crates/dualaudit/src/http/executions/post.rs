@@ -36,8 +36,9 @@ use crate::{
         object::ended_early,
         openapi::{Answer, Call, Header, Tag, parameters},
         problem::{Kind, Problem, internal},
+        said,
     },
-    ingest::{Ingest, Receipt, ReceiptResult},
+    ingest::{Ingest, Receipt},
     parameter::{BadParameter, reject_repeats},
 };
 
@@ -321,9 +322,9 @@ fn answer(single: bool, fates: Vec<Fate>) -> Response {
     match problem {
         Some(problem) => with_answered(problem, &answered).into_response(),
         None => {
-            let new = answered.receipts.iter().any(|receipt| receipt.result != ReceiptResult::Duplicate);
-            let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-            let location = answered.receipts.first().filter(|_| single && new).and_then(location);
+            let status = said::status(&answered.receipts);
+            let is_new = status == StatusCode::CREATED;
+            let location = answered.receipts.first().filter(|_| single && is_new).and_then(location);
             let mut response = (status, Json(answered)).into_response();
             response.headers_mut().extend(location.map(|at| (header::LOCATION, at)));
             response

@@ -26,8 +26,9 @@ use crate::{
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
+        said::{self, Actor},
     },
-    ingest::{Receipt, ReceiptResult},
+    ingest::Receipt,
     review::{Said, review},
 };
 
@@ -41,21 +42,15 @@ struct Review {
     #[serde(default)]
     #[schema(max_length = 4096, pattern = r"^[^\u0000]*$")]
     note: String,
-    /// Who says so, as it goes into the log; not blank.
-    #[serde(default = "unverified")]
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    actor: String,
+    #[serde(default)]
+    actor: Actor,
 }
 
 pub(in crate::http) fn call() -> Call {
     let body = json!({"$ref": "#/components/schemas/Review"});
     let example = json!({"verdict": "harmful", "note": "It drained the wrong node.", "actor": "jo"});
-    let receipt = |description, result: &str| {
-        Answer::of::<Receipt>(description).example(json!({
-            "id": "run-1", "log": "http", "index": 8, "recorded_at": "2026-05-01T09:00:00.000000Z", "result": result,
-            "leaf_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        }))
-    };
+    let receipt =
+        |description, result| Answer::of::<Receipt>(description).example(said::receipt("run-1", 8, result));
     Call::new(Tag::Executions, "reviewExecution", "A verdict on one execution")
         .saying("Becomes an entry of its log. Of several verdicts on one attempt the newest counts.")
         .given([parameters::id(), parameters::log(), parameters::attempt()])
@@ -67,11 +62,6 @@ pub(in crate::http) fn call() -> Call {
         .fails([Kind::NoSuchExecution, Kind::AmbiguousId, Kind::Purged])
         .fails(Kind::OF_AN_OBJECT)
         .fails([Kind::Conflict])
-}
-
-/// Who says something, where nobody is named.
-pub(in crate::http) fn unverified() -> String {
-    "unverified".to_owned()
 }
 
 pub(in crate::http) async fn post(
@@ -89,8 +79,7 @@ pub(in crate::http) async fn post(
     let wanted = caller.changes(&api, (Verb::Update, Resource::ExecutionRecords), wanted).await?;
     let said = Said { verdict, note, actor: caller.actor(actor) };
     let receipt = review(exports.recorder(), &wanted, said).await?;
-    let is_new = receipt.result != ReceiptResult::Duplicate;
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(receipt)))
+    Ok((said::status([&receipt]), Json(receipt)))
 }
 
 #[cfg(test)]

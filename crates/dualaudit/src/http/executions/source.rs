@@ -21,6 +21,7 @@ use crate::{
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
+        said::Actor,
         trail,
     },
     query::{self, Detail, Sides, Wanted},
@@ -68,7 +69,7 @@ pub(in crate::http) async fn get(
     let sides = Sides { store: api.store.as_ref(), ..seen.sides() };
     let object = query::source(sides, &wanted).await?;
     let namespace = revisions.swap_remove(0).0.record.namespace;
-    let reader = caller.actor("unverified".to_owned());
+    let reader = caller.actor(Actor::default());
     trail::allow(&api, trail::of_source(&reader, &log, namespace, Some(&wanted.id))).await?;
     Ok(tagged(&asked, "application/json", object))
 }

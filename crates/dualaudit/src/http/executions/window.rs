@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Pairs, reviews::unverified, wanted};
+use super::{Pairs, wanted};
 use crate::{
     access::{Resource, Verb},
     http::{
@@ -27,8 +27,9 @@ use crate::{
         openapi::{Answer, Call, Tag, parameters},
         path::Segments,
         problem::{Kind, Problem},
+        said::{self, Actor, Reason},
     },
-    ingest::{Receipt, ReceiptResult},
+    ingest::Receipt,
     review::{Longer, Until, extend},
 };
 
@@ -41,13 +42,9 @@ struct Window {
     until: Option<Time>,
     /// How long it is since the execution was first recorded, such as `48h`.
     window: Option<String>,
-    /// Why; not blank.
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    reason: String,
-    /// Who says so, as it goes into the log; not blank.
-    #[serde(default = "unverified")]
-    #[schema(max_length = 4096, pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
-    actor: String,
+    reason: Reason,
+    #[serde(default)]
+    actor: Actor,
 }
 
 pub(in crate::http) fn call() -> Call {
@@ -81,7 +78,8 @@ pub(in crate::http) async fn post(
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let wanted = wanted(id, query)?;
     let form = "A longer window is {\"until\" or \"window\", \"reason\", \"actor\"}";
-    let Window { until, window, reason, actor } = object::read(form, &admission, request).await?;
+    let Window { until, window, reason: Reason(reason), actor } =
+        object::read(form, &admission, request).await?;
     let until = match (until, window) {
         (Some(until), None) => Until::Time(until),
         (None, Some(window)) => Until::window(&window)
@@ -97,8 +95,7 @@ pub(in crate::http) async fn post(
     if let Some(board) = &api.live {
         board.refresh(&receipt.id);
     }
-    let is_new = receipt.result != ReceiptResult::Duplicate;
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(receipt)))
+    Ok((said::status([&receipt]), Json(receipt)))
 }
 
 #[cfg(test)]
