@@ -4,13 +4,13 @@
 //! about ([`Caller`]), and stores are handed out that have only what they may read.
 
 mod door;
+mod lasting;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use dualaudit_record::{EntryKind, entry::Covers};
 use futures::{FutureExt as _, future::BoxFuture};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Api,
@@ -365,26 +365,23 @@ impl Caller {
 
     /// Ends when they are no longer who they were, or `still` says that they may no longer read what they could, or either
     /// cannot be told.
-    ///
-    /// It is looked at by a task of its own: whoever does not read on would leave a question unfinished that others wait for.
     pub(super) fn until_otherwise<S>(
         self,
-        still: impl Fn(Self) -> S + Send + 'static,
+        still: impl Fn(Self) -> S + Send + Sync + 'static,
     ) -> BoxFuture<'static, ()>
     where
         S: Future<Output = Result<bool, Problem>> + Send,
     {
         let Some((guard, user)) = self.known.clone() else { return std::future::pending().boxed() };
-        let lasting = Self { is_lasting: true, ..self };
-        let looking = AbortOnDropHandle::new(tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(guard.pace()).await;
-                let is_known = matches!(guard.user(&lasting.token, None).await, Ok(Some(it)) if it == user);
-                if !is_known || !still(lasting.clone()).await.unwrap_or(false) {
-                    return;
-                }
+        let (pace, still) = (guard.pace(), Arc::new(still));
+        let caller = Self { is_lasting: true, ..self };
+        lasting::until_not(pace, move || {
+            let (guard, user, caller, still) =
+                (Arc::clone(&guard), Arc::clone(&user), caller.clone(), Arc::clone(&still));
+            async move {
+                let is_known = matches!(guard.user(&caller.token, None).await, Ok(Some(it)) if it == user);
+                is_known && still(caller).await.unwrap_or(false)
             }
-        }));
-        async move { drop(looking.await) }.boxed()
+        })
     }
 }
