@@ -4,13 +4,13 @@
 //! namespace, then without the kind of target. Wide evidence counts as 20 executions at most, so that it decides only
 //! as long as little is known where the workflow is to run. The levels are the same for every candidate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use dualaudit_record::{
     Time,
     entry::Verdict,
     execution::Outcome,
-    statistics::{Hour, Kept, Part, RunsCell, Sketch, View},
+    statistics::{Cell, Hour, Kept, Key, KeyError, Part, RunsCell, Sketch, View},
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ use super::{
         proportion::Sample,
     },
     question::given,
-    source::{FoundCell, Runs, of_log, runs},
+    source::{FoundCell, Runs, of_log, row, runs},
     workflows::By,
 };
 use crate::{parameter, store::WantedCells};
@@ -76,27 +76,26 @@ impl Ask for Request {
     }
 
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
-        let period = self.period(as_of);
-        let levels = self.levels().into_iter().map(|level| level.runs(By::Workflow, period, Part::Counts));
-        let lately = lately(period, as_of);
-        let alike = self.alike().into_iter().map(|(_, filters)| counts(&filters, lately));
-        levels.chain(alike).collect()
+        let Times { all, lately, before } = self.times(as_of);
+        let widest = self.widest();
+        let mut reads: Vec<_> = self.narrower().iter().map(|level| counts(level, all)).collect();
+        reads.extend([lately, before].map(|period| counts(&widest, period)));
+        reads.extend(self.alike().iter().map(|(_, filters)| counts(filters, lately)));
+        reads
     }
 
     /// Of the workflows that are named: their versions, how long they take, and their steps. And all workflows, where too
     /// few are known for what is alike.
     fn reads_then(&self, as_of: Time, found: &Found) -> Result<Vec<WantedCells>, LearnError> {
         let Sorted { named, untested, .. } = self.sorted(found)?;
-        let period = self.period(as_of);
-        let lately = lately(period, as_of);
-        let before = Period { until: lately.since, ..period };
+        let Times { all, lately, before } = self.times(as_of);
         let mut reads = Vec::new();
         for Ranked { candidate, .. } in &named {
             let versions = self.widest().of(&candidate.workflow, None);
-            reads.push(versions.runs(By::Version, lately, Part::Ended));
-            reads.push(versions.runs(By::Version, before, Part::Ended));
-            reads.push(self.timed(candidate).runs(By::Workflow, period, Part::Successful));
-            reads.push(candidate.anywhere().wanted(View::Steps, period, Part::All));
+            let in_use = if candidate.was_run_lately { lately } else { before };
+            reads.push(versions.runs(By::Version, in_use, Part::Ended));
+            reads.push(self.timed(candidate).runs(By::Workflow, all, Part::Successful));
+            reads.push(candidate.anywhere().wanted(View::Steps, all, Part::All));
         }
         if untested.len() < self.limit {
             reads.push(counts(&self.everywhere(), lately));
@@ -106,18 +105,18 @@ impl Ask for Request {
 
     fn answer(&self, as_of: Time, found: &Found) -> Result<Recommended, LearnError> {
         let Sorted { named, mut untested, tested } = self.sorted(found)?;
-        let period = self.period(as_of);
+        let Times { all, lately, .. } = self.times(as_of);
         let mut then = found.cells[self.reads(as_of).len()..].iter();
         let mut next = || then.next().map(Vec::as_slice).unwrap_or_default();
         let mut recommended = Vec::new();
         for ranked in named {
-            let own = Own { lately: next(), before: next(), timed: next(), steps: next() };
-            recommended.push(self.recommendation(ranked, period, found, &own)?);
+            let own = Own { versions: next(), timed: next(), steps: next() };
+            recommended.push(self.recommendation(ranked, all, found, &own)?);
         }
         if untested.len() < self.limit {
-            untested.add(Why::InUse, &self.everywhere(), &runs(next())?);
+            untested.add(Why::InUse, &self.everywhere(), next())?;
         }
-        let untested = untested.first(self.limit, self.question.minimum, lately(period, as_of));
+        let untested = untested.first(self.limit, self.question.minimum, lately);
         Ok(Recommended { explore: self.explore, candidates: tested as u64, recommended, untested })
     }
 }
@@ -198,6 +197,7 @@ struct Candidate {
     /// By level, each without those before.
     evidence: Vec<Sample>,
     harmful: u64,
+    was_run_lately: bool,
 }
 
 impl Candidate {
@@ -226,20 +226,21 @@ struct Sorted {
 
 /// What was found of a workflow that is named.
 struct Own<'f> {
-    /// Its versions, lately and in the period before that.
-    lately: &'f [FoundCell],
-    before: &'f [FoundCell],
+    /// Its versions, lately if it was run then.
+    versions: &'f [FoundCell],
     /// How long it takes.
     timed: &'f [FoundCell],
     /// The steps of all versions.
     steps: &'f [FoundCell],
 }
 
-/// The last days of a period, from where a bucket begins.
-fn lately(period: Period, as_of: Time) -> Period {
-    let begins = Hour::of(period.until.saturating_add_micros(-LATELY).max(period.since));
-    let since = Kept::by(as_of).shortest(begins).start.start().max(period.since);
-    Period { since, ..period }
+/// A period, and what it is put together from.
+struct Times {
+    all: Period,
+    /// The last days, from where a bucket begins,
+    lately: Period,
+    /// and those before.
+    before: Period,
 }
 
 fn counts(filters: &Filters, period: Period) -> WantedCells {
@@ -247,6 +248,13 @@ fn counts(filters: &Filters, period: Period) -> WantedCells {
 }
 
 impl Request {
+    fn times(&self, as_of: Time) -> Times {
+        let all = self.period(as_of);
+        let begins = Hour::of(all.until.saturating_add_micros(-LATELY).max(all.since));
+        let since = Kept::by(as_of).shortest(begins).start.start().max(all.since);
+        Times { all, lately: Period { since, ..all }, before: Period { until: since, ..all } }
+    }
+
     /// The levels of evidence, from what fits all that was given to all for the incident type. Each has all executions
     /// of those before.
     fn levels(&self) -> Vec<Filters> {
@@ -258,7 +266,14 @@ impl Request {
         levels
     }
 
-    /// All for the incident type.
+    /// The levels but the widest.
+    fn narrower(&self) -> Vec<Filters> {
+        let mut levels = self.levels();
+        levels.pop();
+        levels
+    }
+
+    /// All for the incident type, in all logs.
     fn widest(&self) -> Filters {
         self.levels().pop().expect("there is a level")
     }
@@ -280,21 +295,30 @@ impl Request {
 
     /// Ranks what was found of [`Ask::reads`].
     fn sorted(&self, found: &Found) -> Result<Sorted, LearnError> {
-        let levels = self.levels();
+        let mut cells = found.cells.iter().map(Vec::as_slice);
+        let mut next = || cells.next().unwrap_or_default();
         let mut by_level = Vec::new();
-        for (filters, cells) in levels.iter().zip(&found.cells) {
-            by_level.push(by_workflow(&runs(of_log(filters, &found.logs, cells))?));
+        for filters in &self.narrower() {
+            by_level.push(by_workflow(of_log(filters, &found.logs, next()))?);
         }
-        let tested = by_level.last().expect("there is a level");
-        let mut untested = Others::but(tested.keys().cloned());
-        for ((why, filters), cells) in self.alike().into_iter().zip(&found.cells[levels.len()..]) {
-            untested.add(why, &filters, &runs(cells)?);
+        let (lately, before) = (next(), next());
+        let in_use: HashSet<&str> =
+            lately.iter().map(|found| workflow(&found.key)).collect::<Result<_, _>>()?;
+        let tested = by_workflow(lately.iter().chain(before))?;
+        let mut untested = Others::but(tested.keys().copied());
+        for (why, filters) in self.alike() {
+            untested.add(why, &filters, next())?;
         }
-        let candidates = tested.iter().map(|(workflow, known)| {
-            let samples =
-                by_level.iter().map(|level| level.get(workflow).map(|it| it.sample).unwrap_or_default());
-            let evidence = each_without_those_before(samples);
-            (workflow.clone(), Candidate { workflow: workflow.clone(), evidence, harmful: known.harmful })
+        let of = |known: Option<&Known>| known.map(|it| it.sample).unwrap_or_default();
+        let candidates = tested.iter().map(|(&workflow, known)| {
+            let samples = by_level.iter().map(|level| of(level.get(workflow))).chain([known.sample]);
+            let candidate = Candidate {
+                workflow: workflow.to_owned(),
+                evidence: each_without_those_before(samples),
+                harmful: known.harmful,
+                was_run_lately: in_use.contains(workflow),
+            };
+            (workflow.to_owned(), candidate)
         });
         Ok(Sorted { named: self.ranked(candidates.collect()), tested: tested.len(), untested })
     }
@@ -350,7 +374,7 @@ impl Request {
         });
         let narrow = evidence.next().expect("there is a level");
         let wide = evidence.collect();
-        let version = version(&runs(own.lately)?, &runs(own.before)?);
+        let version = version(&runs(own.versions)?);
         Ok(Recommendation {
             score,
             success: Success {
@@ -380,15 +404,22 @@ struct Known {
 }
 
 /// All versions together, of the workflows of which anything counts, or was harmful.
-fn by_workflow(runs: &Runs<'_>) -> BTreeMap<String, Known> {
-    let mut known: BTreeMap<String, Known> = BTreeMap::new();
-    for ((workflow, _), cell) in runs {
-        let known = known.entry((*workflow).to_owned()).or_default();
+fn by_workflow<'f>(
+    found: impl IntoIterator<Item = &'f FoundCell>,
+) -> Result<BTreeMap<&'f str, Known>, LearnError> {
+    let mut known: BTreeMap<&str, Known> = BTreeMap::new();
+    for FoundCell { key, cell, .. } in found {
+        let Cell::Runs(cell) = cell else { continue };
+        let known = known.entry(workflow(key)?).or_default();
         known.sample = known.sample.plus(Tally::of(&cell.ended).sample());
         known.harmful += harmful(cell);
     }
     known.retain(|_, known| known.sample.count() > 0 || known.harmful > 0);
-    known
+    Ok(known)
+}
+
+fn workflow(key: &Key) -> Result<&str, KeyError> {
+    Ok(row(key)?.0)
 }
 
 /// How many executions were reviewed as harmful.
@@ -410,12 +441,10 @@ fn each_without_those_before(samples: impl IntoIterator<Item = Sample>) -> Vec<S
     samples.into_iter().map(without).collect()
 }
 
-/// The version of a workflow that was run most lately; of several, the one that was run most before.
-fn version(lately: &Runs<'_>, before: &Runs<'_>) -> String {
-    let executions = |runs: &Runs<'_>, row| runs.get(row).map_or(0, |cell| Tally::of(&cell.ended).executions);
-    let rows = lately.keys().chain(before.keys());
-    let most = rows.max_by_key(|row| (executions(lately, row), executions(before, row), **row));
-    most.and_then(|(_, version)| *version).unwrap_or_default().to_owned()
+/// The version that was run most; of several, the last by name.
+fn version(runs: &Runs<'_>) -> String {
+    let most = runs.iter().max_by_key(|(_, cell)| Tally::of(&cell.ended).executions);
+    most.and_then(|((_, version), _)| *version).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -144,16 +144,26 @@ impl WantedCells {
     fn period(&self, as_of: Time) -> Stretch {
         Kept::by(as_of).outward(Stretch { from: self.from, until: self.until })
     }
+}
 
-    /// The runs of buckets that hold the period, each of each slice that is needed; `kept` are those that there are.
-    pub(super) fn runs(&self, kept: Kept, as_of: Time) -> Vec<Run> {
-        if self.from >= self.until {
-            return Vec::new();
+/// What [`Kept::cover`] answers.
+type Cover = Vec<(Level, Stretch)>;
+
+/// The runs of buckets that hold the periods of questions, each of each slice that is needed, beside the places of the
+/// questions; `kept` are the buckets that there are.
+pub(super) fn runs(wanted: &[WantedCells], kept: Kept, as_of: Time) -> Vec<(usize, Run)> {
+    // Most questions are about the same time.
+    let mut covers: HashMap<(Stretch, Option<Level>), Cover> = HashMap::new();
+    let mut runs = Vec::new();
+    for (place, wanted) in wanted.iter().enumerate().filter(|(_, wanted)| wanted.from < wanted.until) {
+        let period = wanted.period(as_of);
+        let cover = covers.entry((period, wanted.by));
+        let cover = cover.or_insert_with(|| kept.cover(kept.outward(period), wanted.by));
+        for &slice in wanted.view.slices(wanted.part) {
+            runs.extend(cover.iter().map(|&(level, of)| (place, Run { slice, level, of })));
         }
-        let cover = kept.cover(kept.outward(self.period(as_of)), self.by);
-        let slices = self.view.slices(self.part).iter();
-        slices.flat_map(|&slice| cover.iter().map(move |&(level, of)| Run { slice, level, of })).collect()
     }
+    runs
 }
 
 /// Buckets of one length, one after the other, of which a slice is read.

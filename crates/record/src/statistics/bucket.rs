@@ -3,7 +3,7 @@
 //! Longer buckets are kept beside the shorter ones once they are over, so that a question about a long time reads few of
 //! them; and the shorter ones go when nobody needs to tell them apart any more.
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 
 use crate::{Time, names::named};
@@ -49,9 +49,8 @@ impl Hour {
     }
 
     fn date(self) -> Date {
-        let epoch = jiff::civil::date(1970, 1, 1);
-        let days = i64::from(self.0.div_euclid(DAY));
-        epoch.saturating_add(jiff::Span::new().try_days(days).expect("a year has four digits"))
+        let time = Timestamp::from_second(i64::from(self.0) * 3600);
+        Offset::UTC.to_datetime(time.unwrap_or(Timestamp::MAX)).date()
     }
 }
 
@@ -87,7 +86,10 @@ impl Bucket {
             Level::Day => hour.0.div_euclid(DAY) * DAY,
             // The first day of 1970 was a Thursday.
             Level::Week => (hour.0 + 3 * DAY).div_euclid(WEEK) * WEEK - 3 * DAY,
-            Level::Month => first_of_month(hour.date()),
+            Level::Month => {
+                let days = i32::from(hour.date().day()) - 1;
+                hour.0.div_euclid(DAY) * DAY - days * DAY
+            }
         };
         Self { level, start: Hour(start) }
     }
@@ -176,8 +178,8 @@ impl Kept {
         Stretch { from, until: if last < stretch.from { from } else { self.shortest(last).end() } }
     }
 
-    /// Buckets that together are the stretch, which begins and ends where shortest buckets do: runs of one level. They
-    /// lie in buckets of the level `within`; of `None`, they are as long as can be.
+    /// The fewest buckets that together are the stretch, which begins and ends where shortest buckets do, as runs of one
+    /// level. They lie in buckets of the level `within`; of `None`, they are as long as can be.
     pub fn cover(self, stretch: Stretch, within: Option<Level>) -> Vec<(Level, Stretch)> {
         let levels: &[Level] = match within {
             None => &[Level::Month, Level::Week, Level::Day, Level::SixHours],
@@ -186,28 +188,54 @@ impl Kept {
             Some(Level::SixHours) => &[Level::SixHours],
             Some(Level::Hour) => &[],
         };
+        let Stretch { from, until } = stretch;
+        let (days_from, at) = (self.days_from(), self.hour());
         let mut runs: Vec<(Level, Stretch)> = Vec::new();
-        let mut from = stretch.from;
-        while from < stretch.until {
-            let (level, until) = if from < self.days_from() {
-                (Level::Month, self.days_from().min(stretch.until))
-            } else if from.0 >= self.at {
-                (Level::Hour, stretch.until)
-            } else {
-                let longer = levels.iter().map(|&level| Bucket::of(from, level));
-                let longest = longer
-                    .into_iter()
-                    .find(|it| it.start == from && it.end() <= stretch.until && self.has(*it))
-                    .unwrap_or_else(|| self.shortest(from));
-                (longest.level, longest.end())
-            };
-            match runs.last_mut() {
-                Some((last, run)) if *last == level => run.until = until,
-                _ => runs.push((level, Stretch { from, until })),
-            }
-            from = until;
+        let mut add = |level, from, until| match runs.last_mut() {
+            _ if from >= until => {}
+            Some((last, run)) if *last == level => run.until = until,
+            _ => runs.push((level, Stretch { from, until })),
+        };
+        add(Level::Month, from, days_from.min(until));
+        for bucket in self.fewest(Stretch { from: from.max(days_from), until: until.min(at) }, levels) {
+            add(bucket.level, bucket.start, bucket.end());
         }
+        add(Level::Hour, from.max(at), until);
         runs
+    }
+
+    /// The fewest buckets that together are a stretch: shortest ones, and those of these levels, of which longer ones are
+    /// named first.
+    ///
+    /// It is the shortest path from one begin of a shortest bucket to the next, found from its end on.
+    fn fewest(self, Stretch { from, until }: Stretch, levels: &[Level]) -> Vec<Bucket> {
+        let mut shortest = Vec::new();
+        let mut at = from;
+        while at < until {
+            shortest.push(self.shortest(at));
+            at = shortest[shortest.len() - 1].end();
+        }
+        let place = |hour: Hour| shortest.partition_point(|it| it.start < hour);
+        // From the end on: the first bucket of each way, and how many the way has.
+        let mut ways: Vec<(Bucket, usize)> = Vec::with_capacity(shortest.len());
+        for &one in shortest.iter().rev() {
+            let longer = levels.iter().map(|&level| Bucket::of(one.start, level));
+            let longer = longer.filter(|it| it.start == one.start && it.end() <= until && self.has(*it));
+            let rest = |it: &Bucket| match shortest.len() - place(it.end()) {
+                0 => 0,
+                left => ways[left - 1].1,
+            };
+            let first = longer.chain([one]).min_by_key(rest).expect("there is the shortest");
+            ways.push((first, rest(&first) + 1));
+        }
+        let mut buckets = Vec::new();
+        let mut at = from;
+        while at < until {
+            let (bucket, _) = ways[shortest.len() - 1 - place(at)];
+            at = bucket.end();
+            buckets.push(bucket);
+        }
+        buckets
     }
 }
 
@@ -224,12 +252,6 @@ impl From<Bucket> for Stretch {
     fn from(bucket: Bucket) -> Self {
         Self { from: bucket.start, until: bucket.end() }
     }
-}
-
-fn first_of_month(date: Date) -> i32 {
-    let epoch = jiff::civil::date(1970, 1, 1);
-    let days = date.first_of_month().since(epoch).expect("both are dates").get_days();
-    days * DAY
 }
 
 #[cfg(test)]
@@ -303,7 +325,7 @@ mod tests {
             });
             levels.sum()
         };
-        assert_eq!([7, 28, 90, 365].map(buckets), [15, 18, 26, 29]);
+        assert_eq!([7, 28, 90, 365].map(buckets), [15, 18, 21, 29]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Known, by_workflow};
+use super::{Known, LearnError, by_workflow};
 use crate::learn::{
     Filters, Links, Period,
     figures::Rate,
@@ -12,7 +12,7 @@ use crate::learn::{
         posterior::{Evidence, Posterior},
         proportion::Sample,
     },
-    source::Runs,
+    source::FoundCell,
 };
 
 /// A workflow that is in use, and was never run for the incident type.
@@ -57,8 +57,8 @@ struct Other {
 
 impl Others {
     /// None yet, and never one of these.
-    pub(super) fn but(tested: impl IntoIterator<Item = String>) -> Self {
-        Self { tested: tested.into_iter().collect(), others: BTreeMap::new() }
+    pub(super) fn but<'w>(tested: impl IntoIterator<Item = &'w str>) -> Self {
+        Self { tested: tested.into_iter().map(str::to_owned).collect(), others: BTreeMap::new() }
     }
 
     /// How many there are.
@@ -67,13 +67,14 @@ impl Others {
     }
 
     /// Adds the workflows of runs that `filters` ask for.
-    pub(super) fn add(&mut self, why: Why, filters: &Filters, runs: &Runs<'_>) {
-        for (workflow, known) in by_workflow(runs) {
-            if !self.tested.contains(&workflow) {
-                let filters = filters.of(&workflow, None);
-                self.others.entry(workflow).or_insert(Other { why, filters, known });
+    pub(super) fn add(&mut self, why: Why, filters: &Filters, runs: &[FoundCell]) -> Result<(), LearnError> {
+        for (workflow, known) in by_workflow(runs)? {
+            if !self.tested.contains(workflow) {
+                let filters = filters.of(workflow, None);
+                self.others.entry(workflow.to_owned()).or_insert(Other { why, filters, known });
             }
         }
+        Ok(())
     }
 
     /// The first so many: by why they are there, then by what they may be trusted for there.

@@ -26,7 +26,7 @@ use crate::store::{
         BadStatistics, Behind, Findings, Folding, FoundCells, Given, NotFound, Run, Statistics, WantedCells,
         given,
         page::{self, Change, PageId},
-        refold,
+        refold, runs,
     },
 };
 
@@ -292,17 +292,15 @@ fn cells(connection: &Connection, log: &str, wanted: &[WantedCells]) -> Result<F
     let kept = kept(connection, log)?;
     let mut findings = Findings::new(wanted, as_of);
     let mut buckets: HashMap<(Level, Stretch), Vec<Bucket>> = HashMap::new();
-    for (place, wanted) in wanted.iter().enumerate() {
-        for run in wanted.runs(kept, as_of) {
-            // Most questions are about the same time.
-            let buckets = match buckets.entry((run.level, run.of)) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => place.insert(buckets_of(connection, log, run)?),
-            };
-            run_pages(connection, log, run.slice, buckets, wanted.keys.begins(), |id, bytes| {
-                findings.page(place, &id, bytes).map_err(|error| not_found(log, error))
-            })?;
-        }
+    for (place, run) in runs(wanted, kept, as_of) {
+        // Most questions are about the same time.
+        let buckets = match buckets.entry((run.level, run.of)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(buckets_of(connection, log, run)?),
+        };
+        run_pages(connection, log, run.slice, buckets, wanted[place].keys.begins(), |id, bytes| {
+            findings.page(place, &id, bytes).map_err(|error| not_found(log, error))
+        })?;
     }
     findings.pending(&pending(connection, log)?).map_err(|error| not_found(log, error))?;
     let passed_over = passed_over(connection, log)?;

@@ -14,7 +14,7 @@ use crate::store::{
     StoreError,
     postgres::{error::Result, session::Session, values::at_most},
     rows::Cells as _,
-    statistics::{Findings, FoundCells, MOST_BYTES, NotFound, Run, WantedCells, page::PageId},
+    statistics::{Findings, FoundCells, MOST_BYTES, NotFound, Run, WantedCells, page::PageId, runs},
 };
 
 /// See [`Statistics::cells`](crate::store::Statistics::cells).
@@ -30,11 +30,7 @@ pub(super) async fn cells(session: &Session, log: &str, wanted: &[WantedCells]) 
     let Some(as_of) = row.optional(0, |row, column| row.time(column))? else { return Ok(nothing()) };
     let (behind, kept) = (behind(&row, 1)?, Kept::at(hour(&row, 3)?));
     let passed_over = row.number(4)?;
-    let runs: Vec<(usize, Run)> = wanted
-        .iter()
-        .enumerate()
-        .flat_map(|(place, wanted)| wanted.runs(kept, as_of).into_iter().map(move |run| (place, run)))
-        .collect();
+    let runs = runs(wanted, kept, as_of);
     let buckets = buckets_of(session, log, &runs).await?;
     let (pages, pending) =
         tokio::try_join!(pages(session, log, wanted, &runs, &buckets), pending(session, log))?;
