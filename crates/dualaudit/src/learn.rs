@@ -88,6 +88,15 @@ pub trait Ask: Sized + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The cells that it reads once it has those, and can do without: where they are more than one question may read,
+    /// [`Found::last`] is `None`.
+    ///
+    /// # Errors
+    /// When a key that was found makes no sense.
+    fn reads_last(&self, _as_of: Time, _found: &Found) -> Result<Vec<WantedCells>, LearnError> {
+        Ok(Vec::new())
+    }
+
     /// The answer that cells amount to.
     ///
     /// # Errors
@@ -136,6 +145,12 @@ pub async fn ask<A: Ask>(store: &dyn Store, asked: &A, now: Time) -> Result<Answ
     if !then.is_empty() {
         found.cells.extend(source.cells(&then).await?.cells);
     }
+    let last = asked.reads_last(as_of, &found)?;
+    found.last = match source.cells(&last).await {
+        Ok(found) => Some(found.cells),
+        Err(LearnError::Store(StoreError::TooSlow(_))) => None,
+        Err(error) => return Err(error),
+    };
     let mut answer = asked.answer(as_of, &found)?;
     asked.look_up(store, &found.logs, period, &mut answer).await?;
     Ok(Answer {

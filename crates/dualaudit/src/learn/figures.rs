@@ -217,6 +217,12 @@ pub(super) fn sample(counts: &Counts<Outcome>) -> Sample {
     Sample { successes: of(Outcome::Success), failures: of(Outcome::Partial) + of(Outcome::Failed) }
 }
 
+/// For figures that are left out where they are nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// A sum that counts something. None is negative, but in what is to be taken back.
 pub(super) fn whole(sum: i64) -> u64 {
     u64::try_from(sum).unwrap_or_default()

@@ -74,6 +74,8 @@ impl Given {
         let mut found = self.found(&asked.reads(self.as_of));
         let then = asked.reads_then(self.as_of, &found).expect(SOUND);
         found.cells.extend(self.found(&then).cells);
+        let last = asked.reads_last(self.as_of, &found).expect(SOUND);
+        found.last = Some(self.found(&last).cells);
         asked.answer(self.as_of, &found).expect(SOUND)
     }
 }

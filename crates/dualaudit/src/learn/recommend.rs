@@ -4,7 +4,7 @@
 //! namespace, then without the kind of target. Wide evidence counts as 20 executions at most, so that it decides only
 //! as long as little is known where the workflow is to run. The levels are the same for every candidate.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use dualaudit_record::{
     Time,
@@ -22,7 +22,7 @@ use super::{
         proportion::Sample,
     },
     question::given,
-    source::{FoundCell, Runs, of_log, row, runs},
+    source::{FoundCell, Row, Runs, of_log, row, runs},
     workflows::By,
 };
 use crate::{parameter, store::WantedCells};
@@ -84,8 +84,8 @@ impl Ask for Request {
         reads
     }
 
-    /// Of the workflows that are named: their versions, how long they take, and their steps. And all workflows, where too
-    /// few are known for what is alike.
+    /// Of the workflows that are named: their versions, and how long they take. And all workflows, where too few are known
+    /// for what is alike.
     fn reads_then(&self, as_of: Time, found: &Found) -> Result<Vec<WantedCells>, LearnError> {
         let Sorted { named, untested, .. } = self.sorted(found)?;
         let Times { all, lately, before } = self.times(as_of);
@@ -95,10 +95,23 @@ impl Ask for Request {
             let in_use = if candidate.was_run_lately { lately } else { before };
             reads.push(versions.runs(By::Version, in_use, Part::Ended));
             reads.push(self.timed(candidate).runs(By::Workflow, all, Part::Successful));
-            reads.push(candidate.anywhere().wanted(View::Steps, all, Part::All));
         }
         if untested.len() < self.limit {
             reads.push(counts(&self.everywhere(), lately));
+        }
+        Ok(reads)
+    }
+
+    /// The steps of the versions that are named: some workflows have ever other ones.
+    fn reads_last(&self, as_of: Time, found: &Found) -> Result<Vec<WantedCells>, LearnError> {
+        let all = self.times(as_of).all;
+        let mut reads = Vec::new();
+        for [versions, _timed] in found.cells[self.reads(as_of).len()..].as_chunks().0 {
+            let (of, period) = match most_run(&runs(versions)?) {
+                Some((workflow, version)) => (Filters::default().of(workflow, version), all),
+                None => (Filters::default(), Period { until: all.since, ..all }),
+            };
+            reads.push(of.wanted(View::Steps, period, Part::All));
         }
         Ok(reads)
     }
@@ -108,9 +121,11 @@ impl Ask for Request {
         let Times { all, lately, .. } = self.times(as_of);
         let mut then = found.cells[self.reads(as_of).len()..].iter();
         let mut next = || then.next().map(Vec::as_slice).unwrap_or_default();
+        let mut steps = found.last.as_ref().map(|last| last.iter());
         let mut recommended = Vec::new();
         for ranked in named {
-            let own = Own { versions: next(), timed: next(), steps: next() };
+            let steps = steps.as_mut().map(|steps| steps.next().map(Vec::as_slice).unwrap_or_default());
+            let own = Own { versions: next(), timed: next(), steps };
             recommended.push(self.recommendation(ranked, all, found, &own)?);
         }
         if untested.len() < self.limit {
@@ -200,13 +215,6 @@ struct Candidate {
     was_run_lately: bool,
 }
 
-impl Candidate {
-    /// Whatever it was run for.
-    fn anywhere(&self) -> Filters {
-        Filters::default().of(&self.workflow, None)
-    }
-}
-
 struct Ranked {
     candidate: Candidate,
     posterior: Posterior,
@@ -230,8 +238,8 @@ struct Own<'f> {
     versions: &'f [FoundCell],
     /// How long it takes.
     timed: &'f [FoundCell],
-    /// The steps of all versions.
-    steps: &'f [FoundCell],
+    /// The steps of the version; `None` where they are more than are read.
+    steps: Option<&'f [FoundCell]>,
 }
 
 /// A period, and what it is put together from.
@@ -302,8 +310,8 @@ impl Request {
             by_level.push(by_workflow(of_log(filters, &found.logs, next()))?);
         }
         let (lately, before) = (next(), next());
-        let in_use: HashSet<&str> =
-            lately.iter().map(|found| workflow(&found.key)).collect::<Result<_, _>>()?;
+        let mut in_use = by_workflow(lately)?;
+        in_use.retain(|_, known| known.sample.count() > 0);
         let tested = by_workflow(lately.iter().chain(before))?;
         let mut untested = Others::but(tested.keys().copied());
         for (why, filters) in self.alike() {
@@ -316,7 +324,7 @@ impl Request {
                 workflow: workflow.to_owned(),
                 evidence: each_without_those_before(samples),
                 harmful: known.harmful,
-                was_run_lately: in_use.contains(workflow),
+                was_run_lately: in_use.contains_key(workflow) || known.sample.count() == 0,
             };
             (workflow.to_owned(), candidate)
         });
@@ -374,7 +382,8 @@ impl Request {
         });
         let narrow = evidence.next().expect("there is a level");
         let wide = evidence.collect();
-        let version = version(&runs(own.versions)?);
+        let most_run = most_run(&runs(own.versions)?);
+        let version = most_run.and_then(|(_, version)| version).unwrap_or_default().to_owned();
         Ok(Recommendation {
             score,
             success: Success {
@@ -389,7 +398,10 @@ impl Request {
             in_flight: found.flights.of(&candidate.workflow, None),
             duration: Durations::of(&successful, minimum),
             duration_of,
-            timeouts: Timeouts::of(own.steps, &version, minimum)?,
+            timeouts: match own.steps {
+                Some(steps) => Timeouts::of(steps, &version, minimum)?,
+                None => Timeouts { steps_unread: true, ..Timeouts::default() },
+            },
             workflow: candidate.workflow,
             version,
         })
@@ -441,10 +453,13 @@ fn each_without_those_before(samples: impl IntoIterator<Item = Sample>) -> Vec<S
     samples.into_iter().map(without).collect()
 }
 
-/// The version that was run most; of several, the last by name.
-fn version(runs: &Runs<'_>) -> String {
-    let most = runs.iter().max_by_key(|(_, cell)| Tally::of(&cell.ended).executions);
-    most.and_then(|((_, version), _)| *version).unwrap_or_default().to_owned()
+/// The version that was run most; of several, that which succeeded most, and then the last by name.
+fn most_run<'f>(runs: &Runs<'f>) -> Option<Row<'f>> {
+    let most = runs.iter().max_by_key(|(row, cell)| {
+        let Tally { executions, success, .. } = Tally::of(&cell.ended);
+        (executions, success, **row)
+    });
+    most.map(|(row, _)| *row)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ask, Filters, Found, LearnError, Links, Period, Question, Unanswerable,
-    figures::{Rate, Tally, whole},
+    figures::{Rate, Tally, is_zero, whole},
     question::given,
     source::{Row, runs},
     workflows::By,
@@ -91,6 +91,7 @@ impl Ask for Request {
             workflows,
             more_workflows,
             disagreements: Vec::new(),
+            disagreements_gone: 0,
             more: false,
         })
     }
@@ -102,7 +103,7 @@ impl Ask for Request {
         period: Period,
         answer: &mut Verdicts,
     ) -> Result<(), StoreError> {
-        let Verdicts { total: Judged { disagreeing, .. }, disagreements, .. } = answer;
+        let Verdicts { total: Judged { disagreeing, .. }, disagreements, disagreements_gone, .. } = answer;
         let mut looks = 0;
         // Log by log, and again where what was found is not what is asked for.
         let mut left: VecDeque<Looking> = logs.iter().map(Looking::begin).collect();
@@ -128,6 +129,10 @@ impl Ask for Request {
         }
         disagreements.sort_by_key(|it| Reverse(it.reviewed_at));
         more |= !left.is_empty();
+        // Reviews of what was purged are counted, and lead to no execution any more.
+        if !more {
+            *disagreements_gone = (*disagreeing).saturating_sub(disagreements.len() as u64);
+        }
         answer.more = (more && (disagreements.len() as u64) < *disagreeing) || disagreements.len() > LISTED;
         disagreements.truncate(LISTED);
         Ok(())
@@ -194,6 +199,9 @@ pub struct Verdicts {
     pub more_workflows: bool,
     /// Executions whose newest verdict disagrees with how they turned out, the newest review first.
     pub disagreements: Vec<Disagreement>,
+    /// How many more were counted, of executions that are there no more: they were purged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disagreements_gone: u64,
     /// There are more of these, or there may be: only so many reviews are looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,

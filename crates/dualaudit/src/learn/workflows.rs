@@ -10,7 +10,7 @@ use dualaudit_record::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ask, Flights, Found, LearnError, Links, Period, Question, Unanswerable,
+    Ask, Filters, Flights, Found, LearnError, Links, Period, Question, Unanswerable,
     figures::{CONFIDENCE, Durations, Estimate, InFlight, Rate, Tally, all_durations, whole},
     inference::{
         proportion::difference,
@@ -78,13 +78,14 @@ impl Ask for Request {
         &self.question
     }
 
-    /// The period, and the one before; and the period as a series.
+    /// The period, and the one before; the period as a series; and the workflows that one is compared with.
     fn reads(&self, as_of: Time) -> Vec<WantedCells> {
         let period = self.period(as_of);
         let Self { question: Question { filters, .. }, by, series, .. } = self;
         let mut reads =
             vec![filters.runs(*by, period, Part::All), filters.runs(*by, period.before(as_of), Part::Ended)];
         reads.extend(series.then(|| filters.series(*by, period)));
+        reads.extend(self.group().map(|group| group.runs(By::Workflow, period, Part::Counts)));
         reads
     }
 
@@ -96,7 +97,11 @@ impl Ask for Request {
             sums.runs.entry(row).or_default();
         }
         let series = if self.series { ended_by_stretch(&found.cells[2], as_of)? } else { BTreeMap::new() };
-        Ok(self.told(period, period.before(as_of), &sums, &found.flights, &series))
+        let group = match (self.group(), found.cells.last()) {
+            (Some(_), Some(group)) => self.shrunk(&runs(group)?),
+            _ => self.shrunk(&sums.runs),
+        };
+        Ok(self.told(period, period.before(as_of), &sums, &found.flights, &series, &group))
     }
 }
 
@@ -163,7 +168,8 @@ pub struct Effectiveness {
     /// Their mean; null of none.
     pub mean: Option<f64>,
     /// The mean, drawn towards that of the workflows for the same incident type, the more the fewer executions there
-    /// are; only where an incident type is asked for, and at least three workflows of it have scores.
+    /// are; only where an incident type is asked for, and at least three workflows of it have scores. Which one is asked
+    /// about makes no difference.
     pub shrunk: Option<f64>,
     /// How much of that is its own, 0..1.
     pub weight: Option<f64>,
@@ -180,6 +186,8 @@ pub struct Effectiveness {
 pub enum Unshrunk {
     /// No incident type was asked for: workflows for different incidents have no common mean.
     NoIncidentType,
+    /// Versions are told apart: only workflows are drawn towards each other.
+    Versions,
     /// Fewer than three workflows have scores: nothing tells how workflows differ.
     TooFewWorkflows,
     /// No workflow has two scores: nothing tells how executions differ.
@@ -242,6 +250,9 @@ fn points(stretches: &BTreeMap<Stretch, Counts<Ended>>) -> Vec<Point> {
     stretches.iter().map(point).collect()
 }
 
+/// The means of workflows, drawn towards that of all, or why they are not.
+type Group<'f> = Result<BTreeMap<&'f str, shrinkage::Shrunk>, Unshrunk>;
+
 /// What the answer is made of, by row.
 struct Sums<'f> {
     runs: Runs<'f>,
@@ -249,6 +260,39 @@ struct Sums<'f> {
 }
 
 impl Request {
+    /// The workflows among which one that is asked about stands, where it alone is.
+    fn group(&self) -> Option<Filters> {
+        let filters = &self.question.filters;
+        let is_one_of_a_type = filters.workflow.is_some() && filters.incident_type.is_some();
+        (is_one_of_a_type && !self.tells_versions()).then(|| Filters {
+            workflow: None,
+            version: None,
+            ..filters.clone()
+        })
+    }
+
+    fn tells_versions(&self) -> bool {
+        self.by == By::Version || self.question.filters.version.is_some()
+    }
+
+    /// The means of a group of workflows, each drawn towards that of all.
+    fn shrunk<'f>(&self, group: &Runs<'f>) -> Group<'f> {
+        if self.question.filters.incident_type.is_none() {
+            return Err(Unshrunk::NoIncidentType);
+        }
+        if self.tells_versions() {
+            return Err(Unshrunk::Versions);
+        }
+        let scores: Vec<_> = group.values().map(|cell| moments(&scores(cell))).collect();
+        match shrink(&scores) {
+            Shrinkage::TooFewWorkflows => Err(Unshrunk::TooFewWorkflows),
+            Shrinkage::SingleRuns => Err(Unshrunk::SingleExecutions),
+            Shrinkage::Shrunk(shrunk) => {
+                Ok(group.keys().map(|(workflow, _)| *workflow).zip(shrunk.workflows).collect())
+            }
+        }
+    }
+
     /// The answer, from sums of the period and of the one before.
     fn told(
         &self,
@@ -257,11 +301,10 @@ impl Request {
         sums: &Sums<'_>,
         flights: &Flights,
         series: &Series<'_>,
+        group: &Group<'_>,
     ) -> Workflows {
         let Self { question: Question { filters, minimum, .. }, limit, .. } = self;
         let minimum = *minimum;
-        let scores: Vec<Scores> = sums.runs.values().map(|cell| scores(cell)).collect();
-        let group = shrunk(filters.incident_type.is_some(), &scores);
         let tallies: Vec<Tally> = sums.runs.values().map(|cell| Tally::of(&cell.ended)).collect();
         let mut ranked: Vec<_> = sums.runs.iter().enumerate().collect();
         // Stable, so equals stay in the order of their names.
@@ -282,7 +325,7 @@ impl Request {
                 success: rate(tally.success),
                 partial: rate(tally.partial),
                 failed: rate(tally.failed),
-                effectiveness: effectiveness(&scores[place], reported, &group, place, minimum),
+                effectiveness: effectiveness(&scores(cell), reported, group, workflow, minimum),
                 duration: Durations::of(successful.unwrap_or(&Sketch::default()), minimum),
                 duration_of_all: Durations::of(&all_durations(cell), minimum),
                 queued: Durations::of(&cell.queued.sketch, minimum),
@@ -324,26 +367,15 @@ fn moments(scores: &Scores) -> shrinkage::Scores {
     shrinkage::Scores { runs: count, mean, variance }
 }
 
-fn shrunk(of_one_type: bool, scores: &[Scores]) -> Result<Vec<shrinkage::Shrunk>, Unshrunk> {
-    if !of_one_type {
-        return Err(Unshrunk::NoIncidentType);
-    }
-    match shrink(&scores.iter().map(moments).collect::<Vec<_>>()) {
-        Shrinkage::TooFewWorkflows => Err(Unshrunk::TooFewWorkflows),
-        Shrinkage::SingleRuns => Err(Unshrunk::SingleExecutions),
-        Shrinkage::Shrunk(group) => Ok(group.workflows),
-    }
-}
-
 fn effectiveness(
     scores: &Scores,
     reported: u64,
-    group: &Result<Vec<shrinkage::Shrunk>, Unshrunk>,
-    place: usize,
+    group: &Group<'_>,
+    workflow: &str,
     minimum: u64,
 ) -> Effectiveness {
     let count = whole(scores.count);
-    let shrunk = group.as_ref().ok().map(|group| group[place]);
+    let shrunk = group.as_ref().ok().and_then(|group| group.get(workflow));
     Effectiveness {
         count,
         reported,
@@ -378,5 +410,31 @@ mod tests {
         assert_eq!((answer.total.executions, answer.total.success, answer.workflows.len()), (2, 1, 1));
         let elsewhere = asked::<Request>(&[("namespace", "nowhere")], now);
         assert_eq!(Given::of("default", &records, now).ask(&elsewhere).total.executions, 0);
+    }
+
+    #[test]
+    fn a_mean_is_drawn_the_same_whichever_workflow_is_asked_about() {
+        let now = sample::at(3600);
+        let of = |workflow: &str, n: i32| WorkflowExecutionAudit {
+            workflow_name: workflow.to_owned(),
+            incident_type: Some("oom".to_owned()),
+            effectiveness_score: f64::from(n) / 10.0,
+            completed_at: sample::at(0),
+            ..sample::record(&format!("{workflow}-{n}"))
+        };
+        let records: Vec<_> = [("a", 1), ("b", 3), ("c", 5)]
+            .into_iter()
+            .flat_map(|(it, n)| [of(it, n), of(it, n + 2)])
+            .collect();
+        let given = Given::of("default", &records, now);
+        let ask = |pairs: &[(&str, &str)]| {
+            let answer = given.ask(&asked::<Request>(pairs, now));
+            answer.workflows.into_iter().find(|it| it.workflow == "b").unwrap().effectiveness
+        };
+        let among_all = ask(&[("incident_type", "oom")]);
+        assert!(among_all.weight.is_some_and(|weight| weight > 0.0 && weight < 1.0), "{among_all:?}");
+        assert_eq!(ask(&[("incident_type", "oom"), ("workflow", "b")]), among_all);
+        assert_eq!(ask(&[("incident_type", "oom"), ("by", "version")]).unshrunk, Some(Unshrunk::Versions));
+        assert_eq!(ask(&[("workflow", "b")]).unshrunk, Some(Unshrunk::NoIncidentType));
     }
 }

@@ -59,9 +59,12 @@ impl Present for Request {
         notes.extend(harmful.map(|it| {
             format!("{} was found harmful {}: look there first.", shown(&it.workflow), times(it.harmful))
         }));
-        for it in recommended.iter().filter(|it| !it.timeouts.steps.is_empty()) {
+        for it in recommended.iter().filter(|it| !it.timeouts.steps.is_empty() || it.timeouts.steps_unread) {
             notes.push(format!("\nTimeouts of {} {}", shown(&it.workflow), shown(plot::named(&it.version))));
             notes.extend(it.timeouts.steps.iter().map(timeout));
+            if it.timeouts.steps_unread {
+                notes.push("  its steps have more names than can be read".to_owned());
+            }
             if it.timeouts.steps_left_out > 0 {
                 notes.push(format!("  and {} steps more", it.timeouts.steps_left_out));
             }

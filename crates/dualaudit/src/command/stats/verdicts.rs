@@ -46,7 +46,12 @@ impl Present for Request {
 
     fn notes(answer: &Answer<Verdicts>) -> Vec<String> {
         let Verdicts {
-            total: Judged { reviewed, disagreeing, .. }, more_workflows, disagreements, more, ..
+            total: Judged { reviewed, disagreeing, .. },
+            more_workflows,
+            disagreements,
+            disagreements_gone,
+            more,
+            ..
         } = &answer.answer;
         let mut notes = vec![format!(
             "{} of {} executions were reviewed; verdicts are no part of success.",
@@ -59,6 +64,9 @@ impl Present for Request {
             notes.push(format!("\n{disagreeing} verdicts disagree with how the execution turned out"));
         }
         notes.extend(disagreements.iter().map(said));
+        if *disagreements_gone > 0 {
+            notes.push(format!("  {disagreements_gone} more were counted, of executions that were purged."));
+        }
         if *more {
             notes.push("  There are more, which are not shown.".to_owned());
         }

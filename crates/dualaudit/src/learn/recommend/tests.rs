@@ -229,6 +229,13 @@ fn the_version_is_the_one_that_is_run_lately() {
     );
     let old = ask(&given, &[("incident_type", "oom"), ("until", "50d")]);
     assert_eq!(old.recommended[0].version, "v1");
+    // What was only cancelled was not run.
+    let mut given = Given::nothing(now());
+    given.give("one", &Contribution::of(&of("v1", 40)), 100);
+    let cancelled = WorkflowExecutionAudit { status: Status::Cancelled, ..of("v2", 99) };
+    given.give("one", &Contribution::of(&cancelled), 1);
+    let it = &ask_here(&given).recommended[0];
+    assert_eq!((it.version.as_str(), it.timeouts.steps.is_empty()), ("v1", false));
 }
 
 #[test]
@@ -257,6 +264,20 @@ fn timeouts_are_twice_what_nearly_all_that_complete_take() {
     let absurd = [("incident_type", "oom"), ("minimum", "1000000")];
     let step = &ask(&given, &absurd).recommended[0].timeouts.steps[0];
     assert_eq!((step.timeout, step.duration.insufficient_data), (None, true));
+}
+
+#[test]
+fn steps_that_are_too_many_to_be_read_keep_nothing_else_from_being_told() {
+    let mut given = Given::nothing(now());
+    ran(&mut given, "a", HERE, 9, 1);
+    let asked = asked::<Request>(&[("incident_type", "oom")], now());
+    let mut found = given.found(&asked.reads(now()));
+    let then = asked.reads_then(now(), &found).unwrap();
+    found.cells.extend(given.found(&then).cells);
+    let answer = asked.answer(now(), &Found { last: None, ..found }).unwrap();
+    let it = &answer.recommended[0];
+    assert_eq!((it.workflow.as_str(), it.version.as_str(), it.narrow.success.of), ("a", "v1.2.0", 10));
+    assert_eq!(it.timeouts, Timeouts { steps_unread: true, ..Timeouts::default() });
 }
 
 #[test]

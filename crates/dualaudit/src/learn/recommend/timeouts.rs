@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LearnError;
 use crate::learn::{
-    figures::{Durations, Rate, whole},
+    figures::{Durations, Rate, is_zero, whole},
     source::FoundCell,
     steps::steps,
 };
@@ -29,11 +29,9 @@ pub struct Timeouts {
     /// How many there are beyond these.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub steps_left_out: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+    /// There are more of them, of ever other names, than one question may read: none is told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub steps_unread: bool,
 }
 
 /// How long a step may take.
@@ -61,7 +59,11 @@ impl Timeouts {
         let steps = steps(cells, Some(version))?;
         let steps_left_out = steps.len().saturating_sub(MOST) as u64;
         let told = |((number, action), cell)| timeout(number, action, &cell, minimum);
-        Ok(Self { steps: steps.into_iter().take(MOST).map(told).collect(), steps_left_out })
+        Ok(Self {
+            steps: steps.into_iter().take(MOST).map(told).collect(),
+            steps_left_out,
+            steps_unread: false,
+        })
     }
 }
 
