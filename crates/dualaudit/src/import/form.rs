@@ -54,13 +54,28 @@ fn form(head: &[u8], is_whole: bool) -> Form {
         None => Form::Other("this begins with more than 64 KiB of nothing"),
         // A first line longer than this may be a list that goes on for gigabytes.
         Some(b'{' | b'[') if end.is_none() => Form::Values,
+        // The first line may be torn, and the others stand alone all the same.
+        Some(b'{') if goes_on_in_lines(head, line.len()) => Form::Lines,
         Some(b'{' | b'[') => match serde_json::from_slice::<IgnoredAny>(line) {
             Err(error) if error.is_eof() => Form::Values,
             Ok(_) | Err(_) => Form::Lines,
         },
         Some(_) if is_header(line) => Form::Csv,
+        Some(_) if line.trim_ascii_end().ends_with(b"}") && goes_on_in_lines(head, line.len()) => Form::Lines,
         Some(_) => Form::Yaml,
     }
+}
+
+/// Whether the line after the first is an object of its own.
+fn goes_on_in_lines(head: &[u8], first: usize) -> bool {
+    // A list or an object that is laid out breaks its lines there.
+    if head[..first].trim_ascii_end().ends_with(b"[") || head[..first].trim_ascii_end().ends_with(b"{") {
+        return false;
+    }
+    let Some(second) = head[first..].trim_ascii_start().split(|&byte| byte == b'\n').next() else {
+        return false;
+    };
+    second.starts_with(b"{\"") && serde_json::from_slice::<IgnoredAny>(second).is_ok()
 }
 
 fn is_header(line: &[u8]) -> bool {
@@ -81,6 +96,9 @@ mod tests {
             ("{\"id\": \"a\"}\n{\"id\"", Form::Lines),
             ("\n  {\"id\": \"a\"}\n", Form::Lines),
             ("{\"id\": a}\n{}", Form::Lines),
+            ("{\"items\": [\n{\"id\": \"a\"}\n]}", Form::Values),
+            ("{\"id\": \"torn\n{\"id\": \"a\"}\n", Form::Lines),
+            ("rn\": 0}\n{\"id\": \"a\"}\n", Form::Lines),
             ("{\"id\": \"a\"}", Form::Values),
             ("{\n  \"id\": \"a\"\n}", Form::Values),
             ("[\n{}]", Form::Values),

@@ -88,6 +88,16 @@ enum At {
     Meter(Meter),
 }
 
+/// What a list of Kubernetes has.
+pub(super) const LIST_KEYS: [&str; 4] = ["apiVersion", "items", "kind", "metadata"];
+
+/// Why something with `items` is neither a list nor anything else.
+pub(super) fn no_list(key: &str) -> String {
+    format!(
+        "it has items, and also {key:.100}: a list has apiVersion, kind and metadata beside them, and nothing else has items"
+    )
+}
+
 /// Reads a value and tells of what is in it.
 struct Told<'a, 'b> {
     setting: Setting<'a>,
@@ -114,7 +124,15 @@ impl Told<'_, '_> {
             meter.begin_next();
         }
         let (name, content) = value::told(json, self.setting);
-        if (self.each)(Item { line, name, content }).is_break() {
+        self.give(Item { line, name, content })
+    }
+
+    fn refuse<E: serde::de::Error>(&mut self, line: u64, reason: String) -> Result<(), E> {
+        self.give(refused(line, reason))
+    }
+
+    fn give<E: serde::de::Error>(&mut self, item: Item) -> Result<(), E> {
+        if (self.each)(item).is_break() {
             self.stopped = true;
             return Err(E::custom("nothing more is wanted"));
         }
@@ -151,8 +169,11 @@ impl<'de> Visitor<'de> for Whole<'_, '_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let line = self.0.line();
-        let (mut text, mut is_list) = (String::from("{"), false);
+        let (mut text, mut is_list, mut foreign) = (String::from("{"), false, None);
         while let Some(key) = map.next_key::<String>()? {
+            if !LIST_KEYS.contains(&key.as_str()) {
+                foreign.get_or_insert_with(|| key.clone());
+            }
             if key == "items" {
                 is_list = true;
                 map.next_value_seed(Items(self.0))?;
@@ -167,7 +188,11 @@ impl<'de> Visitor<'de> for Whole<'_, '_, '_> {
             text.push_str(raw.get());
         }
         text.push('}');
-        if is_list { Ok(()) } else { self.0.tell(line, &text) }
+        match foreign {
+            Some(key) if is_list => self.0.refuse(line, no_list(&key)),
+            _ if is_list => Ok(()),
+            _ => self.0.tell(line, &text),
+        }
     }
 }
 

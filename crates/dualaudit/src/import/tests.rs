@@ -179,6 +179,31 @@ kind: List
 }
 
 #[test]
+fn the_last_item_of_a_yaml_list_that_breaks_off_is_not_taken() {
+    let item = |name: &str| format!("- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: {name}\n");
+    let items = format!("items:\n{}{}", item("a"), item("b"));
+    let found = told(&format!("apiVersion: v1\n{items}"));
+    assert!(found[0].starts_with("3 a: refused is \"ConfigMap\""), "{found:?}");
+    assert!(found[1].starts_with("7 : refused the list has no kind"), "{found:?}");
+    for whole in
+        [format!("apiVersion: v1\n{items}kind: List\n"), format!("apiVersion: v1\nkind: List\n{items}")]
+    {
+        let found = told(&whole);
+        assert!(found.len() == 2 && found[1].contains(" b: refused is"), "{found:?}");
+    }
+}
+
+#[test]
+fn items_are_those_of_a_list_and_of_nothing_else() {
+    let mut with_items = record("a");
+    with_items["items"] = json!([]);
+    for text in [with_items.to_string(), "id: a\nitems:\nworkflow_name: b\n".to_owned()] {
+        let Content::Refused(reason) = &all(&text)[0].content else { panic!("{text}") };
+        assert!(reason.starts_with("it has items, and also "), "{reason}");
+    }
+}
+
+#[test]
 fn what_is_no_record_says_why() {
     for (text, reason) in [
         ("{\"id\": \"a\", \"steps\": 3}", "steps: "),

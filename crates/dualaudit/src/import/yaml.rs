@@ -24,7 +24,7 @@ pub(super) fn documents(
     setting: Setting<'_>,
     each: &mut Each<'_>,
 ) -> io::Result<()> {
-    let mut parts = Parts { part: Part::default(), items: Items::None, setting, each };
+    let mut parts = Parts { part: Part::default(), items: Items::None, list: List::default(), setting, each };
     let mut bytes = Vec::new();
     let mut number = 0;
     while let Some(whole) = line(&mut reader, &mut bytes)? {
@@ -41,6 +41,9 @@ pub(super) fn documents(
     let _ = parts.end_document();
     Ok(())
 }
+
+/// Why the last item of a list is not taken.
+const CUT_OFF: &str = "the list has no kind, neither before its items nor behind them, so it may be cut off here: import the whole of it";
 
 /// Where in a document we are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,9 +66,32 @@ struct Part {
     is_too_large: bool,
 }
 
+/// What stands beside the items of a list.
+#[derive(Default)]
+struct List {
+    line: u64,
+    has_kind: bool,
+    /// A key that no list has.
+    foreign: Option<String>,
+}
+
+impl List {
+    /// Notes a line that stands beside the items.
+    fn note(&mut self, text: &str) {
+        let Some((key, _)) = text.split_once(':').filter(|_| !text.starts_with([' ', '#', '-'])) else {
+            return;
+        };
+        self.has_kind |= key == "kind";
+        if !json::LIST_KEYS.contains(&key) {
+            self.foreign.get_or_insert_with(|| key.to_owned());
+        }
+    }
+}
+
 struct Parts<'a, 'b> {
     part: Part,
     items: Items,
+    list: List,
     setting: Setting<'a>,
     each: &'a mut Each<'b>,
 }
@@ -84,7 +110,9 @@ impl Parts<'_, '_> {
         match self.items {
             Items::None if text.trim_end() == "items:" => {
                 // What stood before it says what kind of list it is; each item says what it is itself.
-                self.part = Part::default();
+                let before = std::mem::take(&mut self.part);
+                self.list.line = number;
+                before.text.lines().for_each(|line| self.list.note(line));
                 self.items = Items::Awaited;
             }
             Items::None => self.push(number, text),
@@ -99,10 +127,11 @@ impl Parts<'_, '_> {
             Items::In(at) if is_empty || column > at => self.push(number, text),
             Items::Awaited if is_empty => {}
             Items::Awaited | Items::In(_) => {
+                self.list.note(text);
                 self.end_part()?;
                 self.items = Items::Over;
             }
-            Items::Over => {}
+            Items::Over => self.list.note(text),
         }
         ControlFlow::Continue(())
     }
@@ -132,11 +161,20 @@ impl Parts<'_, '_> {
 
     fn end_document(&mut self) -> ControlFlow<()> {
         let items = std::mem::replace(&mut self.items, Items::None);
-        if matches!(items, Items::Over | Items::Awaited) {
-            self.part = Part::default();
-            return ControlFlow::Continue(());
+        let List { line, has_kind, foreign } = std::mem::take(&mut self.list);
+        match items {
+            Items::Over | Items::Awaited => self.part = Part::default(),
+            // kubectl writes `kind` behind the items, so what ends within them was cut off.
+            Items::In(_) if !has_kind => {
+                let Part { line, .. } = std::mem::take(&mut self.part);
+                self.refuse(line, CUT_OFF.to_owned())?;
+            }
+            Items::None | Items::In(_) => self.end_part()?,
         }
-        self.end_part()
+        match foreign {
+            Some(key) => self.refuse(line, json::no_list(&key)),
+            None => ControlFlow::Continue(()),
+        }
     }
 
     fn end_part(&mut self) -> ControlFlow<()> {
