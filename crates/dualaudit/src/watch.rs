@@ -16,13 +16,13 @@ use dualaudit_record::{
     execution::{AdaptiveAdjustment, StepExecutionAudit, StoredExecution},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     live::{Board, Change},
     query::{Missing, Sides, Summary, Warning},
-    store::{SharedStore, StoreError, StoredEntry, UnreadableEntry, Which},
+    store::{Head, SharedStore, Store, StoreError, StoredEntry, UnreadableEntry, Which},
 };
 
 mod follow;
@@ -31,6 +31,7 @@ mod position;
 mod tests;
 
 pub use follow::{Following, follow};
+use position::mark;
 pub use position::{BadPosition, Position};
 
 /// How often the logs are looked at.
@@ -41,6 +42,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAGE: u32 = 256;
 /// What may be told before the slowest of those who follow has taken it.
 const TOLD: usize = 4096;
+/// Bytes of its rows, beside each of which is as much that is asked about: beyond this whoever takes nothing more has to come
+/// again.
+const TOLD_BYTES: usize = 32 << 20;
 /// Entries that one may be behind and still be told each of them.
 pub const MOST_BEHIND: u64 = 10_000;
 
@@ -54,6 +58,17 @@ pub struct Told {
     /// Where one goes on who has heard this; nowhere, where it is about what is live.
     pub position: Option<Position>,
     of: Of,
+    _held: Option<Held>,
+}
+
+/// Bytes that count as long as they are held.
+#[derive(Debug)]
+struct Held(usize, Arc<watch::Sender<usize>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.1.send_modify(|all| *all -= self.0);
+    }
 }
 
 /// What is told.
@@ -68,6 +83,8 @@ pub enum Event {
     Recorded,
     /// All that was live was told.
     Ready,
+    /// Nothing that is wanted happened up to here.
+    Bookmark,
     /// What was told before is not to be gone on with: everything is told anew.
     Reset,
     /// Something is missing from now on.
@@ -82,6 +99,7 @@ impl Event {
             Self::Gone => "gone",
             Self::Recorded => "recorded",
             Self::Ready => "ready",
+            Self::Bookmark => "bookmark",
             Self::Reset => "reset",
             Self::Warning => "warning",
         }
@@ -133,6 +151,8 @@ struct Shared {
     told: broadcast::Sender<Arc<Told>>,
     /// How far the logs were told.
     position: Mutex<Position>,
+    /// Bytes of what is told and not yet taken by all.
+    held: Arc<watch::Sender<usize>>,
 }
 
 impl Hub {
@@ -151,9 +171,9 @@ impl Hub {
         if let Some(running) = feed.upgrade() {
             return Ok(running);
         }
-        let position = Position::of(&self.store.logs().await?);
+        let position = at_the_end(self.store.as_ref()).await?;
         let (live, told) = (self.live.clone(), broadcast::Sender::new(TOLD));
-        let shared = Arc::new(Shared { live, told, position: position.into() });
+        let shared = Arc::new(Shared { live, told, position: position.into(), held: Arc::default() });
         let mut tasks = vec![AbortOnDropHandle::new(tokio::spawn(tell_recorded(
             self.store.clone(),
             Arc::clone(&shared),
@@ -181,7 +201,20 @@ impl Shared {
 
     fn tell(&self, told: Told) {
         // Nobody may be left to hear it.
-        let _ = self.told.send(Arc::new(told));
+        let _ = self.told.send(self.weighed(told));
+    }
+
+    /// What is told, counted as long as anybody holds it.
+    fn weighed(&self, told: Told) -> Arc<Told> {
+        let bytes = told.data.len();
+        self.held.send_modify(|all| *all += bytes);
+        Arc::new(Told { _held: Some(Held(bytes, Arc::clone(&self.held))), ..told })
+    }
+
+    /// Ends when more is held than may be.
+    async fn overfull(&self) {
+        // The sender is here.
+        let _ = self.held.subscribe().wait_for(|&bytes| bytes > TOLD_BYTES).await;
     }
 
     /// Tells an entry, if it is an execution's, and that its log was told up to there.
@@ -200,18 +233,48 @@ fn recorded(
     position: &mut Position,
     live: Option<&Board>,
 ) -> Option<Told> {
-    let index = entry.as_ref().map_or_else(|unreadable| unreadable.index, |entry| entry.index);
-    position.went_to(log, index + 1);
+    let (index, mark) = place(&entry);
+    position.went_to(log, index + 1, mark);
     let Entry::Execution(execution) = entry.ok()?.body.left()?.clone() else { return None };
     let StoredExecution { record, .. } = &*execution;
-    let of = Of::Recorded { log: log.to_owned(), record: Box::new(record.clone()) };
+    // What is asked about, without what may be large.
+    let asked_about = WorkflowExecutionAudit {
+        step_executions: Vec::new(),
+        adaptive_adjustments: Vec::new(),
+        error_message: String::new(),
+        ..record.clone()
+    };
+    let of = Of::Recorded { log: log.to_owned(), record: Box::new(asked_about) };
     let summary = Summary::recorded(log, *execution, live);
     Some(Told {
         event: Event::Recorded,
         data: serde_json::to_string(&summary).expect("a row is JSON"),
         position: Some(position.clone()),
         of,
+        _held: None,
     })
+}
+
+/// The index of an entry, and its mark where it can be read.
+fn place(entry: &Result<StoredEntry, UnreadableEntry>) -> (u64, Option<String>) {
+    match entry {
+        Ok(entry) => (entry.index, Some(mark(&entry.leaf_hash))),
+        Err(unreadable) => (unreadable.index, None),
+    }
+}
+
+/// The end of all logs.
+async fn at_the_end(store: &dyn Store) -> Result<Position, StoreError> {
+    let mut position = Position::default();
+    for Head { log, size, .. } in store.logs().await? {
+        let last = match size.checked_sub(1) {
+            Some(last) => store.read_entries(&log, Which::All, last, 1).await?,
+            None => Vec::new(),
+        };
+        let mark = last.first().and_then(|entry| place(entry).1);
+        position.went_to(&log, size, mark);
+    }
+    Ok(position)
 }
 
 impl Told {
@@ -233,17 +296,17 @@ impl Told {
             None => LiveTold { summary, step_executions: None, adaptive_adjustments: None },
         };
         let data = serde_json::to_string(&told).expect("a row is JSON");
-        Self { event, data, position: None, of: Of::Live(change) }
+        Self { event, data, position: None, of: Of::Live(change), _held: None }
     }
 
     fn to_all(event: Event, data: String, position: Option<Position>) -> Self {
-        Self { event, data, position, of: Of::All }
+        Self { event, data, position, of: Of::All, _held: None }
     }
 
     fn warning(warning: &Warning) -> Self {
         let data = serde_json::to_string(warning).expect("a warning is JSON");
         let of = warning.log.clone().map_or(Of::All, Of::Cluster);
-        Self { event: Event::Warning, data, position: None, of }
+        Self { event: Event::Warning, data, position: None, of, _held: None }
     }
 }
 

@@ -2,8 +2,9 @@
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
 //! Parameters: those of a list that are about executions, and `id`. First come all live executions, then `ready`, then what
-//! happens: `live` and `gone` with the row of a list, of `live` also with its steps; `recorded` with the row. `recorded` and
-//! `ready` have an id: `Last-Event-ID` with the last one goes on after it, and none that was recorded meanwhile is missing.
+//! happens: `live` and `gone` with the row of a list, of `live` also with its steps; `recorded` with the row. `recorded`,
+//! `ready` and `bookmark` have an id: `Last-Event-ID` with the last one goes on after it, and none that was recorded meanwhile
+//! is missing.
 //! `reset` says that it is too old for that. Whoever reads too slowly is disconnected, and comes again.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -55,13 +56,13 @@ impl Watchers {
 }
 
 pub(super) fn call() -> Call {
-    let example =
-        "event: ready\nid: eyJuZXh0Ijp7Imh0dHAiOjQyfSwiY2hlY2siOiIwNmZhNjc5MGJmNmNiNjU3In0\ndata: {}\n\n";
+    let example = "event: ready\nid: eyJuZXh0Ijp7Imh0dHAiOls0MiwiMGExYjJjM2Q0ZTVmNjA3MSJdfSwiY2hlY2siOiIzNDNhMzdkNTU3NmU2NjJiIn0\ndata: {}\n\n";
     let filters = parameters::filters().into_iter().filter(|it| !["counted", "review"].contains(&it.name()));
     Call::new(Tag::Executions, "watchExecutions", "What is live and what is recorded, as it happens")
         .saying(
             "Server-sent events: `live` and `gone` with the row of a list, first of all that is live; `ready`; `recorded` with \
-             the row; `warning`; `reset`. The ids of `ready` and `recorded` are positions, from which a stream goes on.",
+             the row; `bookmark`; `warning`; `reset`. The ids of `ready`, `recorded` and `bookmark` are positions, from which a \
+             stream goes on.",
         )
         .given(filters)
         .given(parameters::sides())
@@ -71,7 +72,7 @@ pub(super) fn call() -> Call {
                 "Last-Event-ID",
                 "The id of the last event that was read: what was recorded since is told first.",
                 json!({"type": "string", "format": "cursor"}),
-                "eyJuZXh0Ijp7Imh0dHAiOjQyfSwiY2hlY2siOiIwNmZhNjc5MGJmNmNiNjU3In0",
+                "eyJuZXh0Ijp7Imh0dHAiOls0MiwiMGExYjJjM2Q0ZTVmNjA3MSJdfSwiY2hlY2siOiIzNDNhMzdkNTU3NmU2NjJiIn0",
             ),
         ])
         .answers(200, Answer::empty("The stream.").or("text/event-stream", json!({"type": "string"})).example(json!(example)))

@@ -1,10 +1,13 @@
 //! One who follows: what is owed is told first, then what is live, then whatever happens.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
-use super::{Event, Feed, Hub, MOST_BEHIND, Of, PAGE, Position, Told, recorded};
+use super::{Event, Feed, Hub, MOST_BEHIND, Of, PAGE, Position, Told, place, recorded};
 use crate::{
     live::{Board, Change},
     query::{Asked, ListRequest, Tier, missing_live},
@@ -15,6 +18,11 @@ use crate::{
 const WAITING: usize = 16;
 /// How long somebody may take nothing of what waits.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked at how far the logs were told without anything that is wanted, and after how many entries, or how
+/// long, one is told of that.
+const LOOK: Duration = Duration::from_secs(1);
+const BOOKMARK_ENTRIES: u64 = MOST_BEHIND / 10;
+const BOOKMARK: Duration = Duration::from_secs(15);
 /// How long a cluster that is still being listed is waited for: what is live of it is told as live then, and not as
 /// recorded alone.
 const LISTING: Duration = Duration::from_secs(5);
@@ -106,7 +114,9 @@ impl Follower {
         let now = now.within(self.following.request.filter.within.as_deref());
         if let Some(before) = self.following.after.take() {
             match before.behind(&now) {
-                Some(behind) if behind <= MOST_BEHIND => self.tell_since(before, &now).await?,
+                Some(behind) if behind <= MOST_BEHIND && self.is_of_these_logs(&before).await? => {
+                    self.tell_since(before, &now).await?;
+                }
                 _ => self.send(Told::to_all(Event::Reset, "{}".to_owned(), None)).await?,
             }
         }
@@ -114,11 +124,20 @@ impl Follower {
             self.send(Told::warning(&warning)).await?;
         }
         let seen = self.tell_live().await?;
-        self.send(Told::to_all(Event::Ready, "{}".to_owned(), Some(now))).await?;
+        self.send(Told::to_all(Event::Ready, "{}".to_owned(), Some(now.clone()))).await?;
+        let (mut given, mut given_at) = (now, Instant::now());
+        let mut look = tokio::time::interval(LOOK);
         loop {
             let next = tokio::select! {
                 next = told.recv() => next,
                 () = self.to.closed() => return Err(Over),
+                _ = look.tick() => {
+                    if let Some(here) = self.unsaid(&told, &given, given_at) {
+                        self.send(Told::to_all(Event::Bookmark, "{}".to_owned(), Some(here.clone()))).await?;
+                        (given, given_at) = (here, Instant::now());
+                    }
+                    continue;
+                }
             };
             // Who did not keep up comes again with the position it has.
             let next = next.map_err(|_| Over)?;
@@ -128,9 +147,50 @@ impl Follower {
                 Of::Recorded { .. } | Of::Cluster(_) | Of::All => false,
             };
             if !is_old && self.following.wants(&next) {
+                if let Some(here) = &next.position {
+                    (given, given_at) = (self.seen(here), Instant::now());
+                }
                 self.hand_over(next).await?;
             }
         }
+    }
+
+    /// A position, of the logs that may be read.
+    fn seen(&self, position: &Position) -> Position {
+        position.within(self.following.request.filter.within.as_deref())
+    }
+
+    /// How far the logs were told beyond what was given, where that is far or was long ago, and nothing waits.
+    fn unsaid(
+        &self,
+        told: &broadcast::Receiver<Arc<Told>>,
+        given: &Position,
+        given_at: Instant,
+    ) -> Option<Position> {
+        let here = {
+            let here = self.feed.shared.position();
+            // Whatever was told up to there was looked at.
+            told.is_empty().then(|| self.seen(&here))?
+        };
+        let behind = given.behind(&here)?;
+        let is_owed = behind >= BOOKMARK_ENTRIES || (behind > 0 && given_at.elapsed() >= BOOKMARK);
+        is_owed.then_some(here)
+    }
+
+    /// Whether the logs have what they had at a position: another database has not, and one that went back and grew anew.
+    async fn is_of_these_logs(&self, position: &Position) -> Result<bool, StoreError> {
+        for (log, index, mark) in position.marks() {
+            let found = self.hub.store.read_entries(log, Which::All, index, 1).await?;
+            // One that cannot be read tells nothing.
+            let is_it = |entry| {
+                let (at, known) = place(entry);
+                at == index && known.is_none_or(|known| known == mark)
+            };
+            if !found.first().is_some_and(is_it) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Tells what was recorded between two positions.
@@ -172,11 +232,15 @@ impl Follower {
     }
 
     async fn send(&self, told: Told) -> Result<(), Over> {
-        self.hand_over(Arc::new(told)).await
+        self.hand_over(self.feed.shared.weighed(told)).await
     }
 
-    /// Waits for one who reads slowly, but not for one who has stopped.
+    /// Waits for one who reads slowly, but not for one who has stopped, nor while too much waits for such.
     async fn hand_over(&self, told: Arc<Told>) -> Result<(), Over> {
-        self.to.send_timeout(told, PATIENCE).await.map_err(|_| Over)
+        tokio::select! {
+            biased;
+            sent = self.to.send_timeout(told, PATIENCE) => sent.map_err(|_| Over),
+            () = self.feed.shared.overfull() => Err(Over),
+        }
     }
 }

@@ -1,17 +1,18 @@
-//! Where somebody who follows has come to: of each log the index of the entry that comes next.
+//! Where somebody who follows has come to: of each log the index of the entry that comes next, and a mark of the one before
+//! it, by which the log is known again: an older copy of it that grew anew has another entry there.
 
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use dualaudit_record::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    query::short_digest,
-    store::{Head, Reach},
-};
+use crate::{query::short_digest, store::Reach};
 
-/// More than any position of ours has.
-const MAX_LENGTH: usize = 4096;
+/// As much as fits into the headers of a request: some 400 logs with names of 63 bytes.
+const MAX_LENGTH: usize = 60 << 10;
+/// Bytes of a leaf's hash that are its mark.
+const MARK: usize = 8;
 
 /// The text is no position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,48 +23,65 @@ pub struct BadPosition;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
-    next: BTreeMap<String, u64>,
+    next: BTreeMap<String, Next>,
     check: String,
 }
 
+/// Where a log goes on: the index, and the mark of the entry before; none of the first, and of one that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Next(u64, Option<String>);
+
 /// How far each log was told. Opaque to those who hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position(BTreeMap<String, u64>);
+pub struct Position(BTreeMap<String, Next>);
+
+/// What an entry is known again by: some of the hash of its leaf.
+pub(super) fn mark(leaf_hash: &Digest) -> String {
+    hex::encode(&leaf_hash.0[..MARK])
+}
 
 impl Position {
-    /// At the end of these logs.
-    pub(super) fn of(heads: &[Head]) -> Self {
-        Self(heads.iter().map(|head| (head.log.clone(), head.size)).collect())
-    }
-
     /// The entry of a log that comes next; the first of one that was not there.
     pub(super) fn of_log(&self, log: &str) -> u64 {
-        self.0.get(log).copied().unwrap_or_default()
+        self.0.get(log).map_or(0, |next| next.0)
     }
 
-    /// Notes the entry of a log that comes next.
-    pub(super) fn went_to(&mut self, log: &str, next: u64) {
-        self.0.insert(log.to_owned(), next);
+    /// Notes the entry of a log that comes next, and the mark of the one before it.
+    pub(super) fn went_to(&mut self, log: &str, next: u64, mark: Option<String>) {
+        self.0.insert(log.to_owned(), Next(next, mark));
     }
 
     /// The logs, and where each goes on.
     pub(super) fn logs(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.iter().map(|(log, next)| (log.as_str(), *next))
+        self.0.iter().map(|(log, next)| (log.as_str(), next.0))
+    }
+
+    /// Entries that logs must have for this to be of them, each by its mark.
+    pub(super) fn marks(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        self.0.iter().filter_map(|(log, Next(next, mark))| {
+            Some((log.as_str(), next.checked_sub(1)?, mark.as_deref()?))
+        })
     }
 
     /// In the logs that may be read.
     #[must_use]
     pub fn within(&self, reach: Option<&Reach>) -> Self {
         let may_be = |log: &str| reach.is_none_or(|reach| reach.of_log(log).is_some());
-        Self(self.0.iter().filter(|(log, _)| may_be(log)).map(|(log, next)| (log.clone(), *next)).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(log, _)| may_be(log))
+                .map(|(log, next)| (log.clone(), next.clone()))
+                .collect(),
+        )
     }
 
     /// How many entries it is behind another; `None` where it is ahead, as after a database went back.
     pub(super) fn behind(&self, other: &Self) -> Option<u64> {
-        if self.0.iter().any(|(log, next)| *next > other.of_log(log)) {
+        if self.logs().any(|(log, next)| next > other.of_log(log)) {
             return None;
         }
-        Some(other.0.iter().map(|(log, next)| next - self.of_log(log)).sum())
+        Some(other.logs().map(|(log, next)| next - self.of_log(log)).sum())
     }
 }
 
@@ -95,7 +113,8 @@ mod tests {
     use super::*;
 
     fn position(logs: &[(&str, u64)]) -> Position {
-        Position(logs.iter().map(|(log, next)| ((*log).to_owned(), *next)).collect())
+        let next = |next: u64| Next(next, (next > 0).then(|| mark(&Digest([7; 32]))));
+        Position(logs.iter().map(|(log, at)| ((*log).to_owned(), next(*at))).collect())
     }
 
     #[test]
@@ -114,6 +133,14 @@ mod tests {
         for text in ["", "e30x", "x", "W10", &"A".repeat(MAX_LENGTH + 1)] {
             assert_eq!(text.parse::<Position>(), Err(BadPosition), "{text}");
         }
+    }
+
+    #[test]
+    fn a_position_in_hundreds_of_logs_comes_back() {
+        let names: Vec<_> = (0..400).map(|n| format!("{n:063}")).collect();
+        let there =
+            position(&names.iter().map(|name| (name.as_str(), 1_000_000_000_000)).collect::<Vec<_>>());
+        assert!(there.to_string().parse() == Ok(there));
     }
 
     #[test]

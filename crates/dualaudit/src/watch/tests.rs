@@ -46,6 +46,8 @@ on_both! {
     each_log_is_told_on_from_where_it_was_told_to,
     what_cannot_be_read_is_passed_over_and_the_rest_is_told,
     who_was_away_for_too_long_is_told_so,
+    who_hears_nothing_of_what_is_wanted_is_told_how_far_that_is,
+    who_takes_nothing_holds_no_more_than_so_many_bytes,
     who_does_not_keep_up_comes_again_and_misses_nothing,
 }
 
@@ -72,8 +74,20 @@ async fn until(heard: &mut Receiver<Arc<Told>>, last: Event) -> (Vec<String>, Op
 
 fn position(logs: &[(&str, u64)]) -> Position {
     let mut position = Position::default();
-    logs.iter().for_each(|(log, next)| position.went_to(log, *next));
+    logs.iter().for_each(|(log, next)| position.went_to(log, *next, None));
     position
+}
+
+/// The same with a mark of the entry before.
+fn marked(logs: &[(&str, u64)], mark: &str) -> Position {
+    let mut position = Position::default();
+    logs.iter().for_each(|(log, next)| position.went_to(log, *next, Some(mark.to_owned())));
+    position
+}
+
+/// Where each log goes on.
+fn goes_on(position: Option<Position>) -> Vec<(String, u64)> {
+    position.iter().flat_map(|it| it.logs()).map(|(log, next)| (log.to_owned(), next)).collect()
 }
 
 async fn recorded(store: &dyn Store, log: &str, ids: &[&str]) {
@@ -105,6 +119,8 @@ async fn each_log_is_told_on_from_where_it_was_told_to(store: &impl Tampered) {
         ),
         (Some(position(&[])), vec![("log", "other"), ("name", "run-b1")], "recorded b1"),
         (Some(position(&[])), vec![("tier", "live")], ""),
+        // Of a log that has another entry there.
+        (Some(marked(&[("default", 2)], "0011223344556677")), vec![], "reset -"),
         // Ahead of a database that went back, or of a log that is not there.
         (Some(position(&[("default", 4)])), vec![], "reset -"),
         (Some(position(&[("gone", 1)])), vec![], "reset -"),
@@ -113,14 +129,63 @@ async fn each_log_is_told_on_from_where_it_was_told_to(store: &impl Tampered) {
         let (mut events, reached) = until(&mut heard, Event::Ready).await;
         events.retain(|event| !event.starts_with("warning"));
         let expected = if told.is_empty() { "ready -".to_owned() } else { format!("{told}, ready -") };
-        assert_eq!((events.join(", "), reached.as_ref()), (expected, Some(&end)), "{after:?} {asked:?}");
+        let end = goes_on(Some(end.clone()));
+        assert_eq!((events.join(", "), goes_on(reached)), (expected, end), "{after:?} {asked:?}");
     }
     let mut heard = follow(&hub, &[("log", "other")], None).await;
-    until(&mut heard, Event::Ready).await;
+    let (_, here) = until(&mut heard, Event::Ready).await;
     recorded(&**store, "default", &["a3"]).await;
     recorded(&**store, "other", &["b3"]).await;
     let (told, reached) = until(&mut heard, Event::Recorded).await;
     assert_eq!((told, reached.unwrap().of_log("other")), (vec!["recorded b3".to_owned()], 4));
+    // With the marks that were given out.
+    let mut heard = follow(&hub, &[("tier", "stored")], here).await;
+    assert_eq!(until(&mut heard, Event::Ready).await.0, ["recorded a3", "recorded b3", "ready -"]);
+}
+
+async fn who_hears_nothing_of_what_is_wanted_is_told_how_far_that_is(store: &impl Tampered) {
+    open(&**store, "default").await;
+    let hub = Hub::new(store.shared(), None);
+    let mut heard = follow(&hub, &[("workflow", "never"), ("tier", "stored")], None).await;
+    until(&mut heard, Event::Ready).await;
+    for chunk in 0..MOST_BEHIND / 10 / 250 {
+        let gaps =
+            (0..250).map(|n| DraftContent::Gap(gap(&format!("lost-{chunk}-{n}"), None, GapCause::Vanished)));
+        append(&**store, gaps.collect::<Vec<_>>()).await;
+    }
+    let (told, reached) = until(&mut heard, Event::Bookmark).await;
+    assert_eq!(
+        (told, goes_on(reached)),
+        (vec!["bookmark -".to_owned()], vec![("default".to_owned(), MOST_BEHIND / 10)])
+    );
+}
+
+async fn who_takes_nothing_holds_no_more_than_so_many_bytes(store: &impl Tampered) {
+    const LABELS: usize = 5_000;
+    const LABEL: usize = 250;
+    let count = TOLD_BYTES / (LABELS * LABEL) + 8;
+    open(&**store, "default").await;
+    let hub = Hub::new(store.shared(), None);
+    let asked = [("tier", "stored")];
+    let (mut slow, mut quick) = (follow(&hub, &asked, None).await, follow(&hub, &asked, None).await);
+    until(&mut slow, Event::Ready).await;
+    until(&mut quick, Event::Ready).await;
+    let quick = tokio::spawn(async move {
+        for _ in 0..count {
+            until(&mut quick, Event::Recorded).await;
+        }
+    });
+    for n in 0..count {
+        let labels = (0..LABELS).map(|label| (format!("label-{label}"), "x".repeat(LABEL))).collect();
+        let large = WorkflowExecutionAudit { labels, ..record(&format!("large-{n}")) };
+        append(&**store, [from_resource(large)]).await;
+    }
+    tokio::time::timeout(Duration::from_secs(60), quick).await.expect("it hears all").unwrap();
+    let mut taken = 0;
+    while tokio::time::timeout(Duration::from_secs(30), slow.recv()).await.expect("it ends").is_some() {
+        taken += 1;
+    }
+    assert!(taken < count, "{taken} of {count} were told to one who took none");
 }
 
 async fn what_cannot_be_read_is_passed_over_and_the_rest_is_told(store: &impl Tampered) {
@@ -133,8 +198,8 @@ async fn what_cannot_be_read_is_passed_over_and_the_rest_is_told(store: &impl Ta
     let (mut told, reached) = until(&mut heard, Event::Ready).await;
     told.retain(|event| !event.starts_with("warning"));
     assert_eq!(
-        (told.join(", "), reached),
-        ("recorded a, recorded b, ready -".to_owned(), Some(position(&[("default", 3)])))
+        (told.join(", "), goes_on(reached)),
+        ("recorded a, recorded b, ready -".to_owned(), vec![("default".to_owned(), 3)])
     );
     recorded(&**store, "default", &["c"]).await;
     assert_eq!(until(&mut heard, Event::Recorded).await.0, ["recorded c"]);
