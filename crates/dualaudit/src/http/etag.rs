@@ -20,7 +20,11 @@ pub(super) fn tagged(asked: &HeaderMap, media_type: &'static str, bytes: impl In
     let bytes = bytes.into();
     let tag = hex::encode(&Digest::sha256(&bytes).0[..16]);
     let (mut response, tag) = match known(asked, &tag) {
-        Some(known) => (StatusCode::NOT_MODIFIED.into_response(), known),
+        // Of an answer that it is spared the encoding was chosen, too (RFC 9110, section 15.4.5).
+        Some(known) => {
+            let vary = [(header::VARY, HeaderValue::from_static("accept-encoding"))];
+            ((StatusCode::NOT_MODIFIED, vary).into_response(), known)
+        }
         None => (([(header::CONTENT_TYPE, media_type)], bytes).into_response(), format!("\"{tag}\"")),
     };
     response.headers_mut().insert(header::CACHE_CONTROL, ASK_FIRST);

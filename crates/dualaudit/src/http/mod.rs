@@ -24,6 +24,7 @@ mod object;
 mod openapi;
 mod openmetrics;
 mod path;
+mod peers;
 pub mod problem;
 mod rates;
 mod readyz;

@@ -227,7 +227,7 @@ impl Kind {
                 ("method-not-allowed", "This path has other methods", S::METHOD_NOT_ALLOWED)
             }
             Self::AmbiguousId => ("ambiguous-id", "The id is in several logs", S::CONFLICT),
-            Self::Conflict => ("conflict", "The execution is recorded with other content", S::CONFLICT),
+            Self::Conflict => ("conflict", "This is at odds with what is recorded", S::CONFLICT),
             Self::StaleRevision => ("stale-revision", "The amended revision is not the latest", S::CONFLICT),
             Self::PayloadTooLarge => ("payload-too-large", "The body is too large", S::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => {

@@ -95,7 +95,7 @@ impl Buckets {
 }
 
 /// Whoever has an IPv6 address has the 2^64 of its network as well.
-fn told_apart(client: IpAddr) -> IpAddr {
+pub(super) fn told_apart(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address => address,

@@ -22,13 +22,16 @@ use tower::{ServiceExt, service_fn};
 use super::{
     attention::{Attention, Patience},
     handshake::Handshakes,
+    peers::Peers,
     rates::Peer,
     site::Encrypted,
     tls::Tls,
 };
 
-/// Connections beyond this wait to be accepted.
+/// Connections beyond this wait to be accepted,
 const CONNECTIONS: usize = 4096;
+/// and those of one address beyond this are closed, so that others find room: whoever asks after its health among them.
+const CONNECTIONS_EACH: usize = CONNECTIONS / 4 * 3;
 /// The most bytes of a request's line and headers.
 const HEADER_BYTES: usize = 64 << 10;
 /// How long a client may take to send its headers, how long an idle connection is kept, and how long a part of an answer waits
@@ -73,6 +76,7 @@ async fn accept(
     shutdown: impl Future<Output = ()>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let peers = Peers::new(CONNECTIONS_EACH);
     let graceful = GracefulShutdown::new();
     let stopping = CancellationToken::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -93,10 +97,14 @@ async fn accept(
                 continue;
             }
         };
+        let peer = Peer(address.ip());
+        let Some(place) = peers.place(peer) else {
+            tracing::debug!(address = %address.ip(), "it has {CONNECTIONS_EACH} connections, which is the limit for one address");
+            continue;
+        };
         let connection = graceful.watcher();
         let (router, handshakes, stopping) = (router.clone(), handshakes.clone(), stopping.clone());
         tokio::spawn(async move {
-            let peer = Peer(address.ip());
             // Answers are small and awaited.
             let _ = stream.set_nodelay(true);
             let ended = match handshakes {
@@ -112,7 +120,7 @@ async fn accept(
             if let Err(error) = ended {
                 tracing::debug!(error, "a connection ended early");
             }
-            drop(room);
+            drop((room, place));
         });
     }
     drop(listener);

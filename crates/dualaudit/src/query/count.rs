@@ -48,11 +48,11 @@ pub(super) async fn count(sides: Sides<'_>, request: &ListRequest) -> Result<Cou
     };
     let stored = match (request.tier, request.filter_of_records()) {
         (Some(Tier::Live), _) | (_, None) => 0,
-        (_, Some(filter)) => sides.store.count(&filter, COUNTED).await?,
+        (_, Some(filter)) => sides.store.count(&filter, COUNTED + 1).await?,
     };
-    let at_least = stored >= COUNTED.into();
+    let at_least = stored > COUNTED.into();
     let recorded = if at_least { recorded(sides.store, request).await? } else { None };
-    Ok(Count { value: live + stored, at_least, recorded })
+    Ok(Count { value: live + stored.min(COUNTED.into()), at_least, recorded })
 }
 
 /// How many executions were recorded that are asked for, as the statistics have it; `None` where these do not tell apart

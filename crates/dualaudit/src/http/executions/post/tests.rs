@@ -92,13 +92,13 @@ async fn other_content_under_a_known_id_is_a_conflict() {
             "latest_revision": 1,
             "position": 0,
             "status": 409,
-            "title": "The execution is recorded with other content",
+            "title": "This is at odds with what is recorded",
             "type": "https://dualaudit.dev/problems/conflict"
           }
         }
       ],
       "status": 409,
-      "title": "The execution is recorded with other content",
+      "title": "This is at odds with what is recorded",
       "type": "https://dualaudit.dev/problems/conflict"
     }
     "#);
