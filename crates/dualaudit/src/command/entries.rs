@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use dualaudit_record::entry::{Gap, GapCause, Purge, Quarantine};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     accesses,
@@ -11,7 +11,7 @@ use super::{
     hold,
     kubectl::Reads,
     output::{self, Columns, Form, shown},
-    pages::{PageArgs, ended},
+    pages::{Fetched, PageArgs, ended},
     reader::ReaderArgs,
 };
 use crate::{
@@ -118,7 +118,7 @@ async fn write(listing: Listing, args: &List, more: &[(String, String)]) -> anyh
     let fetch = async |mut pairs: Vec<(String, String)>| {
         pairs.extend(log());
         let page = reader.entries(listing, &pairs).await?;
-        Ok((page.items, page.next_cursor))
+        Ok(Fetched { items: page.items, next_cursor: page.next_cursor, beside: Map::new() })
     };
     args.pages.write(printer, &mut output::stdout(), fetch).await
 }

@@ -4,7 +4,12 @@ mod destination;
 mod feed;
 mod report;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,6 +19,7 @@ use super::{
     output,
     reader::ReaderArgs,
     run::{any_log_name, asked_to_stop},
+    wrong_usage,
 };
 use destination::Destination;
 use feed::{Batch, Feed};
@@ -62,11 +68,29 @@ pub struct Args {
     extending: ExtendingArgs,
 }
 
+impl Args {
+    /// Where it is recorded.
+    pub(super) fn to(&mut self) -> &mut ReaderArgs {
+        &mut self.to
+    }
+
+    /// The input that the report would be written over.
+    fn overwritten(&self) -> Option<&Path> {
+        let place = |path: &Path| fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+        let report = place(self.report.as_deref()?)?;
+        self.files.iter().map(PathBuf::as_path).find(|file| place(file) == Some(report))
+    }
+}
+
 /// Imports.
 ///
 /// # Errors
 /// What could not be read, reached or recorded, and why. What was recorded until then stays.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(file) = args.overwritten() {
+        let what = format!("--report {}: this is one of the files that are imported", file.display());
+        return Ok(wrong_usage(&what));
+    }
     let feed = Feed::open(&args.files)?;
     let mut report = Report::new(args.report.as_deref(), progress_bar(feed.bytes()))?;
     let destination = match args.dry_run {

@@ -14,6 +14,7 @@ use clap::{ArgMatches, Parser, parser::ValueSource};
 use super::{
     Command,
     cluster::{ClusterArgs, PATIENCE},
+    given_by,
     reader::{FoundAccess, ReaderArgs},
 };
 use crate::client::ClientError;
@@ -39,7 +40,7 @@ pub(super) struct Plugin {
     #[command(flatten)]
     way: Way,
     #[command(subcommand)]
-    command: Command,
+    pub(super) command: Command,
 }
 
 /// The way to the server, and what of it is asked for.
@@ -125,15 +126,7 @@ fn explained(error: anyhow::Error, forward: &Forward, has_token: bool) -> anyhow
 
 /// Whether a database is named on the command line.
 fn names_a_database(matches: &ArgMatches) -> bool {
-    let named = |matches: &ArgMatches| {
-        let is_there = matches.try_contains_id("database").unwrap_or(false);
-        is_there && matches.value_source("database") == Some(ValueSource::CommandLine)
-    };
-    let mut deepest = matches;
-    while let Some((_, below)) = deepest.subcommand() {
-        deepest = below;
-    }
-    named(deepest)
+    given_by(matches, "database") == Some(ValueSource::CommandLine)
 }
 
 #[cfg(test)]

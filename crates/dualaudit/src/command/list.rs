@@ -2,14 +2,21 @@
 
 mod columns;
 
-use std::{cell::RefCell, collections::BTreeSet, io::Write, process::ExitCode};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    io::Write,
+    process::ExitCode,
+};
+
+use serde_json::Map;
 
 use super::{
     columns::Look,
     follow::Rows,
     kubectl::Reads,
     output::{self, Out},
-    pages::{PageArgs, Printer, asked_wrongly, ended},
+    pages::{Fetched, PageArgs, Printer, asked_wrongly, ended},
     reader::{Reader, ReaderArgs},
     wrong_usage,
 };
@@ -226,6 +233,7 @@ async fn write<W: Write>(
     out: &mut Out<W>,
 ) -> anyhow::Result<Option<String>> {
     let told = RefCell::new(BTreeSet::new());
+    let (warnings, count) = (RefCell::new(Vec::new()), Cell::new(None));
     // What is said of the list, each once, however many pages say it.
     let tell = |said: String| {
         if told.borrow_mut().insert(said.clone()) {
@@ -237,9 +245,20 @@ async fn write<W: Write>(
         let page = reader.list(&pairs).await?;
         for warning in page.warnings {
             tell(format!("warning: {}", warning.detail));
+            if !warnings.borrow().contains(&warning) {
+                warnings.borrow_mut().push(warning);
+            }
         }
         page.count.as_ref().map(in_all).into_iter().for_each(tell);
-        Ok((page.items, page.next_cursor))
+        count.set(page.count.or(count.get()));
+        let mut beside = Map::new();
+        if let Some(count) = count.get() {
+            beside.insert("count".to_owned(), serde_json::to_value(count)?);
+        }
+        if !warnings.borrow().is_empty() {
+            beside.insert("warnings".to_owned(), serde_json::to_value(&*warnings.borrow())?);
+        }
+        Ok(Fetched { items: page.items, next_cursor: page.next_cursor, beside })
     };
     args.pages.write(printer, out, fetch).await
 }

@@ -5,7 +5,7 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 use tracing_subscriber::EnvFilter;
 
 pub mod accesses;
@@ -116,9 +116,13 @@ pub fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         if kubectl::called() {
-            kubectl::run(Plugin::from_arg_matches(&matches)?, &matches).await
+            let mut plugin = Plugin::from_arg_matches(&matches)?;
+            plugin.command.prefer_the_command_line(&matches);
+            kubectl::run(plugin, &matches).await
         } else {
-            dispatch(Cli::from_arg_matches(&matches)?.command).await
+            let mut command = Cli::from_arg_matches(&matches)?.command;
+            command.prefer_the_command_line(&matches);
+            dispatch(command).await
         }
     });
     done.unwrap_or_else(|error| fail(&error))
@@ -153,6 +157,37 @@ impl Command {
             _ => None,
         }
     }
+}
+
+impl Command {
+    /// Whom the environment names is not asked where the command line names another: what is erased somewhere else than it
+    /// says cannot be brought back.
+    fn prefer_the_command_line(&mut self, matches: &ArgMatches) {
+        let by = |argument| given_by(matches, argument);
+        if by("database") != Some(ValueSource::CommandLine) || by("server") != Some(ValueSource::EnvVariable)
+        {
+            return;
+        }
+        let reader = match self {
+            Self::Import(args) => Some(args.to()),
+            command => command.reads().map(|reads| reads.reader),
+        };
+        if let Some(reader) = reader {
+            reader.server = None;
+        }
+    }
+}
+
+/// How an argument of the subcommand was given, if it has one of that name.
+fn given_by(matches: &ArgMatches, argument: &str) -> Option<ValueSource> {
+    let mut deepest = matches;
+    while let Some((_, below)) = deepest.subcommand() {
+        deepest = below;
+    }
+    deepest
+        .try_contains_id(argument)
+        .is_ok_and(|is_there| is_there)
+        .then(|| deepest.value_source(argument))?
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {

@@ -4,6 +4,7 @@ use std::{borrow::Cow, io::Write, process::ExitCode};
 
 use dualaudit_record::Time;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     columns::{Cell, Column, Look, Shape, styled},
@@ -87,6 +88,7 @@ impl PageArgs {
             look,
             widths: Columns::default(),
             fresh: true,
+            beside: Map::new(),
         })
     }
 
@@ -96,16 +98,17 @@ impl PageArgs {
         &self,
         mut printer: Printer<T>,
         out: &mut Out<W>,
-        fetch: impl AsyncFn(Vec<(String, String)>) -> anyhow::Result<(Vec<T>, Option<String>)>,
+        fetch: impl AsyncFn(Vec<(String, String)>) -> anyhow::Result<Fetched<T>>,
     ) -> anyhow::Result<Option<String>> {
         let mut left = if self.all { u64::MAX } else { self.limit };
         let mut next = self.cursor.clone();
         loop {
             let mut pairs = vec![("limit".to_owned(), left.min(u64::from(MAX_LIMIT)).to_string())];
             pairs.extend(next.take().map(|cursor| ("cursor".to_owned(), cursor)));
-            let (items, cursor) = fetch(pairs).await?;
+            let Fetched { items, next_cursor, beside } = fetch(pairs).await?;
             left = left.saturating_sub(items.len() as u64);
-            next = cursor;
+            next = next_cursor;
+            printer.beside = beside;
             printer.page(out, &items)?;
             if next.is_none() || left == 0 || out.get_ref().is_closed() {
                 break;
@@ -115,6 +118,14 @@ impl PageArgs {
         out.flush()?;
         Ok(next.filter(|_| self.output.is_for_people()))
     }
+}
+
+/// A page of a list.
+pub(super) struct Fetched<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next_cursor: Option<String>,
+    /// What is said of the list as a whole, by this page and those before it.
+    pub(super) beside: Map<String, Value>,
 }
 
 /// Says how a list that was written goes on, or what was asked wrongly.
@@ -174,6 +185,8 @@ pub(super) struct Printer<T: 'static> {
     widths: Columns,
     /// Nothing was written yet.
     fresh: bool,
+    /// What is said of the list as a whole.
+    beside: Map<String, Value>,
 }
 
 impl<T: Serialize> Printer<T> {
@@ -238,12 +251,20 @@ impl<T: Serialize> Printer<T> {
             ListForm::Table | ListForm::Wide if self.fresh => eprintln!("{}", self.shape.nothing),
             ListForm::Json => {
                 let before = if self.fresh { "{\"items\":[" } else { "\n" };
-                writeln!(out, "{before}],\"next_cursor\":{}}}", serde_json::to_string(&next)?)?;
+                write!(out, "{before}],\"next_cursor\":{}", serde_json::to_string(&next)?)?;
+                for (name, what) in &self.beside {
+                    write!(out, ",\"{name}\":{}", output::safe_json(&what.to_string()))?;
+                }
+                writeln!(out, "}}")?;
             }
             ListForm::Yaml => {
                 let before = if self.fresh { "items: []\n" } else { "" };
                 // A cursor is base64url: it needs no quotes, and is never read as something else.
                 writeln!(out, "{before}next_cursor: {}", next.unwrap_or("null"))?;
+                for (name, what) in &self.beside {
+                    // JSON is YAML.
+                    writeln!(out, "{name}: {}", output::safe_json(&what.to_string()))?;
+                }
             }
             ListForm::Csv if self.fresh => self.csv_header(out)?,
             ListForm::Table | ListForm::Wide | ListForm::Csv | ListForm::Name => {}

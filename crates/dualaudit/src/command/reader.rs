@@ -17,7 +17,8 @@ use crate::{
 /// Where a command reads.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReaderArgs {
-    /// A dualaudit server, such as http://127.0.0.1:8080 or https://audit.example; comes before --database.
+    /// A dualaudit server, such as http://127.0.0.1:8080 or https://audit.example; comes before --database, but
+    /// where the environment names it and the command line a database.
     #[arg(long, env = "DUALAUDIT_SERVER", hide_env_values = true, value_name = "URL")]
     pub server: Option<String>,
     #[command(flatten)]

@@ -189,3 +189,30 @@ async fn workflow_executions_from_standard_input_are_recorded_but_for_those_that
     assert_eq!((&found["record"]["cluster"], &found["record"]["name"]), (&json!("prod"), &json!("ended")));
     audit.done(&["verify"]);
 }
+
+#[test]
+fn what_the_command_line_names_comes_before_the_environment_and_a_report_overwrites_no_input() {
+    let audit = Audit::in_a_file();
+    audit.done(&["migrate"]);
+    let file = audit.dir.path().join("records.jsonl");
+    fs::write(&file, format!("{}\n", record("a"))).unwrap();
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = audit.command(arguments);
+        // Nobody listens there.
+        command
+            .env("DUALAUDIT_SERVER", "http://127.0.0.1:9")
+            .env_remove("DUALAUDIT_DATABASE")
+            .output()
+            .unwrap()
+    };
+    let output = elsewhere(&["import", "records.jsonl", "--database", &audit.url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = elsewhere(&["list", "-o", "json", "--count", "--database", &audit.url]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&listed["items"][0]["id"], &listed["count"]["value"]), (&json!("a"), &json!(1)));
+    assert_eq!(elsewhere(&["list"]).status.code(), Some(1), "the environment is asked otherwise");
+
+    let (status, said) = audit.run(&["import", "--dry-run", "--report", "records.jsonl", "records.jsonl"]);
+    assert_eq!(status, 2, "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", record("a")));
+}
