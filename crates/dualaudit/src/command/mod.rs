@@ -3,7 +3,7 @@
 //! Results go to stdout, logs and progress to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
 //! 3 checked and found wrong.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 use tracing_subscriber::EnvFilter;
@@ -103,6 +103,9 @@ enum Command {
     Man(man::Args),
 }
 
+/// How long what runs beside the end of a command may take to end by itself.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let matches = match command_line().try_get_matches() {
@@ -125,6 +128,8 @@ pub fn main() -> ExitCode {
             dispatch(command).await
         }
     });
+    // Whatever had to be finished is: what goes on are questions that nobody waits for, and folds, which begin anew.
+    runtime.shutdown_timeout(LAST_BREATH);
     done.unwrap_or_else(|error| fail(&error))
 }
 
