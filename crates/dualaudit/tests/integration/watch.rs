@@ -159,12 +159,14 @@ async fn who_comes_back_is_told_what_was_recorded_meanwhile_each_once() {
     }
     assert_eq!(told, recorded, "in the order of the log, none twice");
 
-    // A position that this database never had, or that is no position.
-    let next = std::collections::BTreeMap::from([("http", 1_000_000)]);
-    let check = hex::encode(&<sha2::Sha256 as sha2::Digest>::digest(format!("{next:?}"))[..8]);
-    let ahead = format!(r#"{{"next":{{"http":1000000}},"check":"{check}"}}"#);
-    let ahead = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, ahead);
-    let mut stream = Stream::open(&dualaudit, "", Some(&ahead)).await;
+    // A position of another database, whose log has the same name and fewer entries, and one that is no position.
+    let other = Standalone::new();
+    let elsewhere = other.serve();
+    let mut stream = Stream::open(&elsewhere, "", None).await;
+    stream.until(is_ready).await;
+    send(&elsewhere, &ids[..3]).await;
+    let of_another = stream.until(|event| event.name == "recorded").await.pop().unwrap().id;
+    let mut stream = Stream::open(&dualaudit, "", of_another.as_deref()).await;
     let names: Vec<_> = stream.until(is_ready).await.into_iter().map(|event| event.name).collect();
     assert_eq!(names, ["reset", "ready"]);
     for (asked, after) in
