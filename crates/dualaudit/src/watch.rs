@@ -200,15 +200,11 @@ impl Shared {
     }
 
     fn tell(&self, told: Told) {
-        // Nobody may be left to hear it.
-        let _ = self.told.send(self.weighed(told));
-    }
-
-    /// What is told, counted as long as anybody holds it.
-    fn weighed(&self, told: Told) -> Arc<Told> {
         let bytes = told.data.len();
         self.held.send_modify(|all| *all += bytes);
-        Arc::new(Told { _held: Some(Held(bytes, Arc::clone(&self.held))), ..told })
+        let held = Held(bytes, Arc::clone(&self.held));
+        // Nobody may be left to hear it.
+        let _ = self.told.send(Arc::new(Told { _held: Some(held), ..told }));
     }
 
     /// Ends when more is held than may be.

@@ -114,7 +114,7 @@ impl Follower {
         let now = now.within(self.following.request.filter.within.as_deref());
         if let Some(before) = self.following.after.take() {
             match before.behind(&now) {
-                Some(behind) if behind <= MOST_BEHIND && self.is_of_these_logs(&before).await? => {
+                Some(behind) if behind <= MOST_BEHIND && self.is_of_these_logs(&before, &now).await? => {
                     self.tell_since(before, &now).await?;
                 }
                 _ => self.send(Told::to_all(Event::Reset, "{}".to_owned(), None)).await?,
@@ -178,8 +178,8 @@ impl Follower {
     }
 
     /// Whether the logs have what they had at a position: another database has not, and one that went back and grew anew.
-    async fn is_of_these_logs(&self, position: &Position) -> Result<bool, StoreError> {
-        for (log, index, mark) in position.marks() {
+    async fn is_of_these_logs(&self, position: &Position, now: &Position) -> Result<bool, StoreError> {
+        for (log, index, mark) in position.marks_unlike(now) {
             let found = self.hub.store.read_entries(log, Which::All, index, 1).await?;
             // One that cannot be read tells nothing.
             let is_it = |entry| {
@@ -232,7 +232,7 @@ impl Follower {
     }
 
     async fn send(&self, told: Told) -> Result<(), Over> {
-        self.hand_over(self.feed.shared.weighed(told)).await
+        self.hand_over(Arc::new(told)).await
     }
 
     /// Waits for one who reads slowly, but not for one who has stopped, nor while too much waits for such.

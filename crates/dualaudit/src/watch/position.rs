@@ -56,9 +56,10 @@ impl Position {
         self.0.iter().map(|(log, next)| (log.as_str(), next.0))
     }
 
-    /// Entries that logs must have for this to be of them, each by its mark.
-    pub(super) fn marks(&self) -> impl Iterator<Item = (&str, u64, &str)> {
-        self.0.iter().filter_map(|(log, Next(next, mark))| {
+    /// Entries that logs must have for this to be of them, each by its mark; but for those at which another position is, too.
+    pub(super) fn marks_unlike(&self, other: &Self) -> impl Iterator<Item = (&str, u64, &str)> {
+        let unlike = self.0.iter().filter(|(log, next)| other.0.get(*log) != Some(next));
+        unlike.filter_map(|(log, Next(next, mark))| {
             Some((log.as_str(), next.checked_sub(1)?, mark.as_deref()?))
         })
     }
